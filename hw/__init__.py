@@ -1,0 +1,1 @@
+"""Amaranth building blocks: streams and the table-lookup matmul."""

@@ -1,0 +1,1 @@
+"""Number formats, checkpoints in and out, and the pipeline that turns one into the other."""

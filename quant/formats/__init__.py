@@ -1,0 +1,1 @@
+"""Number formats, one file each: ternary, INT4, INT8, FP8."""

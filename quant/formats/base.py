@@ -1,0 +1,147 @@
+"""What every number format is: a way to turn a float32 matrix into packed bytes and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...errors import FormatError
+
+__all__ = ["Codes", "Format", "PackedWeight", "TensorLayout", "format_from_spec"]
+
+_REGISTRY: dict[str, type[Format]] = {}
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A quantized matrix before packing.
+
+    ``values`` is [M, K] (int8, or uint8 for codes that are bit patterns); ``scale`` is float32
+    [1, 1], [M, 1] or [M, K / group_size]; ``zero_point`` has the shape of ``scale`` or is absent.
+    """
+
+    values: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class TensorLayout:
+    """Shape and dtype of one stored tensor, known before any weight is read."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    per_row: bool   # its first axis is M, so that row blocks concatenate to the whole
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class PackedWeight:
+    """A quantized [M, K] matrix as it lies in a file: its format and its stored tensors."""
+
+    format: Format
+    shape: tuple[int, int]
+    tensors: Mapping[str, np.ndarray]
+
+    def codes(self) -> Codes:
+        """Unpack all rows."""
+        return self.format.unpack(self.tensors, self.shape)
+
+    def dequantize(self) -> np.ndarray:
+        """The float32 [M, K] matrix that the packed bytes stand for."""
+        return self.format.dequantize(self.codes())
+
+    @property
+    def nbytes(self) -> int:
+        """Stored size in bytes, scales included."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+class Format(ABC):
+    """One number format with its parameters. Subclasses are frozen dataclasses.
+
+    A matrix is encoded in row blocks, so that a tensor larger than memory can pass through:
+    ``statistics`` sees all blocks first (only formats with a per-tensor scale need it), then
+    ``encode`` and ``pack`` handle one block at a time; packed blocks of a ``per_row`` tensor
+    concatenate along axis 0.
+    """
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Register the subclass under its ``name``."""
+        super().__init_subclass__(**kwargs)
+        _REGISTRY[cls.name] = cls
+
+    @abstractmethod
+    def check(self, tensor: str, shape: tuple[int, ...]) -> None:
+        """Raise ``FormatError``, naming ``tensor``, if a weight of ``shape`` does not fit."""
+
+    @abstractmethod
+    def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
+        """The stored tensors by suffix (``packed``, ``scale``, ``zero_point``), in file order."""
+
+    def statistics(self, blocks: Iterable[np.ndarray]) -> np.ndarray | None:
+        """What ``encode`` must know of the whole tensor, from float32 row blocks (or nothing)."""
+        del blocks
+        return None
+
+    @abstractmethod
+    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+        """Quantize float32 rows [R, K]; round to nearest, ties to even."""
+
+    @abstractmethod
+    def pack(self, codes: Codes) -> dict[str, np.ndarray]:
+        """Bytes of a row block, by the suffixes and dtypes of ``layout``."""
+
+    @abstractmethod
+    def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
+        """Inverse of ``pack``. Raise ``FormatError`` on codes that no encoder writes."""
+
+    @abstractmethod
+    def dequantize(self, codes: Codes) -> np.ndarray:
+        """The float32 [M, K] matrix that ``codes`` stand for."""
+
+    def spec(self) -> dict[str, Any]:
+        """JSON description from which ``format_from_spec`` builds this format again."""
+        return {"format": self.name, **dataclasses.asdict(self)}   # type: ignore[call-overload]
+
+    def stored_bits_per_weight(self, shape: tuple[int, int]) -> float:
+        """Bits per weight as stored, scales and padding included."""
+        total = sum(tensor.nbytes for tensor in self.layout(shape).values())
+        return 8 * total / (shape[0] * shape[1])
+
+    def quantize(self, weight: np.ndarray, tensor: str = "weight") -> PackedWeight:
+        """Quantize a whole float32 [M, K] matrix. ``tensor`` is its name for error messages."""
+        self.check(tensor, weight.shape)
+        rows = np.ascontiguousarray(weight, dtype=np.float32)
+        codes = self.encode(rows, self.statistics([rows]))
+        shape = (weight.shape[0], weight.shape[1])
+        return PackedWeight(self, shape, self.pack(codes))
+
+
+def format_from_spec(spec: Mapping[str, Any]) -> Format:
+    """Build the format that ``Format.spec`` described.
+
+    Raises
+    ------
+    FormatError
+        The name is unknown, or a parameter is unknown or out of range.
+    """
+    parameters = dict(spec)
+    name = parameters.pop("format", None)
+    if name not in _REGISTRY:
+        raise FormatError(f"Number format {name!r} is unknown; known are {sorted(_REGISTRY)}")
+    try:
+        return _REGISTRY[name](**parameters)
+    except TypeError as error:
+        raise FormatError(f"Number format {name!r} does not take {parameters}: {error}") from None

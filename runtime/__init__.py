@@ -1,0 +1,1 @@
+"""The decoder on a CPU: the bit-exact reference that the hardware is checked against."""

@@ -1,0 +1,1 @@
+"""One file per weight format: a matmul that is exact in its integers."""

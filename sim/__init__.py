@@ -1,0 +1,1 @@
+"""Simulation benches, workloads, latency and energy models, device presets, reports."""
