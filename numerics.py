@@ -1,0 +1,314 @@
+"""The rule of numbers: every float32 operation of the runtime and of the hardware, defined once.
+
+Elementwise arithmetic is IEEE binary32, round to nearest even, never fused; a rounded result that
+is subnormal becomes zero with its sign. Operands are normal numbers, zeros, infinities or NaN: what
+comes from outside passes through ``flush`` once. ``exp``, ``reciprocal`` and ``rsqrt`` are a table
+(``numerics_tables``) and a quadratic, evaluated in the order written here, so that the same bits
+come out of a scalar call, a vectorized loop and a circuit. The bits of a NaN are not specified.
+
+The scalar functions are compiled by Numba and may be called from other compiled code; they have no
+branches, so loops over them vectorize. Largest errors, over all float32 inputs, in units in the
+last place of the true result (``tests/test_numerics_accuracy.py``):
+
+==============  =====
+function        ulp
+==============  =====
+``exp``         1.01
+``reciprocal``  1.05
+``rsqrt``       1.00
+``sigmoid``     3.2
+==============  =====
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .model import ModelConfig, RopeScaling
+from .numerics_tables import EXP_SEGMENTS, EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TABLE, SEGMENTS
+
+__all__ = [
+    "LANES",
+    "add",
+    "exp",
+    "flush",
+    "mul",
+    "quantize_activation",
+    "quantize_activations",
+    "reciprocal",
+    "rope_tables",
+    "rsqrt",
+    "sigmoid",
+    "sub",
+    "sum_lanes",
+    "sum_of_squares",
+]
+
+LANES = 16   # of a float sum
+
+_MIN_NORMAL = np.float32(2.0**-126)
+_INFINITY = np.float32(np.inf)
+_NAN = np.float32(np.nan)
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+
+_SIGN = np.int32(-0x8000_0000)
+_MAGNITUDE = np.int32(0x7FFF_FFFF)
+_MANTISSA = np.int32(0x007F_FFFF)
+_MANTISSA_BITS = np.int32(23)
+_ONE_BITS = np.int32(0x3F80_0000)
+_INFINITY_BITS = np.int32(0x7F80_0000)
+_MIN_NORMAL_BITS = np.int32(0x0080_0000)
+_BIAS = np.int32(127)
+
+# Adding 1.5 * 2^23 leaves round-to-nearest-even(x) in the low mantissa bits, for |x| < 2^22.
+_ROUNDER = np.float32(1.5 * 2**23)
+_ROUNDER_BITS = np.int32(0x4B40_0000)
+
+# exp: k = rint(x * 128 / ln 2); ln 2 / 128 is split so that k (15 bits) times the first part (9
+# bits) is exact, hence also x minus that product.
+_EXP_STEPS_PER_UNIT = np.float32(EXP_SEGMENTS / math.log(2))
+_EXP_STEP_HIGH = np.float32(355 * 2.0**-16)
+_EXP_STEP_LOW = np.float32(-float.fromhex("0x1.bd0106p-20"))
+_EXP_SEGMENT_BITS = np.int32(EXP_SEGMENTS.bit_length() - 1)
+_EXP_SEGMENT = np.int32(EXP_SEGMENTS - 1)
+_EXP_HIGHEST = np.float32(89)    # where the result is already infinite
+_EXP_LOWEST = np.float32(-88)    # where it is already zero
+
+_SEGMENT_SHIFT = np.int32(24 - SEGMENTS.bit_length())
+_SEGMENT_START = np.int32(-1 << (24 - SEGMENTS.bit_length()))
+
+_EXP0, _EXP1, _EXP2 = (np.ascontiguousarray(column) for column in EXP_TABLE.T)
+_RECIPROCAL0, _RECIPROCAL1, _RECIPROCAL2 = (
+    np.ascontiguousarray(column) for column in RECIPROCAL_TABLE.T
+)
+_RSQRT0, _RSQRT1, _RSQRT2 = (np.ascontiguousarray(column) for column in RSQRT_TABLE.T)
+
+_ABSMAX_FLOOR = np.float32(1e-5)
+_INT8_MAX = np.float32(127)
+_INT8_STEP = np.float32(1 / 127)
+
+
+@njit(cache=True)
+def _bits(x: np.float32) -> np.int32:
+    """The int32 that has the bits of float32 ``x``."""
+    return np.float32(x).view(np.int32)
+
+
+@njit(cache=True)
+def _float(bits: np.int32) -> np.float32:
+    """The float32 that has the bits of int32 ``bits``."""
+    return np.int32(bits).view(np.float32)
+
+
+@njit(cache=True)
+def flush(x: np.float32) -> np.float32:
+    """``x``, or zero with its sign if ``x`` is subnormal."""
+    x = np.float32(x)
+    return np.float32(math.copysign(_ZERO, x)) if abs(x) < _MIN_NORMAL else x
+
+
+@njit(cache=True)
+def add(a: np.float32, b: np.float32) -> np.float32:
+    """Sum a + b, rounded once, flushed."""
+    return flush(np.float32(a) + np.float32(b))
+
+
+@njit(cache=True)
+def sub(a: np.float32, b: np.float32) -> np.float32:
+    """Difference a - b, rounded once, flushed."""
+    return flush(np.float32(a) - np.float32(b))
+
+
+@njit(cache=True)
+def mul(a: np.float32, b: np.float32) -> np.float32:
+    """Product a * b, rounded once, flushed."""
+    return flush(np.float32(a) * np.float32(b))
+
+
+@njit(cache=True)
+def _quadratic(
+    c0: np.float32, c1: np.float32, c2: np.float32, d: np.float32
+) -> np.float32:
+    """Horner's c0 + d * (c1 + d * c2) by ``mul`` and ``add``.
+
+    Their flush is left out: c0 and c1 are so large that adding a subnormal, or the zero in its
+    place, gives the same bits.
+    """
+    return c0 + d * (c1 + d * c2)
+
+
+@njit(cache=True)
+def exp(x: np.float32) -> np.float32:
+    """Exponential of ``x``: 2^(k div 128) * table[k mod 128](d), k = rint(x * 128 / ln 2).
+
+    Above 88.72 infinity; below -87.33 (where the result would be subnormal) zero.
+    """
+    x = np.float32(x)
+    clamped = _EXP_LOWEST if x < _EXP_LOWEST else x
+    clamped = _EXP_HIGHEST if clamped > _EXP_HIGHEST else clamped
+    shifted = np.float32(mul(clamped, _EXP_STEPS_PER_UNIT) + _ROUNDER)
+    k = np.int32(_bits(shifted) - _ROUNDER_BITS)
+    steps = np.float32(shifted - _ROUNDER)
+    d = sub(sub(clamped, np.float32(steps * _EXP_STEP_HIGH)), mul(steps, _EXP_STEP_LOW))
+    segment = np.int32(k & _EXP_SEGMENT)
+    power = np.int32(k >> _EXP_SEGMENT_BITS)
+    bits = _bits(_quadratic(_EXP0[segment], _EXP1[segment], _EXP2[segment], d))
+    bits = np.int32(bits + np.int32(power << _MANTISSA_BITS))
+    bits = np.int32(0) if bits < _MIN_NORMAL_BITS else min(bits, _INFINITY_BITS)
+    return _NAN if np.isnan(x) else _float(bits)
+
+
+@njit(cache=True)
+def reciprocal(x: np.float32) -> np.float32:
+    """1 / ``x``; 1 / +-0 = +-infinity, 1 / +-infinity = +-0; zero above 2^126 (exclusive)."""
+    bits = _bits(x)
+    magnitude = np.int32(bits & _MAGNITUDE)
+    mantissa = np.int32(bits & _MANTISSA)
+    segment = np.int32(mantissa >> _SEGMENT_SHIFT)
+    d = np.float32(
+        _float(np.int32(mantissa | _ONE_BITS))
+        - _float(np.int32(np.int32(mantissa & _SEGMENT_START) | _ONE_BITS))
+    )
+    bits_of_mantissa = _bits(
+        _quadratic(_RECIPROCAL0[segment], _RECIPROCAL1[segment], _RECIPROCAL2[segment], d)
+    )
+    power = np.int32(_BIAS - np.int32(magnitude >> _MANTISSA_BITS))
+    result = np.int32(bits_of_mantissa + np.int32(power << _MANTISSA_BITS))
+    result = np.int32(0) if result < _MIN_NORMAL_BITS else result
+    result = _INFINITY_BITS if magnitude < _MIN_NORMAL_BITS else result
+    signed = _float(np.int32(result | np.int32(bits & _SIGN)))
+    return _NAN if magnitude > _INFINITY_BITS else signed
+
+
+@njit(cache=True)
+def rsqrt(x: np.float32) -> np.float32:
+    """1 / sqrt(``x``); +-0 gives infinity, infinity gives zero, a negative number NaN."""
+    bits = _bits(x)
+    exponent = np.int32(np.int32(bits >> _MANTISSA_BITS) - _BIAS)
+    odd = np.int32(exponent & 1)
+    mantissa = np.int32(bits & _MANTISSA)
+    segment = np.int32(np.int32(mantissa >> _SEGMENT_SHIFT) + np.int32(odd * SEGMENTS))
+    d = np.float32(
+        _float(np.int32(mantissa | _ONE_BITS))
+        - _float(np.int32(np.int32(mantissa & _SEGMENT_START) | _ONE_BITS))
+    )
+    bits_of_mantissa = _bits(_quadratic(_RSQRT0[segment], _RSQRT1[segment], _RSQRT2[segment], d))
+    power = np.int32(np.int32(odd - exponent) >> np.int32(1))
+    result = _float(np.int32(bits_of_mantissa + np.int32(power << _MANTISSA_BITS)))
+    magnitude = np.int32(bits & _MAGNITUDE)
+    result = _ZERO if magnitude == _INFINITY_BITS else result
+    result = _NAN if (bits < 0) | (magnitude > _INFINITY_BITS) else result
+    return _INFINITY if magnitude < _MIN_NORMAL_BITS else result
+
+
+@njit(cache=True)
+def sigmoid(x: np.float32) -> np.float32:
+    """1 / (1 + exp(-``x``)), composed of ``exp``, ``add`` and ``reciprocal``."""
+    return reciprocal(add(_ONE, exp(-np.float32(x))))
+
+
+@njit(cache=True)
+def _add_lanes(lanes: np.ndarray) -> np.float32:
+    """Sum float32 [LANES] as a tree: lane j takes lane j + 8, then j + 4, j + 2, j + 1."""
+    width = LANES // 2
+    while width:
+        for lane in range(width):
+            lanes[lane] = add(lanes[lane], lanes[lane + width])
+        width //= 2
+    return lanes[0]
+
+
+@njit(cache=True)
+def sum_lanes(values: np.ndarray) -> np.float32:
+    """Sum of float32 [n] in the written order.
+
+    Lane j of ``LANES`` starts at zero and adds elements j, j + LANES, ... one after the other; the
+    lanes are then added pairwise, (0 + 8), (1 + 9), ..., then 4, 2, 1 apart. Elements that are
+    missing in the last round count as zero.
+    """
+    lanes = np.zeros(LANES, np.float32)
+    whole = values.shape[0] // LANES * LANES
+    for start in range(0, whole, LANES):
+        for lane in range(LANES):
+            lanes[lane] = add(lanes[lane], values[start + lane])
+    for lane in range(values.shape[0] - whole):
+        lanes[lane] = add(lanes[lane], values[whole + lane])
+    return _add_lanes(lanes)
+
+
+@njit(cache=True)
+def sum_of_squares(values: np.ndarray) -> np.float32:
+    """Sum of v * v over float32 [n], in the order of ``sum_lanes``."""
+    lanes = np.zeros(LANES, np.float32)
+    whole = values.shape[0] // LANES * LANES
+    for start in range(0, whole, LANES):
+        for lane in range(LANES):
+            value = values[start + lane]
+            lanes[lane] = add(lanes[lane], mul(value, value))
+    for lane in range(values.shape[0] - whole):
+        value = values[whole + lane]
+        lanes[lane] = add(lanes[lane], mul(value, value))
+    return _add_lanes(lanes)
+
+
+@njit(cache=True)
+def quantize_activation(row: np.ndarray, out: np.ndarray) -> np.float32:
+    """Quantize finite float32 [K] to int8 [K] in ``out`` and return the scale that multiplies it.
+
+    absmax = max(|x|, 1e-5); q = clip(rint(x * (127 * reciprocal(absmax))), -128, 127), ties to
+    even; scale = absmax * float32(1 / 127).
+    """
+    largest = np.int32(0)
+    for k in range(row.shape[0]):
+        largest = max(largest, np.int32(_bits(row[k]) & _MAGNITUDE))   # floats order as their bits
+    absmax = max(_float(largest), _ABSMAX_FLOOR)
+    inverse = mul(_INT8_MAX, reciprocal(absmax))
+    for k in range(row.shape[0]):
+        shifted = np.float32(mul(row[k], inverse) + _ROUNDER)
+        q = np.int32(_bits(shifted) - _ROUNDER_BITS)
+        out[k] = np.int8(min(max(q, np.int32(-128)), np.int32(127)))
+    return mul(absmax, _INT8_STEP)
+
+
+@njit(cache=True)
+def _quantize_rows(x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> None:
+    for n in range(x.shape[0]):
+        scale[n] = quantize_activation(x[n], q[n])
+
+
+def quantize_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``quantize_activation`` of each row of float32 [N, K]: (int8 [N, K], float32 scale [N])."""
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    q = np.empty(x.shape, np.int8)
+    scale = np.empty(x.shape[0], np.float32)
+    _quantize_rows(x, q, scale)
+    return q, scale
+
+
+def _scaled_frequencies(frequencies: np.ndarray, scaling: RopeScaling) -> np.ndarray:
+    """Rotary frequencies (radians per position) after ``scaling``."""
+    if scaling.kind == "linear":
+        return frequencies / scaling.factor
+    context = scaling.original_max_position_embeddings
+    turns = context * frequencies / (2 * math.pi)   # over the original context
+    low, high = scaling.low_freq_factor, scaling.high_freq_factor
+    share = np.clip((turns - low) / (high - low), 0, 1)   # of the unscaled frequency
+    return share * frequencies + (1 - share) * frequencies / scaling.factor
+
+
+def rope_tables(config: ModelConfig, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tables (cos, sin) of the rotary angles at ``positions``: float32 [positions, head_dim / 2].
+
+    Column j turns by rope_theta^(-2 j / head_dim) radians per position, after ``rope_scaling``
+    (``transformers`` ``modeling_rope_utils``). Computed in float64 and rounded once.
+    """
+    exponents = np.arange(0, config.head_dim, 2) / config.head_dim
+    frequencies = config.rope_theta**-exponents
+    if config.rope_scaling is not None:
+        frequencies = _scaled_frequencies(frequencies, config.rope_scaling)
+    angles = np.multiply.outer(np.asarray(positions, np.float64), frequencies)
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
