@@ -1,0 +1,219 @@
+"""Causal attention with a one-pass softmax, tile by tile, as the hardware does it.
+
+The tokens of the context are taken in tiles of ``TILE`` (aligned to position 0). Per tile: scores,
+the running maximum m, ``p = exp(score - m)``, the running sum l and the running output o, both
+rescaled by ``exp(m_old - m)`` when the maximum grows (online softmax: Milakov and Gimelshein 2018,
+arXiv 1805.02867; FlashAttention, arXiv 2205.14135). A token gets the same result whether it comes
+in a prefill or in a decode step, because both run this code on the same tiles.
+
+int8: q, k and v are int8 with a scale per head and token, so QK is an exact integer. For PV the
+tile's weights ``p * v_scale`` are rounded to int16 with one scale per tile (absmax / 32767), which
+makes PV an exact integer too, at an error below 2e-5 of the largest weight.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ..numerics import add, exp, mul, quantize_activation, reciprocal, sub, sum_lanes
+
+__all__ = ["TILE", "attend_float32", "attend_int8", "store_int8"]
+
+TILE = 32
+_WEIGHT_MAX = np.float32(32767.0)
+_WEIGHT_STEP = np.float32(1.0 / 32767.0)
+# Below this a tile's weights are all zero next to the running maximum's weight of one; the floor
+# keeps the reciprocal finite.
+_WEIGHT_FLOOR = np.float32(2.0**-100)
+
+
+@numba.njit(cache=True)
+def store_int8(x: np.ndarray, cache: np.ndarray, scales: np.ndarray, start: int) -> None:
+    """Quantize float32 ``x`` [N, heads, head_dim] into ``cache`` int8 [heads, capacity, head_dim].
+
+    ``scales`` float32 [heads, capacity] receives one scale per head and token.
+    """
+    for n in range(x.shape[0]):
+        for head in range(x.shape[1]):
+            scales[head, start + n] = quantize_activation(x[n, head], cache[head, start + n])
+
+
+@numba.njit(cache=True)
+def _softmax_tile(scores: np.ndarray, count: int, state: np.ndarray) -> np.float32:
+    """Turn ``count`` scores into weights in place and update ``state`` = (maximum, sum).
+
+    Returns the factor by which everything accumulated so far shrinks. ``scores`` [TILE] beyond
+    ``count`` becomes zero, so that the sum's lane order does not depend on ``count``.
+    """
+    maximum = state[0]
+    for t in range(count):
+        maximum = max(maximum, scores[t])
+    shrink = exp(sub(state[0], maximum))
+    for t in range(count):
+        scores[t] = exp(sub(scores[t], maximum))
+    scores[count:] = np.float32(0.0)
+    state[0] = maximum
+    state[1] = add(mul(state[1], shrink), sum_lanes(scores))
+    return shrink
+
+
+@numba.njit(cache=True)
+def _attend_one_int8(
+    query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
+    values: np.ndarray, value_scales: np.ndarray, first: int, last: int, out: np.ndarray,
+) -> None:
+    """One head of one token over positions ``first`` to ``last``; writes ``out`` [head_dim]."""
+    width = query.shape[0]
+    codes = np.empty(width, np.int8)
+    scale = mul(quantize_activation(query, codes), np.float32(1.0 / np.sqrt(width)))
+    scores = np.zeros(TILE, np.float32)
+    sums = np.empty(width, np.int32)
+    state = np.array([-np.inf, 0.0], np.float32)
+    out[:] = np.float32(0.0)
+    for tile in range(first // TILE * TILE, last + 1, TILE):
+        begin, end = max(tile, first), min(tile + TILE, last + 1)
+        for t in range(begin, end):
+            dot = np.int32(0)
+            for d in range(width):
+                dot += np.int32(codes[d]) * np.int32(keys[t, d])
+            scores[t - begin] = mul(mul(np.float32(dot), key_scales[t]), scale)
+        shrink = _softmax_tile(scores, end - begin, state)
+        largest = _WEIGHT_FLOOR
+        for t in range(begin, end):
+            scores[t - begin] = mul(scores[t - begin], value_scales[t])
+            largest = max(largest, scores[t - begin])
+        to_code = mul(_WEIGHT_MAX, reciprocal(largest))
+        sums[:] = np.int32(0)
+        for t in range(begin, end):
+            weight = np.int32(np.rint(mul(scores[t - begin], to_code)))
+            for d in range(width):
+                sums[d] += np.int32(weight * np.int32(values[t, d]))
+        step = mul(largest, _WEIGHT_STEP)
+        for d in range(width):
+            out[d] = add(mul(out[d], shrink), mul(np.float32(sums[d]), step))
+    inverse = reciprocal(state[1])
+    for d in range(width):
+        out[d] = mul(out[d], inverse)
+
+
+@numba.njit(cache=True)
+def _dot_lanes(a: np.ndarray, b: np.ndarray) -> np.float32:
+    """Float32 dot product in the 16-lane order of ``numerics.sum_lanes``."""
+    products = np.empty(a.shape[0], np.float32)
+    for d in range(a.shape[0]):
+        products[d] = mul(a[d], b[d])
+    return sum_lanes(products)
+
+
+@numba.njit(cache=True)
+def _attend_one_float32(
+    query: np.ndarray, keys: np.ndarray, values: np.ndarray, first: int, last: int, out: np.ndarray,
+) -> None:
+    """One head of one token over positions ``first`` to ``last``; writes ``out`` [head_dim]."""
+    width = query.shape[0]
+    scale = np.float32(1.0 / np.sqrt(width))
+    scores = np.zeros(TILE, np.float32)
+    state = np.array([-np.inf, 0.0], np.float32)
+    out[:] = np.float32(0.0)
+    for tile in range(first // TILE * TILE, last + 1, TILE):
+        begin, end = max(tile, first), min(tile + TILE, last + 1)
+        for t in range(begin, end):
+            scores[t - begin] = mul(_dot_lanes(query, keys[t]), scale)
+        shrink = _softmax_tile(scores, end - begin, state)
+        for d in range(width):
+            out[d] = mul(out[d], shrink)
+        for t in range(begin, end):
+            for d in range(width):
+                out[d] = add(out[d], mul(scores[t - begin], values[t, d]))
+    inverse = reciprocal(state[1])
+    for d in range(width):
+        out[d] = mul(out[d], inverse)
+
+
+@numba.njit(cache=True)
+def _token_int8(
+    queries: np.ndarray, keys: np.ndarray, key_scales: np.ndarray, values: np.ndarray,
+    value_scales: np.ndarray, start: int, window: int, n: int, out: np.ndarray,
+) -> None:
+    """All heads of token ``n`` of the batch."""
+    group = queries.shape[1] // keys.shape[0]
+    first = max(0, start + n - window + 1)
+    for head in range(queries.shape[1]):
+        kv = head // group
+        _attend_one_int8(
+            queries[n, head], keys[kv], key_scales[kv], values[kv], value_scales[kv],
+            first, start + n, out[n, head],
+        )
+
+
+@numba.njit(cache=True)
+def _token_float32(
+    queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
+    start: int, window: int, n: int, out: np.ndarray,
+) -> None:
+    """All heads of token ``n`` of the batch."""
+    group = queries.shape[1] // keys.shape[0]
+    first = max(0, start + n - window + 1)
+    for head in range(queries.shape[1]):
+        kv = head // group
+        _attend_one_float32(
+            queries[n, head], keys[kv], values[kv], first, start + n, out[n, head]
+        )
+
+
+@numba.njit(cache=True)
+def _balanced(index: int, count: int) -> int:
+    """Take tokens alternately from both ends: late ones cost more, and threads get equal shares."""
+    return index // 2 if index % 2 == 0 else count - 1 - index // 2
+
+
+@numba.njit(cache=True, parallel=True)
+def _tokens_int8(
+    queries: np.ndarray, keys: np.ndarray, key_scales: np.ndarray, values: np.ndarray,
+    value_scales: np.ndarray, start: int, window: int, out: np.ndarray,
+) -> None:
+    for index in numba.prange(queries.shape[0]):
+        n = _balanced(index, queries.shape[0])
+        _token_int8(queries, keys, key_scales, values, value_scales, start, window, n, out)
+
+
+@numba.njit(cache=True, parallel=True)
+def _tokens_float32(
+    queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
+    start: int, window: int, out: np.ndarray,
+) -> None:
+    for index in numba.prange(queries.shape[0]):
+        n = _balanced(index, queries.shape[0])
+        _token_float32(queries, keys, values, start, window, n, out)
+
+
+def attend_int8(
+    queries: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
+    values: np.ndarray, value_scales: np.ndarray, start: int, window: int,
+) -> np.ndarray:
+    """Causal attention over an int8 cache.
+
+    ``queries`` float32 [N, heads, head_dim] of positions ``start`` to ``start + N - 1``; ``keys``
+    and ``values`` int8 [kv_heads, capacity, head_dim] already hold those positions; scales float32
+    [kv_heads, capacity]. Token at position p sees positions ``max(0, p - window + 1)`` to p. Query
+    head h reads KV head ``h // (heads / kv_heads)``. Returns float32 [N, heads, head_dim].
+    """
+    out = np.empty_like(queries)
+    if len(queries) == 1:
+        _token_int8(queries, keys, key_scales, values, value_scales, start, window, 0, out)
+    else:
+        _tokens_int8(queries, keys, key_scales, values, value_scales, start, window, out)
+    return out
+
+
+def attend_float32(
+    queries: np.ndarray, keys: np.ndarray, values: np.ndarray, start: int, window: int,
+) -> np.ndarray:
+    """Causal attention over a float32 cache; shapes as in ``attend_int8``."""
+    out = np.empty_like(queries)
+    if len(queries) == 1:
+        _token_float32(queries, keys, values, start, window, 0, out)
+    else:
+        _tokens_float32(queries, keys, values, start, window, out)
+    return out

@@ -1,0 +1,114 @@
+"""The keys and values of past tokens, in float32 or in int8 with a scale per head and token."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from ..errors import TrilobiteError
+from ..model import ModelConfig
+from .attention import attend_float32, attend_int8, store_int8
+
+__all__ = ["Float32Cache", "Int8Cache", "KVCache", "KVKind", "make_cache"]
+
+KVKind = Literal["float32", "int8"]
+
+
+class KVCache(Protocol):
+    """What the decoder asks of a cache. ``keys``, ``values``: float32 [N, kv_heads, head_dim]."""
+
+    capacity: int
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, scales included."""
+
+    def store(self, layer: int, start: int, keys: np.ndarray, values: np.ndarray) -> None:
+        """Keep the keys and values of positions ``start`` to ``start + N - 1``."""
+
+    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
+        """Causal attention of ``queries`` float32 [N, heads, head_dim] at ``start`` and after."""
+
+
+class _Cache:
+    """Shape and bounds that both kinds share; a layer's arrays are [kv_heads, capacity, ...]."""
+
+    def __init__(self, config: ModelConfig, capacity: int, dtype: type) -> None:
+        self.capacity = capacity
+        shape = (config.num_layers, config.num_kv_heads, capacity, config.head_dim)
+        self._keys = np.zeros(shape, dtype)
+        self._values = np.zeros(shape, dtype)
+
+    def _check(self, start: int, count: int) -> None:
+        if start + count > self.capacity:
+            raise TrilobiteError(
+                f"The KV cache holds {self.capacity} tokens; {start + count} are needed: "
+                "ask for fewer tokens or a larger capacity"
+            )
+
+    def _limit(self, window: int | None) -> int:
+        return self.capacity if window is None else window
+
+
+class Float32Cache(_Cache):
+    """Keys and values as they are: for float models and for measuring what int8 costs."""
+
+    def __init__(self, config: ModelConfig, capacity: int) -> None:
+        super().__init__(config, capacity, np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken."""
+        return self._keys.nbytes + self._values.nbytes
+
+    def store(self, layer: int, start: int, keys: np.ndarray, values: np.ndarray) -> None:
+        """Keep the keys and values of positions ``start`` to ``start + N - 1``."""
+        self._check(start, len(keys))
+        self._keys[layer, :, start:start + len(keys)] = keys.swapaxes(0, 1)
+        self._values[layer, :, start:start + len(keys)] = values.swapaxes(0, 1)
+
+    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
+        """Causal attention, see ``attention.attend_float32``."""
+        return attend_float32(
+            queries, self._keys[layer], self._values[layer], start, self._limit(window)
+        )
+
+
+class Int8Cache(_Cache):
+    """int8 keys and values with one float32 scale per head and token (absmax / 127)."""
+
+    def __init__(self, config: ModelConfig, capacity: int) -> None:
+        super().__init__(config, capacity, np.int8)
+        self._key_scales = np.zeros(self._keys.shape[:3], np.float32)
+        self._value_scales = np.zeros(self._keys.shape[:3], np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, scales included."""
+        return 2 * (self._keys.nbytes + self._key_scales.nbytes)
+
+    def store(self, layer: int, start: int, keys: np.ndarray, values: np.ndarray) -> None:
+        """Quantize and keep the keys and values of ``start`` to ``start + N - 1``."""
+        self._check(start, len(keys))
+        store_int8(keys, self._keys[layer], self._key_scales[layer], start)
+        store_int8(values, self._values[layer], self._value_scales[layer], start)
+
+    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
+        """Causal attention in integers, see ``attention.attend_int8``."""
+        return attend_int8(
+            queries,
+            self._keys[layer], self._key_scales[layer],
+            self._values[layer], self._value_scales[layer],
+            start, self._limit(window),
+        )
+
+
+_KINDS = {"float32": Float32Cache, "int8": Int8Cache}
+
+
+def make_cache(kind: KVKind, config: ModelConfig, capacity: int) -> KVCache:
+    """Make an empty cache for ``capacity`` tokens. Raise ``TrilobiteError`` on an unknown kind."""
+    if kind not in _KINDS:
+        raise TrilobiteError(f"KV cache kind {kind!r} is unknown; known are {sorted(_KINDS)}")
+    return _KINDS[kind](config, capacity)

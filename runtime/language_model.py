@@ -1,0 +1,272 @@
+"""A loaded model as its user sees it: text in, text, logits and perplexity out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import TrilobiteError
+from ..model import LINEAR_NAMES, ModelConfig
+from .decoder import Decoder, Observer
+from .kv_cache import KVKind, make_cache
+from .sampling import Sampler
+from .text import Tokenizer, held_out_documents
+
+__all__ = ["Generation", "LanguageModel", "LinearTrace", "Perplexity", "Session"]
+
+# A prompt is fed in pieces of this many tokens, which bounds the memory that a prefill takes.
+_CHUNK = 512
+WINDOW = 512
+
+
+@dataclass(frozen=True)
+class LinearTrace:
+    """What went through one integer linear of one forward pass.
+
+    ``activations`` int8 [N, K]; ``sums`` the exact integers [N, M] before any scaling.
+    """
+
+    name: str
+    activations: np.ndarray
+    sums: np.ndarray
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """``value`` = exp of the mean negative log-likelihood over ``tokens`` predicted tokens."""
+
+    value: float
+    tokens: int
+
+
+class Session:
+    """A sequence being fed to the model: its KV cache and how far it is."""
+
+    def __init__(self, decoder: Decoder, kv: KVKind, capacity: int) -> None:
+        limit = decoder.config.max_position_embeddings
+        if capacity > limit:
+            raise TrilobiteError(
+                f"{capacity} tokens are asked for, but the model was made for at most {limit} "
+                "positions (max_position_embeddings)"
+            )
+        self._decoder = decoder
+        self._cache = make_cache(kv, decoder.config, capacity)
+        self.position = 0
+
+    def feed(self, token_ids: Sequence[int], observe: Observer | None = None) -> np.ndarray:
+        """Append tokens; float32 logits [N, vocab_size], row n predicting what follows token n."""
+        return self._decoder.logits(self._feed(token_ids, observe))
+
+    def prefill(self, token_ids: Sequence[int]) -> np.ndarray:
+        """Append tokens; float32 logits [vocab_size] of the last one only."""
+        for begin in range(0, len(token_ids), _CHUNK):
+            hidden = self._feed(token_ids[begin:begin + _CHUNK], None)
+        return self._decoder.logits(hidden[-1:])[0]
+
+    def _feed(self, token_ids: Sequence[int], observe: Observer | None) -> np.ndarray:
+        ids = _checked_ids(token_ids, self._decoder.config.vocab_size)
+        hidden = self._decoder.hidden(ids, self._cache, self.position, observe)
+        self.position += len(ids)
+        return hidden
+
+
+def _checked_ids(token_ids: Sequence[int], vocab_size: int) -> np.ndarray:
+    ids = np.asarray(token_ids)
+    if ids.ndim != 1 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
+        raise TrilobiteError("Token ids must be a non-empty list of integers")
+    if ids.min() < 0 or ids.max() >= vocab_size:
+        raise TrilobiteError(
+            f"Token id {int(ids.min()) if ids.min() < 0 else int(ids.max())} is outside the "
+            f"vocabulary of {vocab_size}"
+        )
+    return ids.astype(np.int64)
+
+
+class Generation(Iterator[str]):
+    """Text pieces as they are generated; what was generated so far is in ``tokens``.
+
+    Times are wall-clock seconds: ``prefill_seconds`` for the prompt up to the first token's
+    logits, ``decode_seconds`` for the tokens after the first.
+    """
+
+    def __init__(
+        self, session: Session, tokenizer: Tokenizer, prompt: list[int],
+        max_new_tokens: int, sampler: Sampler,
+    ) -> None:
+        self.prompt_tokens = prompt
+        self.tokens: list[int] = []
+        self.prefill_seconds = 0.0
+        self.decode_seconds = 0.0
+        self._session, self._sampler = session, sampler
+        self._limit, self._stop = max_new_tokens, tokenizer.eos_token_ids
+        self._pieces = tokenizer.stream(self._token_ids())
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    @property
+    def prefill_rate(self) -> float:
+        """Prompt tokens per second."""
+        return len(self.prompt_tokens) / self.prefill_seconds
+
+    @property
+    def decode_rate(self) -> float:
+        """Generated tokens per second after the first one; NaN before there are any."""
+        count = len(self.tokens) - 1
+        return count / self.decode_seconds if count > 0 else math.nan
+
+    def _token_ids(self) -> Iterator[int]:
+        began = time.perf_counter()
+        logits = self._session.prefill(self.prompt_tokens)
+        self.prefill_seconds = time.perf_counter() - began
+        while True:
+            token_id = self._sampler(logits)
+            self.tokens.append(token_id)
+            yield token_id
+            if len(self.tokens) >= self._limit or token_id in self._stop:
+                return
+            began = time.perf_counter()
+            logits = self._session.feed([token_id])[0]
+            self.decode_seconds += time.perf_counter() - began
+
+
+class LanguageModel:
+    """A decoder with its tokenizer. Made by ``trilobite.load``.
+
+    Attributes
+    ----------
+    config : ModelConfig
+    tokenizer : Tokenizer
+        Read when first used, so that a checkpoint without one still gives logits.
+    kv : "int8" or "float32"
+        How sessions keep keys and values.
+    """
+
+    def __init__(self, folder: Path, decoder: Decoder, kv: KVKind) -> None:
+        self.folder = folder
+        self.decoder = decoder
+        self.kv = kv
+        self._tokenizer: Tokenizer | None = None
+
+    @property
+    def config(self) -> ModelConfig:
+        """What the model is."""
+        return self.decoder.config
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer. Raises ``CheckpointError`` if its files are missing or broken."""
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(
+                self.folder / "tokenizer.json", self.config.bos_token_id, self.config.eos_token_ids
+            )
+        return self._tokenizer
+
+    def session(self, capacity: int) -> Session:
+        """Start an empty sequence of at most ``capacity`` tokens."""
+        return Session(self.decoder, self.kv, capacity)
+
+    def logits(self, token_ids: Sequence[int]) -> np.ndarray:
+        """Float32 logits [tokens, vocab_size]; row n predicts the token after the n-th."""
+        return self.session(len(token_ids)).feed(token_ids)
+
+    def generate(
+        self, prompt: str | Sequence[int], max_new_tokens: int = 64, temperature: float = 0.0,
+        top_k: int = 0, top_p: float = 1.0, seed: int = 0,
+    ) -> Generation:
+        """Continue ``prompt`` (text, or token ids); iterate over the result for pieces of text.
+
+        Stops after ``max_new_tokens`` or at an end token. Temperature 0 is greedy.
+
+        Raises
+        ------
+        TrilobiteError
+            A parameter is out of range, or prompt and new tokens exceed the model's positions.
+        """
+        if max_new_tokens < 1:
+            raise TrilobiteError(f"New tokens must be at least 1, not {max_new_tokens}")
+        sampler = Sampler(temperature, top_k, top_p, seed)
+        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+        if not ids:
+            raise TrilobiteError("The prompt is empty and the model has no begin token")
+        session = self.session(len(ids) + max_new_tokens)
+        return Generation(session, self.tokenizer, ids, max_new_tokens, sampler)
+
+    def perplexity(self, text: str) -> float:
+        """Perplexity of ``text`` in windows of 512 tokens."""
+        return self.perplexity_of_tokens(self.tokenizer.encode(text)).value
+
+    def held_out_tokens(self) -> list[int]:
+        """Tokens of the standard-library modules that the model's ``training.json`` holds out."""
+        documents = held_out_documents(self.folder / "training.json")
+        return self.tokenizer.encode_documents(documents)
+
+    def perplexity_of_tokens(
+        self, token_ids: Sequence[int], window: int = WINDOW,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Perplexity:
+        """Perplexity of a token sequence, cut into windows that start with an empty context.
+
+        Each window of ``window`` tokens predicts its successors; what is left over at the end is
+        not counted, unless there is less than one window in all. ``progress`` is called with the
+        tokens done and the tokens in all.
+        """
+        ids = np.asarray(token_ids)
+        if len(ids) < 2:
+            raise TrilobiteError(f"A perplexity needs at least 2 tokens; the text has {len(ids)}")
+        window = min(window, len(ids) - 1, self.config.max_position_embeddings)
+        count = (len(ids) - 1) // window
+        total = 0.0
+        for index in range(count):
+            begin = index * window
+            logits = self.logits(ids[begin:begin + window])
+            total += _negative_log_likelihood(logits, ids[begin + 1:begin + window + 1])
+            if progress:
+                progress((index + 1) * window, count * window)
+        return Perplexity(math.exp(total / (count * window)), count * window)
+
+    def trace(self, token_ids: Sequence[int], layer: int) -> list[LinearTrace]:
+        """The int8 activations into, and the exact sums out of, a layer's seven linears.
+
+        Raises
+        ------
+        TrilobiteError
+            The model has no such layer, or its linears are not in an integer format.
+        """
+        if not 0 <= layer < self.config.num_layers:
+            raise TrilobiteError(
+                f"Layer {layer} does not exist: the model has layers 0 to "
+                f"{self.config.num_layers - 1}"
+            )
+        seen = self.intermediates(token_ids)
+        return [
+            self._trace_linear(layer, name, seen[f"model.layers.{layer}.{name}.input"])
+            for name in LINEAR_NAMES
+        ]
+
+    def intermediates(self, token_ids: Sequence[int]) -> dict[str, np.ndarray]:
+        """Every intermediate tensor that ``Decoder.hidden`` reports, by name, and ``logits``."""
+        seen: dict[str, np.ndarray] = {}
+        logits = self.session(len(token_ids)).feed(token_ids, seen.__setitem__)
+        return seen | {"logits": logits}
+
+    def _trace_linear(self, layer: int, name: str, x: np.ndarray) -> LinearTrace:
+        linear = self.decoder.linear(layer, name)
+        full_name = f"model.layers.{layer}.{name}"
+        if linear.format is None:
+            raise TrilobiteError(f"{full_name} is in float; only a quantized model has integers")
+        activations = linear.quantize_input(x)[0]
+        return LinearTrace(full_name, activations, linear.integer(activations))
+
+
+def _negative_log_likelihood(logits: np.ndarray, targets: np.ndarray) -> float:
+    """Sum over rows of -log softmax(logits)[target], in float64."""
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    chosen = wide[np.arange(len(targets)), targets]
+    return float((np.log(np.exp(wide).sum(axis=1)) - chosen).sum())

@@ -1,0 +1,117 @@
+"""Text to tokens and back, and the text that a perplexity is measured on."""
+
+from __future__ import annotations
+
+import json
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import tokenizers
+from tokenizers.decoders import DecodeStream
+
+from ..errors import CheckpointError, TrilobiteError
+
+__all__ = ["Tokenizer", "held_out_documents"]
+
+
+class Tokenizer:
+    """A Hugging Face ``tokenizer.json`` with the begin and end tokens of its model.
+
+    Parameters
+    ----------
+    file
+        The ``tokenizer.json``; ``tokenizer_config.json`` beside it is read for the begin token.
+    bos_token_id, eos_token_ids
+        From the model's config.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing or is not what its name says.
+    """
+
+    def __init__(
+        self, file: Path, bos_token_id: int | None = None, eos_token_ids: tuple[int, ...] = ()
+    ) -> None:
+        if not file.is_file():
+            raise CheckpointError(f"{file} does not exist; text needs the model's tokenizer.json")
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(file))
+        except Exception as error:   # the library raises bare Exception
+            raise CheckpointError(f"{file} is not a tokenizer: {error}") from None
+        self.bos_token_id = bos_token_id if self._wants_bos(file.parent) else None
+        self.eos_token_ids = eos_token_ids
+
+    @staticmethod
+    def _wants_bos(folder: Path) -> bool:
+        """Whether text starts with the begin token, where the tokenizer does not add it itself."""
+        file = folder / "tokenizer_config.json"
+        if not file.is_file():
+            return True
+        try:
+            settings = json.loads(file.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise CheckpointError(f"{file} is not JSON: {error}") from None
+        if not isinstance(settings, dict):
+            raise CheckpointError(f"{file} must hold a JSON object, not {type(settings).__name__}")
+        return settings.get("add_bos_token", True) and settings.get("bos_token") is not None
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of ``text``, with the begin token in front where the model has one."""
+        ids = self._tokenizer.encode(text).ids
+        if self.bos_token_id is not None and ids[:1] != [self.bos_token_id]:
+            return [self.bos_token_id, *ids]
+        return ids
+
+    def encode_documents(self, documents: Iterable[str]) -> list[int]:
+        """Each document as begin token, its tokens, end token, all joined."""
+        joined: list[int] = []
+        for text in documents:
+            joined += self.encode(text)
+            joined += self.eos_token_ids[:1]
+        return joined
+
+    def decode(self, token_ids: Iterable[int]) -> str:
+        """Text of ``token_ids``, special tokens left out."""
+        return self._tokenizer.decode(list(token_ids))
+
+    def stream(self, token_ids: Iterable[int]) -> Iterator[str]:
+        """Text pieces of ``token_ids`` as they come; a piece waits until its bytes are complete."""
+        stream = DecodeStream(skip_special_tokens=True)
+        for token_id in token_ids:
+            piece = stream.step(self._tokenizer, token_id)
+            if piece:
+                yield piece
+
+
+def held_out_documents(training_file: Path) -> list[str]:
+    """Sources of the standard-library modules that ``training.json`` names as held out.
+
+    They come in the order of their sorted paths, from the standard library of the Python that
+    runs, so that another Python version gives slightly other text.
+
+    Raises
+    ------
+    TrilobiteError
+        The file is missing or names no modules, or a module is not in this Python's library.
+    """
+    if not training_file.is_file():
+        raise TrilobiteError(
+            f"{training_file} does not exist, so there is no default text for this model; "
+            "name a text file (--text FILE)"
+        )
+    try:
+        modules = json.loads(training_file.read_text(encoding="utf-8"))["held_out_modules"]
+        paths = [Path(sysconfig.get_paths()["stdlib"]) / module for module in modules]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise TrilobiteError(
+            f"{training_file} must be JSON with a list 'held_out_modules': {error}"
+        ) from None
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise TrilobiteError(f"This Python's standard library lacks {', '.join(missing)}")
+    root = Path(sysconfig.get_paths()["stdlib"]).resolve()
+    if any(not path.resolve().is_relative_to(root) for path in paths):
+        raise TrilobiteError(f"{training_file} names a module outside the standard library")
+    return [path.read_text(encoding="utf-8", errors="replace") for path in sorted(paths)]
