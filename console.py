@@ -29,7 +29,7 @@ class Output:
     def __init__(self, json_target: str | None = None) -> None:
         self._json_target = json_target
         if json_target not in (None, "-") and not Path(json_target).parent.is_dir():
-            raise OutputError(f"{Path(json_target).parent} is not a folder; --json cannot write there")
+            raise OutputError(f"--json: {Path(json_target).parent} is not a folder")
         self.console = Console(stderr=json_target == "-", highlight=False)
 
     def json(self, value: dict[str, Any]) -> None:

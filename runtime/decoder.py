@@ -82,7 +82,7 @@ class Decoder:
         head = embedding if config.tie_word_embeddings else self._take(weights, "lm_head.weight")
         self.head = make_linear(head, None)
         self._epsilon = np.float32(config.rms_norm_eps)
-        self._cosine, self._sine = rope_tables(config, _ROPE_STEP)
+        self._cosine, self._sine = rope_tables(config, np.arange(_ROPE_STEP))
 
     def _take(self, weights: Weights, name: str) -> np.ndarray | PackedWeight:
         self._progress(name)
@@ -145,7 +145,7 @@ class Decoder:
     def _extend_rope(self, positions: int) -> None:
         if positions > len(self._cosine):
             rounded = -(-positions // _ROPE_STEP) * _ROPE_STEP
-            self._cosine, self._sine = rope_tables(self.config, rounded)
+            self._cosine, self._sine = rope_tables(self.config, np.arange(rounded))
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """Float32 [N, vocab_size] from ``hidden``."""
