@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import FormatError
 
-__all__ = ["Codes", "Format", "PackedWeight", "TensorLayout", "format_from_spec"]
+__all__ = ["Codes", "Format", "PackedWeight", "TensorLayout", "format_from_spec", "known_formats"]
 
 _REGISTRY: dict[str, type[Format]] = {}
 
@@ -82,9 +82,13 @@ class Format(ABC):
         super().__init_subclass__(**kwargs)
         _REGISTRY[cls.name] = cls
 
-    @abstractmethod
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
         """Raise ``FormatError``, naming ``tensor``, if a weight of ``shape`` does not fit."""
+        if len(shape) != 2 or 0 in shape:
+            raise FormatError(
+                f"{tensor}: {self.name} holds a matrix [M, K] with at least one row and one "
+                f"column, not a tensor of shape {list(shape)}"
+            )
 
     @abstractmethod
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
@@ -97,7 +101,12 @@ class Format(ABC):
 
     @abstractmethod
     def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
-        """Quantize float32 rows [R, K]; round to nearest, ties to even."""
+        """Quantize finite float32 rows [R, K]; round to nearest, ties to even.
+
+        ``statistics`` is what the method of that name returned for the whole tensor; None says
+        that ``rows`` are the whole tensor. Raises ``FormatError`` (without the tensor's name) if
+        a scale overflows.
+        """
 
     @abstractmethod
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
@@ -105,7 +114,10 @@ class Format(ABC):
 
     @abstractmethod
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """Inverse of ``pack``. Raise ``FormatError`` on codes that no encoder writes."""
+        """Inverse of ``pack``. Raise ``FormatError`` on codes that no encoder writes.
+
+        ``shape`` is [M, K] of the rows that ``tensors`` hold: a row block unpacks alone.
+        """
 
     @abstractmethod
     def dequantize(self, codes: Codes) -> np.ndarray:
@@ -124,9 +136,41 @@ class Format(ABC):
         """Quantize a whole float32 [M, K] matrix. ``tensor`` is its name for error messages."""
         self.check(tensor, weight.shape)
         rows = np.ascontiguousarray(weight, dtype=np.float32)
-        codes = self.encode(rows, self.statistics([rows]))
+        if not np.isfinite(rows).all():
+            raise FormatError(f"{tensor}: NaN or infinity cannot be quantized")
+        try:
+            codes = self.encode(rows, self.statistics([rows]))
+        except FormatError as error:
+            raise FormatError(f"{tensor}: {error}") from None
         shape = (weight.shape[0], weight.shape[1])
         return PackedWeight(self, shape, self.pack(codes))
+
+    def checked(
+        self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]
+    ) -> Mapping[str, np.ndarray]:
+        """``tensors``, if they are those of ``layout(shape)`` in shape and dtype.
+
+        Raises ``FormatError`` on a missing or differing tensor, and on a scale that is not finite
+        and above zero.
+        """
+        for suffix, layout in self.layout(shape).items():
+            if suffix not in tensors:
+                raise FormatError(f"{self.name} needs a tensor {suffix!r}; got {sorted(tensors)}")
+            found = tensors[suffix]
+            if found.shape != layout.shape or found.dtype != layout.dtype:
+                raise FormatError(
+                    f"{self.name} needs {suffix!r} as {layout.dtype} {list(layout.shape)} for a "
+                    f"weight of shape {list(shape)}, not as {found.dtype} {list(found.shape)}"
+                )
+        scale = tensors["scale"]
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            raise FormatError(f"{self.name} has a scale that is not a finite number above zero")
+        return tensors
+
+
+def known_formats() -> dict[str, type[Format]]:
+    """The registered formats by name, in the order in which they were defined."""
+    return dict(_REGISTRY)
 
 
 def format_from_spec(spec: Mapping[str, Any]) -> Format:
@@ -139,7 +183,7 @@ def format_from_spec(spec: Mapping[str, Any]) -> Format:
     """
     parameters = dict(spec)
     name = parameters.pop("format", None)
-    if name not in _REGISTRY:
+    if not isinstance(name, str) or name not in _REGISTRY:
         raise FormatError(f"Number format {name!r} is unknown; known are {sorted(_REGISTRY)}")
     try:
         return _REGISTRY[name](**parameters)

@@ -1,0 +1,43 @@
+"""One row per number format and parameter set: what the common tests know of it."""
+
+from dataclasses import dataclass
+
+from trilobite.quant.formats import Format, Fp8, Int4, Int8, Ternary
+
+
+@dataclass(frozen=True)
+class FormatCase:
+    """A format, with what is promised about it.
+
+    ``gaussian_nmse`` is ||W - W'||^2 / ||W||^2 on a 2048 x 1024 standard normal matrix of seed 0;
+    ``stored_bits`` are bits per weight of that matrix, scales included.
+    """
+
+    format: Format
+    gaussian_nmse: float
+    stored_bits: float
+    columns: int = 1          # K must be a multiple of this
+    idempotent: bool = True   # quantizing what was dequantized gives the same codes
+
+    def __str__(self) -> str:
+        parameters = ",".join(f"{v}" for k, v in self.format.spec().items() if k != "format")
+        return f"{self.format.name}({parameters})"
+
+
+_SCALE_PER_ROW = 32 / 1024
+_SCALE_PER_TENSOR = 32 / (2048 * 1024)
+
+FORMAT_TABLE = [
+    FormatCase(Ternary("base3"), 0.2636, 8 * 205 / 1024 + _SCALE_PER_TENSOR),
+    FormatCase(Ternary("2bit"), 0.2636, 2 + _SCALE_PER_TENSOR),
+    FormatCase(Int4(128), 0.0138, 4 + 16 / 128, columns=128),
+    FormatCase(Int4(64), 0.0116, 4 + 16 / 64, columns=64),
+    FormatCase(Int4(32), 0.0094, 4 + 16 / 32, columns=32),
+    FormatCase(Int4(None), 0.0203, 4 + 16 / 1024, columns=2),
+    FormatCase(Int4(128, symmetric=False), 0.0100, 4 + 24 / 128, columns=128, idempotent=False),
+    FormatCase(Int4(32, symmetric=False), 0.0065, 4 + 24 / 32, columns=32, idempotent=False),
+    FormatCase(Int4(None, symmetric=False), 0.0157, 4 + 24 / 1024, columns=2, idempotent=False),
+    FormatCase(Int8(), 0.000061, 8 + _SCALE_PER_ROW),
+    FormatCase(Fp8("row"), 0.0007, 8 + _SCALE_PER_ROW),
+    FormatCase(Fp8("tensor"), 0.0007, 8 + _SCALE_PER_TENSOR),
+]
