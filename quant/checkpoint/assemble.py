@@ -1,0 +1,153 @@
+"""Which stored tensors make up which tensor of the model; none may be missing or left over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import CheckpointError, FormatError
+from ...model import ModelConfig
+from .bitnet import PackedTrits
+from .fields import printable
+from .locate import StoredEntry
+from .quantization import Quantization
+from .quantized import QuantizedTensor
+from .source import PlainTensor, TensorSource
+
+__all__ = ["assemble"]
+
+# Norms of the first BitNet reproduction, under the names that transformers gave them later.
+_RENAMED = {
+    "self_attn.inner_attn_ln.weight": "self_attn.attn_sub_norm.weight",
+    "mlp.ffn_layernorm.weight": "mlp.ffn_sub_norm.weight",
+}
+# Old versions of transformers stored it; it follows from the config.
+_DERIVED = ".self_attn.rotary_emb.inv_freq"
+_EMBEDDING = "model.embed_tokens.weight"
+_HEAD = "lm_head.weight"
+
+
+def assemble(
+    folder: Path, config: ModelConfig, quantization: Quantization, stored: dict[str, StoredEntry]
+) -> dict[str, TensorSource]:
+    """One checked source for each of ``config.tensor_shapes()``, in that order.
+
+    A copy of the embedding under the name of a tied head is tolerated if it is the same.
+
+    Raises
+    ------
+    CheckpointError
+        A tensor is missing, unexpected, or has another shape or type than it must have.
+    """
+    entries = _canonical(stored)
+    shapes = config.tensor_shapes()
+    ternary = set(config.linear_weights()) if config.bitlinear else set()
+    packed = ternary if quantization.packed_trits else set()
+    _check_formats(folder, shapes, quantization)
+    parts = {name: _parts(name, shapes[name], quantization, packed) for name in shapes}
+    head = entries.pop(_HEAD, None) if config.tie_word_embeddings else None
+    needed = [part for held in parts.values() for part in held.values()]
+    _check_complete(folder, config, needed, entries)
+    sources: dict[str, TensorSource] = {}
+    for name, shape in shapes.items():
+        held = {suffix: entries[part] for suffix, part in parts[name].items()}
+        if name in quantization.formats:
+            sources[name] = QuantizedTensor(name, shape, quantization.formats[name], held)
+        elif name in packed:
+            divides = quantization.scale_divides
+            sources[name] = PackedTrits(name, shape, held["weight"], held["scale"], divides)
+        else:
+            sources[name] = PlainTensor(name, shape, held["weight"], ternary=name in ternary)
+    if head is not None:
+        _check_tied(PlainTensor(_HEAD, shapes[_EMBEDDING], head), sources[_EMBEDDING])
+    return sources
+
+
+def _canonical(stored: dict[str, StoredEntry]) -> dict[str, StoredEntry]:
+    """Stored tensors by canonical name, without those that follow from the config."""
+    entries: dict[str, StoredEntry] = {}
+    for name, entry in stored.items():
+        if name.endswith(_DERIVED):
+            continue
+        canonical = name
+        for old, new in _RENAMED.items():
+            if name.endswith(f".{old}"):
+                canonical = name.removesuffix(old) + new
+        if canonical in entries:
+            raise CheckpointError(f"{entry} is the same tensor as {entries[canonical]}; drop one")
+        entries[canonical] = entry
+    return entries
+
+
+def _parts(
+    name: str, shape: tuple[int, ...], quantization: Quantization, packed: set[str]
+) -> dict[str, str]:
+    """The stored names that make up tensor ``name``, by role."""
+    if name in quantization.formats:
+        layout = quantization.formats[name].layout((shape[0], shape[1]))
+        return {suffix: f"{name}_{suffix}" for suffix in layout}
+    if name in packed:
+        return {"weight": name, "scale": f"{name}_scale"}
+    return {"weight": name}
+
+
+def _check_formats(
+    folder: Path, shapes: dict[str, tuple[int, ...]], quantization: Quantization
+) -> None:
+    """Every packed weight is a matrix of the model, and its format can hold it."""
+    path = folder / "config.json"
+    for name, form in quantization.formats.items():
+        if len(shapes.get(name, ())) != 2:
+            raise CheckpointError(
+                f'{path}: "quantization_config" gives a format to {printable(name)}, which is no '
+                "matrix of this model"
+            )
+        try:
+            form.check(name, shapes[name])
+        except FormatError as error:
+            raise CheckpointError(f'{path}: in "quantization_config", {error}') from None
+
+
+def _check_complete(
+    folder: Path, config: ModelConfig, needed: list[str], entries: dict[str, StoredEntry]
+) -> None:
+    missing = [name for name in needed if name not in entries]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: {_some(missing)} is in no file, but config.json calls for it"
+            f"{_reason(missing[0], config)}"
+        )
+    unexpected = sorted(set(entries) - set(needed))
+    if unexpected:
+        raise CheckpointError(
+            f"{entries[unexpected[0]].file.path}: {_some(unexpected)} is no part of a "
+            f"{config.family} model as config.json describes it"
+        )
+
+
+def _some(names: list[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    return f"the tensor {printable(names[0])}{more}"
+
+
+def _reason(name: str, config: ModelConfig) -> str:
+    """Which field of the config may be wrong if a tensor is missing."""
+    if name == _HEAD:
+        return ' ("tie_word_embeddings" is false)'
+    if name.endswith(".bias"):
+        return ' ("mlp_bias" is true)' if ".mlp." in name else ' ("attention_bias" is true)'
+    if name.startswith("model.layers."):
+        return f' ("num_hidden_layers" is {config.num_layers})'
+    return ""
+
+
+def _check_tied(head: PlainTensor, embedding: TensorSource) -> None:
+    """A stored head beside tied embeddings must be the embedding, else one of the two is wrong."""
+    for start, stop in head.blocks():
+        if not np.array_equal(head.rows(start, stop), embedding.rows(start, stop)):
+            raise CheckpointError(
+                f"{head.info.file}: {_HEAD} differs from {_EMBEDDING}, but config.json ties them; "
+                '"tie_word_embeddings" must be false, or the head be removed'
+            )

@@ -1,0 +1,267 @@
+"""config.json into ``ModelConfig``: what each architecture's fields mean.
+
+Every field is either understood, or known not to change the arithmetic, or refused by name. A new
+architecture is one row of ``_ARCHITECTURES`` as long as it differs from Llama only in what a row
+can say. Defaults are those of ``transformers`` 5 (``models/*/configuration_*.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ...errors import CheckpointError
+from ...model import Activation, Family, ModelConfig
+from .fields import Fields, shown
+from .quantization import BitnetStorage, parse_quantization
+from .rope import take_rope
+
+__all__ = ["parse_config"]
+
+# Far above any model, far below what would make the toolkit slow before it looks at a tensor.
+_MAX_WIDTH = 1 << 20
+_MAX_LAYERS = 4096
+_MAX_VOCABULARY = 1 << 24
+_MAX_POSITIONS = 1 << 30
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What one class of ``transformers`` fixes, and the defaults of what it leaves open."""
+
+    family: Family
+    model_types: tuple[str, ...]
+    activation: Activation = "silu"
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10_000.0
+    num_kv_heads: int | None = None          # None: one for each head
+    head_dim: int | None = None              # None: hidden_size / num_heads
+    attention_bias: bool | None = None       # None: the config's field of this name
+    mlp_bias: bool | None = False            # None: the config's field of this name
+    o_bias: bool | None = None               # None: as attention_bias
+    qk_norm: bool = False
+    sub_norm: bool = False
+    master_weights: bool = False             # trained ternary, and the config need not say so
+    windows: Literal["none", "all layers", "some layers"] = "none"
+
+
+_ARCHITECTURES = {
+    "LlamaForCausalLM": Architecture("llama", ("llama",), mlp_bias=None),
+    "MistralForCausalLM": Architecture(
+        "mistral", ("mistral",), num_kv_heads=8, attention_bias=False, windows="all layers"
+    ),
+    "Qwen2ForCausalLM": Architecture(
+        "qwen2", ("qwen2",), num_kv_heads=32, attention_bias=True, o_bias=False,
+        windows="some layers",
+    ),
+    "Qwen3ForCausalLM": Architecture(
+        "qwen3", ("qwen3",), num_kv_heads=32, head_dim=128, qk_norm=True, windows="some layers"
+    ),
+    "BitNetForCausalLM": Architecture(
+        "bitnet", ("bitnet",), activation="relu2", rms_norm_eps=1e-5, rope_theta=500_000.0,
+        num_kv_heads=5, sub_norm=True,
+    ),
+    # The first reproduction (1bitLLM/bitnet_b1_58-*): a Llama with SubLN, master weights only.
+    "BitnetForCausalLM": Architecture(
+        "bitnet", ("bitnet", "llama"), sub_norm=True, master_weights=True
+    ),
+}
+
+# Activation functions by their names in ``transformers.activations.ACT2FN``.
+_ACTIVATIONS: dict[str, Activation] = {"silu": "silu", "swish": "silu", "relu2": "relu2"}
+
+# Fields that say how the model was trained, stored or sampled, not what it computes.
+_BOOKKEEPING = (
+    "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_name_or_path",
+    "attn_implementation", "auto_map", "dtype", "name_or_path", "tokenizer_class", "torch_dtype",
+    "torchscript", "transformers.js_config", "transformers_version", "unsloth_fixed",
+    "unsloth_version", "use_bfloat16", "use_cache", "return_dict", "output_attentions",
+    "output_hidden_states", "pad_token_id", "sep_token_id", "cls_token_id", "is_decoder",
+    "is_llama_config", "quantization_config", "source_quantization_config",
+)
+_TRAINING = (
+    "attention_dropout", "chunk_size_feed_forward", "classifier_dropout", "finetuning_task",
+    "hidden_dropout", "id2label", "initializer_range", "label2id", "num_labels", "pretraining_tp",
+    "problem_type", "resid_pdrop", "task_specific_params",
+)
+_GENERATION = (
+    "bad_words_ids", "begin_suppress_tokens", "decoder_start_token_id", "diversity_penalty",
+    "do_sample", "early_stopping", "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id",
+    "length_penalty", "max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups",
+    "num_beams", "num_return_sequences", "output_scores", "prefix", "remove_invalid_values",
+    "repetition_penalty", "return_dict_in_generate", "suppress_tokens", "temperature",
+    "top_k", "top_p", "typical_p",
+)
+
+
+def parse_config(raw: dict[str, Any], path: Path) -> ModelConfig:
+    """Turn the content of config.json into the description of a model.
+
+    Parameters
+    ----------
+    raw
+        The parsed JSON object.
+    path
+        Its file, for error messages.
+
+    Raises
+    ------
+    CheckpointError
+        The architecture is unknown, a field is missing, out of range, contradicts another one,
+        or could change the result and is not understood.
+    """
+    fields = Fields(raw, str(path))
+    architecture = _architecture(fields, path)
+    storage = parse_quantization(raw, path).bitnet
+    num_heads = fields.integer("num_attention_heads", _MAX_WIDTH)
+    hidden_size = fields.integer("hidden_size", _MAX_WIDTH)
+    num_layers = fields.integer("num_hidden_layers", _MAX_LAYERS)
+    vocab_size = fields.integer("vocab_size", _MAX_VOCABULARY)
+    max_positions = fields.integer("max_position_embeddings", _MAX_POSITIONS)
+    rope_theta, rope_scaling = take_rope(fields, path, max_positions, architecture.rope_theta)
+    attention_bias = _bias(fields, "attention_bias", architecture.attention_bias)
+    config = ModelConfig(
+        family=architecture.family,
+        hidden_size=hidden_size,
+        intermediate_size=fields.integer("intermediate_size", _MAX_WIDTH),
+        num_layers=num_layers,
+        num_heads=num_heads,
+        num_kv_heads=_num_kv_heads(fields, architecture, num_heads),
+        head_dim=_head_dim(fields, architecture, hidden_size, num_heads),
+        vocab_size=vocab_size,
+        max_position_embeddings=max_positions,
+        rms_norm_eps=fields.number("rms_norm_eps", 1e-12, 1.0, default=architecture.rms_norm_eps),
+        rope_theta=rope_theta,
+        rope_scaling=rope_scaling,
+        activation=_ACTIVATIONS[
+            fields.choice("hidden_act", _ACTIVATIONS, default=architecture.activation)
+        ],
+        tie_word_embeddings=fields.boolean("tie_word_embeddings", default=False),
+        qkv_bias=attention_bias,
+        o_bias=attention_bias if architecture.o_bias is None else architecture.o_bias,
+        mlp_bias=_bias(fields, "mlp_bias", architecture.mlp_bias),
+        qk_norm=architecture.qk_norm,
+        sub_norm=architecture.sub_norm,
+        bitlinear=_bitlinear(fields, architecture, storage),
+        sliding_windows=_windows(fields, architecture, num_layers),
+        bos_token_id=fields.optional_integer("bos_token_id", vocab_size - 1, low=0),
+        eos_token_ids=_eos_token_ids(fields, vocab_size),
+    )
+    _finish(fields)
+    return config
+
+
+def _architecture(fields: Fields, path: Path) -> Architecture:
+    """The row that ``architectures`` names or, where it is absent, ``model_type``."""
+    model_type = fields.raw("model_type")
+    names = fields.raw("architectures")
+    if names is None:
+        names = [name for name, row in _ARCHITECTURES.items() if row.model_types[0] == model_type]
+        names = names[:1]
+    known = ", ".join(_ARCHITECTURES)
+    if not isinstance(names, list) or len(names) != 1 or names[0] not in _ARCHITECTURES:
+        found = f"of model_type {shown(model_type)}" if names == [] else shown(names)
+        raise CheckpointError(f"{path}: architecture {found} is not supported; known are {known}")
+    architecture = _ARCHITECTURES[names[0]]
+    if model_type is not None and model_type not in architecture.model_types:
+        raise fields.refuse(
+            "model_type", f'"{architecture.model_types[0]}", as its architecture is {names[0]}'
+        )
+    return architecture
+
+
+def _num_kv_heads(fields: Fields, architecture: Architecture, num_heads: int) -> int:
+    """Key and value heads; an explicit null means one for each head."""
+    default = architecture.num_kv_heads
+    if default is None or fields.stated("num_key_value_heads"):
+        default = num_heads
+    count = fields.integer("num_key_value_heads", num_heads, default=default)
+    if num_heads % count:
+        raise fields.refuse("num_key_value_heads", f"a divisor of the {num_heads} attention heads")
+    return count
+
+
+def _head_dim(
+    fields: Fields, architecture: Architecture, hidden_size: int, num_heads: int
+) -> int:
+    default = architecture.head_dim or hidden_size // num_heads
+    if not fields.present("head_dim") and not architecture.head_dim and hidden_size % num_heads:
+        raise fields.refuse(
+            "hidden_size", f'a multiple of the {num_heads} attention heads, or "head_dim" be given'
+        )
+    head_dim = fields.integer("head_dim", _MAX_WIDTH, default=default)
+    if head_dim % 2:
+        raise fields.refuse("head_dim", f"even, as rotary embeddings need (it is {head_dim})")
+    return head_dim
+
+
+def _bias(fields: Fields, name: str, implied: bool | None) -> bool:
+    """A bias that the config switches, or that the architecture fixes."""
+    if implied is None:
+        return fields.boolean(name, default=False)
+    fields.fixed(name, implied)
+    return implied
+
+
+def _bitlinear(fields: Fields, architecture: Architecture, storage: BitnetStorage | None) -> bool:
+    if architecture.master_weights:
+        fields.fixed("weight_bits", 1)
+        fields.fixed("input_bits", 8)
+        return True
+    return storage is not None
+
+
+def _windows(
+    fields: Fields, architecture: Architecture, num_layers: int
+) -> tuple[int | None, ...]:
+    """How far each layer sees; empty where every layer sees everything."""
+    if architecture.windows == "none":
+        return ()
+    window = fields.optional_integer("sliding_window", _MAX_POSITIONS)
+    if not fields.stated("sliding_window"):
+        window = 4096
+    if architecture.windows == "all layers":
+        return () if window is None else (window,) * num_layers
+    if not fields.boolean("use_sliding_window", default=False):
+        window = None
+    sliding = _sliding_layers(fields, num_layers, window)
+    return tuple(window if slides else None for slides in sliding) if any(sliding) else ()
+
+
+def _sliding_layers(fields: Fields, num_layers: int, window: int | None) -> list[bool]:
+    """Which layers have a window: by ``layer_types``, else from ``max_window_layers`` on."""
+    first = fields.integer("max_window_layers", 1 << 20, low=0, default=28)
+    kinds = fields.raw("layer_types")
+    if kinds is None:
+        return [window is not None and layer >= first for layer in range(num_layers)]
+    known = ("full_attention", "sliding_attention")
+    if not isinstance(kinds, list) or len(kinds) != num_layers or any(
+        kind not in known for kind in kinds
+    ):
+        raise fields.refuse("layer_types", f"a list of {num_layers} words out of {known}")
+    sliding = [kind == "sliding_attention" for kind in kinds]
+    if any(sliding) and window is None:
+        raise fields.refuse("layer_types", "without sliding_attention, as there is no window")
+    return sliding
+
+
+def _eos_token_ids(fields: Fields, vocab_size: int) -> tuple[int, ...]:
+    value = fields.raw("eos_token_id")
+    ids = value if isinstance(value, list) else [] if value is None else [value]
+    if any(type(token) is not int or not 0 <= token < vocab_size for token in ids):
+        raise fields.refuse("eos_token_id", f"an integer below {vocab_size}, or a list of them")
+    return tuple(ids)
+
+
+def _finish(fields: Fields) -> None:
+    """Tick off what cannot matter and what is supported with one value only; refuse the rest."""
+    fields.ignore(_BOOKKEEPING)
+    fields.ignore(_TRAINING)
+    fields.ignore(_GENERATION)
+    for name in ("is_encoder_decoder", "add_cross_attention", "use_mrope", "rope_interleaved"):
+        fields.fixed(name, False)
+    fields.fixed("partial_rotary_factor", 1.0)
+    fields.fixed("pruned_heads", {})
+    fields.finish()

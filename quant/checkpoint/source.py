@@ -1,0 +1,131 @@
+"""Where a tensor comes from: plain floats, BitNet's packed trits, or Trilobite's own formats."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import CheckpointError
+from ..formats import PackedWeight, Ternary
+from .locate import StoredEntry
+
+__all__ = ["PlainTensor", "TensorInfo", "TensorSource", "check_entry", "check_finite", "to_float32"]
+
+_BLOCK_VALUES = 4 << 20   # 16 MiB of float32
+_FLOATS = ("F32", "F16", "BF16")
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor of the model: its shape, and how it is stored.
+
+    ``dtype`` is the type in the file ("F32", "F16", "BF16"), "ternary" for BitNet's packed
+    trits, or the name of a Trilobite format; ``nbytes`` counts the stored bytes, scales included.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int
+    file: Path
+
+
+class TensorSource(ABC):
+    """One tensor of the model under its canonical name, checked and ready to be read."""
+
+    def __init__(self, name: str, info: TensorInfo) -> None:
+        self.name = name
+        self.info = info
+
+    @abstractmethod
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Float32 rows ``start`` to ``stop`` along the first axis; reads those rows only."""
+
+    @abstractmethod
+    def weight(self) -> PackedWeight | np.ndarray:
+        """What the runtime computes with."""
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Row ranges of about 16 MiB in float32 that together are the tensor."""
+        rows = self.info.shape[0]
+        width = int(np.prod(self.info.shape[1:], dtype=np.int64))
+        step = max(1, _BLOCK_VALUES // max(1, width))
+        for start in range(0, rows, step):
+            yield start, min(start + step, rows)
+
+    def read(self) -> np.ndarray:
+        """The whole tensor as float32, read block by block."""
+        whole = np.empty(self.info.shape, np.float32)
+        for start, stop in self.blocks():
+            whole[start:stop] = self.rows(start, stop)
+        return whole
+
+
+class PlainTensor(TensorSource):
+    """Floats as they are. ``ternary`` marks BitNet's master weights, quantized on load.
+
+    Raises
+    ------
+    CheckpointError
+        The stored type or shape is not what the model calls for; on reading: a value is NaN or
+        infinite.
+    """
+
+    def __init__(
+        self, name: str, shape: tuple[int, ...], entry: StoredEntry, ternary: bool = False
+    ) -> None:
+        check_entry(entry, shape, _FLOATS)
+        stored = entry.tensor
+        super().__init__(name, TensorInfo(shape, stored.dtype, stored.nbytes, entry.file.path))
+        self._entry = entry
+        self._ternary = ternary
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Float32 rows, finite."""
+        stored = self._entry.file.read(self._entry.name, start, stop)
+        block = to_float32(stored, self.info.dtype)
+        check_finite(self._entry, block, start)
+        return block
+
+    def weight(self) -> PackedWeight | np.ndarray:
+        """Float32, or ternary by absmean for master weights."""
+        return Ternary().quantize(self.read(), self.name) if self._ternary else self.read()
+
+
+def check_entry(entry: StoredEntry, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> None:
+    """Raise ``CheckpointError`` unless a stored tensor has this shape and one of these types."""
+    tensor = entry.tensor
+    if tensor.shape != shape:
+        raise CheckpointError(
+            f"{entry} has shape {list(tensor.shape)}; config.json calls for {list(shape)}"
+        )
+    if tensor.dtype not in dtypes:
+        raise CheckpointError(f"{entry} is stored as {tensor.dtype}; it must be {_one_of(dtypes)}")
+
+
+def check_finite(entry: StoredEntry, block: np.ndarray, first_row: int) -> None:
+    """Raise ``CheckpointError`` at the first NaN or infinity of rows ``first_row`` and on."""
+    finite = np.isfinite(block)
+    if finite.all():
+        return
+    position = [int(axis) for axis in np.unravel_index(np.argmin(finite), block.shape)]
+    value = block[tuple(position)]
+    if position:
+        position[0] += first_row
+    raise CheckpointError(f"{entry} holds {value} at {position}; weights must be finite")
+
+
+def to_float32(stored: np.ndarray, dtype: str) -> np.ndarray:
+    """Stored F32, F16 or BF16 (as uint16 bit patterns) as float32, exactly."""
+    if dtype == "BF16":
+        bits = stored.astype(np.uint32)
+        bits <<= 16
+        return bits.view(np.float32)
+    return stored.astype(np.float32, copy=False)
+
+
+def _one_of(words: tuple[str, ...]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
