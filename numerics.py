@@ -41,6 +41,7 @@ __all__ = [
     "reciprocal",
     "rope_tables",
     "rsqrt",
+    "scale_sum",
     "sigmoid",
     "sub",
     "sum_lanes",
@@ -87,49 +88,52 @@ _RECIPROCAL0, _RECIPROCAL1, _RECIPROCAL2 = (
 )
 _RSQRT0, _RSQRT1, _RSQRT2 = (np.ascontiguousarray(column) for column in RSQRT_TABLE.T)
 
+# Inlined by LLVM whatever their size: a loop over a call does not vectorize.
+_scalar = njit(cache=True, forceinline=True)
+
 _ABSMAX_FLOOR = np.float32(1e-5)
 _INT8_MAX = np.float32(127)
 _INT8_STEP = np.float32(1 / 127)
 
 
-@njit(cache=True)
+@_scalar
 def _bits(x: np.float32) -> np.int32:
     """The int32 that has the bits of float32 ``x``."""
     return np.float32(x).view(np.int32)
 
 
-@njit(cache=True)
+@_scalar
 def _float(bits: np.int32) -> np.float32:
     """The float32 that has the bits of int32 ``bits``."""
     return np.int32(bits).view(np.float32)
 
 
-@njit(cache=True)
+@_scalar
 def flush(x: np.float32) -> np.float32:
     """``x``, or zero with its sign if ``x`` is subnormal."""
     x = np.float32(x)
     return np.float32(math.copysign(_ZERO, x)) if abs(x) < _MIN_NORMAL else x
 
 
-@njit(cache=True)
+@_scalar
 def add(a: np.float32, b: np.float32) -> np.float32:
     """Sum a + b, rounded once, flushed."""
     return flush(np.float32(a) + np.float32(b))
 
 
-@njit(cache=True)
+@_scalar
 def sub(a: np.float32, b: np.float32) -> np.float32:
     """Difference a - b, rounded once, flushed."""
     return flush(np.float32(a) - np.float32(b))
 
 
-@njit(cache=True)
+@_scalar
 def mul(a: np.float32, b: np.float32) -> np.float32:
     """Product a * b, rounded once, flushed."""
     return flush(np.float32(a) * np.float32(b))
 
 
-@njit(cache=True)
+@_scalar
 def _quadratic(
     c0: np.float32, c1: np.float32, c2: np.float32, d: np.float32
 ) -> np.float32:
@@ -141,7 +145,7 @@ def _quadratic(
     return c0 + d * (c1 + d * c2)
 
 
-@njit(cache=True)
+@_scalar
 def exp(x: np.float32) -> np.float32:
     """Exponential of ``x``: 2^(k div 128) * table[k mod 128](d), k = rint(x * 128 / ln 2).
 
@@ -162,7 +166,7 @@ def exp(x: np.float32) -> np.float32:
     return _NAN if np.isnan(x) else _float(bits)
 
 
-@njit(cache=True)
+@_scalar
 def reciprocal(x: np.float32) -> np.float32:
     """1 / ``x``; 1 / +-0 = +-infinity, 1 / +-infinity = +-0; zero above 2^126 (exclusive)."""
     bits = _bits(x)
@@ -184,7 +188,7 @@ def reciprocal(x: np.float32) -> np.float32:
     return _NAN if magnitude > _INFINITY_BITS else signed
 
 
-@njit(cache=True)
+@_scalar
 def rsqrt(x: np.float32) -> np.float32:
     """1 / sqrt(``x``); +-0 gives infinity, infinity gives zero, a negative number NaN."""
     bits = _bits(x)
@@ -205,7 +209,7 @@ def rsqrt(x: np.float32) -> np.float32:
     return _INFINITY if magnitude < _MIN_NORMAL_BITS else result
 
 
-@njit(cache=True)
+@_scalar
 def sigmoid(x: np.float32) -> np.float32:
     """1 / (1 + exp(-``x``)), composed of ``exp``, ``add`` and ``reciprocal``."""
     return reciprocal(add(_ONE, exp(-np.float32(x))))
@@ -272,6 +276,15 @@ def quantize_activation(row: np.ndarray, out: np.ndarray) -> np.float32:
         q = np.int32(_bits(shifted) - _ROUNDER_BITS)
         out[k] = np.int8(min(max(q, np.int32(-128)), np.int32(127)))
     return mul(absmax, _INT8_STEP)
+
+
+@_scalar
+def scale_sum(total: int, scale_x: np.float32, scale_w: np.float32) -> np.float32:
+    """Output of an integer dot product: (float32(total) * scale_x) * scale_w.
+
+    The conversion rounds once, to nearest even, from int32 as well as from int64.
+    """
+    return mul(mul(np.float32(total), scale_x), scale_w)
 
 
 @njit(cache=True)

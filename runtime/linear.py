@@ -1,0 +1,38 @@
+"""From a weight in any number format to a linear that multiplies with it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import FormatError
+from ..quant.formats.base import PackedWeight
+from .kernels.base import IntegerLinear, Linear
+from .kernels.float32 import Float32Linear
+from .kernels.int8 import Int8Linear
+from .kernels.ternary import TernaryLinear
+
+__all__ = ["IntegerLinear", "Linear", "make_linear"]
+
+# One line for each number format.
+_KERNELS: dict[str, type[IntegerLinear]] = {
+    "ternary": TernaryLinear,
+    "int8": Int8Linear,
+}
+
+
+def make_linear(weight: PackedWeight | np.ndarray, bias: np.ndarray | None) -> Linear:
+    """Linear of a packed or float32 [M, K] weight and a float32 [M] bias, or none.
+
+    Raises
+    ------
+    FormatError
+        The weight's format has no kernel, or its bytes are not codes of that format.
+    """
+    if isinstance(weight, np.ndarray):
+        return Float32Linear(weight, bias)
+    kernel = _KERNELS.get(weight.format.name)
+    if kernel is None:
+        raise FormatError(
+            f"There is no kernel for format {weight.format.name!r}; there are {sorted(_KERNELS)}"
+        )
+    return kernel(weight, bias)
