@@ -19,3 +19,7 @@ class OutputError(TrilobiteError):
 
 class ToolError(TrilobiteError):
     """An outside tool (simulator, compiler) is missing or failed."""
+
+
+class EstimateError(TrilobiteError):
+    """A device, hardware or model description is wrong, or does not fit what is asked of it."""

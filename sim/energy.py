@@ -1,0 +1,74 @@
+"""Joules of a step, split by what draws them.
+
+    static  = (idle power + URAM at rest) x time
+    active  = power of the clocked fabric and the processor that drives it x time
+    compute = operations x their energies
+    dram    = bits over the pins x energy per bit
+
+The first two grow with time, the last two with work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .latency import Machine
+from .workload import Workload
+
+__all__ = ["PARTS", "Energy", "step_energy"]
+
+PARTS = ("static", "active", "compute", "dram")
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Joules by part."""
+
+    static: float
+    active: float
+    compute: float
+    dram: float
+
+    @property
+    def total(self) -> float:
+        """Joules in all."""
+        return self.static + self.active + self.compute + self.dram
+
+    def __add__(self, other: Energy) -> Energy:
+        """The sum, part by part."""
+        return Energy(*(getattr(self, part) + getattr(other, part) for part in PARTS))
+
+    def scaled(self, factor: float) -> Energy:
+        """Every part times ``factor``."""
+        return Energy(*(factor * getattr(self, part) for part in PARTS))
+
+
+def energy(
+    machine: Machine, seconds: float, dram_bytes: float, ternary_macs: float,
+    int8_macs: float = 0.0, operations: float = 0.0,
+) -> Energy:
+    """Joules of ``seconds`` on ``machine`` in which this traffic and this arithmetic happen."""
+    power, corner = machine.device.power, machine.corner
+    static = power.idle.cost(corner) + machine.hardware.uram * power.uram_rest.cost(corner) * 1e-3
+    picojoules = (
+        ternary_macs * power.ternary_mac.cost(corner)
+        + int8_macs * power.int8_mac.cost(corner)
+        + operations * power.operation.cost(corner)
+    )
+    return Energy(
+        static=static * seconds,
+        active=power.active.cost(corner) * seconds,
+        compute=picojoules * 1e-12,
+        dram=8 * dram_bytes * machine.device.dram.energy.cost(corner) * 1e-12,
+    )
+
+
+def step_energy(machine: Machine, workload: Workload) -> Energy:
+    """Joules of a whole step, in the time that ``machine`` takes for it."""
+    macs = {"tlmm": 0, "integer": 0, "vector": 0}
+    for operator in workload.operators:
+        macs[operator.unit] += operator.count * operator.macs
+    return energy(
+        machine, machine.step_time(workload), machine.step_bytes(workload), macs["tlmm"],
+        macs["integer"], workload.total("operations"),
+    )

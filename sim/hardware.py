@@ -1,0 +1,157 @@
+"""The accelerator to estimate, read from ``sim/hardware/<name>.toml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..model import ModelConfig
+from .device import Device
+from .quantity import Quantity
+from .tables import build, quantity, read_toml, table
+from .workload import Layout
+
+__all__ = ["Budget", "Hardware", "Tlmm", "load_hardware"]
+
+_URAM_BYTES = 36_864   # 288 Kb
+_BRAM_BYTES = 4_608    # 36 Kb
+_SPILLED_BITS = 32     # activations between operators are float32
+
+
+@dataclass(frozen=True)
+class Tlmm:
+    """Parameters of the table-lookup matmul engine, as elaborated."""
+
+    group_size: Quantity = quantity("weights", count=True)
+    tables: Quantity = quantity("tables", count=True)
+    columns: Quantity = quantity("output columns", count=True)
+    activation_width: Quantity = quantity("bit", count=True)
+    max_k: Quantity = quantity("inputs", count=True)
+    max_m: Quantity = quantity("outputs", count=True)
+
+    @property
+    def pass_width(self) -> int:
+        """Elements of K that one pass takes."""
+        return self.group_size.count * self.tables.count
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Ternary multiply-accumulates per cycle at full rate."""
+        return self.pass_width * self.columns.count
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Fabric clock, and the cycles before an operator's first beat."""
+
+    frequency: Quantity = quantity("MHz")
+    start: Quantity = quantity("cycles")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Widths in DRAM, and buffers on the chip."""
+
+    index_width: Quantity = quantity("bit/group", count=True)
+    head_width: Quantity = quantity("bit", count=True)
+    kv_width: Quantity = quantity("bit", count=True)
+    weight_buffer: Quantity = quantity("B", count=True)
+    activation_buffer: Quantity = quantity("B", count=True)
+
+
+@dataclass(frozen=True)
+class Integer:
+    """The unit for integer dot products that are not ternary: attention and LM head."""
+
+    lanes: Quantity = quantity("MAC/cycle", count=True)
+    efficiency: Quantity = quantity("fraction")
+    query_rows: Quantity = quantity("tokens", count=True)
+
+
+@dataclass(frozen=True)
+class Vector:
+    """The unit for elementwise passes."""
+
+    lanes: Quantity = quantity("elements/cycle", count=True)
+    efficiency: Quantity = quantity("fraction")
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Per unit: the part of the shorter of loading and computing that hides behind the longer."""
+
+    tlmm: Quantity = quantity("fraction")
+    integer: Quantity = quantity("fraction")
+    vector: Quantity = quantity("fraction")
+
+
+@dataclass(frozen=True)
+class Host:
+    """The processor's part."""
+
+    token: Quantity = quantity("ms")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much of one resource of the device the buffers and lanes take."""
+
+    resource: str
+    used: int
+    available: int
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A complete accelerator: the TLMM engine, the units around it, and how data lies in DRAM."""
+
+    name: str
+    tlmm: Tlmm = table(Tlmm)
+    clock: Clock = table(Clock)
+    storage: Storage = table(Storage)
+    integer: Integer = table(Integer)
+    vector: Vector = table(Vector)
+    overlap: Overlap = table(Overlap)
+    host: Host = table(Host)
+
+    @property
+    def uram(self) -> int:
+        """URAM blocks of the weight buffer."""
+        return -(-self.storage.weight_buffer.count // _URAM_BYTES)
+
+    @property
+    def bram(self) -> int:
+        """Block RAMs of the activation buffer."""
+        return -(-self.storage.activation_buffer.count // _BRAM_BYTES)
+
+    def budget(self, device: Device) -> tuple[Budget, ...]:
+        """What the sized parts take of ``device``; the engine's LUT wait for synthesis."""
+        fabric = device.fabric
+        return (
+            Budget("URAM", self.uram, fabric.uram.count),
+            Budget("BRAM", self.bram, fabric.bram.count),
+            Budget("DSP", -(-self.integer.lanes.count // 2), fabric.dsp.count),
+        )
+
+    def layout(self, config: ModelConfig, tokens: int) -> Layout:
+        """How ``config`` lies in DRAM, and whether ``tokens`` rows of activations stay on chip."""
+        widest = max(config.hidden_size, config.intermediate_size)
+        activations = tokens * (config.hidden_size + widest) * _SPILLED_BITS // 8
+        return Layout(
+            weight_bits=self.storage.index_width.count / self.tlmm.group_size.count,
+            pad_k=self.tlmm.pass_width,
+            head_bits=self.storage.head_width.count,
+            kv_bits=self.storage.kv_width.count,
+            query_rows=self.integer.query_rows.count,
+            spill=activations > self.storage.activation_buffer.count,
+        )
+
+
+def load_hardware(name: str) -> Hardware:
+    """Read the bundled accelerator ``name`` (``tlmm-kv260``), or a .toml file.
+
+    Raises
+    ------
+    EstimateError
+        The file is missing, or says something that a ``Hardware`` does not hold.
+    """
+    return build(Hardware, *read_toml("hardware", name))
