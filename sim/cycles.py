@@ -26,7 +26,7 @@ def formula(tlmm: Tlmm, K: int, M: int) -> int:
 
 @dataclass(frozen=True)
 class CycleModel:
-    """Where a matmul's cycles come from: ``measured`` by [M, K] if it is there, else the formula."""
+    """Where a matmul's cycles come from: ``measured`` by [M, K], or else the formula."""
 
     tlmm: Tlmm
     measured: Mapping[tuple[int, int], int] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class CycleModel:
         EstimateError
             The matrix is larger than the engine is built for.
         """
-        if K > self.tlmm.max_k.count or M > self.tlmm.max_m.count:
+        if self.tlmm.max_k.count < K or self.tlmm.max_m.count < M:
             raise EstimateError(
                 f"A matrix of {M} outputs and {K} inputs does not fit the engine, which is built "
                 f"for at most {self.tlmm.max_m.count} and {self.tlmm.max_k.count}"

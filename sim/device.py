@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from .quantity import Quantity
-from .tables import build, quantity, read_toml, table, tables
+from .tables import Unit, build, read_toml
 
 __all__ = ["Device", "Dram", "Fabric", "Power", "Published", "load_device"]
 
@@ -14,21 +15,21 @@ __all__ = ["Device", "Dram", "Fabric", "Power", "Published", "load_device"]
 class Fabric:
     """What a design can use of the FPGA."""
 
-    lut: Quantity = quantity("LUT", count=True)
-    flip_flop: Quantity = quantity("FF", count=True)
-    bram: Quantity = quantity("36 Kb block", count=True)
-    uram: Quantity = quantity("288 Kb block", count=True)
-    dsp: Quantity = quantity("DSP", count=True)
+    lut: Annotated[Quantity, Unit("LUT", count=True)]
+    flip_flop: Annotated[Quantity, Unit("FF", count=True)]
+    bram: Annotated[Quantity, Unit("36 Kb block", count=True)]
+    uram: Annotated[Quantity, Unit("288 Kb block", count=True)]
+    dsp: Annotated[Quantity, Unit("DSP", count=True)]
 
 
 @dataclass(frozen=True)
 class Dram:
     """The memory that holds weights and keys and values."""
 
-    capacity: Quantity = quantity("B", count=True)
-    peak: Quantity = quantity("GB/s")
-    sustained: Quantity = quantity("GB/s")
-    energy: Quantity = quantity("pJ/bit")
+    capacity: Annotated[Quantity, Unit("B", count=True)]
+    peak: Annotated[Quantity, Unit("GB/s")]
+    sustained: Annotated[Quantity, Unit("GB/s")]
+    energy: Annotated[Quantity, Unit("pJ/bit")]
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class Power:
     computes (clock tree, controllers, the processor that polls); the last three are per operation.
     """
 
-    idle: Quantity = quantity("W")
-    uram_rest: Quantity = quantity("mW/URAM")
-    active: Quantity = quantity("W")
-    ternary_mac: Quantity = quantity("pJ/MAC")
-    int8_mac: Quantity = quantity("pJ/MAC")
-    operation: Quantity = quantity("pJ/operation")
+    idle: Annotated[Quantity, Unit("W")]
+    uram_rest: Annotated[Quantity, Unit("mW/URAM")]
+    active: Annotated[Quantity, Unit("W")]
+    ternary_mac: Annotated[Quantity, Unit("pJ/MAC")]
+    int8_mac: Annotated[Quantity, Unit("pJ/MAC")]
+    operation: Annotated[Quantity, Unit("pJ/operation")]
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class Published:
     model: str
     note: str
     source: str
-    tokens_per_second: Quantity = quantity("token/s")
-    power: Quantity = quantity("W")
-    energy: Quantity = quantity("J/token")
-    first_token: Quantity | None = quantity("s", optional=True)
-    traffic: Quantity | None = quantity("MB/token", optional=True)
+    tokens_per_second: Annotated[Quantity, Unit("token/s")]
+    power: Annotated[Quantity, Unit("W")]
+    energy: Annotated[Quantity, Unit("J/token")]
+    first_token: Annotated[Quantity | None, Unit("s")] = None
+    traffic: Annotated[Quantity | None, Unit("MB/token")] = None
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ class Device:
     """One board: its name, fabric, memory, power, and what others measured on it."""
 
     name: str
-    fabric: Fabric = table(Fabric)
-    dram: Dram = table(Dram)
-    power: Power = table(Power)
-    published: tuple[Published, ...] = tables(Published)
+    fabric: Fabric
+    dram: Dram
+    power: Power
+    published: tuple[Published, ...]
 
 
 def load_device(name: str) -> Device:

@@ -30,9 +30,19 @@ class Energy:
     dram: float
 
     @property
+    def standing(self) -> float:
+        """Joules that grow with time."""
+        return self.static + self.active
+
+    @property
+    def working(self) -> float:
+        """Joules that grow with work."""
+        return self.compute + self.dram
+
+    @property
     def total(self) -> float:
         """Joules in all."""
-        return self.static + self.active + self.compute + self.dram
+        return self.standing + self.working
 
     def __add__(self, other: Energy) -> Energy:
         """The sum, part by part."""

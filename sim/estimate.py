@@ -1,106 +1,27 @@
 """What a device will do with a model: time to first token, tokens per second, joules per token.
 
-``estimate`` is the one function to call. Everything in its result is a ``Range``: the nominal value,
-and the values with all constants at their best and at their worst.
+``estimate`` is the one function to call. Its results are ``Range``s: the nominal value, and the
+values with all constants at their best and at their worst.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import EstimateError
 from .cycles import CycleModel
 from .device import Device
 from .energy import PARTS, Energy, step_energy
 from .hardware import Hardware
-from .latency import Machine, OperatorTime, Wait
+from .latency import Machine
 from .quantity import Corner, Range
+from .results import ContextPoint, Estimate, OperatorCost, Phase
 from .shapes import ModelShape
 from .workload import Operator, Workload, model_bytes, step
 
-__all__ = ["ContextPoint", "Estimate", "OperatorCost", "Phase", "estimate"]
+__all__ = ["estimate"]
 
 _CURVE_POINTS = 32
-
-
-@dataclass(frozen=True)
-class OperatorCost:
-    """One operator of a step: its counts, and its seconds over all layers.
-
-    ``start``, ``compute`` and ``memory`` are nominal, ``time`` has a range; ``cycles`` are the
-    engine's per token of a ternary matmul, ``measured`` if they come from RTL simulation.
-    """
-
-    operator: Operator
-    bytes: int
-    start: float
-    compute: float
-    memory: float
-    time: Range
-    waits_for: Wait
-    cycles: int | None
-    measured: bool
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Prefill, or the mean decode step: its operators, seconds, joules, and how busy it keeps both.
-
-    ``host`` is the processor's time, included in ``time``. ``bandwidth_used`` and ``engine_used``
-    are nominal fractions of the DRAM's peak and of the engine's full rate.
-    """
-
-    tokens: int
-    context: int
-    operators: tuple[OperatorCost, ...]
-    host: Range
-    time: Range
-    energy: dict[str, Range]
-    dram_bytes: int
-    bandwidth_used: float
-    engine_used: float
-
-    @property
-    def joules(self) -> Range:
-        """Joules of the phase in all."""
-        return self.energy["total"]
-
-
-@dataclass(frozen=True)
-class ContextPoint:
-    """Decode rate with ``context`` positions in the cache."""
-
-    context: int
-    rate: Range
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Everything that is reported about one model on one accelerator and device.
-
-    ``first_token`` [s]; ``rate`` [token/s], ``per_token`` [s] and ``decode_joules`` [J/token]: means
-    over the tokens after the first, as the context grows; ``request_joules`` [J]: prompt and all
-    tokens. ``decode`` is the step at the middle of the generation, as an example of the mean.
-    """
-
-    model: ModelShape
-    device: Device
-    hardware: Hardware
-    cycles: CycleModel
-    prompt: int
-    tokens: int
-    first_token: Range
-    rate: Range
-    per_token: Range
-    decode_joules: Range
-    request_joules: Range
-    power: Range
-    weight_bytes: int
-    kv_bytes_per_position: int
-    prefill: Phase
-    decode: Phase
-    curve: tuple[ContextPoint, ...]
 
 
 def estimate(
@@ -121,43 +42,51 @@ def estimate(
     """
     config = model.config
     _check(model, device, hardware, prompt, tokens)
-    model_of_cycles = CycleModel(hardware.tlmm, dict(cycles or {}))
-    machines = {
-        corner: Machine(device, hardware, model_of_cycles, corner) for corner in Corner
-    }
+    known = CycleModel(hardware.tlmm, dict(cycles or {}))
+    machines = {corner: Machine(device, hardware, known, corner) for corner in Corner}
     layout = hardware.layout(config, 1)
-    decoding = [step(config, layout, 1, prompt + index) for index in range(tokens - 1)]
     prefill = step(config, hardware.layout(config, prompt), prompt)
-    first = {corner: machine.step_time(prefill) for corner, machine in machines.items()}
-    per_token = {
-        corner: sum(map(machine.step_time, decoding)) / len(decoding)
-        for corner, machine in machines.items()
-    }
-    prefill_energy = {corner: step_energy(machine, prefill) for corner, machine in machines.items()}
-    decode_energy = {
-        corner: _mean([step_energy(machine, workload) for workload in decoding])
-        for corner, machine in machines.items()
-    }
-    request = {
-        corner: prefill_energy[corner].total + decode_energy[corner].total * len(decoding)
-        for corner in Corner
-    }
-    joules = {corner: energy.total for corner, energy in decode_energy.items()}
+    decoding = [step(config, layout, 1, prompt + index) for index in range(tokens - 1)]
+    seconds = {corner: _mean_time(machine, decoding) for corner, machine in machines.items()}
+    at_prefill = {corner: step_energy(machine, prefill) for corner, machine in machines.items()}
+    at_decode = {corner: _mean_energy(machine, decoding) for corner, machine in machines.items()}
     return Estimate(
-        model=model, device=device, hardware=hardware, cycles=model_of_cycles,
-        prompt=prompt, tokens=tokens,
-        first_token=Range.of(first),
-        rate=Range.of({corner: 1 / seconds for corner, seconds in per_token.items()}),
-        per_token=Range.of(per_token),
-        decode_joules=Range.of(joules),
-        request_joules=Range.of(request),
-        power=Range.of({corner: joules[corner] / per_token[corner] for corner in Corner}),
+        model=model, device=device, hardware=hardware, cycles=known, prompt=prompt, tokens=tokens,
+        first_token=_range(lambda corner: machines[corner].step_time(prefill)),
+        rate=_range(lambda corner: 1 / seconds[corner]),
+        per_token=_range(lambda corner: seconds[corner]),
+        decode_joules=_range(lambda corner: at_decode[corner].total),
+        request_joules=_range(
+            lambda corner: at_prefill[corner].total + len(decoding) * at_decode[corner].total
+        ),
+        power=_range(
+            lambda corner: at_decode[corner].standing / seconds[corner]
+            + at_decode[corner].working / seconds[corner.opposite]
+        ),
         weight_bytes=model_bytes(config, layout),
         kv_bytes_per_position=2 * config.num_layers * layout.kv_bytes(config, 1),
-        prefill=_phase(machines, prefill, prefill_energy),
-        decode=_phase(machines, decoding[len(decoding) // 2], decode_energy),
+        prefill=_phase(machines, prefill, at_prefill),
+        decode=_phase(machines, decoding[len(decoding) // 2], at_decode),
         curve=_curve(machines, model),
     )
+
+
+def _range(value: Callable[[Corner], float]) -> Range:
+    """The range of a result, given as a function of the corner."""
+    return Range.of({corner: value(corner) for corner in Corner})
+
+
+def _mean_time(machine: Machine, steps: Sequence[Workload]) -> float:
+    """Mean seconds of several steps."""
+    return sum(map(machine.step_time, steps)) / len(steps)
+
+
+def _mean_energy(machine: Machine, steps: Sequence[Workload]) -> Energy:
+    """Mean joules of several steps."""
+    total = Energy(0.0, 0.0, 0.0, 0.0)
+    for workload in steps:
+        total += step_energy(machine, workload)
+    return total.scaled(1 / len(steps))
 
 
 def _check(
@@ -191,20 +120,12 @@ def _check(
         )
 
 
-def _mean(energies: list[Energy]) -> Energy:
-    """The mean of several steps' energies."""
-    total = Energy(0.0, 0.0, 0.0, 0.0)
-    for energy in energies:
-        total += energy
-    return total.scaled(1 / len(energies))
-
-
 def _phase(
     machines: Mapping[Corner, Machine], workload: Workload, energies: Mapping[Corner, Energy]
 ) -> Phase:
     """A step as the report shows it, with energies that may be means over several."""
     nominal = machines[Corner.NOMINAL]
-    seconds = Range.of({corner: machine.step_time(workload) for corner, machine in machines.items()})
+    seconds = _range(lambda corner: machines[corner].step_time(workload))
     dram_bytes = nominal.step_bytes(workload)
     ternary = sum(op.count * op.macs for op in workload.operators if op.unit == "tlmm")
     full_rate = nominal.hardware.tlmm.macs_per_cycle * nominal.frequency
@@ -212,10 +133,10 @@ def _phase(
         tokens=workload.tokens,
         context=workload.past + workload.tokens,
         operators=tuple(_operator(machines, operator) for operator in workload.operators),
-        host=Range.of({corner: machine.host_time for corner, machine in machines.items()}),
+        host=_range(lambda corner: machines[corner].host_time),
         time=seconds,
         energy={
-            part: Range.of({corner: getattr(energies[corner], part) for corner in Corner})
+            part: _range(lambda corner, part=part: getattr(energies[corner], part))
             for part in (*PARTS, "total")
         },
         dram_bytes=dram_bytes,
@@ -227,10 +148,7 @@ def _phase(
 def _operator(machines: Mapping[Corner, Machine], operator: Operator) -> OperatorCost:
     """One operator's seconds over all layers."""
     nominal = machines[Corner.NOMINAL]
-    times: dict[Corner, OperatorTime] = {
-        corner: machine.time(operator) for corner, machine in machines.items()
-    }
-    parts = times[Corner.NOMINAL]
+    parts = nominal.time(operator)
     engine = operator.unit == "tlmm"
     return OperatorCost(
         operator=operator,
@@ -238,7 +156,7 @@ def _operator(machines: Mapping[Corner, Machine], operator: Operator) -> Operato
         start=parts.start * operator.count,
         compute=parts.compute * operator.count,
         memory=parts.memory * operator.count,
-        time=Range.of({corner: t.total * operator.count for corner, t in times.items()}),
+        time=_range(lambda corner: machines[corner].time(operator).total * operator.count),
         waits_for=parts.waits_for,
         cycles=nominal.matmul_cycles(operator) if engine else None,
         measured=engine and nominal.is_measured(operator),
@@ -249,10 +167,10 @@ def _curve(machines: Mapping[Corner, Machine], model: ModelShape) -> tuple[Conte
     """Decode rate from an empty cache to the longest context of the model."""
     layout = machines[Corner.NOMINAL].hardware.layout(model.config, 1)
     longest = model.config.max_position_embeddings - 1
-    contexts = sorted({round(longest * index / _CURVE_POINTS) for index in range(_CURVE_POINTS + 1)})
     points = []
-    for context in contexts:
+    for context in sorted({longest * index // _CURVE_POINTS for index in range(_CURVE_POINTS + 1)}):
         workload = step(model.config, layout, 1, context)
-        rates = {corner: 1 / machine.step_time(workload) for corner, machine in machines.items()}
-        points.append(ContextPoint(context, Range.of(rates)))
+        seconds = {corner: machine.step_time(workload) for corner, machine in machines.items()}
+        rate = Range.of({corner: 1 / value for corner, value in seconds.items()})
+        points.append(ContextPoint(context, rate))
     return tuple(points)

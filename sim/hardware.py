@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..model import ModelConfig
 from .device import Device
 from .quantity import Quantity
-from .tables import build, quantity, read_toml, table
+from .tables import Unit, build, read_toml
 from .workload import Layout
 
 __all__ = ["Budget", "Hardware", "Tlmm", "load_hardware"]
@@ -21,12 +22,12 @@ _SPILLED_BITS = 32     # activations between operators are float32
 class Tlmm:
     """Parameters of the table-lookup matmul engine, as elaborated."""
 
-    group_size: Quantity = quantity("weights", count=True)
-    tables: Quantity = quantity("tables", count=True)
-    columns: Quantity = quantity("output columns", count=True)
-    activation_width: Quantity = quantity("bit", count=True)
-    max_k: Quantity = quantity("inputs", count=True)
-    max_m: Quantity = quantity("outputs", count=True)
+    group_size: Annotated[Quantity, Unit("weights", count=True)]
+    tables: Annotated[Quantity, Unit("tables", count=True)]
+    columns: Annotated[Quantity, Unit("output columns", count=True)]
+    activation_width: Annotated[Quantity, Unit("bit", count=True)]
+    max_k: Annotated[Quantity, Unit("inputs", count=True)]
+    max_m: Annotated[Quantity, Unit("outputs", count=True)]
 
     @property
     def pass_width(self) -> int:
@@ -43,52 +44,52 @@ class Tlmm:
 class Clock:
     """Fabric clock, and the cycles before an operator's first beat."""
 
-    frequency: Quantity = quantity("MHz")
-    start: Quantity = quantity("cycles")
+    frequency: Annotated[Quantity, Unit("MHz")]
+    start: Annotated[Quantity, Unit("cycles")]
 
 
 @dataclass(frozen=True)
 class Storage:
     """Widths in DRAM, and buffers on the chip."""
 
-    index_width: Quantity = quantity("bit/group", count=True)
-    head_width: Quantity = quantity("bit", count=True)
-    kv_width: Quantity = quantity("bit", count=True)
-    weight_buffer: Quantity = quantity("B", count=True)
-    activation_buffer: Quantity = quantity("B", count=True)
+    index_width: Annotated[Quantity, Unit("bit/group", count=True)]
+    head_width: Annotated[Quantity, Unit("bit", count=True)]
+    kv_width: Annotated[Quantity, Unit("bit", count=True)]
+    weight_buffer: Annotated[Quantity, Unit("B", count=True)]
+    activation_buffer: Annotated[Quantity, Unit("B", count=True)]
 
 
 @dataclass(frozen=True)
 class Integer:
     """The unit for integer dot products that are not ternary: attention and LM head."""
 
-    lanes: Quantity = quantity("MAC/cycle", count=True)
-    efficiency: Quantity = quantity("fraction")
-    query_rows: Quantity = quantity("tokens", count=True)
+    lanes: Annotated[Quantity, Unit("MAC/cycle", count=True)]
+    efficiency: Annotated[Quantity, Unit("fraction")]
+    query_rows: Annotated[Quantity, Unit("tokens", count=True)]
 
 
 @dataclass(frozen=True)
 class Vector:
     """The unit for elementwise passes."""
 
-    lanes: Quantity = quantity("elements/cycle", count=True)
-    efficiency: Quantity = quantity("fraction")
+    lanes: Annotated[Quantity, Unit("elements/cycle", count=True)]
+    efficiency: Annotated[Quantity, Unit("fraction")]
 
 
 @dataclass(frozen=True)
 class Overlap:
     """Per unit: the part of the shorter of loading and computing that hides behind the longer."""
 
-    tlmm: Quantity = quantity("fraction")
-    integer: Quantity = quantity("fraction")
-    vector: Quantity = quantity("fraction")
+    tlmm: Annotated[Quantity, Unit("fraction")]
+    integer: Annotated[Quantity, Unit("fraction")]
+    vector: Annotated[Quantity, Unit("fraction")]
 
 
 @dataclass(frozen=True)
 class Host:
     """The processor's part."""
 
-    token: Quantity = quantity("ms")
+    token: Annotated[Quantity, Unit("ms")]
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,13 @@ class Hardware:
     """A complete accelerator: the TLMM engine, the units around it, and how data lies in DRAM."""
 
     name: str
-    tlmm: Tlmm = table(Tlmm)
-    clock: Clock = table(Clock)
-    storage: Storage = table(Storage)
-    integer: Integer = table(Integer)
-    vector: Vector = table(Vector)
-    overlap: Overlap = table(Overlap)
-    host: Host = table(Host)
+    tlmm: Tlmm
+    clock: Clock
+    storage: Storage
+    integer: Integer
+    vector: Vector
+    overlap: Overlap
+    host: Host
 
     @property
     def uram(self) -> int:

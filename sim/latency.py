@@ -112,7 +112,7 @@ class Machine:
         return sum(self.cycles.cycles(M, K) for M, K in self._tiles(operator))
 
     def is_measured(self, operator: Operator) -> bool:
-        """Whether ``matmul_cycles`` of a ternary matmul is an RTL simulation's, not the formula's."""
+        """Whether ``matmul_cycles`` of a matmul comes from RTL simulation, not the formula."""
         return all(self.cycles.is_measured(M, K) for M, K in self._tiles(operator))
 
     def _tiles(self, operator: Operator) -> list[tuple[int, int]]:

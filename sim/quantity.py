@@ -26,6 +26,12 @@ class Corner(Enum):
     NOMINAL = "nominal"
     WORST = "worst"
 
+    @property
+    def opposite(self) -> Corner:
+        """The other end: power is highest when costly work is done in little time."""
+        swapped = {Corner.BEST: Corner.WORST, Corner.WORST: Corner.BEST}
+        return swapped.get(self, self)
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -58,11 +64,15 @@ class Quantity:
 
     def rate(self, corner: Corner) -> float:
         """The value at ``corner`` of a quantity of which more is better (a bandwidth)."""
-        return {Corner.BEST: self.high, Corner.NOMINAL: self.nominal, Corner.WORST: self.low}[corner]
+        if corner is Corner.NOMINAL:
+            return self.nominal
+        return self.high if corner is Corner.BEST else self.low
 
     def cost(self, corner: Corner) -> float:
         """The value at ``corner`` of a quantity of which less is better (an energy)."""
-        return {Corner.BEST: self.low, Corner.NOMINAL: self.nominal, Corner.WORST: self.high}[corner]
+        if corner is Corner.NOMINAL:
+            return self.nominal
+        return self.low if corner is Corner.BEST else self.high
 
     @property
     def count(self) -> int:

@@ -1,8 +1,9 @@
 """Data files at the door: TOML read strictly into frozen dataclasses of quantities.
 
-A description (device, hardware) is a dataclass whose fields are made by ``quantity`` (a constant in
-a stated unit), ``table`` (a sub-table, another such dataclass), ``tables`` (a list of those) or are
-plain text. A key that is missing, unknown or of the wrong unit is refused, with the file and the key.
+A description (device, hardware) is a dataclass whose fields are
+``Annotated[Quantity, Unit("W")]`` (a constant in that unit), another such dataclass (a sub-table),
+a tuple of those (an array of tables) or text; a field with a default may be absent. A key that is
+missing, unknown or of the wrong unit is refused, with the file and the key.
 """
 
 from __future__ import annotations
@@ -10,36 +11,24 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ..errors import EstimateError
 from .quantity import Quantity
 
-__all__ = ["build", "quantity", "read_toml", "table", "tables"]
+__all__ = ["Unit", "build", "read_toml"]
 
 Description = TypeVar("Description")
 
 
-def quantity(unit: str, count: bool = False, optional: bool = False) -> Any:
-    """A field that holds a ``Quantity`` in ``unit``; ``count``: one exact whole number.
+@dataclass(frozen=True)
+class Unit:
+    """Annotation of a ``Quantity`` field: its unit, and whether it is one exact whole number."""
 
-    ``optional``: the key may be absent, and the field is then None.
-    """
-    metadata = {"unit": unit, "count": count}
-    if optional:
-        return dataclasses.field(default=None, metadata=metadata)
-    return dataclasses.field(metadata=metadata)
-
-
-def table(cls: type) -> Any:
-    """A field that holds one ``cls``, read from a sub-table of the field's name."""
-    return dataclasses.field(metadata={"table": cls})
-
-
-def tables(cls: type) -> Any:
-    """A field that holds a tuple of ``cls``, read from an array of tables of the field's name."""
-    return dataclasses.field(metadata={"tables": cls})
+    name: str
+    count: bool = False
 
 
 def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
@@ -75,30 +64,31 @@ def build(cls: type[Description], data: Mapping[str, Any], where: str) -> Descri
     EstimateError
         A key is unknown or missing, or a value is not what its field says.
     """
-    fields = {field.name: field for field in dataclasses.fields(cls)}   # type: ignore[arg-type]
-    optional = {name for name, field in fields.items() if field.default is None}
-    _check_keys(data, set(fields), where, optional)
+    hints = get_type_hints(cls, include_extras=True)
+    fields = dataclasses.fields(cls)   # type: ignore[arg-type]
+    optional = {field.name for field in fields if field.default is not dataclasses.MISSING}
+    _check_keys(data, set(hints), where, optional)
     return cls(**{
-        name: _read_field(fields[name], value, f"{where}: {name}") for name, value in data.items()
+        name: _read_field(hints[name], value, f"{where}: {name}") for name, value in data.items()
     })
 
 
-def _read_field(field: dataclasses.Field, value: Any, where: str) -> Any:
-    """The value of one field, by what its metadata says it is."""
-    if "unit" in field.metadata:
-        return _read_quantity(value, where, field.metadata["unit"], field.metadata["count"])
-    if "table" in field.metadata:
-        return build(field.metadata["table"], _require(value, dict, where), where)
-    if "tables" in field.metadata:
+def _read_field(hint: Any, value: Any, where: str) -> Any:
+    """The value of one field, by its type."""
+    if get_origin(hint) is Annotated:
+        return _read_quantity(value, where, hint.__metadata__[0])
+    if get_origin(hint) is tuple:
         rows = _require(value, list, where)
         return tuple(
-            build(field.metadata["tables"], _require(row, dict, where), f"{where}[{index}]")
+            build(get_args(hint)[0], _require(row, dict, where), f"{where}[{index}]")
             for index, row in enumerate(rows)
         )
+    if dataclasses.is_dataclass(hint):
+        return build(hint, _require(value, dict, where), where)   # type: ignore[arg-type]
     return _require(value, str, where)
 
 
-def _read_quantity(value: Any, where: str, unit: str, count: bool) -> Quantity:
+def _read_quantity(value: Any, where: str, unit: Unit) -> Quantity:
     """A quantity: ``{low, nominal, high, ...}``, or ``{value, ...}`` where there is no range."""
     data = dict(_require(value, dict, where))
     labels = {"unit", "kind", "source"}
@@ -111,13 +101,13 @@ def _read_quantity(value: Any, where: str, unit: str, count: bool) -> Quantity:
             raise EstimateError(f"{where}: {key} must be a number, not {data[key]!r}")
     for key in labels:
         _require(data[key], str, f"{where}: {key}")
-    if data["unit"] != unit:
-        raise EstimateError(f"{where}: the unit must be {unit!r}, not {data['unit']!r}")
+    if data["unit"] != unit.name:
+        raise EstimateError(f"{where}: the unit must be {unit.name!r}, not {data['unit']!r}")
     try:
         result = Quantity(**data)
     except EstimateError as error:
         raise EstimateError(f"{where}: {error}") from None
-    if count and not result.is_count:
+    if unit.count and not result.is_count:
         raise EstimateError(f"{where}: must be one whole number, not {result.low} to {result.high}")
     return result
 

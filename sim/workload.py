@@ -1,7 +1,7 @@
 """What a model asks for: every operator of a step, with its arithmetic and its DRAM traffic.
 
-A *step* sends N tokens through the model on top of ``past`` cached positions: prefill is N = prompt,
-past = 0; decode is N = 1. Nothing here knows a device: counts only.
+A *step* sends N tokens through the model on top of ``past`` cached positions: prefill is
+N = prompt, past = 0; decode is N = 1. Nothing here knows a device: counts only.
 
 - MACs: M x K x N for a matrix; for attention, ``head_dim`` per pair of query and visible key, so a
   causal prefill has N (N + 1) / 2 pairs per head.
@@ -147,7 +147,8 @@ def step(config: ModelConfig, layout: Layout, tokens: int, past: int = 0) -> Wor
     operators += [builder.matmul(name) for name in LINEAR_NAMES[:3]]
     rotated = (config.num_heads + config.num_kv_heads) * config.head_dim
     if config.qk_norm:
-        operators.append(builder.vector("qk_norm", rotated, [_NORM], layers, weights=config.head_dim * 2))
+        weights = 2 * config.head_dim
+        operators.append(builder.vector("qk_norm", rotated, [_NORM], layers, weights=weights))
     operators += [builder.vector("rope", rotated, [_ROPE], layers), builder.kv_write()]
     windows = Counter(config.window(layer) for layer in range(layers))
     for window, count in windows.items():
@@ -245,7 +246,7 @@ class _Builder:
         M, K = self.config.linear_shape(name)
         bias = M * _NORM_BITS // 8 if self.config.has_bias(name) else 0
         return Operator(
-            name.split(".")[-1], "tlmm", self.config.num_layers, self.tokens,
+            name.rsplit(".", maxsplit=1)[-1], "tlmm", self.config.num_layers, self.tokens,
             macs=self.tokens * M * K, operations=self.tokens * M, shape=(M, K),
             traffic=Traffic(
                 weights=self.layout.matrix_bytes(M, K) + bias,
@@ -283,7 +284,8 @@ class _Builder:
         """Scores, softmax and weighted values over all visible positions."""
         heads, head_dim = self.config.num_heads, self.config.head_dim
         visible = pairs(self.tokens, past, window)
-        read = self.layout.kv_bytes(self.config, -(-visible // min(self.layout.query_rows, self.tokens)))
+        sharing = min(self.layout.query_rows, self.tokens)
+        read = self.layout.kv_bytes(self.config, -(-visible // sharing))
         suffix = "" if window is None else f"_{window}"
         operations, passes = _SOFTMAX
         spilled = self.spilled(heads * head_dim, _FLOAT_BITS)
