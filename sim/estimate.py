@@ -65,8 +65,8 @@ def estimate(
         ),
         weight_bytes=model_bytes(config, layout),
         kv_bytes_per_position=2 * config.num_layers * layout.kv_bytes(config, 1),
-        prefill=_phase(machines, prefill, at_prefill),
-        decode=_phase(machines, decoding[len(decoding) // 2], at_decode),
+        prefill=_phase(machines, prefill),
+        decode=_phase(machines, decoding[len(decoding) // 2]),
         curve=_curve(machines, model),
     )
 
@@ -120,11 +120,10 @@ def _check(
         )
 
 
-def _phase(
-    machines: Mapping[Corner, Machine], workload: Workload, energies: Mapping[Corner, Energy]
-) -> Phase:
-    """A step as the report shows it, with energies that may be means over several."""
+def _phase(machines: Mapping[Corner, Machine], workload: Workload) -> Phase:
+    """One step, as the report shows it."""
     nominal = machines[Corner.NOMINAL]
+    energies = {corner: step_energy(machine, workload) for corner, machine in machines.items()}
     seconds = _range(lambda corner: machines[corner].step_time(workload))
     dram_bytes = nominal.step_bytes(workload)
     ternary = sum(op.count * op.macs for op in workload.operators if op.unit == "tlmm")

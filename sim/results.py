@@ -61,7 +61,7 @@ class OperatorCost:
 
 @dataclass(frozen=True)
 class Phase:
-    """Prefill, or the mean decode step: its operators, seconds, joules, and how busy it keeps both.
+    """Prefill, or one decode step: its operators, seconds, joules, and how busy it keeps both.
 
     ``host`` is the processor's time, included in ``time``. ``bandwidth_used`` and ``engine_used``
     are nominal fractions of the DRAM's peak and of the engine's full rate.
@@ -108,8 +108,7 @@ class Estimate:
 
     ``first_token`` [s]; ``rate`` [token/s], ``per_token`` [s], ``decode_joules`` [J/token] and
     ``power`` [W]: means over the tokens after the first, as the context grows; ``request_joules``
-    [J]: the prompt and all tokens. ``decode`` shows the step in the middle of the generation, with
-    the mean energy.
+    [J]: the prompt and all tokens. ``decode`` is the step in the middle of the generation.
     """
 
     model: ModelShape

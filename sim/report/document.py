@@ -1,0 +1,78 @@
+"""The report as files: ``report.html`` and ``report.json``, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...errors import OutputError
+from ..results import Estimate
+from .page import page
+
+__all__ = ["report_json", "tool_versions", "write_json", "write_report"]
+
+
+def tool_versions(tools: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Versions of Trilobite and Python, and of whatever else (a simulator) took part."""
+    return {"trilobite": __version__, "python": platform.python_version(), **(tools or {})}
+
+
+def report_json(
+    estimates: Sequence[Estimate], tools: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What ``report.json`` holds; docs/report.md documents its keys."""
+    return {
+        "tools": tool_versions(tools),
+        "estimates": [estimate.to_json() for estimate in estimates],
+    }
+
+
+def write_report(
+    estimates: Sequence[Estimate], path: str | Path, tools: Mapping[str, str] | None = None
+) -> None:
+    """Write the HTML report of one or more estimates to ``path``; an older file is replaced.
+
+    ``tools`` are versions to print beside Trilobite's own, by name. The page is one file that needs
+    nothing else.
+
+    Raises
+    ------
+    OutputError
+        The folder does not exist, or the file cannot be written. No half-written file is left.
+    """
+    _write(Path(path), page(estimates, tool_versions(tools)))
+
+
+def write_json(
+    estimates: Sequence[Estimate], path: str | Path, tools: Mapping[str, str] | None = None
+) -> None:
+    """Write ``report_json`` to ``path``. Raises like ``write_report``."""
+    _write(Path(path), json.dumps(report_json(estimates, tools), indent=2, allow_nan=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write ``text`` beside ``path``, then move it there."""
+    if not path.parent.is_dir():
+        raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist")
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
