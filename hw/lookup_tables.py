@@ -1,0 +1,94 @@
+"""Double-buffered lookup tables with many readers."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .parameters import TlmmParameters
+from .table_builder import entry_layout
+
+__all__ = ["LookupTables", "index_layout"]
+
+
+def index_layout(parameters: TlmmParameters) -> data.ArrayLayout:
+    """The weight indices of one beat: for each of C columns, one per table."""
+    column = data.ArrayLayout(parameters.index_width, parameters.tables)
+    return data.ArrayLayout(column, parameters.columns)
+
+
+class LookupTables(wiring.Component):
+    """T tables, each in two banks: while C columns read one bank, the other one is filled.
+
+    A table is one memory with a write port and C asynchronous read ports, which maps to LUT RAM,
+    one copy per reader. The bank is the top address bit: two banks of 27 entries (G = 3)
+    fill the 64 words that one LUT RAM of a Xilinx device has, so the second bank is free there.
+    Block RAM would give two readers per copy where C are needed.
+
+    Parameters
+    ----------
+    parameters : TlmmParameters
+        Shape of the engine.
+
+    Members
+    -------
+    i : ``In(stream.Signature(entry_layout(parameters)))``
+        Entries of the next pass. Ready while the bank being filled is free; depends on registers
+        only.
+    full : ``Out(1)``
+        The bank being read holds a whole pass. Depends on registers only.
+    release : ``In(1)``
+        The bank being read is not needed after this cycle. Only while ``full``.
+    indices : ``In(index_layout(parameters))``
+        Which entry each column reads from each table.
+    entries : ``Out(ArrayLayout(ArrayLayout(signed(entry_width), T), C))``
+        The entries, one cycle later. An index of 3^G or more reads 0: those words are never
+        written, and a reset leaves them alone.
+    """
+
+    def __init__(self, parameters: TlmmParameters) -> None:
+        self.parameters = parameters
+        column = data.ArrayLayout(signed(parameters.entry_width), parameters.tables)
+        super().__init__({
+            "i": In(stream.Signature(entry_layout(parameters))),
+            "full": Out(1),
+            "release": In(1),
+            "indices": In(index_layout(parameters)),
+            "entries": Out(data.ArrayLayout(column, parameters.columns)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        parameters = self.parameters
+
+        banks_full = Signal(2)
+        write_bank = Signal()
+        read_bank = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~banks_full.bit_select(write_bank, 1)),
+            self.full.eq(banks_full.bit_select(read_bank, 1)),
+        ]
+        with m.If(self.i.valid & self.i.ready & self.i.p.last):
+            m.d.sync += banks_full.bit_select(write_bank, 1).eq(1)
+            m.d.sync += write_bank.eq(~write_bank)
+        with m.If(self.release):
+            m.d.sync += banks_full.bit_select(read_bank, 1).eq(0)
+            m.d.sync += read_bank.eq(~read_bank)
+
+        for table in range(parameters.tables):
+            m.submodules[f"table_{table}"] = memory = Memory(
+                shape=signed(parameters.entry_width), depth=2 << parameters.index_width, init=[])
+            write = memory.write_port()
+            m.d.comb += [
+                write.addr.eq(Cat(self.i.p.index, write_bank)),
+                write.data.eq(self.i.p.entries[table]),
+                write.en.eq(self.i.valid & self.i.ready),
+            ]
+            for column in range(parameters.columns):
+                read = memory.read_port(domain="comb")
+                m.d.comb += read.addr.eq(Cat(self.indices[column][table], read_bank))
+                m.d.sync += self.entries[column][table].eq(read.data)
+
+        return m

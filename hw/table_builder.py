@@ -1,0 +1,130 @@
+"""Lookup tables computed from groups of activations, one entry per cycle."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .parameters import TlmmParameters
+
+__all__ = ["TableBuilder", "entry_layout", "group_layout", "walk"]
+
+
+def group_layout(parameters: TlmmParameters) -> data.ArrayLayout:
+    """The activations of one pass: T groups of G."""
+    activation = signed(parameters.activation_width)
+    return data.ArrayLayout(data.ArrayLayout(activation, parameters.group_size), parameters.tables)
+
+
+def entry_layout(parameters: TlmmParameters) -> data.StructLayout:
+    """One entry of each of the T tables, and its index in them."""
+    return data.StructLayout({
+        "index": parameters.index_width,
+        "last": 1,
+        "entries": data.ArrayLayout(signed(parameters.entry_width), parameters.tables),
+    })
+
+
+def walk(group_size: int) -> list[dict[str, int]]:
+    """The order in which a table's entries are visited: a modular ternary Gray code.
+
+    Entry ``index`` holds ``sum(trit_i * a_i)``, where ``index = sum((trit_i + 1) * 3^i)``. The
+    walk starts at the entry whose trits are all 0, which needs no computing, and each step turns
+    one ``digit`` from -1 to 0, from 0 to 1, or, where it ``wrap``s, from 1 to -1. So each
+    entry is its predecessor plus ``a_digit`` or minus ``2 * a_digit``: one addition, without the
+    sums of several activations that counting upwards would need for its carries.
+    """
+    trits = [0] * group_size
+    steps = []
+    for count in range(1, 3 ** group_size + 1):
+        # The ruler sequence: how often 3 divides the count. The last step goes nowhere.
+        digit = next((i for i in range(group_size) if count % 3 ** (i + 1)), 0)
+        wrap = trits[digit] == 1
+        steps.append({
+            "index": sum((trit + 1) * 3 ** i for i, trit in enumerate(trits)),
+            "digit": digit,
+            "wrap": int(wrap),
+        })
+        trits[digit] += -2 if wrap else 1
+    return steps
+
+
+class TableBuilder(wiring.Component):
+    """Turn the activations of one pass into the T lookup tables of that pass.
+
+    For each beat of ``i``, 3^G beats of ``o`` follow, starting in the next cycle: entry by entry in
+    the order of ``walk``, the same entry of all tables at once. Exact: an entry is as wide as the
+    largest sum of G activations. The next activations are taken in together with the last entry,
+    so that tables follow each other without a gap.
+
+    Each table costs one adder and the registers of its entry and its G activations; the walk
+    (a 3^G-word read-only memory and a counter) is shared by all tables.
+
+    Parameters
+    ----------
+    parameters : TlmmParameters
+        Shape of the engine.
+
+    Members
+    -------
+    i : ``In(stream.Signature(group_layout(parameters)))``
+        Activations. ``i.ready`` depends on ``o.ready``, not on ``i.valid``.
+    o : ``Out(stream.Signature(entry_layout(parameters)))``
+        Table entries; ``last`` marks the last one of a pass.
+    """
+
+    def __init__(self, parameters: TlmmParameters) -> None:
+        self.parameters = parameters
+        super().__init__({
+            "i": In(stream.Signature(group_layout(parameters))),
+            "o": Out(stream.Signature(entry_layout(parameters))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        parameters = self.parameters
+
+        steps = walk(parameters.group_size)
+        m.submodules.walk = walk_memory = Memory(
+            shape=data.StructLayout({
+                "index": parameters.index_width,
+                "digit": range(parameters.group_size),
+                "wrap": 1,
+            }),
+            depth=len(steps), init=steps)
+        step = walk_memory.read_port(domain="comb")
+
+        groups = Signal(group_layout(parameters))
+        loaded = Signal()
+        last = Signal()
+        m.d.comb += [
+            last.eq(step.addr == len(steps) - 1),
+            self.i.ready.eq(~loaded | (self.o.ready & last)),
+            self.o.valid.eq(loaded),
+            self.o.p.index.eq(step.data.index),
+            self.o.p.last.eq(last),
+        ]
+
+        count = Signal.like(step.addr)
+        m.d.comb += step.addr.eq(count)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += count.eq(count + 1)
+            with m.If(last):
+                m.d.sync += loaded.eq(0)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [loaded.eq(1), groups.eq(self.i.p), count.eq(0)]
+
+        for table in range(parameters.tables):
+            entry = Signal(signed(parameters.entry_width), name=f"entry_{table}")
+            activation = groups[table][step.data.digit]
+            # -2a is ~(2a) + 1: the adder's carry input is the + 1.
+            addend = Mux(step.data.wrap, ~(activation << 1), activation)
+            with m.If(self.o.valid & self.o.ready):
+                m.d.sync += entry.eq(entry + addend + step.data.wrap)
+            with m.If(self.i.valid & self.i.ready):
+                m.d.sync += entry.eq(0)
+            m.d.comb += self.o.p.entries[table].eq(entry)
+
+        return m

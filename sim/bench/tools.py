@@ -1,0 +1,79 @@
+"""The programs and packages that simulation needs from the outside."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from ...errors import ToolError
+
+__all__ = ["cache_folder", "package_folder", "package_version", "program", "run_program"]
+
+_DEBIAN_PACKAGES = {
+    "g++": "g++", "make": "make", "perl": "perl", "iverilog": "iverilog", "vvp": "iverilog",
+}
+
+
+def program(name: str) -> str:
+    """Path of a program of the system.
+
+    Raises
+    ------
+    ToolError
+        It is not on PATH.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise ToolError(f"The program {name!r} is not on PATH, and the simulation needs it; "
+                        f"on Debian or Ubuntu: apt-get install {_DEBIAN_PACKAGES[name]}")
+    return path
+
+
+def package_folder(name: str) -> Path:
+    """Folder of an installed Python package, without importing it.
+
+    Raises
+    ------
+    ToolError
+        It is not installed.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ToolError(f"The Python package {name!r} is not installed, and the simulation needs "
+                        "it: pip install 'trilobite[rtl]'")
+    return Path(spec.origin).parent
+
+
+def package_version(name: str) -> str:
+    """Name and version of an installed Python package, as in ``cocotb 2.1.0``."""
+    return f"{name} {version(name)}"
+
+
+def cache_folder() -> Path:
+    """Where builds are kept: ``$TRILOBITE_CACHE/sim``, or ``trilobite/sim`` in the user's cache."""
+    if chosen := os.environ.get("TRILOBITE_CACHE"):
+        return Path(chosen).absolute() / "sim"
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(user) / "trilobite" / "sim"
+
+
+def run_program(command: list[str], folder: Path, environment: dict[str, str], what: str) -> str:
+    """Run a program in ``folder`` and return what it printed.
+
+    Raises
+    ------
+    ToolError
+        It failed; the message ends with the last lines it printed.
+    """
+    result = subprocess.run(command, cwd=folder, env=environment, check=False, text=True,
+                            errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT)
+    if result.returncode != 0:
+        tail = "\n".join(result.stdout.splitlines()[-20:])
+        raise ToolError(f"{what} failed ({Path(command[0]).name} exited with "
+                        f"{result.returncode}):\n{tail}")
+    return result.stdout

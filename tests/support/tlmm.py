@@ -1,0 +1,62 @@
+"""Matrices for the table-lookup engine, and the comparison of a whole simulation with numpy."""
+
+import itertools
+
+import numpy as np
+
+from trilobite.hw.parameters import TlmmParameters, cycles
+from trilobite.hw.reference import matmul, unpack_sums
+from trilobite.hw.tlmm import Tlmm
+from trilobite.sim.bench import build, exchange
+from trilobite.sim.verify import tlmm_traffic
+
+STREAMS = ("i_job", "i_activations", "i_weights", "o")
+
+# Every group size; odd and even, one and many tables and columns.
+PARAMETERS = {
+    "g2": TlmmParameters(group_size=2, tables=3, columns=2, max_k=60, max_m=25),
+    "g3": TlmmParameters(group_size=3, tables=5, columns=3, max_k=80, max_m=100),
+    "g4": TlmmParameters(group_size=4, tables=1, columns=1, max_k=17, max_m=90),
+    "g5": TlmmParameters(group_size=5, tables=2, columns=4, max_k=33, max_m=10,
+                         activation_width=6),
+}
+
+
+def random_matrix(rng, M, K, N, activation_width=8):
+    """Trits int8 [M, K] and activations int8 [N, K] over their whole ranges."""
+    limit = 1 << (activation_width - 1)
+    trits = rng.integers(-1, 2, (M, K)).astype(np.int8)
+    return trits, rng.integers(-limit, limit, (N, K)).astype(np.int8)
+
+
+def edges(parameters):
+    """Shapes (M, K, N) around every boundary of an engine that are worth a visit."""
+    block, length, entries = parameters.columns, parameters.pass_length, parameters.entries
+    heights = {1, block, block + 1, 3 * block - 1, parameters.max_m,
+               *(block * (entries + offset) for offset in (-2, -1, 0, 1, 2))}
+    lengths = {1, parameters.group_size, length - 1, length, length + 1, parameters.max_k}
+    return [(M, K, 1 + (M + K) % 3)
+            for M, K in itertools.product(sorted(heights), sorted(lengths))
+            if 1 <= M <= parameters.max_m and 1 <= K <= parameters.max_k]
+
+
+def engine(parameters, simulator="verilator"):
+    """A simulation of the engine."""
+    return build(Tlmm(parameters), "tlmm", simulator)
+
+
+def multiply(parameters, problems, simulator="verilator"):
+    """Simulate ``(trits, activations, keywords of tlmm_traffic)``; check sums, return cycles."""
+    traffic = [tlmm_traffic(parameters, trits, activations, **keywords)
+               for trits, activations, keywords in problems]
+    observed = exchange(engine(parameters, simulator), traffic)
+    for (trits, activations, keywords), run in zip(problems, observed, strict=True):
+        if keywords.get("reset_after") is None:
+            got = unpack_sums(parameters, run.outputs["o"], len(trits))
+            np.testing.assert_array_equal(got, matmul(trits, activations))
+    return [run.cycles for run in observed]
+
+
+def predicted(parameters, trits, activations):
+    """What the formula says about a problem."""
+    return cycles(parameters, trits.shape[1], trits.shape[0], len(activations))
