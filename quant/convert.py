@@ -1,0 +1,101 @@
+"""One tensor at a time, from a checkpoint into the new file, with its error."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import FormatError
+from .checkpoint import Checkpoint
+from .formats import Format
+from .manifest import TensorRecord
+from .plan import PlannedTensor
+from .weight_blocks import WeightBlocks, row_blocks
+from .writer import SafetensorsWriter
+
+__all__ = ["Progress", "write_tensor"]
+
+
+class Progress:
+    """Who is told how far ``quantize`` has come; this one does nothing, subclasses draw."""
+
+    def start(self, total_bytes: int) -> None:
+        """Called once: how many bytes ``advance`` will count (files hashed, tensors read)."""
+
+    def advance(self, nbytes: int) -> None:
+        """``nbytes`` more have been dealt with."""
+
+    def tensor(self, record: TensorRecord) -> None:
+        """A tensor is finished."""
+
+
+class _ErrorMeter:
+    """Adds up, over row blocks, how far a quantized weight is from the weight."""
+
+    def __init__(self) -> None:
+        self._squares = self._error_squares = self._largest = 0.0
+
+    def add(self, weight: np.ndarray, quantized: np.ndarray) -> None:
+        """Count a block; both float32 and of one shape."""
+        error = quantized - weight
+        self._squares += float(np.square(weight, dtype=np.float64).sum())
+        self._error_squares += float(np.square(error, dtype=np.float64).sum())
+        self._largest = max(self._largest, float(np.abs(error).max()))
+
+    def record(self, tensor: PlannedTensor) -> TensorRecord:
+        """What was counted. Six digits: the last ones may depend on numpy's order of addition."""
+        nmse = self._error_squares / self._squares if self._squares else 0.0
+        return tensor.record(float(f"{nmse:.6g}"), float(f"{self._largest:.6g}"))
+
+
+def write_tensor(
+    checkpoint: Checkpoint, tensor: PlannedTensor, writer: SafetensorsWriter, progress: Progress
+) -> TensorRecord:
+    """Convert one tensor, block by block."""
+    meter = _ErrorMeter()
+    if tensor.format is None:
+        _keep(checkpoint, tensor, writer, progress)
+    else:
+        try:
+            _quantize(checkpoint, tensor, tensor.format, writer, meter, progress)
+        except FormatError as error:
+            raise FormatError(f"{tensor.name}: {error}") from None
+    record = meter.record(tensor)
+    progress.tensor(record)
+    return record
+
+
+def _quantize(
+    checkpoint: Checkpoint, tensor: PlannedTensor, form: Format, writer: SafetensorsWriter,
+    meter: _ErrorMeter, progress: Progress,
+) -> None:
+    M, K = tensor.info.shape
+    layout = form.layout((M, K))
+    done = 0
+    for weight, codes in WeightBlocks(checkpoint, tensor.name).encoded(form):
+        meter.add(weight, form.dequantize(codes))
+        for suffix, block in form.pack(codes).items():
+            if layout[suffix].per_row or done == 0:
+                writer.append(f"{tensor.name}_{suffix}", block)
+        progress.advance(_share(tensor, done, done + len(weight)))
+        done += len(weight)
+
+
+def _keep(
+    checkpoint: Checkpoint, tensor: PlannedTensor, writer: SafetensorsWriter, progress: Progress
+) -> None:
+    """Copy a tensor in its stored type; float32 holds each of those types exactly."""
+    entry = tensor.stored()[tensor.name]
+    if len(tensor.info.shape) != 2:
+        writer.append(tensor.name, entry.from_float32(checkpoint.read(tensor.name)))
+        progress.advance(tensor.info.nbytes)
+        return
+    for start, stop in row_blocks(tensor.info.shape):
+        rows = checkpoint.rows(tensor.name, start, stop)
+        writer.append(tensor.name, entry.from_float32(rows))
+        progress.advance(_share(tensor, start, stop))
+
+
+def _share(tensor: PlannedTensor, start: int, stop: int) -> int:
+    """Stored bytes of rows ``start`` to ``stop``; all rows' shares add up to the whole."""
+    rows, nbytes = tensor.info.shape[0], tensor.info.nbytes
+    return nbytes * stop // rows - nbytes * start // rows

@@ -1,0 +1,181 @@
+"""An output folder that is either complete or not there."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Self
+
+from ..errors import OutputError
+
+__all__ = ["OutputFolder", "copy_synced", "write_synced"]
+
+_SPARE_BYTES = 16 << 20   # room left for the file system's own bookkeeping
+
+
+class OutputFolder:
+    """Files are written to ``path``, a hidden folder beside ``out``; ``commit`` gives it its name.
+
+    A context manager: leaving it without ``commit`` (an error, Ctrl-C) removes ``path``. A killed
+    process leaves ``.OUT.trilobite-partial``, which the next run for the same ``out`` removes;
+    a lock on the folder tells a dead process from one that is still writing. With ``overwrite``
+    the former folder stays until the new one is complete; between two renames it is called
+    ``.OUT.trilobite-replaced``, and the next run puts it back if it finds it so.
+
+    Raises
+    ------
+    OutputError
+        On entering: ``out`` exists (and ``overwrite`` is not set, or it is not a folder that
+        Trilobite wrote), it overlaps ``source``, ``needed_bytes`` are not free, or another
+        process writes there. Later: any ``OSError`` inside the context.
+    """
+
+    def __init__(self, out: Path, source: Path, needed_bytes: int, overwrite: bool) -> None:
+        self.out = out.expanduser().resolve()
+        self.path = self.out.with_name(f".{self.out.name}.trilobite-partial")
+        self._replaced = self.out.with_name(f".{self.out.name}.trilobite-replaced")
+        self._overwrite = overwrite
+        self._source = source.resolve()
+        self._needed_bytes = needed_bytes
+
+    def __enter__(self) -> Self:
+        _check_apart(self.out, self._source)
+        try:
+            self._remove_partial()
+            self._recover()
+            self._check_free()
+            _check_space(self.out, self._needed_bytes)
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir()
+            self._lock = _lock(self.path)
+        except OSError as error:
+            raise _output_error(self.out, error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)   # not there any more once committed
+        os.close(self._lock)
+        if isinstance(error, OSError):
+            raise _output_error(self.out, error) from error
+
+    def commit(self) -> None:
+        """Give the finished folder its name; the last step."""
+        self._check_free()   # again: much time may have passed
+        _sync_folder(self.path)
+        if self.out.exists():
+            self.out.rename(self._replaced)
+            try:
+                self.path.rename(self.out)
+            except BaseException:
+                self._replaced.rename(self.out)
+                raise
+            _sync_folder(self.out.parent)
+            shutil.rmtree(self._replaced)
+        else:
+            self.path.rename(self.out)
+            _sync_folder(self.out.parent)
+
+    def _check_free(self) -> None:
+        if not self.out.exists():
+            return
+        if not self._overwrite:
+            raise OutputError(f"{self.out} exists; choose another folder, or ask to overwrite it")
+        if not _is_ours(self.out):
+            raise OutputError(
+                f"{self.out} exists and was not written by Trilobite, so it is not overwritten; "
+                "remove it yourself, or choose another folder"
+            )
+
+    def _recover(self) -> None:
+        """Undo or finish a replacement that was cut off between its two renames."""
+        if not self._replaced.exists():
+            return
+        if self.out.exists():
+            shutil.rmtree(self._replaced)
+        else:
+            self._replaced.rename(self.out)
+
+    def _remove_partial(self) -> None:
+        if not self.path.exists():
+            return
+        lock = _lock(self.path)
+        try:
+            shutil.rmtree(self.path)
+        finally:
+            os.close(lock)
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write a text file and put it on the disk."""
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def copy_synced(source: Path, target: Path) -> None:
+    """Copy a small file and put the copy on the disk."""
+    with target.open("xb") as file:
+        file.write(source.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _check_apart(out: Path, source: Path) -> None:
+    if out == source or out.is_relative_to(source) or source.is_relative_to(out):
+        raise OutputError(
+            f"The output {out} and the source {source} overlap; choose a folder beside the source"
+        )
+
+
+def _check_space(out: Path, needed_bytes: int) -> None:
+    parent = next(folder for folder in out.parents if folder.exists())
+    free = shutil.disk_usage(parent).free
+    if free < needed_bytes + _SPARE_BYTES:
+        raise OutputError(
+            f"{out} needs {needed_bytes / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free in {parent}"
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is empty or holds a manifest of Trilobite's."""
+    if not folder.is_dir():
+        return False
+    if not any(folder.iterdir()):
+        return True
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and "trilobite_version" in manifest
+
+
+def _lock(folder: Path) -> int:
+    """A descriptor of ``folder`` that holds a lock until it is closed or the process ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise OutputError(f"Another process writes to {folder}; wait until it is done") from None
+    return descriptor
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _output_error(out: Path, error: OSError) -> OutputError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return OutputError(f"{out} cannot be written: the disk is full; nothing was left behind")
+    return OutputError(f"{out} cannot be written: {error}; nothing was left behind")

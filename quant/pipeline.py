@@ -1,0 +1,219 @@
+"""From a checkpoint to a quantized folder, one row block at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import __version__
+from .checkpoint import DEMOS, Checkpoint, open_checkpoint
+from .convert import Progress, write_tensor
+from .formats import Format, Ternary
+from .manifest import InputFile, Manifest, Source, TensorRecord, Totals
+from .output import OutputFolder, copy_synced, write_synced
+from .plan import PlannedTensor, choose_format, estimate_memory, plan_tensors
+from .writer import SafetensorsWriter, StoredTensor, safetensors_bytes
+
+__all__ = ["Progress", "estimate_memory", "quantize"]
+
+# Files that go along unchanged; config.json is rewritten.
+_COPIED = (
+    "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json",
+    "training.json",
+)
+_HASH_BYTES = 1 << 20
+
+NOT_TRAINED_TERNARY = (
+    "THIS MODEL WAS NOT TRAINED TERNARY. Rounding its weights to -1, 0 and 1 makes it far worse: "
+    "perplexity rises by orders of magnitude and the text is noise. Use int4, int8 or fp8, or a "
+    "checkpoint trained as BitNet."
+)
+
+
+def quantize(
+    source: str | Path,
+    out: str | Path,
+    format: str = "ternary",
+    group_size: int | Literal["row"] | None = None,
+    symmetric: bool = True,
+    packing: str = "base3",
+    granularity: str = "row",
+    embedding: Literal["int8", "keep"] = "int8",
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Write a quantized copy of a checkpoint and say what was done.
+
+    Linear weights of the layers get ``format``; norms and biases keep their type. Tensors pass
+    through in row blocks, so memory does not grow with the model (``estimate_memory``). The folder
+    ``out`` appears only when it is complete.
+
+    Parameters
+    ----------
+    source
+        A checkpoint folder, or ``demo-bitnet`` / ``demo-llama``.
+    out
+        The folder to write: model.safetensors, config.json, manifest.json, tokenizer.
+    format
+        ``ternary``, ``int4``, ``int8`` or ``fp8``.
+    group_size, symmetric
+        Of int4: 32, 64, 128 (None means 128) or "row"; whether codes are symmetric around zero.
+    packing
+        Of ternary: ``base3`` (1.6 bits) or ``2bit``.
+    granularity
+        Of fp8: a scale per ``row`` or per ``tensor``.
+    embedding
+        The embedding and an untied head: ``int8`` per row, or ``keep`` their type.
+    overwrite
+        Replace an ``out`` that Trilobite wrote; until the new one is complete the old one stays.
+    dry_run
+        Read no weight and write nothing; the manifest has sizes, but no errors and no hashes.
+    progress
+        Is told how far the work has come.
+
+    Raises
+    ------
+    CheckpointError
+        The source is missing, damaged, not understood, or quantized already.
+    FormatError
+        An option does not exist or does not fit the format; tensors do not fit it (all named).
+    OutputError
+        ``out`` exists, overlaps the source, or cannot be written; nothing is left behind.
+    """
+    progress = progress or Progress()
+    form = choose_format(format, group_size, symmetric, packing, granularity)
+    with open_checkpoint(source) as checkpoint:
+        name = str(source) if str(source) in DEMOS else checkpoint.folder.resolve().name
+        job = _Job(checkpoint, name, form, embedding, plan_tensors(checkpoint, form, embedding))
+        if dry_run:
+            return job.dry_run()
+        output = OutputFolder(Path(out), checkpoint.folder, job.needed_bytes(), overwrite)
+        with output:
+            progress.start(job.total_bytes())
+            manifest = job.run(output.path, progress)
+            output.commit()
+        return manifest
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One quantization: what to read, and what becomes of it."""
+
+    checkpoint: Checkpoint
+    source_name: str
+    form: Format
+    embedding: str
+    planned: list[PlannedTensor]
+
+    def inputs(self) -> list[Path]:
+        """Every file that is read or copied, by name."""
+        folder = self.checkpoint.folder
+        files = {tensor.info.file for tensor in self.planned}
+        files |= {folder / "config.json", *folder.glob("model.safetensors.index.json")}
+        return sorted(files | set(self.copied()), key=lambda path: path.name)
+
+    def copied(self) -> list[Path]:
+        """The files that go along unchanged."""
+        return [path for pattern in _COPIED for path in self.checkpoint.folder.glob(pattern)]
+
+    def stored(self) -> dict[str, StoredTensor]:
+        """All tensors of the new file."""
+        return {name: entry for tensor in self.planned for name, entry in tensor.stored().items()}
+
+    def needed_bytes(self) -> int:
+        """Room that the new folder takes, rounded up."""
+        manifest = 1000 * len(self.planned)
+        return safetensors_bytes(self.stored()) + _size(self.copied()) + manifest
+
+    def total_bytes(self) -> int:
+        """What ``Progress.advance`` will count: files hashed and tensors read."""
+        return _size(self.inputs()) + sum(tensor.info.nbytes for tensor in self.planned)
+
+    def dry_run(self) -> Manifest:
+        """The manifest as far as it is known without reading weights."""
+        files = [InputFile(path.name, path.stat().st_size, None) for path in self.inputs()]
+        return self.manifest(files, [tensor.record() for tensor in self.planned])
+
+    def run(self, folder: Path, progress: Progress) -> Manifest:
+        """Write all files into ``folder``."""
+        files = [_hashed(path, progress) for path in self.inputs()]
+        with SafetensorsWriter(folder / "model.safetensors", self.stored()) as writer:
+            records = [
+                write_tensor(self.checkpoint, tensor, writer, progress) for tensor in self.planned
+            ]
+        for path in self.copied():
+            copy_synced(path, folder / path.name)
+        write_synced(folder / "config.json", json.dumps(self.config(), indent=2) + "\n")
+        manifest = self.manifest(files, records)
+        write_synced(folder / "manifest.json", manifest.to_json())
+        return manifest
+
+    def config(self) -> dict[str, Any]:
+        """config.json of the new folder: the source's, with how each weight is stored."""
+        config = dict(self.checkpoint.raw_config)
+        if (before := config.pop("quantization_config", None)) is not None:
+            config["source_quantization_config"] = before
+        config["quantization_config"] = {
+            "quant_method": "trilobite",
+            "version": 1,
+            "format": self.form.name,
+            "tensors": {
+                tensor.name: tensor.format.spec() for tensor in self.planned if tensor.format
+            },
+        }
+        return config
+
+    def manifest(self, files: list[InputFile], records: list[TensorRecord]) -> Manifest:
+        """The record of it all."""
+        trained = self.checkpoint.config.bitlinear
+        rounded = isinstance(self.form, Ternary) and not trained
+        return Manifest(
+            trilobite_version=__version__,
+            libraries={"python": platform.python_version(), "numpy": np.__version__},
+            source=Source(self.source_name, tuple(files)),
+            format=self.form.spec(),
+            embedding=self.embedding,
+            tensors=tuple(records),
+            totals=self.totals(records),
+            warnings=(NOT_TRAINED_TERNARY,) if rounded else (),
+        )
+
+    def totals(self, records: list[TensorRecord]) -> Totals:
+        """Sums over ``records``."""
+        names = set(self.checkpoint.config.linear_weights())
+        linear = [record for record in records if record.name in names]
+        weights = sum(math.prod(record.shape) for record in records)
+        linear_weights = sum(math.prod(record.shape) for record in linear)
+        file_bytes = safetensors_bytes(self.stored())
+        return Totals(
+            weights=weights,
+            linear_weights=linear_weights,
+            bytes_before=sum(record.bytes_before for record in records),
+            bytes_after=sum(record.bytes_after for record in records),
+            file_bytes=file_bytes,
+            linear_bits_per_weight=8 * sum(r.bytes_after for r in linear) / linear_weights,
+            bits_per_weight=8 * file_bytes / weights,
+        )
+
+
+def _size(files: list[Path]) -> int:
+    return sum(path.stat().st_size for path in files)
+
+
+def _hashed(path: Path, progress: Progress) -> InputFile:
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BYTES):
+            digest.update(block)
+            size += len(block)
+            progress.advance(len(block))
+    return InputFile(path.name, size, digest.hexdigest())

@@ -1,0 +1,143 @@
+"""What a quantization will do to each tensor, settled and checked before any weight is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, FormatError
+from .checkpoint import Checkpoint, TensorInfo, open_checkpoint
+from .formats import Format, Int8, format_from_spec, known_formats
+from .manifest import TensorRecord
+from .weight_blocks import row_blocks
+from .writer import StoredTensor
+
+__all__ = ["PlannedTensor", "choose_format", "estimate_memory", "plan_tensors"]
+
+_EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
+_PROCESS_BYTES = 60_000_000   # Python, numpy, the toolkit and its command line
+_BYTES_PER_BLOCK_VALUE = 40   # a block's weights, quotients, codes, and errors as float64
+
+
+@dataclass(frozen=True)
+class PlannedTensor:
+    """One tensor of the model, and the format it gets; None: it is kept as stored."""
+
+    name: str
+    info: TensorInfo
+    format: Format | None
+
+    def stored(self) -> dict[str, StoredTensor]:
+        """What it becomes in the file, by full name."""
+        if self.format is None:
+            return {self.name: StoredTensor(self.info.dtype, self.info.shape)}
+        M, K = self.info.shape
+        return {
+            f"{self.name}_{suffix}": StoredTensor.of(layout.dtype, layout.shape)
+            for suffix, layout in self.format.layout((M, K)).items()
+        }
+
+    @property
+    def bytes_after(self) -> int:
+        """Size in the file, scales included."""
+        return sum(tensor.nbytes for tensor in self.stored().values())
+
+    def record(
+        self, nmse: float | None = None, max_abs_error: float | None = None
+    ) -> TensorRecord:
+        """Its line of the manifest."""
+        return TensorRecord(
+            name=self.name,
+            shape=self.info.shape,
+            stored_before=self.info.dtype,
+            format=self.format.spec() if self.format else None,
+            bytes_before=self.info.nbytes,
+            bytes_after=self.bytes_after,
+            nmse=nmse,
+            max_abs_error=max_abs_error,
+        )
+
+
+def choose_format(
+    name: str,
+    group_size: int | str | None = None,
+    symmetric: bool = True,
+    packing: str = "base3",
+    granularity: str = "row",
+) -> Format:
+    """The format that the options of ``quantize`` describe.
+
+    Raises
+    ------
+    FormatError
+        A name or value is unknown, or an option was set that the format does not have.
+    """
+    if name not in known_formats():
+        raise FormatError(f"Number format {name!r} is unknown; known are {sorted(known_formats())}")
+    options: dict[str, Any] = {}
+    if group_size is not None:
+        options["group_size"] = None if group_size == "row" else group_size
+    defaults = (("symmetric", symmetric, True), ("packing", packing, "base3"),
+                ("granularity", granularity, "row"))
+    options |= {option: value for option, value, default in defaults if value != default}
+    own = format_from_spec({"format": name}).spec()
+    if foreign := sorted(set(options) - set(own)):
+        raise FormatError(f"{foreign[0]} is not an option of the format {name}")
+    return format_from_spec({**own, **options})
+
+
+def plan_tensors(checkpoint: Checkpoint, form: Format, embedding: str) -> list[PlannedTensor]:
+    """Every tensor of ``checkpoint`` in order: ``form`` for linear weights, the rest as told.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint has been quantized by Trilobite already.
+    FormatError
+        ``embedding`` is neither "int8" nor "keep", or a tensor does not fit its format (all that
+        do not are named).
+    """
+    if checkpoint.quantization is not None:
+        raise CheckpointError(
+            f"{checkpoint.folder} has been quantized by Trilobite already; quantizing it again "
+            "would add error to error: quantize the checkpoint that it was made from"
+        )
+    if embedding not in ("int8", "keep"):
+        raise FormatError(f"embedding must be 'int8' or 'keep', not {embedding!r}")
+    formats: dict[str, Format] = dict.fromkeys(checkpoint.config.linear_weights(), form)
+    if embedding == "int8":
+        formats |= dict.fromkeys(_EMBEDDINGS, Int8())
+    planned = [
+        PlannedTensor(name, info, formats.get(name)) for name, info in checkpoint.tensors.items()
+    ]
+    _check_all(planned)
+    return planned
+
+
+def estimate_memory(source: str | Path) -> int:
+    """Upper bound, in bytes, of the resident memory of a process that quantizes ``source``.
+
+    It does not grow with the model: blocks of rows pass through. Raises ``CheckpointError``.
+    """
+    with open_checkpoint(source) as checkpoint:
+        return _PROCESS_BYTES + _BYTES_PER_BLOCK_VALUE * _largest_block(checkpoint.tensors)
+
+
+def _largest_block(tensors: Mapping[str, TensorInfo]) -> int:
+    """Values in the largest block of rows."""
+    shapes = [info.shape for info in tensors.values() if len(info.shape) == 2]
+    return max(shape[1] * (row_blocks(shape)[0][1]) for shape in shapes)
+
+
+def _check_all(planned: list[PlannedTensor]) -> None:
+    problems = []
+    for tensor in planned:
+        try:
+            if tensor.format is not None:
+                tensor.format.check(tensor.name, tensor.info.shape)
+        except FormatError as error:
+            problems.append(str(error))
+    if problems:
+        raise FormatError("\n".join(problems))
