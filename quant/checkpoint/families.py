@@ -160,10 +160,12 @@ def _architecture(fields: Fields, path: Path) -> Architecture:
     if names is None:
         names = [name for name, row in _ARCHITECTURES.items() if row.model_types[0] == model_type]
         names = names[:1]
-    known = ", ".join(_ARCHITECTURES)
-    if not isinstance(names, list) or len(names) != 1 or names[0] not in _ARCHITECTURES:
+    known = list(_ARCHITECTURES)
+    if not isinstance(names, list) or len(names) != 1 or names[0] not in known:
         found = f"of model_type {shown(model_type)}" if names == [] else shown(names)
-        raise CheckpointError(f"{path}: architecture {found} is not supported; known are {known}")
+        raise CheckpointError(
+            f"{path}: architecture {found} is not supported; known are {', '.join(known)}"
+        )
     architecture = _ARCHITECTURES[names[0]]
     if model_type is not None and model_type not in architecture.model_types:
         raise fields.refuse(

@@ -26,7 +26,7 @@ def printable(name: str) -> str:
     return json.dumps(name)[1:-1]
 
 
-def parse_json_object(text: bytes, where: str) -> dict[str, Any]:
+def parse_json_object(text: bytes | bytearray, where: str) -> dict[str, Any]:
     """Parse ``text`` as one JSON object.
 
     Raises

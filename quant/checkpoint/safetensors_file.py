@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class SafetensorsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file: BinaryIO = path.open("rb")
+            self._file: FileIO = path.open("rb", buffering=0)
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
         try:
@@ -115,18 +116,28 @@ class SafetensorsFile:
         if not block.nbytes:
             return block
         try:
-            self._file.seek(offset)
-            count = self._file.readinto(block.reshape(-1).view(np.uint8).data)
+            complete = self._fill(block.reshape(-1).view(np.uint8).data, offset)
         except OSError as error:
             raise CheckpointError(f"{self.path}: {printable(name)}: {error.strerror}") from None
-        if count != block.nbytes:
+        if not complete:
             raise CheckpointError(f"{self.path}: the file ends inside of {name}; it was cut short")
         return block
 
+    def _fill(self, target: memoryview, offset: int) -> bool:
+        """Fill ``target`` from ``offset`` on; False where the file ends first."""
+        self._file.seek(offset)
+        filled = 0
+        while filled < len(target):   # one call reads at most 2 GiB on Linux
+            count = self._file.readinto(target[filled:])
+            if not count:
+                return False
+            filled += count
+        return True
+
     def _read_header(self) -> dict[str, StoredTensor]:
         size = self.path.stat().st_size
-        prefix = self._file.read(8)
-        if len(prefix) < 8:
+        prefix = bytearray(8)
+        if not self._fill(memoryview(prefix), 0):
             raise CheckpointError(f"{self.path} has {size} bytes; it is no safetensors file")
         length = int.from_bytes(prefix, "little")
         if length > min(_HEADER_LIMIT, size - 8):
@@ -135,7 +146,10 @@ class SafetensorsFile:
                 "short, or no safetensors file"
             )
         where = f"{self.path}: the safetensors header"
-        header = parse_json_object(self._file.read(length), where)
+        text = bytearray(length)
+        if not self._fill(memoryview(text), 8):
+            raise CheckpointError(f"{where} ends early; the file was cut short")
+        header = parse_json_object(text, where)
         self._check_metadata(header.pop("__metadata__", None))
         data = 8 + length
         tensors = {name: self._entry(name, value, data) for name, value in header.items()}
