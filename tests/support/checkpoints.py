@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from transformers.integrations.bitnet import pack_weights
+
+from trilobite.quant.formats import Format
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -102,6 +105,30 @@ def write_bitnet(folder: Path, storage: str, seed: int = 0) -> Path:
         edit_config(folder, lambda config: config.update(quantization_config=ONLINE))
     else:
         _pack(folder, storage)
+    return folder
+
+
+def write_quantized(folder: Path, source: Path, formats: dict[str, Format]) -> Path:
+    """Write ``source`` into ``folder`` as Trilobite does, the weights in ``formats`` packed."""
+    shutil.copytree(source, folder)
+
+    def quantize(tensors):
+        for name, form in formats.items():
+            packed = form.quantize(tensors.pop(name).float().numpy(), name)
+            for suffix, part in packed.tensors.items():
+                tensors[f"{name}_{suffix}"] = torch.from_numpy(part)
+
+    def describe(config):
+        if "quantization_config" in config:
+            config["source_quantization_config"] = config["quantization_config"]
+        config["quantization_config"] = {
+            "quant_method": "trilobite", "version": 1, "format": "mixed",
+            "tensors": {name: form.spec() for name, form in formats.items()},
+        }
+
+    edit_tensors(folder, quantize)
+    edit_config(folder, describe)
+    (folder / "manifest.json").write_text('{"format": "mixed"}')
     return folder
 
 
