@@ -1,0 +1,123 @@
+"""The ``trilobite`` command: each subcommand calls one function below and prints its result."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .console import Output, reports_errors
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="trilobite",
+    help="From a real language-model checkpoint to bit-exact low-bit hardware and an estimate of "
+    "what a device will do with it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model folder, demo-bitnet or demo-llama.")
+]
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="PATH", help="Also write JSON; '-' for standard output alone."),
+]
+
+
+class FormatName(StrEnum):
+    """Number formats that ``quantize`` writes."""
+
+    TERNARY = "ternary"
+    INT4 = "int4"
+    INT8 = "int8"
+    FP8 = "fp8"
+
+
+class KV(StrEnum):
+    """How keys and values are cached."""
+
+    AUTO = "auto"
+    INT8 = "int8"
+    FLOAT32 = "float32"
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"trilobite {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take options that stand before the command."""
+
+
+@app.command(epilog="Example: trilobite generate demo-llama --prompt 'def add(' -n 32")
+@reports_errors
+def generate(
+    model: Model,
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="Text to continue.")],
+    new_tokens: Annotated[int, typer.Option("-n", "--new-tokens", help="At most this many.")] = 64,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    top_k: Annotated[int, typer.Option(help="Keep the k most probable; 0 keeps all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Keep this much probability; 1 keeps all.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
+    kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
+    json: Json = None,
+) -> None:
+    """Continue a prompt, streaming the text; prints prefill and decode tokens/s."""
+    from .commands.generate import run
+
+    run(Output(json), model, prompt, new_tokens, temperature, top_k, top_p, seed, kv.value)
+
+
+@app.command(epilog="Example: trilobite evaluate demo-bitnet")
+@reports_errors
+def evaluate(
+    model: Model,
+    text: Annotated[
+        Path | None,
+        typer.Option(help="UTF-8 text file; default: the held-out modules in training.json."),
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Use only the first so many tokens of the text.")
+    ] = None,
+    kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
+    json: Json = None,
+) -> None:
+    """Measure perplexity in windows of 512 tokens."""
+    from .commands.evaluate import run
+
+    run(Output(json), model, text, tokens, kv.value)
+
+
+@app.command(epilog="Example: trilobite inspect demo-bitnet")
+@reports_errors
+def inspect(
+    model: Model,
+    every: Annotated[
+        bool, typer.Option("--all", help="A line for each tensor, not one for all layers.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Show what a checkpoint is: its shape, its tensors, their formats and sizes."""
+    from .commands.inspect import run
+
+    run(Output(json), model, every)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

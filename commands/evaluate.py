@@ -1,0 +1,40 @@
+"""``trilobite evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..api import load
+from ..console import Output
+from ..errors import TrilobiteError
+from ..runtime.language_model import LanguageModel, Perplexity
+
+__all__ = ["measure", "run"]
+
+
+def run(output: Output, path: str, text: Path | None, tokens: int | None, kv: str) -> None:
+    """Print the perplexity of ``text``, or of the held-out modules."""
+    with output.console.status("Loading the model ..."):
+        model = load(path, kv=kv)
+        ids = model.held_out_tokens() if text is None else model.tokenizer.encode(_read(text))
+    result = measure(output, model, ids[:tokens], f"Perplexity of {path}")
+    output.print(
+        f"[bold]{result.value:.4f}[/] perplexity over {result.tokens} tokens "
+        f"({model.kv} keys and values)"
+    )
+    output.json({"perplexity": result.value, "tokens": result.tokens, "kv": model.kv})
+
+
+def measure(output: Output, model: LanguageModel, ids: list[int], label: str) -> Perplexity:
+    """Measure with a progress bar."""
+    with output.progress(label, len(ids)) as advance:
+        return model.perplexity_of_tokens(ids, progress=lambda done, total: advance(done))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TrilobiteError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise TrilobiteError(f"{file} is not UTF-8 text: {error}") from None
