@@ -18,6 +18,7 @@ def run(
     """Stream the continuation of ``prompt`` and print the rates."""
     with output.console.status("Loading the model (kernels are compiled on first use) ..."):
         model = load(path, kv=kv)
+        model.warm_up()
         generation = model.generate(prompt, new_tokens, temperature, top_k, top_p, seed)
         first = next(generation, "")
     output.print(prompt, style="dim", end="", markup=False)

@@ -21,7 +21,9 @@ __all__ = ["Generation", "LanguageModel", "LinearTrace", "Perplexity", "Session"
 
 # A prompt is fed in pieces of this many tokens, which bounds the memory that a prefill takes.
 _CHUNK = 512
-WINDOW = 512
+_WINDOW = 512
+# Long enough to take the kernels of a prefill, short enough not to be noticed.
+_WARM_UP = 16
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Session:
                 f"{capacity} tokens are asked for, but the model was made for at most {limit} "
                 "positions (max_position_embeddings)"
             )
+        self.capacity = capacity
         self._decoder = decoder
         self._cache = make_cache(kv, decoder.config, capacity)
         self.position = 0
@@ -167,6 +170,12 @@ class LanguageModel:
             )
         return self._tokenizer
 
+    def warm_up(self) -> None:
+        """Compile what a prefill and a decode step need, so that neither is timed with it."""
+        session = self.session(min(_WARM_UP + 1, self.config.max_position_embeddings))
+        session.prefill([0] * (session.capacity - 1))
+        session.feed([0])
+
     def session(self, capacity: int) -> Session:
         """Start an empty sequence of at most ``capacity`` tokens."""
         return Session(self.decoder, self.kv, capacity)
@@ -207,7 +216,7 @@ class LanguageModel:
         return self.tokenizer.encode_documents(documents)
 
     def perplexity_of_tokens(
-        self, token_ids: Sequence[int], window: int = WINDOW,
+        self, token_ids: Sequence[int], window: int = _WINDOW,
         progress: Callable[[int, int], None] | None = None,
     ) -> Perplexity:
         """Perplexity of a token sequence, cut into windows that start with an empty context.
