@@ -33,6 +33,7 @@ from .numerics_tables import EXP_SEGMENTS, EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TA
 __all__ = [
     "LANES",
     "add",
+    "add_lanes",
     "exp",
     "flush",
     "mul",
@@ -216,7 +217,7 @@ def sigmoid(x: np.float32) -> np.float32:
 
 
 @njit(cache=True)
-def _add_lanes(lanes: np.ndarray) -> np.float32:
+def add_lanes(lanes: np.ndarray) -> np.float32:
     """Sum float32 [LANES] as a tree: lane j takes lane j + 8, then j + 4, j + 2, j + 1."""
     width = LANES // 2
     while width:
@@ -241,7 +242,7 @@ def sum_lanes(values: np.ndarray) -> np.float32:
             lanes[lane] = add(lanes[lane], values[start + lane])
     for lane in range(values.shape[0] - whole):
         lanes[lane] = add(lanes[lane], values[whole + lane])
-    return _add_lanes(lanes)
+    return add_lanes(lanes)
 
 
 @njit(cache=True)
@@ -256,7 +257,7 @@ def sum_of_squares(values: np.ndarray) -> np.float32:
     for lane in range(values.shape[0] - whole):
         value = values[whole + lane]
         lanes[lane] = add(lanes[lane], mul(value, value))
-    return _add_lanes(lanes)
+    return add_lanes(lanes)
 
 
 @njit(cache=True)

@@ -16,7 +16,17 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ..numerics import add, exp, mul, quantize_activation, reciprocal, sub, sum_lanes
+from ..numerics import (
+    LANES,
+    add,
+    add_lanes,
+    exp,
+    mul,
+    quantize_activation,
+    reciprocal,
+    sub,
+    sum_lanes,
+)
 
 __all__ = ["TILE", "attend_float32", "attend_int8", "store_int8"]
 
@@ -98,12 +108,16 @@ def _attend_one_int8(
 
 
 @numba.njit(cache=True)
-def _dot_lanes(a: np.ndarray, b: np.ndarray) -> np.float32:
-    """Float32 dot product in the 16-lane order of ``numerics.sum_lanes``."""
-    products = np.empty(a.shape[0], np.float32)
-    for d in range(a.shape[0]):
-        products[d] = mul(a[d], b[d])
-    return sum_lanes(products)
+def _dot_lanes(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> np.float32:
+    """Float32 dot product in the order of ``numerics.sum_lanes``; ``lanes`` [LANES] is scratch."""
+    lanes[:] = np.float32(0.0)
+    whole = a.shape[0] // LANES * LANES
+    for start in range(0, whole, LANES):
+        for lane in range(LANES):
+            lanes[lane] = add(lanes[lane], mul(a[start + lane], b[start + lane]))
+    for lane in range(a.shape[0] - whole):
+        lanes[lane] = add(lanes[lane], mul(a[whole + lane], b[whole + lane]))
+    return add_lanes(lanes)
 
 
 @numba.njit(cache=True)
@@ -114,12 +128,13 @@ def _attend_one_float32(
     width = query.shape[0]
     scale = np.float32(1.0 / np.sqrt(width))
     scores = np.zeros(TILE, np.float32)
+    lanes = np.empty(LANES, np.float32)
     state = np.array([-np.inf, 0.0], np.float32)
     out[:] = np.float32(0.0)
     for tile in range(first // TILE * TILE, last + 1, TILE):
         begin, end = max(tile, first), min(tile + TILE, last + 1)
         for t in range(begin, end):
-            scores[t - begin] = mul(_dot_lanes(query, keys[t]), scale)
+            scores[t - begin] = mul(_dot_lanes(query, keys[t], lanes), scale)
         shrink = _softmax_tile(scores, end - begin, state)
         for d in range(width):
             out[d] = mul(out[d], shrink)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import TrilobiteError
 from ..model import LINEAR_NAMES, ModelConfig
+from ..numerics import quantize_activations
 from .decoder import Decoder, Observer
 from .kv_cache import KVKind, make_cache
 from .sampling import Sampler
@@ -269,7 +270,7 @@ class LanguageModel:
         full_name = f"model.layers.{layer}.{name}"
         if linear.format is None:
             raise TrilobiteError(f"{full_name} is in float; only a quantized model has integers")
-        activations = linear.quantize_input(x)[0]
+        activations, _ = quantize_activations(x)
         return LinearTrace(full_name, activations, linear.integer(activations))
 
 
