@@ -18,6 +18,7 @@ app = typer.Typer(
     help="From a real language-model checkpoint to bit-exact low-bit hardware and an estimate of "
     "what a device will do with it.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from .errors import OutputError, TrilobiteError
 
-__all__ = ["Output", "bytes_text", "reports_errors"]
+__all__ = ["Output", "bytes_text", "make_table", "reports_errors"]
 
 
 class Output:
@@ -63,6 +65,17 @@ class Output:
         with Progress(*columns, console=self.console, transient=True) as bar:
             task: TaskID = bar.add_task(label, total=total)
             yield lambda done: bar.update(task, completed=done)
+
+
+def make_table(*columns: str, title: str | None = None) -> Table:
+    """An empty table in the house's style; a column named ``>text`` is aligned right."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(
+            column.removeprefix(">"), justify="right" if right else "left", no_wrap=right
+        )
+    return table
 
 
 def bytes_text(count: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..console import Output, bytes_text
+from ..console import Output, bytes_text, make_table
 from ..model import ModelConfig
 from ..quant.checkpoint import Checkpoint, open_checkpoint
 
@@ -52,7 +52,8 @@ def _rows(checkpoint: Checkpoint, merge_layers: bool) -> list[_Row]:
 
 def _model_table(checkpoint: Checkpoint) -> Table:
     config = checkpoint.config
-    table = Table(title=str(checkpoint.folder), show_header=False, title_justify="left")
+    table = make_table("", "", title=str(checkpoint.folder))
+    table.show_header = False
     table.add_row("family", config.family + (" (trained ternary)" if config.bitlinear else ""))
     table.add_row("parameters", f"{_parameters(config):,}")
     table.add_row("layers", str(config.num_layers))
@@ -70,12 +71,11 @@ def _model_table(checkpoint: Checkpoint) -> Table:
 
 
 def _tensor_table(rows: list[_Row]) -> Table:
-    table = Table("tensor", "shape", "stored as")
-    table.add_column("tensors", justify="right")
-    table.add_column("size", justify="right")
+    table = make_table("tensor", ">shape", "stored as", ">tensors", ">size")
     for row in rows:
+        name = row.name.removeprefix("model.").removesuffix(".weight")
         shape = " x ".join(str(extent) for extent in row.shape)
-        table.add_row(row.name, shape, row.dtype, str(row.count), bytes_text(row.nbytes))
+        table.add_row(name, shape, row.dtype, str(row.count), bytes_text(row.nbytes))
     table.add_section()
     count = sum(row.count for row in rows)
     table.add_row("total", "", "", str(count), bytes_text(sum(row.nbytes for row in rows)))
