@@ -50,6 +50,19 @@ class KV(StrEnum):
     FLOAT32 = "float32"
 
 
+class Block(StrEnum):
+    """Hardware blocks that ``verify`` checks."""
+
+    TLMM = "tlmm"
+
+
+class Simulator(StrEnum):
+    """Simulators that ``verify`` runs."""
+
+    VERILATOR = "verilator"
+    ICARUS = "icarus"
+
+
 def _version(show: bool) -> None:
     if show:
         typer.echo(f"trilobite {__version__}")
@@ -117,6 +130,72 @@ def inspect(
     from .commands.inspect import run
 
     run(Output(json), model, every)
+
+
+@app.command(epilog="Example: trilobite verify demo-bitnet --layer 2 --waves layer2.fst")
+@reports_errors
+def verify(
+    model: Model,
+    block: Annotated[Block, typer.Option(help="The hardware block to check.")] = Block.TLMM,
+    layer: Annotated[int, typer.Option(help="The decoder layer whose matrices are taken.")] = 0,
+    prompt: Annotated[
+        str, typer.Option(help="Text whose activations are taken.")
+    ] = "def main(arguments):",
+    tokens: Annotated[int, typer.Option(help="How many of the prompt's tokens.")] = 4,
+    simulator: Annotated[
+        Simulator, typer.Option(help="Which simulator runs the Verilog.")
+    ] = Simulator.VERILATOR,
+    stall: Annotated[float, typer.Option(help="Chance of a stall per stream and cycle.")] = 0.3,
+    seed: Annotated[int, typer.Option(help="Seed of the stalls.")] = 0,
+    waves: Annotated[
+        Path | None, typer.Option(help="Record all signals in this .fst (or .vcd) file.")
+    ] = None,
+    hardware: Annotated[
+        str, typer.Option(help="Accelerator description, or a .toml file.")
+    ] = "tlmm-kv260",
+    json: Json = None,
+) -> None:
+    """Simulate the hardware on a model's weights and compare every sum with the runtime.
+
+    Exits with 1 if one differs.
+    """
+    from .commands.verify import run
+
+    del block   # there is one so far
+    if not run(
+        Output(json), model, layer, prompt, tokens, simulator.value, stall, seed, waves, hardware
+    ):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: trilobite estimate bitnet-2b --device kv260 -o report.html")
+@reports_errors
+def estimate(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Model folders, demo-bitnet, or the shapes bitnet-0.73b and bitnet-2b.",
+        ),
+    ],
+    device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
+    hardware: Annotated[
+        str, typer.Option(help="Accelerator description, or a .toml file.")
+    ] = "tlmm-kv260",
+    prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 128,
+    tokens: Annotated[int, typer.Option(help="Tokens generated after it.")] = 128,
+    report: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the report as one HTML file.")
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option(help="Measure the matmuls' cycles in RTL simulation first.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Estimate time to first token, tokens/s and joules/token on a device."""
+    from .commands.estimate import run
+
+    run(Output(json), models, device, hardware, prompt, tokens, report, simulate)
 
 
 def main() -> None:

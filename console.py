@@ -56,15 +56,23 @@ class Output:
         self.console.print(f"[bold yellow]Warning:[/] {message}")
 
     @contextmanager
-    def progress(self, label: str, total: float) -> Iterator[Callable[[float], None]]:
-        """Show a bar while the block runs; call the yielded function with what is done so far."""
+    def progress(self, label: str, total: float) -> Iterator[Callable[..., None]]:
+        """Show a bar while the block runs.
+
+        Call the yielded function with what is done so far and, where it changes, what is being
+        done.
+        """
         columns = (
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as bar:
             task: TaskID = bar.add_task(label, total=total)
-            yield lambda done: bar.update(task, completed=done)
+
+            def advance(done: float, description: str | None = None) -> None:
+                bar.update(task, completed=done, description=description)
+
+            yield advance
 
 
 def make_table(*columns: str, title: str | None = None) -> Table:

@@ -1,0 +1,84 @@
+"""``trilobite estimate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..console import Output, make_table
+from ..errors import EstimateError
+from ..quant.checkpoint import open_checkpoint
+from ..sim.device import load_device
+from ..sim.estimate import estimate
+from ..sim.hardware import load_hardware
+from ..sim.quantity import Range
+from ..sim.random_matrices import linear_shapes, random_matrices
+from ..sim.report import report_json, write_report
+from ..sim.results import Estimate
+from ..sim.shapes import ModelShape, load_shape, shape_names
+from .verify import print_report, simulate
+
+__all__ = ["find_shape", "print_estimates", "run"]
+
+
+def run(
+    output: Output, names: Sequence[str], device_name: str, hardware_name: str, prompt: int,
+    tokens: int, report: Path | None, measure: bool,
+) -> None:
+    """Estimate each model, print the results, and write the report."""
+    device, hardware = load_device(device_name), load_hardware(hardware_name)
+    shapes = [find_shape(output, name) for name in names]
+    cycles = {}
+    if measure:
+        matrices = random_matrices(linear_shapes(shape.config for shape in shapes))
+        measured = simulate(output, matrices, hardware.tlmm.parameters())
+        print_report(output, measured)
+        if measured.mismatches:
+            raise EstimateError("The simulation found wrong sums: its cycles mean nothing")
+        cycles = measured.measured_cycles()
+    estimates = [estimate(shape, device, hardware, prompt, tokens, cycles) for shape in shapes]
+    print_estimates(output, estimates)
+    if report is not None:
+        write_report(estimates, report)
+        output.print(f"Report: {report}")
+    output.json(report_json(estimates))
+
+
+def find_shape(output: Output, name: str) -> ModelShape:
+    """The shape called ``name``, or the one of the checkpoint at ``name``."""
+    if name in shape_names() or name.endswith(".toml"):
+        return load_shape(name)
+    with open_checkpoint(name) as checkpoint:
+        quantized = (checkpoint.quantization or {}).get("format")
+        if quantized not in (None, "ternary"):
+            raise EstimateError(
+                f"{name} is {quantized}, and the accelerator multiplies ternary weights; "
+                "quantize the model with --format ternary"
+            )
+        if quantized is None and not checkpoint.config.bitlinear:
+            output.warn(f"{name} is not ternary; it is estimated as if it were.")
+        return ModelShape(Path(name).name, str(checkpoint.folder), checkpoint.config)
+
+
+def print_estimates(output: Output, estimates: Sequence[Estimate]) -> None:
+    """A line per model: nominal values, and the range over all constants' ranges."""
+    first = estimates[0]
+    table = make_table(
+        "model", ">first token", ">decode", ">energy",
+        title=f"{first.device.name}, prompt {first.prompt}, {first.tokens} tokens",
+    )
+    for result in estimates:
+        table.add_row(
+            result.model.name,
+            _ranged(result.first_token, 1e3, "ms"),
+            _ranged(result.rate, 1, "tokens/s"),
+            _ranged(result.decode_joules, 1e3, "mJ/token"),
+        )
+    output.print(table)
+
+
+def _ranged(value: Range, factor: float, unit: str) -> str:
+    low, nominal, high = (
+        f"{factor * number:.3g}" for number in (value.low, value.nominal, value.high)
+    )
+    return f"[bold]{nominal}[/] {unit} [dim]({low} to {high})[/]"
