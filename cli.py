@@ -69,6 +69,11 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
+def _group_size(text: str | None) -> int | str | None:
+    """An integer where ``text`` is one; whether it is a group size the format decides."""
+    return int(text) if text is not None and text.isdecimal() else text
+
+
 @app.callback()
 def _options(
     version: Annotated[
@@ -76,6 +81,41 @@ def _options(
     ] = False,
 ) -> None:
     """Take options that stand before the command."""
+
+
+@app.command(epilog="Example: trilobite quantize demo-llama -o llama-int4 --format int4")
+@reports_errors
+def quantize(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A folder, demo-bitnet or demo-llama.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")],
+    format: Annotated[
+        FormatName, typer.Option(help="Number format of the layers' weights.")
+    ] = FormatName.TERNARY,
+    group_size: Annotated[
+        str | None, typer.Option(help="int4: 32, 64, 128 (the default) or row.")
+    ] = None,
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric/--asymmetric", help="int4: codes around zero or not.")
+    ] = True,
+    packing: Annotated[str, typer.Option(help="ternary: base3 (1.6 bits) or 2bit.")] = "base3",
+    granularity: Annotated[str, typer.Option(help="fp8: a scale per row or tensor.")] = "row",
+    embedding: Annotated[
+        str, typer.Option(help="Embedding and head: int8 per row, or keep.")
+    ] = "int8",
+    overwrite: Annotated[bool, typer.Option(help="Replace a folder written before.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be written.")] = False,
+    json: Json = None,
+) -> None:
+    """Write a low-bit copy of a checkpoint, tensor by tensor."""
+    from .commands.quantize import run
+
+    run(
+        Output(json), checkpoint, out, format=format.value, group_size=_group_size(group_size),
+        symmetric=symmetric, packing=packing, granularity=granularity, embedding=embedding,
+        overwrite=overwrite, dry_run=dry_run,
+    )
 
 
 @app.command(epilog="Example: trilobite generate demo-llama --prompt 'def add(' -n 32")

@@ -1,0 +1,94 @@
+"""``trilobite quantize``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..console import Output, bytes_text, make_table
+from ..quant.manifest import Manifest, TensorRecord
+from ..quant.pipeline import Progress, estimate_memory, quantize
+
+__all__ = ["describe", "quantize_with_progress", "run"]
+
+
+def run(output: Output, source: str, out: Path, **options: Any) -> None:
+    """Quantize with a line per tensor, print the totals."""
+    output.print(f"Memory needed: at most {bytes_text(estimate_memory(source))}")
+    manifest = quantize_with_progress(output, source, out, lines=True, **options)
+    if options["dry_run"]:
+        for record in manifest.tensors:
+            output.print(_line(record), markup=False, soft_wrap=True)
+    _print_totals(output, manifest)
+    if options["dry_run"]:
+        output.print("Dry run: no weight was read and nothing was written.")
+    else:
+        output.print(f"Written to {out}", markup=False)
+    output.json(json.loads(manifest.to_json()))
+
+
+def quantize_with_progress(
+    output: Output, source: str, out: Path, lines: bool = False, **options: Any
+) -> Manifest:
+    """``quantize`` with a progress bar and, if ``lines``, a line per tensor above it."""
+    with output.progress(f"Quantizing {source}", 1.0) as advance:
+        return quantize(source, out, progress=_Bar(output, advance, lines), **options)
+
+
+class _Bar(Progress):
+    """Moves a progress bar and prints a line for each finished tensor."""
+
+    def __init__(self, output: Output, advance: Any, lines: bool) -> None:
+        self._output, self._advance, self._lines = output, advance, lines
+        self._done = self._total = 0
+
+    def start(self, total_bytes: int) -> None:
+        """See ``Progress``."""
+        self._total = max(total_bytes, 1)
+
+    def advance(self, nbytes: int) -> None:
+        """See ``Progress``."""
+        self._done += nbytes
+        self._advance(self._done / self._total)
+
+    def tensor(self, record: TensorRecord) -> None:
+        """See ``Progress``."""
+        if self._lines:
+            self._output.print(_line(record), markup=False, soft_wrap=True)
+
+
+def describe(spec: dict[str, Any] | None) -> str:
+    """A format's name with the parameters that differ from model to model."""
+    if spec is None:
+        return "kept"
+    extra = []
+    if spec["format"] == "int4":
+        size = spec["group_size"]
+        extra = [f"g{size}" if size else "row", "" if spec["symmetric"] else "asymmetric"]
+    elif "packing" in spec or "granularity" in spec:
+        extra = [spec.get("packing") or spec["granularity"]]
+    return " ".join([spec["format"], *filter(None, extra)])
+
+
+def _line(record: TensorRecord) -> str:
+    shape = " x ".join(str(extent) for extent in record.shape)
+    error = "" if record.nmse is None or record.format is None else f"  NMSE {record.nmse:.5f}"
+    name = record.name.removeprefix("model.").removesuffix(".weight")
+    return (
+        f"{name:<36} {shape:>14}  {record.stored_before:>7} -> {describe(record.format):<14} "
+        f"{bytes_text(record.bytes_before):>10} -> {bytes_text(record.bytes_after):>10}{error}"
+    )
+
+
+def _print_totals(output: Output, manifest: Manifest) -> None:
+    totals = manifest.totals
+    table = make_table("", ">before", ">after", ">stored bits per weight")
+    table.add_row("linear weights", "", "", f"{totals.linear_bits_per_weight:.3f}")
+    table.add_row(
+        "model", bytes_text(totals.bytes_before), bytes_text(totals.file_bytes),
+        f"{totals.bits_per_weight:.3f}",
+    )
+    output.print(table)
+    for warning in manifest.warnings:
+        output.warn(warning)
