@@ -1,0 +1,139 @@
+"""From two checkpoints to low-bit models, to hardware verified on them, to a report.
+
+    python examples/demo.py --out demo
+
+Takes about five minutes on two cores and needs no network. Everything it prints it also
+computes: the same functions as behind `trilobite quantize`, `generate`, `evaluate`, `verify` and
+`estimate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import trilobite
+from trilobite.commands.estimate import print_estimates
+from trilobite.commands.evaluate import measure
+from trilobite.commands.quantize import quantize_with_progress
+from trilobite.commands.verify import layer_matrices, print_report, simulate
+from trilobite.console import Output, make_table
+from trilobite.quant.checkpoint import open_checkpoint
+from trilobite.sim.device import load_device
+from trilobite.sim.estimate import estimate
+from trilobite.sim.hardware import load_hardware
+from trilobite.sim.random_matrices import linear_shapes, random_matrices
+from trilobite.sim.report import write_json, write_report
+from trilobite.sim.shapes import ModelShape, load_shape
+
+QUANTIZED = (
+    ("demo-bitnet", "ternary"),
+    ("demo-llama", "int4"),
+    ("demo-llama", "fp8"),
+    ("demo-llama", "ternary"),
+)
+PROMPT = "def read_lines(path):\n"
+LAYER = 1
+SHAPES = ("bitnet-0.73b", "bitnet-2b")
+
+
+def step(output: Output, number: int, title: str) -> None:
+    """Print a heading."""
+    output.console.rule(f"[bold]{number}. {title}[/]", align="left")
+
+
+def quantize_all(output: Output, out: Path) -> dict[tuple[str, str], Path]:
+    """Quantize each checkpoint; where each result lies."""
+    table = make_table("model", "format", ">before", ">after", ">bits per linear weight")
+    folders = {}
+    warnings = []
+    for source, name in QUANTIZED:
+        folders[source, name] = out / f"{source}-{name}"
+        manifest = quantize_with_progress(
+            output, source, folders[source, name], format=name, overwrite=True
+        )
+        totals = manifest.totals
+        table.add_row(
+            source, name, f"{totals.bytes_before / 1e6:.2f} MB", f"{totals.file_bytes / 1e6:.2f} MB",
+            f"{totals.linear_bits_per_weight:.3f}",
+        )
+        warnings += [f"{source} as {name}: {warning}" for warning in manifest.warnings]
+    output.print(table)
+    for warning in warnings:
+        output.warn(warning)
+    return folders
+
+
+def run_all(output: Output, folders: dict[tuple[str, str], Path]) -> None:
+    """Perplexity before and after, and a continuation of the prompt by each model."""
+    table = make_table("model", "format", ">perplexity", ">prefill", ">decode")
+    texts = []
+    models = [(source, "as trained", source) for source in dict.fromkeys(s for s, _ in QUANTIZED)]
+    models += [(source, name, str(folder)) for (source, name), folder in folders.items()]
+    for source, name, path in sorted(models, key=lambda row: row[0]):
+        model = trilobite.load(path)
+        model.warm_up()
+        generation = model.generate(PROMPT, max_new_tokens=64, temperature=0.7, top_k=40, seed=3)
+        texts.append((source, name, "".join(generation)))
+        result = measure(output, model, model.held_out_tokens(), f"Perplexity: {source}, {name}")
+        table.add_row(
+            source, name, f"{result.value:.2f}", f"{generation.prefill_rate:.0f} tokens/s",
+            f"{generation.decode_rate:.0f} tokens/s",
+        )
+    for source, name, text in texts:
+        output.print(f"\n[bold]{source}, {name}:[/]")
+        output.print(PROMPT, style="dim", end="", markup=False)
+        output.print(text.rstrip(), markup=False)
+    output.print()
+    output.print(table)
+
+
+def main() -> None:
+    """Run the four steps."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    output = Output()
+    began = time.monotonic()
+
+    step(output, 1, "Quantize the shipped checkpoints")
+    folders = quantize_all(output, out)
+
+    step(output, 2, "Run them: text, and perplexity on held-out modules")
+    run_all(output, folders)
+
+    step(output, 3, f"Simulate the table-lookup engine on layer {LAYER} of demo-bitnet")
+    bitnet = folders["demo-bitnet", "ternary"]
+    hardware = load_hardware("tlmm-kv260")
+    engine = hardware.tlmm.parameters()
+    report = simulate(output, layer_matrices(str(bitnet), LAYER, PROMPT, tokens=4), engine)
+    print_report(output, report)
+
+    with open_checkpoint(bitnet) as checkpoint:
+        demo = ModelShape("demo-bitnet", "shipped with Trilobite", checkpoint.config)
+    shapes = [demo, *map(load_shape, SHAPES)]
+    output.print("The matrices of the published models, random ternary weights, one token each:")
+    matrices = random_matrices(linear_shapes(shape.config for shape in shapes))
+    timed = simulate(output, matrices, engine)
+    print_report(output, timed)
+    if report.mismatches or timed.mismatches:
+        raise SystemExit("The hardware differs from the runtime.")
+
+    step(output, 4, "Estimate the KV260 with those cycles")
+    device = load_device("kv260")
+    cycles = timed.measured_cycles()
+    estimates = [
+        estimate(shape, device, hardware, prompt=128, tokens=128, cycles=cycles)
+        for shape in shapes
+    ]
+    print_estimates(output, estimates)
+    write_report(estimates, out / "report.html")
+    write_json(estimates, out / "report.json")
+    output.print(f"Open {out / 'report.html'} in a browser; the same numbers are in report.json.")
+    output.print(f"[dim]{time.monotonic() - began:.0f} s[/]")
+
+
+if __name__ == "__main__":
+    main()
