@@ -73,7 +73,9 @@ def describe(spec: dict[str, Any] | None) -> str:
 
 def _line(record: TensorRecord) -> str:
     shape = " x ".join(str(extent) for extent in record.shape)
-    error = "" if record.nmse is None or record.format is None else f"  NMSE {record.nmse:.5f}"
+    error = ""
+    if record.format is not None and record.nmse is not None:
+        error = f"  NMSE {record.nmse:.5f}" if record.nmse else "  exact"
     name = record.name.removeprefix("model.").removesuffix(".weight")
     return (
         f"{name:<36} {shape:>14}  {record.stored_before:>7} -> {describe(record.format):<14} "
