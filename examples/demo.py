@@ -18,7 +18,7 @@ from trilobite.commands.estimate import print_estimates
 from trilobite.commands.evaluate import measure
 from trilobite.commands.quantize import quantize_with_progress
 from trilobite.commands.verify import layer_matrices, print_report, simulate
-from trilobite.console import Output, make_table
+from trilobite.console import Output, bytes_text, make_table
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.sim.device import load_device
 from trilobite.sim.estimate import estimate
@@ -55,7 +55,7 @@ def quantize_all(output: Output, out: Path) -> dict[tuple[str, str], Path]:
         )
         totals = manifest.totals
         table.add_row(
-            source, name, f"{totals.bytes_before / 1e6:.2f} MB", f"{totals.file_bytes / 1e6:.2f} MB",
+            source, name, bytes_text(totals.bytes_before), bytes_text(totals.file_bytes),
             f"{totals.linear_bits_per_weight:.3f}",
         )
         warnings += [f"{source} as {name}: {warning}" for warning in manifest.warnings]
