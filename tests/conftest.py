@@ -16,3 +16,17 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
         if "icarus" in item.keywords and missing_icarus:
             item.add_marker(pytest.mark.skip(reason="iverilog is not on PATH"))
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """``library(name)``: a tiny checkpoint out of ``support.checkpoints``; not to be changed."""
+    from support.checkpoints import write_checkpoint  # imports torch
+
+    root = tmp_path_factory.mktemp("checkpoints")
+
+    def get(name):
+        folder = root / name
+        return folder if folder.exists() else write_checkpoint(folder, name)
+
+    return get

@@ -80,6 +80,10 @@ VARIANTS = {
     "bitnet-float-silu": Variant("BitNet", {"hidden_act": "silu", "attention_bias": True}),
 }
 
+# Master weights, the two packings, and master weights as the first reproduction stored them;
+# "online-silu" is the same model as "older" in the terms of transformers.
+BITNET_STORAGES = ("online", "autobitlinear", "bitlinear", "online-silu", "older")
+
 
 def write_variant(folder: Path, variant: Variant, seed: int = 0) -> Path:
     """Write a checkpoint into ``folder`` with ``save_pretrained`` and return it."""
@@ -96,16 +100,23 @@ def write_variant(folder: Path, variant: Variant, seed: int = 0) -> Path:
 
 
 def write_bitnet(folder: Path, storage: str, seed: int = 0) -> Path:
-    """Write a BitNet: "online", packed as "autobitlinear" or "bitlinear", or the "older" one."""
-    variant = Variant("BitNet", {"hidden_act": "silu"} if storage == "older" else {})
-    write_variant(folder, variant, seed)
+    """Write a BitNet in one of ``BITNET_STORAGES``; all from the same weights."""
+    silu = storage in ("older", "online-silu")
+    write_variant(folder, Variant("BitNet", {"hidden_act": "silu"} if silu else {}), seed)
     if storage == "older":
         _rename_older(folder)
-    elif storage == "online":
+    elif storage.startswith("online"):
         edit_config(folder, lambda config: config.update(quantization_config=ONLINE))
     else:
         _pack(folder, storage)
     return folder
+
+
+def write_checkpoint(folder: Path, name: str) -> Path:
+    """Write one of ``VARIANTS`` or of ``BITNET_STORAGES``."""
+    if name in VARIANTS:
+        return write_variant(folder, VARIANTS[name])
+    return write_bitnet(folder, name)
 
 
 def write_quantized(folder: Path, source: Path, formats: dict[str, Format]) -> Path:

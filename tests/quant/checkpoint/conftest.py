@@ -1,27 +1,8 @@
-"""Tiny checkpoints shared by the tests of this folder."""
+"""Checkpoints to be damaged."""
 
 import shutil
 
 import pytest
-
-from support.checkpoints import VARIANTS, write_bitnet, write_variant
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    """``library(name)``: a checkpoint of ``VARIANTS`` or a BitNet storage; not to be changed."""
-    root = tmp_path_factory.mktemp("checkpoints")
-
-    def get(name):
-        folder = root / name
-        if not folder.exists():
-            if name in VARIANTS:
-                write_variant(folder, VARIANTS[name])
-            else:
-                write_bitnet(folder, name)
-        return folder
-
-    return get
 
 
 @pytest.fixture
