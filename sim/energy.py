@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from .latency import Machine
 from .workload import Workload
 
-__all__ = ["PARTS", "Energy", "step_energy"]
+__all__ = ["PARTS", "Energy", "step_energy", "work_energy"]
 
 PARTS = ("static", "active", "compute", "dram")
 
@@ -53,7 +53,7 @@ class Energy:
         return Energy(*(factor * getattr(self, part) for part in PARTS))
 
 
-def energy(
+def work_energy(
     machine: Machine, seconds: float, dram_bytes: float, ternary_macs: float,
     int8_macs: float = 0.0, operations: float = 0.0,
 ) -> Energy:
@@ -78,7 +78,7 @@ def step_energy(machine: Machine, workload: Workload) -> Energy:
     macs = {"tlmm": 0, "integer": 0, "vector": 0}
     for operator in workload.operators:
         macs[operator.unit] += operator.count * operator.macs
-    return energy(
+    return work_energy(
         machine, machine.step_time(workload), machine.step_bytes(workload), macs["tlmm"],
         macs["integer"], workload.total("operations"),
     )

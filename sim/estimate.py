@@ -6,7 +6,7 @@ values with all constants at their best and at their worst.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..errors import EstimateError
 from .cycles import CycleModel
@@ -14,6 +14,7 @@ from .device import Device
 from .energy import PARTS, Energy, step_energy
 from .hardware import Hardware
 from .latency import Machine
+from .published import compare
 from .quantity import Corner, Range
 from .results import ContextPoint, Estimate, OperatorCost, Phase
 from .shapes import ModelShape
@@ -42,7 +43,7 @@ def estimate(
     """
     config = model.config
     _check(model, device, hardware, prompt, tokens)
-    known = CycleModel(hardware.tlmm, dict(cycles or {}))
+    known = CycleModel(hardware.tlmm.parameters(), dict(cycles or {}))
     machines = {corner: Machine(device, hardware, known, corner) for corner in Corner}
     layout = hardware.layout(config, 1)
     prefill = step(config, hardware.layout(config, prompt), prompt)
@@ -68,6 +69,7 @@ def estimate(
         prefill=_phase(machines, prefill),
         decode=_phase(machines, decoding[len(decoding) // 2]),
         curve=_curve(machines, model),
+        comparisons=compare(machines, model),
     )
 
 
@@ -127,11 +129,13 @@ def _phase(machines: Mapping[Corner, Machine], workload: Workload) -> Phase:
     seconds = _range(lambda corner: machines[corner].step_time(workload))
     dram_bytes = nominal.step_bytes(workload)
     ternary = sum(op.count * op.macs for op in workload.operators if op.unit == "tlmm")
-    full_rate = nominal.hardware.tlmm.macs_per_cycle * nominal.frequency
+    full_rate = nominal.cycles.parameters.macs_per_cycle * nominal.frequency
+    operators = tuple(_operator(machines, operator) for operator in workload.operators)
+    host = nominal.host_time
     return Phase(
         tokens=workload.tokens,
         context=workload.past + workload.tokens,
-        operators=tuple(_operator(machines, operator) for operator in workload.operators),
+        operators=operators,
         host=_range(lambda corner: machines[corner].host_time),
         time=seconds,
         energy={
@@ -141,6 +145,13 @@ def _phase(machines: Mapping[Corner, Machine], workload: Workload) -> Phase:
         dram_bytes=dram_bytes,
         bandwidth_used=dram_bytes / seconds.nominal / (nominal.device.dram.peak.nominal * 1e9),
         engine_used=ternary / seconds.nominal / full_rate,
+        waits=_shares([
+            *((cost.waits_for, cost.time.nominal) for cost in operators), ("host", host),
+        ]),
+        obtained=_shares([
+            *((cost.obtained, cost.time.nominal) for cost in operators),
+            (nominal.hardware.host.token.kind, host),
+        ]),
     )
 
 
@@ -148,7 +159,6 @@ def _operator(machines: Mapping[Corner, Machine], operator: Operator) -> Operato
     """One operator's seconds over all layers."""
     nominal = machines[Corner.NOMINAL]
     parts = nominal.time(operator)
-    engine = operator.unit == "tlmm"
     return OperatorCost(
         operator=operator,
         bytes=nominal.bytes(operator) * operator.count,
@@ -157,9 +167,18 @@ def _operator(machines: Mapping[Corner, Machine], operator: Operator) -> Operato
         memory=parts.memory * operator.count,
         time=_range(lambda corner: machines[corner].time(operator).total * operator.count),
         waits_for=parts.waits_for,
-        cycles=nominal.matmul_cycles(operator) if engine else None,
-        measured=engine and nominal.is_measured(operator),
+        cycles=nominal.matmul_cycles(operator) if operator.unit == "tlmm" else None,
+        obtained=nominal.obtained(operator),
     )
+
+
+def _shares(parts: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Seconds by label, as fractions of their sum, the largest first."""
+    sums: dict[str, float] = {}
+    for label, seconds in parts:
+        sums[label] = sums.get(label, 0.0) + seconds
+    total = sum(sums.values())
+    return {label: sums[label] / total for label in sorted(sums, key=lambda key: -sums[key])}
 
 
 def _curve(machines: Mapping[Corner, Machine], model: ModelShape) -> tuple[ContextPoint, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
+from ..errors import EstimateError
+from ..hw import TlmmParameters
 from ..model import ModelConfig
 from .device import Device
 from .quantity import Quantity
@@ -29,15 +31,18 @@ class Tlmm:
     max_k: Annotated[Quantity, Unit("inputs", count=True)]
     max_m: Annotated[Quantity, Unit("outputs", count=True)]
 
-    @property
-    def pass_width(self) -> int:
-        """Elements of K that one pass takes."""
-        return self.group_size.count * self.tables.count
+    def __post_init__(self) -> None:
+        """Refuse what no engine can be built with."""
+        try:
+            self.parameters()
+        except ValueError as error:
+            raise EstimateError(str(error)) from None
 
-    @property
-    def macs_per_cycle(self) -> int:
-        """Ternary multiply-accumulates per cycle at full rate."""
-        return self.pass_width * self.columns.count
+    def parameters(self) -> TlmmParameters:
+        """The parameters with which ``hw.tlmm.Tlmm`` is elaborated."""
+        return TlmmParameters(**{
+            field.name: getattr(self, field.name).count for field in fields(self)
+        })
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,6 @@ class Clock:
 class Storage:
     """Widths in DRAM, and buffers on the chip."""
 
-    index_width: Annotated[Quantity, Unit("bit/group", count=True)]
     head_width: Annotated[Quantity, Unit("bit", count=True)]
     kv_width: Annotated[Quantity, Unit("bit", count=True)]
     weight_buffer: Annotated[Quantity, Unit("B", count=True)]
@@ -137,9 +141,11 @@ class Hardware:
         """How ``config`` lies in DRAM, and whether ``tokens`` rows of activations stay on chip."""
         widest = max(config.hidden_size, config.intermediate_size)
         activations = tokens * (config.hidden_size + widest) * _SPILLED_BITS // 8
+        engine = self.tlmm.parameters()
         return Layout(
-            weight_bits=self.storage.index_width.count / self.tlmm.group_size.count,
-            pad_k=self.tlmm.pass_width,
+            weight_bits=engine.index_width / engine.group_size,
+            pad_k=engine.pass_length,
+            pad_m=engine.columns,
             head_bits=self.storage.head_width.count,
             kv_bits=self.storage.kv_width.count,
             query_rows=self.integer.query_rows.count,

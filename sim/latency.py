@@ -99,26 +99,37 @@ class Machine:
 
         A prompt's tokens all pass over one tile before the next is needed.
         """
-        assert operator.shape is not None
-        M, K = operator.shape
-        tlmm, storage = self.hardware.tlmm, self.hardware.storage
-        passes = -(-K // tlmm.pass_width)
-        row_bits = passes * tlmm.tables.count * storage.index_width.count
-        rows = storage.weight_buffer.count // 2 * 8 // row_bits
-        return min(M, rows // tlmm.columns.count * tlmm.columns.count)
+        M, K = operator.matrix
+        engine = self.cycles.parameters
+        row_bits = engine.passes(K) * engine.tables * engine.index_width
+        rows = self.hardware.storage.weight_buffer.count // 2 * 8 // row_bits
+        return min(M, rows // engine.columns * engine.columns)
 
     def matmul_cycles(self, operator: Operator) -> int:
-        """Cycles per token of a matmul, tile by tile where more than one token passes."""
-        return sum(self.cycles.cycles(M, K) for M, K in self._tiles(operator))
+        """Cycles of a ternary matmul of all its tokens."""
+        return sum(self.cycles.cycles(M, K, operator.tokens) for M, K in self._tiles(operator))
 
     def is_measured(self, operator: Operator) -> bool:
         """Whether ``matmul_cycles`` of a matmul comes from RTL simulation, not the formula."""
-        return all(self.cycles.is_measured(M, K) for M, K in self._tiles(operator))
+        return all(
+            self.cycles.is_measured(M, K, operator.tokens) for M, K in self._tiles(operator)
+        )
+
+    def obtained(self, operator: Operator) -> str:
+        """How the part that ``operator`` waits for was obtained: one of ``RESULT_KINDS``."""
+        waits_for = self.time(operator).waits_for
+        if waits_for == "memory":
+            return self.device.dram.sustained.kind
+        if waits_for == "start":
+            return self.hardware.clock.start.kind
+        if operator.unit == "tlmm":
+            return "rtl" if self.is_measured(operator) else "formula"
+        unit = self.hardware.integer if operator.unit == "integer" else self.hardware.vector
+        return unit.lanes.kind
 
     def _tiles(self, operator: Operator) -> list[tuple[int, int]]:
         """Shapes [M, K] of the parts that a matmul is done in: whole, or tile by tile."""
-        assert operator.shape is not None
-        M, K = operator.shape
+        M, K = operator.matrix
         rows = self.tile_rows(operator) if operator.tokens > 1 else M
         if rows in (0, M):
             return [(M, K)]
@@ -128,7 +139,7 @@ class Machine:
     def _compute_cycles(self, operator: Operator) -> float:
         """Cycles for which the operator's unit is busy."""
         if operator.unit == "tlmm":
-            return operator.tokens * self.matmul_cycles(operator)
+            return self.matmul_cycles(operator)
         if operator.unit == "integer":
             unit, work = self.hardware.integer, operator.macs
         else:

@@ -8,7 +8,7 @@ from enum import Enum
 
 from ..errors import EstimateError
 
-__all__ = ["KINDS", "Corner", "Quantity", "Range"]
+__all__ = ["KINDS", "RESULT_KINDS", "Corner", "Quantity", "Range"]
 
 # How a constant was obtained, with what a reader of the report is told about it.
 KINDS = {
@@ -16,6 +16,13 @@ KINDS = {
     "source": "cited from a publication, a data sheet or a public measurement",
     "derived": "calculated here from cited figures; the source says how",
     "assumption": "assumed: nothing to cite, and not in RTL yet",
+}
+
+# Results know two kinds more.
+RESULT_KINDS = {
+    **KINDS,
+    "formula": "cycle formula of the RTL, compared with its simulation",
+    "quoted": "published by others about their design, quoted",
 }
 
 

@@ -10,6 +10,7 @@ from .cycles import CycleModel
 from .device import Device
 from .hardware import Hardware
 from .latency import Wait
+from .published import Comparison
 from .quantity import Range
 from .shapes import ModelShape
 from .workload import Operator
@@ -22,7 +23,8 @@ class OperatorCost:
     """One operator of a step: its counts, and its seconds over all layers.
 
     ``start``, ``compute`` and ``memory`` are nominal, ``time`` has a range; ``cycles`` are the
-    engine's per token of a ternary matmul, ``measured`` if they come from RTL simulation.
+    engine's for one ternary matmul of all the step's tokens. ``obtained``: how the part that it
+    waits for was obtained, one of ``quantity.RESULT_KINDS``.
     """
 
     operator: Operator
@@ -33,14 +35,7 @@ class OperatorCost:
     time: Range
     waits_for: Wait
     cycles: int | None
-    measured: bool
-
-    @property
-    def obtained(self) -> str:
-        """How the compute time was obtained, as one of ``quantity.KINDS``."""
-        if self.operator.unit != "tlmm":
-            return "assumption"
-        return "rtl" if self.measured else "derived"
+    obtained: str
 
     def to_json(self) -> dict[str, Any]:
         """One entry of ``operators``."""
@@ -64,7 +59,9 @@ class Phase:
     """Prefill, or one decode step: its operators, seconds, joules, and how busy it keeps both.
 
     ``host`` is the processor's time, included in ``time``. ``bandwidth_used`` and ``engine_used``
-    are nominal fractions of the DRAM's peak and of the engine's full rate.
+    are nominal fractions of the DRAM's peak and of the engine's full rate. ``waits`` splits the
+    nominal time by what is waited for (compute, memory, start, host), ``obtained`` by how that was
+    obtained; both add up to 1.
     """
 
     tokens: int
@@ -76,6 +73,8 @@ class Phase:
     dram_bytes: int
     bandwidth_used: float
     engine_used: float
+    waits: dict[str, float]
+    obtained: dict[str, float]
 
     @property
     def joules(self) -> Range:
@@ -89,7 +88,7 @@ class Phase:
             "time": self.time.to_json("s"), "host": self.host.to_json("s"),
             "energy": {part: value.to_json("J") for part, value in self.energy.items()},
             "dram_bytes": self.dram_bytes, "bandwidth_used": self.bandwidth_used,
-            "engine_used": self.engine_used,
+            "engine_used": self.engine_used, "waits": self.waits, "obtained": self.obtained,
             "operators": [operator.to_json() for operator in self.operators],
         }
 
@@ -128,6 +127,7 @@ class Estimate:
     prefill: Phase
     decode: Phase
     curve: tuple[ContextPoint, ...]
+    comparisons: tuple[Comparison, ...]
 
     def to_json(self) -> dict[str, Any]:
         """All of it, with units; the keys are documented in docs/report.md."""
@@ -159,6 +159,7 @@ class Estimate:
                     for (M, K), cycles in sorted(self.cycles.measured.items())
                 ],
             },
+            "published": [comparison.to_json() for comparison in self.comparisons],
             "device": dataclasses.asdict(self.device),
             "hardware": dataclasses.asdict(self.hardware),
         }

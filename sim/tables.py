@@ -68,9 +68,13 @@ def build(cls: type[Description], data: Mapping[str, Any], where: str) -> Descri
     fields = dataclasses.fields(cls)   # type: ignore[arg-type]
     optional = {field.name for field in fields if field.default is not dataclasses.MISSING}
     _check_keys(data, set(hints), where, optional)
-    return cls(**{
+    values = {
         name: _read_field(hints[name], value, f"{where}: {name}") for name, value in data.items()
-    })
+    }
+    try:
+        return cls(**values)
+    except EstimateError as error:
+        raise EstimateError(f"{where}: {error}") from None
 
 
 def _read_field(hint: Any, value: Any, where: str) -> Any:

@@ -41,16 +41,17 @@ _ACTIVATION = {"silu": (3, 1), "relu2": (3, 1)}   # times up included
 class Layout:
     """How an accelerator lays a model out in DRAM and moves it.
 
-    ``weight_bits`` per weight of a layer's matrix, whose K is padded to a multiple of ``pad_k``;
-    ``head_bits`` of embedding and LM head (with a float32 scale per row if below 16);
-    ``kv_bits`` of keys and values (with a float32 scale per head and position if below 16 and
-    ``kv_scales``); ``query_rows`` queries share one read of the cache; ``spill``: activations go
-    through DRAM between operators.
+    ``weight_bits`` per weight of a layer's matrix, whose M and K are padded to multiples of
+    ``pad_m`` and ``pad_k``; ``head_bits`` of embedding and LM head, ``kv_bits`` of keys and values;
+    below 16 bits a row of the head, and a head's key or value of one position, has a float32 scale
+    (``head_scales``, ``kv_scales``). ``query_rows`` queries share one read of the cache; ``spill``:
+    activations go through DRAM between operators.
     """
 
     weight_bits: float
     head_bits: int = 8
     kv_bits: int = 8
+    pad_m: int = 1
     pad_k: int = 1
     query_rows: int = 8
     spill: bool = False
@@ -59,8 +60,9 @@ class Layout:
 
     def matrix_bytes(self, M: int, K: int) -> int:
         """Bytes of a layer's [M, K] matrix as streamed."""
-        padded = -(-K // self.pad_k) * self.pad_k
-        return math.ceil(M * padded * self.weight_bits / 8)
+        rows = -(-M // self.pad_m) * self.pad_m
+        columns = -(-K // self.pad_k) * self.pad_k
+        return math.ceil(rows * columns * self.weight_bits / 8)
 
     def head_bytes(self, rows: int, hidden: int) -> int:
         """Bytes of ``rows`` rows of the embedding or the LM head."""
@@ -115,6 +117,13 @@ class Operator:
     elements: int = 0
     shape: tuple[int, int] | None = None
     traffic: Traffic = Traffic()
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """[M, K] of a matmul; only those have one."""
+        if self.shape is None:
+            raise ValueError(f"{self.name} is no matmul")
+        return self.shape
 
 
 @dataclass(frozen=True)

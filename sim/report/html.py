@@ -6,7 +6,7 @@ import html
 
 __all__ = ["Markup", "join", "tag"]
 
-_VOID = {"meta", "br", "hr", "col"}
+_VOID = {"meta", "br"}
 
 
 class Markup(str):
@@ -15,7 +15,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: object, **attributes: object) -> Markup:
+def tag(name: str, /, *children: object, **attributes: object) -> Markup:
     """``<name attributes>children</name>``.
 
     Children that are not ``Markup`` are escaped. An attribute's trailing underscore is dropped

@@ -1,0 +1,139 @@
+"""The constants behind the figures: every one with its range, unit, kind and source."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..quantity import Quantity
+from ..results import Estimate
+from .html import Markup, join, tag
+from .labels import how
+from .numbers import si
+
+__all__ = ["budget_table", "constants_table", "cycles_table", "models_table", "tools_table"]
+
+# Fields of a model's config that decide its cost, with their units.
+_MODEL_UNITS = {
+    "hidden_size": "elements", "intermediate_size": "elements", "num_layers": "layers",
+    "num_heads": "heads", "num_kv_heads": "heads", "head_dim": "elements", "vocab_size": "tokens",
+    "max_position_embeddings": "tokens", "activation": "", "tie_word_embeddings": "",
+    "sub_norm": "", "qk_norm": "",
+}
+
+
+def constants_table(description: Any) -> Markup:
+    """Every quantity of a device or an accelerator, group by group."""
+    heads = ("constant", "low", "nominal", "high", "unit", "how", "source")
+    rows = []
+    for field in dataclasses.fields(description):
+        value = getattr(description, field.name)
+        if dataclasses.is_dataclass(value):
+            summary = (type(value).__doc__ or "").splitlines()[0]
+            heading = tag("th", field.name, tag("small", summary), colspan=len(heads))
+            rows.append(tag("tr", heading, class_="group"))
+            rows += [_row(name, quantity) for name, quantity in _quantities(value)]
+    return _table(heads, rows, "constants", range(1, 4))
+
+
+def _quantities(group: Any) -> Iterator[tuple[str, Quantity]]:
+    """Name and value of a group's constants."""
+    for field in dataclasses.fields(group):
+        yield field.name, getattr(group, field.name)
+
+
+def _row(name: str, quantity: Quantity) -> Markup:
+    """One constant; the ends are left out where there is no range."""
+    exact = quantity.low == quantity.high
+    values = ("", quantity.nominal, "") if exact else (quantity.low, quantity.nominal, quantity.high)
+    return tag(
+        "tr", tag("th", name.replace("_", " "), scope="row"),
+        [tag("td", _plain(value), class_="number") for value in values], tag("td", quantity.unit), tag("td", how(quantity.kind)),
+        tag("td", quantity.source, class_="cite"),
+    )
+
+
+def models_table(estimates: Sequence[Estimate]) -> Markup:
+    """The configs side by side, what follows from them, and where they come from."""
+    configs = [estimate.model.config for estimate in estimates]
+    rows = [
+        tag("tr", tag("th", name.replace("_", " "), scope="row"),
+            [tag("td", _plain(getattr(config, name)), class_="number") for config in configs],
+            tag("td", unit))
+        for name, unit in _MODEL_UNITS.items()
+    ]
+    derived = (
+        ("parameters", [f"{estimate.model.parameters:,}" for estimate in estimates], ""),
+        ("weights in DRAM", [si(estimate.weight_bytes, "B") for estimate in estimates], ""),
+        ("cache per position", [f"{e.kv_bytes_per_position:,}" for e in estimates], "B"),
+    )
+    rows += [
+        tag("tr", tag("th", name, scope="row"),
+            [tag("td", value, class_="number") for value in values], tag("td", unit))
+        for name, values, unit in derived
+    ]
+    rows.append(tag(
+        "tr", tag("th", "source", scope="row"),
+        [tag("td", estimate.model.source, class_="cite") for estimate in estimates], tag("td"),
+    ))
+    return _table(("field", *(e.model.name for e in estimates), "unit"), rows, "models",
+                  range(1, len(estimates) + 1))
+
+
+def cycles_table(estimates: Sequence[Estimate]) -> Markup:
+    """Cycles of every ternary matmul of a decode step: by the formula, and where measured."""
+    rows = []
+    for estimate in estimates:
+        known = estimate.cycles
+        shapes = {c.operator.matrix for c in estimate.decode.operators if c.operator.unit == "tlmm"}
+        for M, K in sorted(shapes):
+            measured = known.is_measured(M, K)
+            rows.append(tag(
+                "tr", tag("th", f"{M} × {K}", tag("small", estimate.model.name), scope="row"),
+                tag("td", f"{known.formula(M, K):,}", class_="number"),
+                tag("td", f"{known.cycles(M, K):,}" if measured else "–", class_="number"),
+                tag("td", f"{M * K / known.cycles(M, K):,.0f}", class_="number"),
+                tag("td", how("rtl" if measured else "formula")),
+            ))
+    return _table(("M × K", "formula", "RTL simulation", "MAC per cycle", "used"), rows, "cycles",
+                  range(1, 4))
+
+
+def budget_table(estimate: Estimate) -> Markup:
+    """What the sized parts take of the device."""
+    rows = [
+        tag("tr", tag("th", budget.resource, scope="row"),
+            tag("td", f"{budget.used:,}", class_="number"),
+            tag("td", f"{budget.available:,}", class_="number"),
+            tag("td", f"{budget.used / budget.available:.0%}", class_="number"))
+        for budget in estimate.hardware.budget(estimate.device)
+    ]
+    return _table(("resource", "used", "available", "share"), rows, "budget", range(1, 4))
+
+
+def tools_table(tools: Mapping[str, str]) -> Markup:
+    """Versions of what took part."""
+    return tag("p", join([
+        tag("span", f"{name} {version}", class_="tool") for name, version in tools.items()
+    ]), class_="tools")
+
+
+def _plain(value: Any) -> str:
+    """A constant as its file states it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table(
+    heads: Sequence[str], rows: Sequence[Markup], class_: str, numbers: Collection[int]
+) -> Markup:
+    """A table that scrolls sideways where it is too wide; ``numbers``: its columns of figures."""
+    head = tag("thead", tag("tr", [
+        tag("th", head, class_="number" if index in numbers else None)
+        for index, head in enumerate(heads)
+    ]))
+    return tag("div", tag("table", head, tag("tbody", rows), class_=class_), class_="scroll")
