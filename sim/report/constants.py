@@ -45,11 +45,12 @@ def _quantities(group: Any) -> Iterator[tuple[str, Quantity]]:
 
 def _row(name: str, quantity: Quantity) -> Markup:
     """One constant; the ends are left out where there is no range."""
-    exact = quantity.low == quantity.high
-    values = ("", quantity.nominal, "") if exact else (quantity.low, quantity.nominal, quantity.high)
+    low, high = quantity.low, quantity.high
+    values = ("", low, "") if low == high else (low, quantity.nominal, high)
     return tag(
         "tr", tag("th", name.replace("_", " "), scope="row"),
-        [tag("td", _plain(value), class_="number") for value in values], tag("td", quantity.unit), tag("td", how(quantity.kind)),
+        [tag("td", _plain(value), class_="number") for value in values],
+        tag("td", quantity.unit), tag("td", how(quantity.kind)),
         tag("td", quantity.source, class_="cite"),
     )
 
