@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from ..errors import EstimateError
 from ..model import ModelConfig
-from .tables import read_toml
+from .tables import bundled_names, read_toml
 
-__all__ = ["ModelShape", "load_shape"]
+__all__ = ["ModelShape", "load_shape", "shape_names"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class ModelShape:
     def parameters(self) -> int:
         """How many parameters the model has, a tied head counted once."""
         return sum(math.prod(shape) for shape in self.config.tensor_shapes().values())
+
+
+def shape_names() -> list[str]:
+    """Names of the bundled shapes."""
+    return bundled_names("shapes")
 
 
 def load_shape(name: str) -> ModelShape:

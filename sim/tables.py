@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from ..errors import EstimateError
 from .quantity import Quantity
 
-__all__ = ["Unit", "build", "read_toml"]
+__all__ = ["Unit", "build", "bundled_names", "read_toml"]
 
 Description = TypeVar("Description")
 
@@ -31,6 +31,11 @@ class Unit:
     count: bool = False
 
 
+def bundled_names(folder: str) -> list[str]:
+    """Names of the descriptions that come with the package in ``sim/<folder>``."""
+    return sorted(file.stem for file in (Path(__file__).parent / folder).glob("*.toml"))
+
+
 def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
     """Read the bundled file ``sim/<folder>/<name>.toml``, or the file ``name`` if it ends in .toml.
 
@@ -41,12 +46,12 @@ def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
     EstimateError
         There is no such file, it cannot be read, or it is not TOML.
     """
-    bundled = Path(__file__).parent / folder
-    path = Path(name) if name.endswith(".toml") else bundled / f"{name}.toml"
+    bundled = Path(__file__).parent / folder / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else bundled
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
     except FileNotFoundError:
-        known = ", ".join(sorted(file.stem for file in bundled.glob("*.toml")))
+        known = ", ".join(bundled_names(folder))
         raise EstimateError(
             f"There is no description {name!r} in {folder}; give one of {known}, or a .toml file"
         ) from None
