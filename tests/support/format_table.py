@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from trilobite.quant.formats import Format, Fp8, Int4, Int8, Ternary
 
 
@@ -22,6 +24,12 @@ class FormatCase:
     def __str__(self) -> str:
         parameters = ",".join(f"{v}" for k, v in self.format.spec().items() if k != "format")
         return f"{self.format.name}({parameters})"
+
+
+def nmse(quantized: np.ndarray, weight: np.ndarray) -> float:
+    """||quantized - weight||^2 / ||weight||^2."""
+    error = quantized.astype(np.float64) - weight
+    return np.square(error).sum() / np.square(weight, dtype=np.float64).sum()
 
 
 _SCALE_PER_ROW = 32 / 1024

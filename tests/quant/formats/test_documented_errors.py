@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.format_table import FORMAT_TABLE
+from support.format_table import FORMAT_TABLE, nmse
 from trilobite.quant.checkpoint import open_checkpoint
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "formats.md"
@@ -35,6 +35,5 @@ def test_documented_size_and_errors(case, weights):
     bits, *errors = documented()[repr(case.format)]
     assert bits == f"{case.stored_bits:.3f}"
     for weight, written in zip(weights, errors, strict=True):
-        error = case.format.quantize(weight).dequantize() - weight
-        nmse = np.square(error, dtype=np.float64).sum() / np.square(weight, dtype=np.float64).sum()
-        assert float(written) == float(f"{nmse:.2g}")
+        error = nmse(case.format.quantize(weight).dequantize(), weight)
+        assert float(written) == float(f"{error:.2g}")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from support.format_table import FORMAT_TABLE, FormatCase
+from support.format_table import FORMAT_TABLE, FormatCase, nmse
 from trilobite.errors import FormatError
 from trilobite.quant.formats import Codes, PackedWeight, format_from_spec, known_formats
 
@@ -42,9 +42,8 @@ def test_every_registered_format_has_a_row():
 @every_format
 def test_error_on_a_gaussian(case: FormatCase):
     weight = gaussian()
-    error = case.format.quantize(weight).dequantize() - weight
-    nmse = np.square(error, dtype=np.float64).sum() / np.square(weight, dtype=np.float64).sum()
-    assert nmse == pytest.approx(case.gaussian_nmse, rel=0.02)
+    error = nmse(case.format.quantize(weight).dequantize(), weight)
+    assert error == pytest.approx(case.gaussian_nmse, rel=0.02)
 
 
 @every_format
