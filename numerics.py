@@ -33,6 +33,7 @@ from .numerics_tables import EXP_SEGMENTS, EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TA
 __all__ = [
     "LANES",
     "add",
+    "add_group",
     "add_lanes",
     "exp",
     "flush",
@@ -286,6 +287,16 @@ def scale_sum(total: int, scale_x: np.float32, scale_w: np.float32) -> np.float3
     The conversion rounds once, to nearest even, from int32 as well as from int64.
     """
     return mul(mul(np.float32(total), scale_x), scale_w)
+
+
+@_scalar
+def add_group(total: np.float32, group_sum: int, scale_w: np.float32) -> np.float32:
+    """One step of the output of a dot product with a scale per group of the weight.
+
+    total + float32(group_sum) * scale_w, from +0 through the groups in order; the last total is
+    multiplied by scale_x.
+    """
+    return add(total, mul(np.float32(group_sum), scale_w))
 
 
 @njit(cache=True)

@@ -8,6 +8,8 @@ from ..errors import FormatError
 from ..quant.formats.base import PackedWeight
 from .kernels.base import IntegerLinear, Linear
 from .kernels.float32 import Float32Linear
+from .kernels.fp8 import Fp8Linear
+from .kernels.int4 import Int4Linear
 from .kernels.int8 import Int8Linear
 from .kernels.ternary import TernaryLinear
 
@@ -16,7 +18,9 @@ __all__ = ["IntegerLinear", "Linear", "make_linear"]
 # One line for each number format.
 _KERNELS: dict[str, type[IntegerLinear]] = {
     "ternary": TernaryLinear,
+    "int4": Int4Linear,
     "int8": Int8Linear,
+    "fp8": Fp8Linear,
 }
 
 

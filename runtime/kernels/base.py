@@ -6,18 +6,15 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
-from numba import get_num_threads, njit
+from numba import njit
 
 from ...errors import FormatError
 from ...numerics import add, quantize_activations, scale_sum
 from ...quant.formats.base import Format, PackedWeight
 
-__all__ = ["LARGEST_ACTIVATION", "IntegerLinear", "Linear", "chunks_for"]
+__all__ = ["LARGEST_ACTIVATION", "IntegerLinear", "Linear"]
 
 LARGEST_ACTIVATION = 128   # of an int8, in magnitude
-
-# A thread is worth waking for this many weights (about 10 us of work).
-_WEIGHTS_PER_CHUNK = 1 << 18
 
 
 class Linear(ABC):
@@ -62,40 +59,47 @@ class IntegerLinear(Linear):
     """
 
     largest_weight: ClassVar[int]   # integer weight, in magnitude
+    sum_type: ClassVar[type] = np.int32
+    tokens_at_once: ClassVar[int] = 64   # their activations stay in a core's cache
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight.shape, weight.format, bias)
-        M, K = weight.shape
-        self._check_sums(K)
-        scale = np.asarray(weight.tensors["scale"], np.float32)
-        self._scale = np.ascontiguousarray(np.broadcast_to(scale.reshape(-1), M))
+        self._bias_or_empty = np.empty(0, np.float32) if self._bias is None else self._bias
+        self._check_sums()
+        self._scale = self._scales(weight.tensors["scale"])
 
-    def _check_sums(self, K: int) -> None:
-        if K * LARGEST_ACTIVATION * self.largest_weight >= 2**31:
-            limit = (2**31 - 1) // (LARGEST_ACTIVATION * self.largest_weight)
+    def _check_sums(self) -> None:
+        limit = np.iinfo(self.sum_type).max // (LARGEST_ACTIVATION * self.largest_weight)
+        if self.shape[1] > limit:
             raise FormatError(
-                f"A weight with K = {K} could overflow its int32 sums; K may be at most {limit}"
+                f"A {self.format.name} weight with K = {self.shape[1]} could overflow its "
+                f"{np.dtype(self.sum_type)} sums; K may be at most {limit}"
             )
+
+    def _scales(self, stored: np.ndarray) -> np.ndarray:
+        """Scales in the layout that ``_scale_sums`` takes: float32 [M] from [M, 1] or [1, 1]."""
+        scale = np.asarray(stored, np.float32).reshape(-1)
+        return np.ascontiguousarray(np.broadcast_to(scale, self.shape[0]))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Float32 [N, M] from float32 ``x`` [N, K], the same bits for any N."""
         q, scale_x = quantize_activations(self._checked(x, np.float32))
         out = np.empty((len(q), self.shape[0]), np.float32)
-        _scale_sums(self.integer(q), scale_x, self._scale, _or_empty(self._bias), out)
+        for first in range(0, len(q), self.tokens_at_once):
+            tokens = slice(first, first + self.tokens_at_once)
+            self._scale_sums(self.integer(q[tokens]), scale_x[tokens], out[tokens])
         return out
+
+    def _scale_sums(self, sums: np.ndarray, scale_x: np.ndarray, out: np.ndarray) -> None:
+        """Write float32 ``out`` [N, M] from what ``integer`` gave."""
+        _scale_sums(sums, scale_x, self._scale, self._bias_or_empty, out)
 
     @abstractmethod
     def integer(self, q: np.ndarray) -> np.ndarray:
-        """Exact sums over K, before any scaling, from int8 ``q`` [N, K]."""
+        """Exact sums over K, before any scaling, from int8 ``q`` [N, K].
 
-
-def chunks_for(M: int, K: int) -> int:
-    """How many threads an [M, K] matrix is worth: at least 1, at most those that there are."""
-    return max(1, min(get_num_threads(), M * K // _WEIGHTS_PER_CHUNK))
-
-
-def _or_empty(bias: np.ndarray | None) -> np.ndarray:
-    return np.empty(0, np.float32) if bias is None else bias
+        [N, M]; [N, groups, M] where a format has a scale per group.
+        """
 
 
 @njit(cache=True)

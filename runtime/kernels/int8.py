@@ -8,12 +8,11 @@ import numpy as np
 from numba import njit, prange
 
 from ...quant.formats.base import PackedWeight
-from .base import IntegerLinear, chunks_for
-from .blas import integer_matmul
+from .base import IntegerLinear
+from .dot import dot_tokens
+from .threads import over_rows
 
 __all__ = ["Int8Linear"]
-
-_MATMUL_TOKENS = 8   # from here on unpacking for BLAS is faster than dot products
 
 
 class Int8Linear(IntegerLinear):
@@ -26,44 +25,32 @@ class Int8Linear(IntegerLinear):
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
-        self._weight = np.ascontiguousarray(weight.tensors["packed"])
+        self._weight = np.ascontiguousarray(weight.codes().values)
         self.nbytes = self._weight.nbytes + self._scale.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""
         q = self._checked(q, np.int8)
-        M, K = self.shape
-        sums = np.empty((len(q), M), np.int32)
-        if len(q) >= _MATMUL_TOKENS:
-            integer_matmul(q, M, self._unpack, self.largest_weight, np.float32, sums)
-            return sums
-        chunks = chunks_for(M, K)
-        if chunks == 1:
-            _dot_rows(self._weight, q, 0, M, sums)
-        else:
-            _dot_rows_parallel(self._weight, q, chunks, sums)
+        sums = np.empty((len(q), self.shape[0]), np.int32)
+        over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, sums)
         return sums
-
-    def _unpack(self, start: int, stop: int, panel: np.ndarray) -> None:
-        panel[:] = self._weight[start:stop]
 
 
 @njit(cache=True)
-def _dot_rows(weight: np.ndarray, q: np.ndarray, start: int, stop: int, sums: np.ndarray) -> None:
-    """Write columns [start, stop) of int32 ``sums`` [N, M]."""
+def _dot_rows(
+    operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
+) -> None:
+    """Write columns [start, stop) of ``sums``."""
+    weight = operands[0]
     for m in range(start, stop):
-        row = weight[m]
-        for n in range(q.shape[0]):
-            activations = q[n]
-            total = np.int32(0)
-            for k in range(row.shape[0]):
-                total = np.int32(total + np.int32(np.int32(row[k]) * np.int32(activations[k])))
-            sums[n, m] = total
+        dot_tokens(weight[m], q, sums[:, m])
 
 
 @njit(cache=True, parallel=True)
-def _dot_rows_parallel(weight: np.ndarray, q: np.ndarray, chunks: int, sums: np.ndarray) -> None:
-    """``_dot_rows`` of all rows, cut into ``chunks`` that run at the same time."""
-    M = weight.shape[0]
+def _dot_rows_parallel(
+    operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
+) -> None:
+    """``_dot_rows`` of all rows, in ``chunks`` at the same time."""
+    M = sums.shape[1]
     for chunk in prange(chunks):
-        _dot_rows(weight, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)
+        _dot_rows(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

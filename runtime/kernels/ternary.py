@@ -6,6 +6,9 @@ instead of five multiplications. Weights stay at 1.6 bits: they are only reorder
 [passes, M, 16], so that the inner loop runs down the rows with 16 tables (8 KiB) in the L1 cache.
 2-bit packed weights are repacked to base 3 at load. Hardware (``hw/tlmm.py``) does the same with
 its own group size; the sums are integers, hence equal.
+
+A table costs 243 additions, to be shared by the rows of one token only. With many tokens it is
+faster to unpack a row once and to multiply it with each: the same sums, by the other path.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from numba import njit, prange
 from ...errors import FormatError
 from ...quant.formats import Ternary
 from ...quant.formats.base import PackedWeight
-from .base import IntegerLinear, chunks_for
-from .blas import integer_matmul
+from .base import IntegerLinear
+from .dot import dot_tokens
+from .threads import over_rows
 
 __all__ = ["TernaryLinear"]
 
@@ -30,10 +34,11 @@ _TABLES = 16             # bytes of a row per pass
 _TABLE_STRIDE = 256      # so that a table's address needs no multiplication
 _PASS = _TRITS * _TABLES
 
-_MATMUL_TOKENS = 16      # from here on unpacking for BLAS is faster than lookups
+_UNPACK_TOKENS = 16      # from here on unpacked rows are faster than lookups
 
-# The five weights of each byte, as float32.
-_WEIGHTS = (np.arange(_CODES)[:, None] // 3 ** np.arange(_TRITS) % 3 - 1).astype(np.float32)
+# x // 3 = x * 171 >> 9 for x below 512, in 16 bits.
+_THIRD = np.uint16(171)
+_THIRD_SHIFT = np.uint16(9)
 
 
 class TernaryLinear(IntegerLinear):
@@ -49,22 +54,16 @@ class TernaryLinear(IntegerLinear):
     def integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""
         q = self._checked(q, np.int8)
-        M, K = self.shape
-        sums = np.empty((len(q), M), np.int32)
-        if len(q) >= _MATMUL_TOKENS:
-            integer_matmul(q, M, self._unpack, self.largest_weight, np.float32, sums)
-            return sums
         padded = np.zeros((len(q), self._packed.shape[0] * _PASS), np.int8)
-        padded[:, :K] = q
-        chunks = chunks_for(M, K)
-        if chunks == 1:
-            _look_up(self._packed, padded, 0, M, sums)
+        padded[:, : self.shape[1]] = q
+        sums = np.empty((len(q), self.shape[0]), np.int32)
+        if len(q) < _UNPACK_TOKENS:
+            over_rows(_look_up, _look_up_parallel, (self._packed,), padded, sums)
         else:
-            _look_up_parallel(self._packed, padded, chunks, sums)
+            planes = padded.reshape(len(q), -1, _TRITS).transpose(0, 2, 1)
+            planes = np.ascontiguousarray(planes).reshape(padded.shape)
+            over_rows(_dot_rows, _dot_rows_parallel, (self._packed,), planes, sums)
         return sums
-
-    def _unpack(self, start: int, stop: int, panel: np.ndarray) -> None:
-        _unpack_rows(self._packed, _WEIGHTS, start, stop, panel)
 
 
 def _base3(weight: PackedWeight) -> np.ndarray:
@@ -109,38 +108,74 @@ def _build_tables(q: np.ndarray, first: int, tables: np.ndarray) -> None:
 
 
 @njit(cache=True)
-def _look_up(packed: np.ndarray, q: np.ndarray, start: int, stop: int, sums: np.ndarray) -> None:
-    """Write columns [start, stop) of int32 ``sums`` [N, M] from padded int8 ``q``."""
+def _look_up(
+    operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
+) -> None:
+    """Write columns [start, stop) of ``sums`` from padded ``q``."""
+    packed = operands[0]
     tables = np.empty(_TABLES * _TABLE_STRIDE, np.int16)
     for n in range(q.shape[0]):
-        sums[n, start:stop] = 0
+        totals = sums[n, start:stop]
+        totals[:] = 0
         for step in range(packed.shape[0]):
             _build_tables(q[n], step * _PASS, tables)
-            for m in range(start, stop):
-                total = sums[n, m]
+            codes = packed[step, start:stop]
+            for m in range(totals.shape[0]):
+                total = totals[m]
                 for group in range(_TABLES):
-                    entry = np.uint64(group * _TABLE_STRIDE) + np.uint64(packed[step, m, group])
+                    entry = np.uint64(group * _TABLE_STRIDE) + np.uint64(codes[m, group])
                     total = np.int32(total + np.int32(tables[entry]))
-                sums[n, m] = total
+                totals[m] = total
 
 
 @njit(cache=True, parallel=True)
-def _look_up_parallel(packed: np.ndarray, q: np.ndarray, chunks: int, sums: np.ndarray) -> None:
-    """``_look_up`` of all rows, cut into ``chunks`` that run at the same time."""
-    M = packed.shape[1]
+def _look_up_parallel(
+    operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
+) -> None:
+    """``_look_up`` of all rows, in ``chunks`` at the same time."""
+    M = sums.shape[1]
     for chunk in prange(chunks):
-        _look_up(packed, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)
+        _look_up(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)
 
 
 @njit(cache=True)
-def _unpack_rows(
-    packed: np.ndarray, weights: np.ndarray, start: int, stop: int, panel: np.ndarray
+def _unpack(rest: np.ndarray, planes: np.ndarray) -> None:
+    """Write int8 ``planes`` [5, bytes], the weights of each base-3 byte, lowest digit first.
+
+    ``rest`` uint16 [bytes] holds the bytes and is used up.
+    """
+    for trit in range(_TRITS):
+        plane = planes[trit]
+        for b in range(rest.shape[0]):
+            third = np.uint16(np.uint16(rest[b] * _THIRD) >> _THIRD_SHIFT)
+            plane[b] = np.int8(np.int16(rest[b]) - np.int16(np.int16(3) * np.int16(third)) - 1)
+            rest[b] = third
+
+
+@njit(cache=True)
+def _dot_rows(
+    operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
-    """Write rows [start, stop) as float32 into ``panel`` [stop - start, K]."""
-    K = panel.shape[1]
+    """Write columns [start, stop) of ``sums``.
+
+    ``q`` is padded and in planes: first all activations that meet a byte's first weight, and so on.
+    """
+    packed = operands[0]
+    passes = packed.shape[0]
+    codes = np.empty((passes, _TABLES), np.uint16)
+    row = np.empty(passes * _PASS, np.int8)
     for m in range(start, stop):
-        for column in range((K + _TRITS - 1) // _TRITS):
-            code = packed[column // _TABLES, m, column % _TABLES]
-            first = column * _TRITS
-            for trit in range(min(_TRITS, K - first)):
-                panel[m - start, first + trit] = weights[code, trit]
+        for step in range(passes):
+            codes[step] = packed[step, m]
+        _unpack(codes.reshape(-1), row.reshape(_TRITS, -1))
+        dot_tokens(row, q, sums[:, m])
+
+
+@njit(cache=True, parallel=True)
+def _dot_rows_parallel(
+    operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
+) -> None:
+    """``_dot_rows`` of all rows, in ``chunks`` at the same time."""
+    M = sums.shape[1]
+    for chunk in prange(chunks):
+        _dot_rows(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

@@ -1,16 +1,20 @@
 """What holds for the linear of every format: exact sums, the output rule, any number of tokens."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from support.format_table import FORMAT_TABLE
 from support.integer_weights import pack_values, random_weight, whole_range
 from trilobite import numerics
-from trilobite.quant.formats import Int8, Ternary
+from trilobite.errors import FormatError
+from trilobite.quant.formats import Int8
 from trilobite.runtime.linear import make_linear
 
 F = np.float32
-FORMATS = [Ternary("base3"), Ternary("2bit"), Int8()]
-SHAPES = [(1, 1), (7, 13), (64, 256), (33, 161), (700, 900)]
+SHAPES = [(1, 1), (7, 13), (64, 256), (33, 161), (700, 900), (2100, 1024)]
+every_format = pytest.mark.parametrize("case", FORMAT_TABLE, ids=str)
 
 
 def random_activations(N, K, seed=1):
@@ -18,49 +22,57 @@ def random_activations(N, K, seed=1):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("weight_format", FORMATS, ids=str)
-def test_sums_are_exact_for_any_number_of_tokens(weight_format, shape):
-    weight = random_weight(weight_format, *shape)
+@every_format
+def test_sums_are_exact_for_any_number_of_tokens(case, shape):
+    M, K = shape[0], -(-shape[1] // case.columns) * case.columns
+    weight = random_weight(case.format, M, K)
     linear = make_linear(weight.packed, None)
-    assert linear.shape == shape and linear.format == weight_format and linear.nbytes > 0
-    q = random_activations(64, shape[1])
+    assert linear.shape == (M, K) and linear.format == case.format
+    q = random_activations(40, K)
     expected = weight.sums(q)
-    for count in (0, 1, 3, 17, 64):
+    for count in (0, 1, 3, 17, 40):
         assert np.array_equal(linear.integer(q[:count]), expected[:count])
 
 
-@pytest.mark.parametrize("weight_format", FORMATS, ids=str)
-def test_largest_sums_are_exact(weight_format):
-    M, K = 5, 20_000
-    codes = whole_range(weight_format)
-    values = np.stack([np.full(K, code) for code in (codes[0], codes[-1], codes[len(codes) // 2])])
-    weight = pack_values(weight_format, np.concatenate([values, values[:2]])[:M])
-    linear = make_linear(weight.packed, None)
-    for extreme in (-128, 127):
-        q = np.full((64, K), extreme, np.int8)
-        q[:, ::7] = -127
-        for count in (1, 64):
-            assert np.array_equal(linear.integer(q[:count]), weight.sums(q[:count]))
+@every_format
+def test_largest_sums_are_exact(case):
+    K = 20_480
+    codes = whole_range(case.format)
+    rows = [np.full(K, code) for code in (codes[0], codes[-1], codes[len(codes) // 2])]
+    for zero_point in (0, 15):
+        weight = pack_values(case.format, np.stack(rows), zero_point=zero_point)
+        linear = make_linear(weight.packed, None)
+        for extreme in (-128, 127):
+            q = np.full((20, K), extreme, np.int8)
+            q[1, ::7] = -127
+            for count in (2, 20):
+                assert np.array_equal(linear.integer(q[:count]), weight.sums(q[:count]))
 
 
-@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
-@pytest.mark.parametrize("weight_format", FORMATS, ids=str)
-def test_output_rule(weight_format, bias):
-    M, K, N = 40, 96, 64
+@pytest.mark.parametrize("with_bias", [False, True], ids=["no bias", "bias"])
+@every_format
+def test_output_rule(case, with_bias):
+    M, K, N = 40, 256, 70
     rng = np.random.default_rng(2)
-    weight = random_weight(weight_format, M, K)
-    offset = rng.standard_normal(M).astype(F) if bias else None
-    linear = make_linear(weight.packed, offset)
+    weight = random_weight(case.format, M, K)
+    bias = rng.standard_normal(M).astype(F) if with_bias else None
+    linear = make_linear(weight.packed, bias)
     x = rng.standard_normal((N, K)).astype(F)
-    q, scale_x = numerics.quantize_activations(x)
-    scale_w = np.broadcast_to(weight.packed.tensors["scale"].reshape(-1), M)
-    expected = weight.sums(q).astype(F) * scale_x[:, None] * scale_w
-    if bias:
-        expected = expected + offset
+    expected = weight.output(*numerics.quantize_activations(x))
+    if with_bias:
+        expected = expected + bias
     y = linear(x)
     assert y.dtype == F and np.array_equal(y, expected)
-    one_by_one = np.concatenate([linear(x[n:n + 1]) for n in range(N)])
-    assert np.array_equal(y, one_by_one)
+    assert np.array_equal(y, np.concatenate([linear(x[n:n + 1]) for n in range(N)]))
+
+
+@every_format
+def test_memory_is_that_of_the_packed_weight(case):
+    M, K = 512, 1280
+    linear = make_linear(random_weight(case.format, M, K).packed, None)
+    bits = {"ternary": 1.6, "int4": 4, "int8": 8, "fp8": 8}[case.format.name]
+    scales = 5 * M * K / case.columns if case.format.name == "int4" else 0
+    assert linear.nbytes <= M * K * bits / 8 + scales + 5 * M
 
 
 def test_float32():
@@ -78,3 +90,19 @@ def test_activations_of_another_width_are_refused(shape):
     linear = make_linear(np.zeros((4, 10), F), None)
     with pytest.raises(ValueError, match=r"takes \[N, K\]"):
         linear(np.zeros(shape, F))
+
+
+def test_sums_that_could_overflow_are_refused():
+    weight = random_weight(Int8(), 1, 2**17)
+    with pytest.raises(FormatError, match="K = 131072 could overflow its int32 sums"):
+        make_linear(weight.packed, None)
+
+
+def test_format_without_a_kernel_is_refused():
+    @dataclasses.dataclass(frozen=True)
+    class Unheard:
+        name = "unheard-of"
+
+    weight = dataclasses.replace(random_weight(Int8(), 1, 1).packed, format=Unheard())
+    with pytest.raises(FormatError, match="no kernel for format 'unheard-of'"):
+        make_linear(weight, None)
