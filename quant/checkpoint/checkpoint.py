@@ -29,7 +29,8 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     ------
     CheckpointError
         There is none, or anything about it is damaged, contradictory or not understood. No
-        weight has been read by then.
+        weight has been read by then, but for a head that is stored beside tied embeddings and
+        has to equal them.
     """
     return Checkpoint(resolve(source))
 

@@ -136,7 +136,8 @@ class Fields:
     def fixed(self, name: str, value: Any) -> None:
         """A field that is understood with one value only: absent, null or ``value``."""
         stated = self.raw(name)
-        if stated is not None and (type(stated) is not type(value) or stated != value):
+        same = stated == value and isinstance(stated, bool) == isinstance(value, bool)
+        if stated is not None and not same:
             raise self.refuse(name, f"{shown(value)}, the only value that is supported")
 
     def ignore(self, names: Iterable[str]) -> None:

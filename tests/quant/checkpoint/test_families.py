@@ -112,6 +112,7 @@ def test_every_variant_has_rope_in_both_spellings(library):
     ({"rope_scaling": {"rope_type": "default"}}, {"rope_scaling": None}),
     ({"rope_parameters": {"rope_theta": 3e5}, "rope_theta": None}, {"rope_theta": 3e5}),
     ({"rope_theta": None}, {"rope_theta": 10000.0}),
+    ({"partial_rotary_factor": 1}, {"head_dim": 16}),
 ])
 def test_spellings(changes, expected):
     config = parse(**changes)
