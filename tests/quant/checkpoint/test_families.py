@@ -124,6 +124,13 @@ def test_llama3_scaling_without_original_length_takes_the_whole():
     assert parse(rope_scaling=scaling).rope_scaling == RopeScaling("llama3", 2.0, 1.0, 4.0, 256)
 
 
+def test_windows_without_layer_types_start_at_max_window_layers():
+    old = named("Qwen2ForCausalLM", num_hidden_layers=3, sliding_window=8, max_window_layers=1)
+    assert parse(old, use_sliding_window=True).sliding_windows == (None, 8, 8)
+    assert parse(old, use_sliding_window=True, max_window_layers=3).sliding_windows == ()
+    assert parse(old).sliding_windows == ()
+
+
 def test_defaults_of_an_absent_field_are_those_of_the_architecture():
     bare = {name: value for name, value in LLAMA.items() if name not in (
         "num_key_value_heads", "rms_norm_eps", "rope_theta", "hidden_act"
