@@ -1,0 +1,52 @@
+"""Descriptions to estimate with: the bundled ones, and variations of them."""
+
+import dataclasses
+
+from trilobite.model import ModelConfig
+from trilobite.sim.cycles import CycleModel
+from trilobite.sim.device import Device, load_device
+from trilobite.sim.hardware import Hardware, load_hardware
+from trilobite.sim.latency import Machine
+from trilobite.sim.quantity import Corner, Quantity
+from trilobite.sim.shapes import ModelShape, load_shape
+
+KV260 = load_device("kv260")
+TLMM = load_hardware("tlmm-kv260")
+LARGE = load_shape("bitnet-0.73b")
+TWO_BILLION = load_shape("bitnet-2b")
+
+
+def exact(value: float, unit: str = "unit") -> Quantity:
+    """A constant without a range."""
+    return Quantity(value, value, value, unit, "assumption", "a test")
+
+
+def changed(description: Device | Hardware, **tables: dict[str, Quantity]) -> Device | Hardware:
+    """A device or an accelerator with some constants replaced, table by table."""
+    return dataclasses.replace(description, **{
+        name: dataclasses.replace(getattr(description, name), **constants)
+        for name, constants in tables.items()
+    })
+
+
+def machine(
+    device: Device = KV260, hardware: Hardware = TLMM, corner: Corner = Corner.NOMINAL,
+    cycles: dict[tuple[int, int], int] | None = None,
+) -> Machine:
+    """A device with an accelerator at one corner."""
+    return Machine(device, hardware, CycleModel(hardware.tlmm.parameters(), cycles or {}), corner)
+
+
+def small_config(**changes) -> ModelConfig:
+    """A model of two layers whose numbers can be followed by hand."""
+    config = ModelConfig(
+        family="llama", hidden_size=8, intermediate_size=12, num_layers=2, num_heads=2,
+        num_kv_heads=1, head_dim=4, vocab_size=10, max_position_embeddings=64, rms_norm_eps=1e-5,
+        rope_theta=10000.0, tie_word_embeddings=True,
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def small_shape(name: str = "small", **changes) -> ModelShape:
+    """That model, as something to estimate."""
+    return ModelShape(name, "a test", small_config(**changes))
