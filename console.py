@@ -105,7 +105,7 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(*arguments, **options)
         except TrilobiteError as error:
             errors.print("[bold red]Error:[/]", end=" ")
-            errors.print(str(error), markup=False)
+            errors.print(str(error), markup=False, soft_wrap=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             errors.print("[bold red]Interrupted.[/] Nothing half-written was left behind.")

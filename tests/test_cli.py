@@ -1,0 +1,248 @@
+"""The commands as a user types them: output, JSON, exit codes."""
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import trilobite
+from trilobite.cli import app
+from trilobite.commands import verify as verify_command
+
+COMMANDS = ("quantize", "generate", "evaluate", "inspect", "verify", "estimate")
+DEMO = Path(trilobite.__file__).parent / "models" / "demo-bitnet"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def run_json(*arguments):
+    """Run with ``--json -``: standard output must be one JSON value and nothing else."""
+    result = run(*arguments, "--json", "-")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "bitnet"
+    assert run("quantize", "demo-bitnet", "-o", out).exit_code == 0
+    return out
+
+
+def test_help_names_every_command_and_each_has_an_example():
+    overview = run("--help").stdout
+    for command in COMMANDS:
+        assert command in overview
+        assert f"Example: trilobite {command}" in run(command, "--help").stdout
+
+
+def test_version():
+    assert run("--version").stdout == f"trilobite {trilobite.__version__}\n"
+
+
+def test_quantize_writes_what_load_reads(quantized):
+    model = trilobite.load(quantized)
+    assert model.kv == "int8"
+    assert model.decoder.linear(0, "mlp.up_proj").format.name == "ternary"
+
+
+def test_quantize_json_is_the_manifest(tmp_path):
+    manifest = run_json("quantize", "demo-llama", "-o", tmp_path / "q", "--format", "int4")
+    assert manifest == json.loads((tmp_path / "q" / "manifest.json").read_text())
+    assert manifest["format"] == {"format": "int4", "group_size": 128, "symmetric": True}
+
+
+def test_quantize_has_a_line_per_tensor_and_a_dry_run_writes_nothing(tmp_path):
+    result = run("quantize", "demo-llama", "-o", tmp_path / "q", "--format", "fp8", "--dry-run")
+    assert result.exit_code == 0
+    assert "layers.3.mlp.down_proj" in result.stdout
+    assert "Memory needed" in result.stdout
+    assert not (tmp_path / "q").exists()
+
+
+def test_rounding_an_ordinary_model_to_ternary_is_loudly_labelled(tmp_path):
+    result = run("quantize", "demo-llama", "-o", tmp_path / "q", "--format", "ternary")
+    assert "NOT TRAINED TERNARY" in result.stdout
+
+
+def test_generate_streams_the_continuation_and_prints_rates(quantized):
+    result = run("generate", quantized, "--prompt", "import ", "-n", "8")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("import ")
+    assert re.search(r"prefill \d tokens, [\d.]+ tokens/s; decode \d tokens, [\d.]+ tokens/s",
+                     result.stdout.replace("\n", " "))
+
+
+def test_generate_json(quantized):
+    value = run_json("generate", quantized, "-p", "import ", "-n", "8", "--seed", "1")
+    model = trilobite.load(quantized)
+    assert model.tokenizer.decode(value["tokens"]) == value["text"]
+    assert set(value) == {
+        "prompt", "text", "tokens", "prompt_tokens", "prefill_tokens_per_second",
+        "decode_tokens_per_second",
+    }
+
+
+def test_evaluate_a_text_file(quantized, tmp_path):
+    file = tmp_path / "text.py"
+    file.write_text("for index in range(10):\n    print(index)\n" * 20)
+    value = run_json("evaluate", quantized, "--text", file)
+    assert value["perplexity"] == trilobite.load(quantized).perplexity(file.read_text())
+    assert value["tokens"] > 100
+    float_cache = run_json("evaluate", quantized, "--text", file, "--kv", "float32")
+    assert float_cache["kv"] == "float32"
+    assert float_cache["perplexity"] == pytest.approx(value["perplexity"], rel=0.02)
+
+
+def test_evaluate_the_held_out_modules_by_default(quantized):
+    value = run_json("evaluate", quantized, "--tokens", "1100")
+    assert value["tokens"] == 1024
+    assert 10 < value["perplexity"] < 60   # the first modules are harder than the mean of 21
+
+
+def test_inspect(quantized):
+    shown = run("inspect", quantized).stdout
+    assert "layers.*.self_attn.q_proj" in shown
+    assert "3,414,272" in shown
+    every = run_json("inspect", quantized, "--all")
+    assert every["quantization"]["format"] == "ternary"
+    assert len(every["tensors"]) == 46
+    assert every["config"]["num_layers"] == 4
+
+
+@pytest.fixture
+def small_engine(tmp_path):
+    """The KV260's accelerator with a smaller engine, which compiles faster."""
+    source = Path(trilobite.__file__).parent / "sim" / "hardware" / "tlmm-kv260.toml"
+    text = source.read_text()
+    for before, after in (("28, unit = \"tables", "5, unit = \"tables"),
+                          ("16, unit = \"output", "4, unit = \"output")):
+        assert before in text
+        text = text.replace(before, after)
+    file = tmp_path / "small.toml"
+    file.write_text(text)
+    return file
+
+
+def test_verify_finds_every_sum_equal(quantized, small_engine):
+    options = ("--layer", "2", "--tokens", "2", "--hardware", small_engine)
+    value = run_json("verify", quantized, *options)
+    assert value["mismatches"] == 0
+    assert len(value["rows"]) == 7
+    assert value["cycles"] == sum(row["predicted_cycles"] for row in value["rows"])
+
+
+def test_verify_names_the_first_difference_and_exits_with_1(quantized, small_engine, monkeypatch):
+    honest = verify_command.layer_matrices
+
+    def with_one_wrong_sum(*arguments):
+        matrices = honest(*arguments)
+        expected = matrices[4].expected.copy()
+        expected[1, 77] += 1
+        matrices[4] = dataclasses.replace(matrices[4], expected=expected)
+        return matrices
+
+    monkeypatch.setattr(verify_command, "layer_matrices", with_one_wrong_sum)
+    result = run("verify", quantized, "--tokens", "2", "--hardware", small_engine)
+    assert result.exit_code == 1
+    text = " ".join(result.stdout.split())
+    assert "model.layers.0.mlp.gate_proj differs first at token 1, output 77" in text
+
+
+def test_verify_needs_a_ternary_model(tmp_path):
+    assert run("quantize", "demo-llama", "-o", tmp_path / "q", "--format", "int8").exit_code == 0
+    result = run("verify", tmp_path / "q")
+    assert result.exit_code == 2
+    assert "--format ternary" in " ".join(result.stderr.split())
+
+
+def test_estimate_writes_one_report_for_several_models(quantized, tmp_path):
+    report = tmp_path / "report.html"
+    value = run_json("estimate", quantized, "bitnet-0.73b", "bitnet-2b", "-o", report)
+    assert len(value["estimates"]) == 3
+    page = report.read_text()
+    for name in ("bitnet", "BitNet 0.73B", "BitNet 2B-4T"):
+        assert name in page
+
+
+def test_estimate_can_simulate_the_cycles_first(quantized, small_engine, tmp_path):
+    value = run_json("estimate", quantized, "--hardware", small_engine, "--simulate")
+    assert "equal to RTL simulation" in json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["generate", "no-such-model", "-p", "x"], "no-such-model"),
+        (["quantize", "no-such-model", "-o", "{tmp}/q"], "no-such-model"),
+        (["quantize", "demo-llama", "-o", "{tmp}"], "exists"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q", "--group-size", "64"], "ternary"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int4", "--group-size", "9"], "9"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q", "--packing", "base4"], "base4"),
+        (["evaluate", "demo-llama", "--text", "{tmp}/none.txt"], "none.txt"),
+        (["evaluate", "demo-llama", "--json", "{tmp}/none/x.json"], "none"),
+        (["generate", "demo-llama", "-p", "x", "--top-p", "2"], "top-p"),
+        (["generate", "demo-llama", "-p", "x", "-n", "5000"], "1024 positions"),
+        (["verify", "demo-bitnet", "--layer", "9"], "layers 0 to 3"),
+        (["verify", "demo-bitnet", "--stall", "1"], "stall"),
+        (["verify", "demo-llama"], "float"),
+        (["estimate", "demo-bitnet", "--device", "no-such-board"], "no-such-board"),
+        (["estimate", "demo-bitnet", "--prompt", "0"], "prompt"),
+        (["estimate", "demo-bitnet", "-o", "{tmp}/none/report.html"], "none"),
+        (["generate"], "MODEL"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int3"], "int3"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, arguments, said):
+    result = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def damaged(folder, damage):
+    shutil.copytree(DEMO, folder)
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    if damage == "truncated":
+        data = data[:-1000]
+    elif damage == "header":
+        data[:8] = (1 << 60).to_bytes(8, "little")
+    elif damage == "infinity":
+        data[-2:] = np.array([0x7F80], "<u2").tobytes()
+    elif damage == "shape":
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 512}))
+    weights.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damage, said",
+    [("truncated", "model.safetensors"), ("header", "model.safetensors"),
+     ("infinity", "model.norm.weight holds inf"), ("shape", "mlp.ffn_sub_norm")],
+)
+def test_a_damaged_checkpoint_is_explained_and_leaves_nothing(tmp_path, damage, said):
+    damaged(tmp_path / "model", damage)
+    result = run("quantize", tmp_path / "model", "-o", tmp_path / "q")
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_interrupt_ends_with_one_line_and_nothing_written(tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trilobite.quant.pipeline.write_tensor", interrupt)
+    result = run("quantize", "demo-llama", "-o", tmp_path / "q")
+    assert result.exit_code == 2
+    assert "Interrupted" in result.stderr
+    assert list(tmp_path.iterdir()) == []
