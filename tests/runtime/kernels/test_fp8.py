@@ -1,0 +1,54 @@
+"""FP8: the integer of every code, scales near underflow, sums beyond int32."""
+
+import dataclasses
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from support.integer_weights import random_weight
+from trilobite.errors import FormatError
+from trilobite.quant.formats import Fp8, PackedWeight
+from trilobite.runtime.kernels import fp8
+from trilobite.runtime.kernels.fp8 import Fp8Linear
+
+
+def packed_codes(codes, scale):
+    tensors = {"packed": codes, "scale": np.full((len(codes), 1), scale, np.float32)}
+    return PackedWeight(Fp8(), codes.shape, tensors)
+
+
+def test_every_code_is_its_integer():
+    codes = np.arange(256).astype(np.uint8)
+    units = np.empty(256, np.int32)
+    fp8._decode(codes, units)
+    values = codes.view(ml_dtypes.float8_e4m3fn).astype(np.float64)
+    regular = ~np.isnan(values)
+    assert regular.sum() == 254
+    assert np.array_equal(units[regular], values[regular] * 512)
+
+
+def test_sums_leave_int32():
+    codes = np.full((1, 1000), 0x7E, np.uint8)   # 448
+    q = np.full((1, 1000), -128, np.int8)
+    sums = Fp8Linear(packed_codes(codes, 1.0), None).integer(q)
+    assert sums.tolist() == [[-1000 * 448 * 512 * 128]]
+
+
+def test_scales_down_to_underflow():
+    codes = np.full((1, 4), 0x38, np.uint8)      # 1.0
+    x = np.ones((1, 4), np.float32)
+    assert Fp8Linear(packed_codes(codes, 2.0**-117), None)(x)[0, 0] == pytest.approx(2.0**-115)
+    assert Fp8Linear(packed_codes(codes, 2.0**-118), None)(x)[0, 0] == 0
+
+
+def test_not_a_number_is_refused():
+    packed = random_weight(Fp8(), 1, 3).packed
+    tensors = {**packed.tensors, "packed": np.uint8([[0, 0xFF, 1]])}
+    with pytest.raises(FormatError, match="NaN"):
+        Fp8Linear(dataclasses.replace(packed, tensors=tensors), None)
+
+
+def test_the_stored_weight_is_not_copied():
+    weight = random_weight(Fp8(), 8, 16).packed
+    assert np.shares_memory(Fp8Linear(weight, None)._weight, weight.tensors["packed"])
