@@ -66,6 +66,7 @@ def models_table(estimates: Sequence[Estimate]) -> Markup:
     ]
     derived = (
         ("parameters", [f"{estimate.model.parameters:,}" for estimate in estimates], ""),
+        ("bits per matrix weight", [f"{_streamed_bits(e):.2f}" for e in estimates], "bit"),
         ("weights in DRAM", [si(estimate.weight_bytes, "B") for estimate in estimates], ""),
         ("cache per position", [f"{e.kv_bytes_per_position:,}" for e in estimates], "B"),
     )
@@ -80,6 +81,13 @@ def models_table(estimates: Sequence[Estimate]) -> Markup:
     ))
     return _table(("field", *(e.model.name for e in estimates), "unit"), rows, "models",
                   range(1, len(estimates) + 1))
+
+
+def _streamed_bits(estimate: Estimate) -> float:
+    """Bits that are read per weight of the layers' matrices, padding included."""
+    matrices = [c.operator for c in estimate.decode.operators if c.operator.unit == "tlmm"]
+    streamed = sum(operator.count * operator.traffic.weights for operator in matrices)
+    return 8 * streamed / sum(operator.count * operator.macs for operator in matrices)
 
 
 def cycles_table(estimates: Sequence[Estimate]) -> Markup:

@@ -18,14 +18,14 @@ COUNTS = st.floats(0, 1e12)
 
 
 def test_ten_milliseconds_by_hand():
-    # 3.54 W and 40 URAM at 6.85 mW; 1.2 W; 1 MB at 15 pJ/bit; 2, 6 and 20 pJ per operation.
+    # 3.54 W and 40 URAM at 6.85 mW; 1.3 W; 1 MB at 15 pJ/bit; 2, 6 and 20 pJ per operation.
     joules = work_energy(machine(), 0.01, 1e6, ternary_macs=1e9, int8_macs=1e8, operations=1e6)
     assert joules.static == pytest.approx(38.14e-3)
-    assert joules.active == pytest.approx(12e-3)
+    assert joules.active == pytest.approx(13e-3)
     assert joules.dram == pytest.approx(0.12e-3)
     assert joules.compute == pytest.approx(2e-3 + 0.6e-3 + 0.02e-3)
-    assert joules.standing == pytest.approx(50.14e-3)
-    assert joules.total == pytest.approx(52.88e-3)
+    assert joules.standing == pytest.approx(51.14e-3)
+    assert joules.total == pytest.approx(53.88e-3)
 
 
 @given(st.floats(0, 10), COUNTS, COUNTS, COUNTS, COUNTS)
@@ -52,7 +52,7 @@ def test_a_step_costs_its_time_and_its_work():
     assert joules.dram == pytest.approx(workload.bytes() * 8 * 15e-12)
 
 
-@pytest.mark.parametrize(("name", "band"), [("bitnet-kv260", 0.05), ("TeLLMe v2", 0.25)])
+@pytest.mark.parametrize(("name", "band"), [("bitnet-kv260", 0.02), ("TeLLMe v2", 0.25)])
 def test_the_power_model_at_published_operating_points(name, band):
     # bitnet-kv260's 6.21 W is what `active` was derived from, so it must come back; TeLLMe v2's
     # 4.8 W is independent, and its scope is not stated: within 25 %.
