@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -14,7 +16,7 @@ class AdderTree(wiring.Component):
 
     A new set of addends enters in every cycle and its sum leaves ``latency`` cycles later. The
     pipeline never stops: whoever uses it must have room for the sums it has asked for. That
-    spares a clock enable that would reach every register of the tree.
+    spares a clock enable that would reach every register of the tree; nor does a reset reach them.
 
     Parameters
     ----------
@@ -53,12 +55,12 @@ class AdderTree(wiring.Component):
 
         terms = [self.i[lane] for lane in range(self.count)]
         for level in range(1, self.latency + 1):
-            sums = []
-            for lane in range(0, len(terms), 2):
-                term = Signal(signed(self.width + level), name=f"sum_{level}_{lane // 2}")
+            pairs = list(zip_longest(terms[0::2], terms[1::2]))
+            sums = [Signal(signed(self.width + level), name=f"sum_{level}_{lane}", reset_less=True)
+                    for lane in range(len(pairs))]
+            for total, (left, right) in zip(sums, pairs, strict=True):
                 # An odd term out waits a stage, so that all terms of a level are of one beat.
-                m.d.sync += term.eq(sum(terms[lane + 1:lane + 2], terms[lane]))
-                sums.append(term)
+                m.d.sync += total.eq(left if right is None else left + right)
             terms = sums
         m.d.comb += self.o.eq(terms[0])
 

@@ -88,7 +88,9 @@ class LookupTables(wiring.Component):
             ]
             for column in range(parameters.columns):
                 read = memory.read_port(domain="comb")
+                entry = Signal(memory.shape, name=f"entry_{column}_{table}", reset_less=True)
                 m.d.comb += read.addr.eq(Cat(self.indices[column][table], read_bank))
-                m.d.sync += self.entries[column][table].eq(read.data)
+                m.d.sync += entry.eq(read.data)
+                m.d.comb += self.entries[column][table].eq(entry)
 
         return m

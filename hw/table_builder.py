@@ -96,7 +96,7 @@ class TableBuilder(wiring.Component):
             depth=len(steps), init=steps)
         step = walk_memory.read_port(domain="comb")
 
-        groups = Signal(group_layout(parameters))
+        groups = Signal(group_layout(parameters), reset_less=True)
         loaded = Signal()
         last = Signal()
         m.d.comb += [
@@ -117,7 +117,7 @@ class TableBuilder(wiring.Component):
             m.d.sync += [loaded.eq(1), groups.eq(self.i.p), count.eq(0)]
 
         for table in range(parameters.tables):
-            entry = Signal(signed(parameters.entry_width), name=f"entry_{table}")
+            entry = Signal(signed(parameters.entry_width), name=f"entry_{table}", reset_less=True)
             activation = groups[table][step.data.digit]
             # -2a is ~(2a) + 1: the adder's carry input is the + 1.
             addend = Mux(step.data.wrap, ~(activation << 1), activation)

@@ -41,11 +41,11 @@ class Tlmm(wiring.Component):
     - ``i_job``, one beat: the job's ``passes`` and ``blocks``. 0 counts as 1; more than
       ``max_passes`` or ``max_blocks`` give undefined sums. Two jobs can wait in the engine.
     - ``i_activations``, one beat per pass: ``tables`` groups of ``group_size`` activations, in the
-      order of K. Past K they are zero (or the weights there are).
+      order of K, zero past K (or the weights are zero there).
     - ``i_weights``, one beat per pass and block, blocks counting faster: for each of C rows,
       row after row, one index per table: ``sum((trit_i + 1) * 3^i for i in range(G))``.
       For G = 5 the index is the byte of the base-3 storage format. An index of 3^G or more
-      contributes 0.
+      contributes 0. Rows past M may hold anything.
     - ``o``, one beat per block, while the last pass is looked up: ``sums``, C accumulators;
       ``last`` in the last beat of a job.
 

