@@ -46,11 +46,12 @@ def build(component: Component, name: str, simulator: str = "verilator",
     ToolError
         A tool is missing or fails, or the simulator is unknown or cannot write such waves.
     """
+    # First, so that a component is put to use (Amaranth warns of unused ones) even if it is refused.
+    design = Design.elaborate(component, name)
     chosen = get_simulator(simulator)
     if wave_suffix is not None and wave_suffix not in chosen.wave_suffixes:
         raise ToolError(f"Simulator {simulator} cannot write {wave_suffix!r} waves; it writes "
                         f"{' and '.join(chosen.wave_suffixes)}")
-    design = Design.elaborate(component, name)
     cache = cache_folder()
     folder = cache / f"{name}-{simulator}-{_key(design, chosen, wave_suffix)}"
     if not folder.is_dir():
