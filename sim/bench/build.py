@@ -46,7 +46,7 @@ def build(component: Component, name: str, simulator: str = "verilator",
     ToolError
         A tool is missing or fails, or the simulator is unknown or cannot write such waves.
     """
-    # First, so that a component is put to use (Amaranth warns of unused ones) even if it is refused.
+    # First, because Amaranth warns of a component that was made and then not elaborated.
     design = Design.elaborate(component, name)
     chosen = get_simulator(simulator)
     if wave_suffix is not None and wave_suffix not in chosen.wave_suffixes:

@@ -53,9 +53,11 @@ def test_sums_of_the_largest_magnitude_fit(parameters):
 
 
 @every_engine
-def test_jobs_of_one_block_reuse_their_accumulator_in_consecutive_passes(parameters):
-    shapes = [(1, parameters.max_k, 4), (parameters.columns, parameters.max_k, 2)]
-    multiply(parameters, random_problems(parameters, shapes, 4))
+@pytest.mark.parametrize("stall", [0.0, {"i_weights": 0.9}, {"i_weights": 0.98}])
+def test_jobs_of_one_block_reuse_their_accumulator_in_consecutive_passes(parameters, stall):
+    """When weights are late, two passes are ready, and may be looked up in consecutive cycles."""
+    shapes = [(1, parameters.max_k, 30), (parameters.columns, parameters.max_k, 30)]
+    multiply(parameters, random_problems(parameters, shapes, 4, stall=stall))
 
 
 @every_engine
