@@ -13,7 +13,7 @@ from ..sim.estimate import estimate
 from ..sim.hardware import load_hardware
 from ..sim.quantity import Range
 from ..sim.random_matrices import linear_shapes, random_matrices
-from ..sim.report import report_json, write_report
+from ..sim.report import digits, report_json, scaled, write_report
 from ..sim.results import Estimate
 from ..sim.shapes import ModelShape, load_shape, shape_names
 from .verify import print_report, simulate
@@ -64,21 +64,22 @@ def print_estimates(output: Output, estimates: Sequence[Estimate]) -> None:
     """A line per model: nominal values, and the range over all constants' ranges."""
     first = estimates[0]
     table = make_table(
-        "model", ">first token", ">decode", ">energy",
+        "model", ">first token", ">decode", ">energy per token",
         title=f"{first.device.name}, prompt {first.prompt}, {first.tokens} tokens",
     )
     for result in estimates:
         table.add_row(
             result.model.name,
-            _ranged(result.first_token, 1e3, "ms"),
-            _ranged(result.rate, 1, "tokens/s"),
-            _ranged(result.decode_joules, 1e3, "mJ/token"),
+            _ranged(result.first_token, "s"),
+            _ranged(result.rate, "token/s"),
+            _ranged(result.decode_joules, "J"),
         )
     output.print(table)
 
 
-def _ranged(value: Range, factor: float, unit: str) -> str:
+def _ranged(value: Range, unit: str) -> str:
+    factor, prefixed = scaled(value.nominal, unit)
     low, nominal, high = (
-        f"{factor * number:.3g}" for number in (value.low, value.nominal, value.high)
+        digits(factor * number) for number in (value.low, value.nominal, value.high)
     )
-    return f"[bold]{nominal}[/] {unit} [dim]({low} to {high})[/]"
+    return f"[bold]{nominal}[/] {prefixed} [dim]{low}–{high}[/]"
