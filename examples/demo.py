@@ -17,7 +17,7 @@ import trilobite
 from trilobite.commands.estimate import print_estimates
 from trilobite.commands.evaluate import measure
 from trilobite.commands.quantize import quantize_with_progress
-from trilobite.commands.verify import layer_matrices, print_report, simulate
+from trilobite.commands.verify import layer_matrices, print_report, simulate, simulation_tools
 from trilobite.console import Output, bytes_text, make_table
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.sim.device import load_device
@@ -129,8 +129,9 @@ def main() -> None:
         for shape in shapes
     ]
     print_estimates(output, estimates)
-    write_report(estimates, out / "report.html")
-    write_json(estimates, out / "report.json")
+    tools = simulation_tools()
+    write_report(estimates, out / "report.html", tools)
+    write_json(estimates, out / "report.json", tools)
     output.print(f"Open {out / 'report.html'} in a browser; the same numbers are in report.json.")
     output.print(f"[dim]{time.monotonic() - began:.0f} s[/]")
 
