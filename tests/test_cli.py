@@ -122,7 +122,7 @@ def small_engine(tmp_path):
     """The KV260's accelerator with a smaller engine, which compiles faster."""
     source = Path(trilobite.__file__).parent / "sim" / "hardware" / "tlmm-kv260.toml"
     text = source.read_text()
-    for before, after in (("28, unit = \"tables", "5, unit = \"tables"),
+    for before, after in (("32, unit = \"tables", "5, unit = \"tables"),
                           ("16, unit = \"output", "4, unit = \"output")):
         assert before in text
         text = text.replace(before, after)

@@ -92,7 +92,7 @@ def test_sustained_bandwidth_never_exceeds_the_peak():
 
 @given(KINDS, st.integers(0, 10**9), st.integers(0, 10**8), st.floats(1.0, 100.0))
 def test_more_bandwidth_is_never_slower(unit, work, size, factor):
-    shape = (64, 84) if unit == "tlmm" else None
+    shape = (64, 96) if unit == "tlmm" else None
     run = Operator(
         "run", unit, 1, 1, macs=work, elements=work, shape=shape, traffic=Traffic(weights=size)
     )
