@@ -21,7 +21,7 @@ KINDS = {
 # Results know two kinds more.
 RESULT_KINDS = {
     **KINDS,
-    "formula": "cycle formula of the RTL, compared with its simulation",
+    "formula": "cycle formula of the RTL, which its tests compare with simulation",
     "quoted": "published by others about their design, quoted",
 }
 

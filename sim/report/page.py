@@ -111,8 +111,8 @@ def _appendix(estimates: Sequence[Estimate]) -> Markup:
         tag("section", tag("h2", "Models"), models_table(estimates)),
         tag("section", tag("h2", "Cycles of the table-lookup engine"), cycles_table(estimates)),
         tag("section", tag("h2", f"Accelerator: {first.hardware.name}"),
-            constants_table(first.hardware), tag("h3", f"Of {first.device.name}"),
-            budget_table(first)),
+            constants_table(first.hardware),
+            tag("h3", f"What its sized parts take of {first.device.name}"), budget_table(first)),
         tag("section", tag("h2", f"Device: {first.device.name}"), constants_table(first.device)),
         tag("section", tag("h2", "How it is calculated"), tag("dl", [
             join(tag("dt", term), tag("dd", text)) for term, text in _METHOD
