@@ -16,7 +16,7 @@ function        ulp
 ``exp``         1.01
 ``reciprocal``  1.05
 ``rsqrt``       1.00
-``sigmoid``     3.2
+``sigmoid``     3.33
 ==============  =====
 """
 
