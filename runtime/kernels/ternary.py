@@ -140,7 +140,7 @@ def _look_up_parallel(
 
 @njit(cache=True)
 def _unpack(rest: np.ndarray, planes: np.ndarray) -> None:
-    """Write int8 ``planes`` [5, bytes], the weights of each base-3 byte, lowest digit first.
+    """Write int16 ``planes`` [5, bytes], the weights of each base-3 byte, lowest digit first.
 
     ``rest`` uint16 [bytes] holds the bytes and is used up.
     """
@@ -148,7 +148,7 @@ def _unpack(rest: np.ndarray, planes: np.ndarray) -> None:
         plane = planes[trit]
         for b in range(rest.shape[0]):
             third = np.uint16(np.uint16(rest[b] * _THIRD) >> _THIRD_SHIFT)
-            plane[b] = np.int8(np.int16(rest[b]) - np.int16(np.int16(3) * np.int16(third)) - 1)
+            plane[b] = np.int16(rest[b]) - np.int16(np.int16(3) * np.int16(third)) - np.int16(1)
             rest[b] = third
 
 
@@ -163,7 +163,7 @@ def _dot_rows(
     packed = operands[0]
     passes = packed.shape[0]
     codes = np.empty((passes, _TABLES), np.uint16)
-    row = np.empty(passes * _PASS, np.int8)
+    row = np.empty(passes * _PASS, np.int16)
     for m in range(start, stop):
         for step in range(passes):
             codes[step] = packed[step, m]

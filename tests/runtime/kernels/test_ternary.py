@@ -33,7 +33,7 @@ def test_table_holds_every_sum_of_five(seed):
 
 
 def test_unpacking_divides_every_byte_exactly():
-    planes = np.empty((5, 243), np.int8)
+    planes = np.empty((5, 243), np.int16)
     ternary._unpack(np.arange(243).astype(np.uint16), planes)
     assert np.array_equal(planes.T, [t[::-1] for t in itertools.product((-1, 0, 1), repeat=5)])
 
