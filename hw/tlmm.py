@@ -39,7 +39,7 @@ class Tlmm(wiring.Component):
     of them may stall at any time, for as long as it likes.
 
     - ``i_job``, one beat: the job's ``passes`` and ``blocks``. 0 counts as 1; more than
-      ``max_passes`` or ``max_blocks`` give undefined sums. Two jobs can wait in the engine.
+      ``max_passes`` or ``max_blocks`` give undefined sums. A job may come while another runs.
     - ``i_activations``, one beat per pass: ``tables`` groups of ``group_size`` activations, in the
       order of K, zero past K (or the weights are zero there).
     - ``i_weights``, one beat per pass and block, blocks counting faster: for each of C rows,

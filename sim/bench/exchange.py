@@ -98,7 +98,7 @@ def exchange(build: Build, traffic: Sequence[Traffic], waves: Path | None = None
                  for name, array in run.inputs.items()}
         np.savez(folder / "inputs.npz", **beats)
         (folder / "traffic.json").write_text(json.dumps([run.settings() for run in traffic]))
-        run_tests(build, f"{__package__}.traffic", ["traffic"], folder=folder,
+        run_tests(build, f"{__package__}.traffic", ["traffic"],
                   environment={FOLDER_VARIABLE: str(folder)}, waves=waves, on_line=on_line)
         counted = json.loads((folder / "cycles.json").read_text())
         with np.load(folder / "outputs.npz") as outputs:

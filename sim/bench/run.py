@@ -21,11 +21,11 @@ from .build import Build
 __all__ = ["run_tests"]
 
 
-def run_tests(build: Build, module: str, tests: Sequence[str], *, folder: Path | None = None,
+def run_tests(build: Build, module: str, tests: Sequence[str], *,
               environment: Mapping[str, str] | None = None, seed: int = 0,
               waves: Path | None = None,
               on_line: Callable[[str], None] | None = None) -> None:
-    """Run the cocotb tests called ``tests`` of ``module`` in one simulation.
+    """Run the cocotb tests called ``tests`` of ``module`` in one simulation, in a scratch folder.
 
     Parameters
     ----------
@@ -35,8 +35,6 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *, folder: Path |
         Importable name of the Python module with the tests.
     tests : Sequence[str]
         The tests to run. Exactly these must be reported as passed.
-    folder : Path, optional
-        Where the simulation runs; default: a temporary folder.
     environment : Mapping[str, str], optional
         Variables for the tests, on top of this process's.
     seed : int
@@ -54,28 +52,24 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *, folder: Path |
     if waves is not None and waves.suffix != build.wave_suffix:
         raise ToolError(f"This build of {build.design.name} writes {build.wave_suffix} waves, "
                         f"not {waves.name}")
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
-            return run_tests(build, module, tests, folder=Path(scratch), environment=environment,
-                             seed=seed, waves=waves, on_line=on_line)
-    results = folder / "results.xml"
-    settings = {
-        **os.environ,
-        **_cocotb_environment(build, module, tests, results, seed),
-        **build.simulator.environment,
-        **(environment or {}),
-    }
     target = None if waves is None else waves.absolute()
     command = build.simulator.command(build.design, build.folder, target)
-    tail = _run(command, folder, settings, on_line)
-    problem = _problem(results, tests)
+    with tempfile.TemporaryDirectory(prefix="trilobite-") as folder:
+        results = Path(folder) / "results.xml"
+        settings = {
+            **os.environ,
+            **_cocotb_environment(build, module, tests, results, seed),
+            **build.simulator.environment,
+            **(environment or {}),
+        }
+        tail = _run(command, folder, settings, on_line)
+        problem = _problem(results, tests)
     if problem is not None:
         raise ToolError(f"The {build.simulator.name} simulation of {build.design.name} {problem}. "
                         f"Its last lines:\n{tail}")
-    return None
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str],
+def _run(command: list[str], folder: str, environment: dict[str, str],
          on_line: Callable[[str], None] | None) -> str:
     """Run a simulation to its end and return its last lines; kill it if we are interrupted."""
     last_lines: deque[str] = deque(maxlen=40)
@@ -112,7 +106,6 @@ def _cocotb_environment(build: Build, module: str, tests: Sequence[str], results
         "GPI_USERS": f"{libpython};{cocotb_config.pygpi_entry_point()}",
         "PYGPI_PYTHON_BIN": sys.executable,
         "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
-        "PATH": os.pathsep.join([os.environ.get("PATH", ""), str(cocotb_config.libs_dir)]),
     }
 
 

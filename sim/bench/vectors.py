@@ -37,7 +37,7 @@ def sample(build: Build, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
         folder = Path(scratch)
         np.savez(folder / "inputs.npz", **dict(inputs))
         np.savez(folder / "ports.npz", inputs=build.design.inputs, outputs=build.design.outputs)
-        run_tests(build, __name__, ["apply"], folder=folder,
+        run_tests(build, __name__, ["apply"],
                   environment={FOLDER_VARIABLE: str(folder)})
         with np.load(folder / "outputs.npz") as outputs:
             return dict(outputs)

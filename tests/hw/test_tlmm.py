@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from support.registered import assert_outputs_are_registered
 from support.rejected import assert_rejected
 from support.tlmm import PARAMETERS, STREAMS, edges, engine, multiply, predicted, random_matrix
 from trilobite.hw.parameters import TlmmParameters
@@ -128,6 +129,11 @@ def test_a_job_of_zero_passes_and_blocks_counts_as_one_of_each():
     observed = exchange(engine(parameters), [run])[0]
     np.testing.assert_array_equal(unpack_sums(parameters, observed.outputs["o"], 2),
                                   matmul(trits, activations))
+
+
+@every_engine
+def test_no_output_depends_on_an_input_within_the_cycle(parameters):
+    assert_outputs_are_registered(engine(parameters))
 
 
 @pytest.mark.icarus

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from support.probes import Register
+from support.registered import assert_outputs_are_registered
 from trilobite.errors import ToolError
 from trilobite.sim.bench import Traffic, build, exchange, run_tests
 
@@ -105,3 +106,9 @@ def test_the_callers_cocotb_settings_do_not_leak_in(register, monkeypatch):
     monkeypatch.setenv("COCOTB_TOPLEVEL", "elsewhere")
     run_tests(register, "support.probes", ["passes"])
     assert os.environ["COCOTB_TOPLEVEL"] == "elsewhere"
+
+
+def test_a_path_from_an_input_to_an_output_is_found():
+    """``i.ready`` of the register follows ``o.ready`` within the cycle."""
+    with pytest.raises(ToolError, match="failed in outputs_ignore_inputs.*i__ready"):
+        assert_outputs_are_registered(build(Register(), "register"))
