@@ -66,7 +66,8 @@ class Output:
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, transient=True) as bar:
+        hidden = not self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=hidden) as bar:
             task: TaskID = bar.add_task(label, total=total)
 
             def advance(done: float, description: str | None = None) -> None:

@@ -61,7 +61,7 @@ def find_shape(output: Output, name: str) -> ModelShape:
 
 
 def print_estimates(output: Output, estimates: Sequence[Estimate]) -> None:
-    """A line per model: nominal values, and the range over all constants' ranges."""
+    """Per model: nominal values, and under them the range over all constants' ranges."""
     first = estimates[0]
     table = make_table(
         "model", ">first token", ">decode", ">energy per token",
@@ -79,7 +79,5 @@ def print_estimates(output: Output, estimates: Sequence[Estimate]) -> None:
 
 def _ranged(value: Range, unit: str) -> str:
     factor, prefixed = scaled(value.nominal, unit)
-    low, nominal, high = (
-        digits(factor * number) for number in (value.low, value.nominal, value.high)
-    )
-    return f"[bold]{nominal}[/] {prefixed} [dim]{low}–{high}[/]"
+    low, nominal, high = (digits(factor * end) for end in (value.low, value.nominal, value.high))
+    return f"[bold]{nominal}[/] {prefixed}\n[dim]{low} to {high}[/]"

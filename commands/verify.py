@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -82,13 +83,14 @@ def simulation_tools() -> dict[str, str]:
 def print_report(output: Output, report: VerifyReport) -> None:
     """A line per matrix, and the first sum that differs if one does."""
     table = make_table(
-        "matrix", ">M x K", ">tokens", ">cycles", ">predicted", ">with stalls", ">mismatches"
+        "matrix", ">M x K", ">tokens", ">cycles", ">formula", ">stalled", ">mismatches"
     )
     for row in report.rows:
+        colour = "red" if row.mismatches else "green"
         table.add_row(
-            row.name.removeprefix("model."), f"{row.M} x {row.K}", str(row.N), f"{row.cycles:,}",
-            f"{row.predicted_cycles:,}", f"{row.stalled_cycles:,}",
-            f"[green]{row.mismatches}[/]" if row.mismatches == 0 else f"[red]{row.mismatches}[/]",
+            re.sub(r"^model\.layers\.\d+\.", "", row.name), f"{row.M} x {row.K}", str(row.N),
+            f"{row.cycles:,}", f"{row.predicted_cycles:,}", f"{row.stalled_cycles:,}",
+            f"[{colour}]{row.mismatches}[/]",
         )
     output.print(table)
     wrong = next((row for row in report.rows if row.first_mismatch), None)
@@ -101,6 +103,6 @@ def print_report(output: Output, report: VerifyReport) -> None:
     else:
         first = wrong.first_mismatch
         output.print(
-            f"[red]{wrong.name} differs first at token {first.token}, output {first.row}: "
-            f"expected {first.expected}, got {first.got}.[/]"
+            f"[red]{wrong.name} ({wrong.M} x {wrong.K}) differs first at token {first.token}, "
+            f"output {first.row}: expected {first.expected}, got {first.got}.[/]"
         )

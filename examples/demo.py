@@ -67,7 +67,7 @@ def quantize_all(output: Output, out: Path) -> dict[tuple[str, str], Path]:
 
 def run_all(output: Output, folders: dict[tuple[str, str], Path]) -> None:
     """Perplexity before and after, and a continuation of the prompt by each model."""
-    table = make_table("model", "format", ">perplexity", ">prefill", ">decode")
+    table = make_table("model", "format", ">perplexity", ">prefill tokens/s", ">decode tokens/s")
     texts = []
     models = [(source, "as trained", source) for source in dict.fromkeys(s for s, _ in QUANTIZED)]
     models += [(source, name, str(folder)) for (source, name), folder in folders.items()]
@@ -76,10 +76,12 @@ def run_all(output: Output, folders: dict[tuple[str, str], Path]) -> None:
         model.warm_up()
         generation = model.generate(PROMPT, max_new_tokens=64, temperature=0.7, top_k=40, seed=3)
         texts.append((source, name, "".join(generation)))
+        began = time.perf_counter()
         result = measure(output, model, model.held_out_tokens(), f"Perplexity: {source}, {name}")
+        prefill_rate = result.tokens / (time.perf_counter() - began)
         table.add_row(
-            source, name, f"{result.value:.2f}", f"{generation.prefill_rate:.0f} tokens/s",
-            f"{generation.decode_rate:.0f} tokens/s",
+            source, name, f"{result.value:.2f}", f"{prefill_rate:,.0f}",
+            f"{generation.decode_rate:,.0f}",
         )
     for source, name, text in texts:
         output.print(f"\n[bold]{source}, {name}:[/]")

@@ -23,8 +23,8 @@ __all__ = ["Generation", "LanguageModel", "LinearTrace", "Perplexity", "Session"
 # A prompt is fed in pieces of this many tokens, which bounds the memory that a prefill takes.
 _CHUNK = 512
 _WINDOW = 512
-# Long enough to take the kernels of a prefill, short enough not to be noticed.
-_WARM_UP = 16
+# Token counts that between them take every kernel: one token, a few, and enough for a batch.
+_WARM_UP = (1, 2, 16)
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,8 @@ class LanguageModel:
 
     def warm_up(self) -> None:
         """Compile what a prefill and a decode step need, so that neither is timed with it."""
-        session = self.session(min(_WARM_UP + 1, self.config.max_position_embeddings))
-        session.prefill([0] * (session.capacity - 1))
-        session.feed([0])
+        for tokens in _WARM_UP:
+            self.session(tokens).prefill([0] * tokens)
 
     def session(self, capacity: int) -> Session:
         """Start an empty sequence of at most ``capacity`` tokens."""

@@ -28,5 +28,5 @@ def random_matrices(shapes: Iterable[tuple[int, int]], seed: int = 0) -> list[Ma
     for M, K in shapes:
         trits = generator.integers(-1, 2, (M, K), dtype=np.int8)
         activations = generator.integers(-128, 128, (1, K), dtype=np.int8)
-        matrices.append(Matrix(f"{M} x {K}", trits, activations, matmul(trits, activations)))
+        matrices.append(Matrix("random", trits, activations, matmul(trits, activations)))
     return matrices

@@ -153,7 +153,7 @@ def test_verify_names_the_first_difference_and_exits_with_1(quantized, small_eng
     result = run("verify", quantized, "--tokens", "2", "--hardware", small_engine)
     assert result.exit_code == 1
     text = " ".join(result.stdout.split())
-    assert "model.layers.0.mlp.gate_proj differs first at token 1, output 77" in text
+    assert "model.layers.0.mlp.gate_proj (768 x 256) differs first at token 1, output 77" in text
 
 
 def test_verify_needs_a_ternary_model(tmp_path):
