@@ -135,3 +135,24 @@ def test_quantize_activations():
         assert np.array_equal(q[n], np.clip(np.rint(x[n] * inverse), -128, 127))
         assert scale[n] == absmax * F(1 / 127)
     assert np.abs(q * scale[:, None] - x).max() <= scale.max() * 0.5001
+
+
+@pytest.mark.parametrize(
+    ("total", "converted"),
+    [
+        (np.int32(2**24 + 1), 2.0**24),               # a tie, to even
+        (np.int32(2**24 + 3), 2.0**24 + 4),
+        (np.int32(-(2**31)), -(2.0**31)),
+        (np.int64(2**60 + 2**36), 2.0**60),           # a tie, to even
+        (np.int64(2**60 + 2**36 + 1), 2.0**60 + 2.0**37),   # float64 on the way would lose the 1
+    ],
+)
+def test_sums_are_rounded_once(total, converted):
+    assert numerics.scale_sum(total, F(1), F(1)) == converted
+    assert numerics.add_group(F(0), total, F(0.5)) == converted / 2
+
+
+def test_scale_sum_rounds_after_each_product():
+    total, scale_x, scale_w = np.int32(16_777_213), F(0.1), F(0.3)
+    assert numerics.scale_sum(total, scale_x, scale_w) == F(total) * scale_x * scale_w
+    assert numerics.scale_sum(np.int32(-1), F(2.0**-100), F(2.0**-27)) == 0

@@ -42,9 +42,10 @@ class Fp8Linear(IntegerLinear):
     def integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int64 sums [N, M] of int8 ``q`` [N, K], in units of 2^-9."""
         q = self._checked(q, np.int8)
-        sums = np.empty((len(q), self.shape[0]), np.int64)
-        over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, sums)
-        return sums
+        M = self.shape[0]
+        sums = np.empty((M, len(q)), np.int64)   # a row's are written together
+        over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, M, sums)
+        return np.ascontiguousarray(sums.T)
 
 
 @njit(cache=True)
@@ -74,7 +75,7 @@ def _decode(codes: np.ndarray, units: np.ndarray) -> None:
 def _dot_rows(
     operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
-    """Write columns [start, stop) of ``sums``; a product is below 2^25, hence an int32."""
+    """Write rows [start, stop) of int64 ``sums`` [M, N]; a product, below 2^25, is an int32."""
     weight = operands[0]
     units = np.empty(weight.shape[1], np.int32)
     for m in range(start, stop):
@@ -84,7 +85,7 @@ def _dot_rows(
             total = np.int64(0)
             for k in range(units.shape[0]):
                 total += np.int64(np.int32(units[k] * np.int32(activations[k])))
-            sums[n, m] = total
+            sums[m, n] = total
 
 
 @njit(cache=True, parallel=True)
@@ -92,6 +93,6 @@ def _dot_rows_parallel(
     operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
 ) -> None:
     """``_dot_rows`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[1]
+    M = sums.shape[0]
     for chunk in prange(chunks):
         _dot_rows(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

@@ -54,7 +54,7 @@ class Int4Linear(IntegerLinear):
         pairs[1, :, : self.shape[1] // 2] = q[:, 1::2]
         sums = np.empty((len(q), *self._scale.shape), np.int32)
         operands = (self._packed, self._zero_point, pairs)
-        over_rows(_sum_groups, _sum_groups_parallel, operands, q, sums)
+        over_rows(_sum_groups, _sum_groups_parallel, operands, q, self.shape[0], sums)
         return sums
 
     def _scale_sums(self, sums: np.ndarray, scale_x: np.ndarray, out: np.ndarray) -> None:

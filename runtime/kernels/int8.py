@@ -31,19 +31,20 @@ class Int8Linear(IntegerLinear):
     def integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""
         q = self._checked(q, np.int8)
-        sums = np.empty((len(q), self.shape[0]), np.int32)
-        over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, sums)
-        return sums
+        M = self.shape[0]
+        sums = np.empty((M, len(q)), np.int32)   # a row's are written together
+        over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, M, sums)
+        return np.ascontiguousarray(sums.T)
 
 
 @njit(cache=True)
 def _dot_rows(
     operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
-    """Write columns [start, stop) of ``sums``."""
+    """Write rows [start, stop) of int32 ``sums`` [M, N]."""
     weight = operands[0]
     for m in range(start, stop):
-        dot_tokens(weight[m], q, sums[:, m])
+        dot_tokens(weight[m], q, sums[m])
 
 
 @njit(cache=True, parallel=True)
@@ -51,6 +52,6 @@ def _dot_rows_parallel(
     operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
 ) -> None:
     """``_dot_rows`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[1]
+    M = sums.shape[0]
     for chunk in prange(chunks):
         _dot_rows(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

@@ -56,14 +56,16 @@ class TernaryLinear(IntegerLinear):
         q = self._checked(q, np.int8)
         padded = np.zeros((len(q), self._packed.shape[0] * _PASS), np.int8)
         padded[:, : self.shape[1]] = q
-        sums = np.empty((len(q), self.shape[0]), np.int32)
+        M = self.shape[0]
         if len(q) < _UNPACK_TOKENS:
-            over_rows(_look_up, _look_up_parallel, (self._packed,), padded, sums)
-        else:
-            planes = padded.reshape(len(q), -1, _TRITS).transpose(0, 2, 1)
-            planes = np.ascontiguousarray(planes).reshape(padded.shape)
-            over_rows(_dot_rows, _dot_rows_parallel, (self._packed,), planes, sums)
-        return sums
+            sums = np.empty((len(q), M), np.int32)
+            over_rows(_look_up, _look_up_parallel, (self._packed,), padded, M, sums)
+            return sums
+        planes = padded.reshape(len(q), -1, _TRITS).transpose(0, 2, 1)
+        planes = np.ascontiguousarray(planes).reshape(padded.shape)
+        sums = np.empty((M, len(q)), np.int32)   # a row's are written together
+        over_rows(_dot_rows, _dot_rows_parallel, (self._packed,), planes, M, sums)
+        return np.ascontiguousarray(sums.T)
 
 
 def _base3(weight: PackedWeight) -> np.ndarray:
@@ -111,7 +113,7 @@ def _build_tables(q: np.ndarray, first: int, tables: np.ndarray) -> None:
 def _look_up(
     operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
-    """Write columns [start, stop) of ``sums`` from padded ``q``."""
+    """Write columns [start, stop) of int32 ``sums`` [N, M] from padded ``q``."""
     packed = operands[0]
     tables = np.empty(_TABLES * _TABLE_STRIDE, np.int16)
     for n in range(q.shape[0]):
@@ -156,7 +158,7 @@ def _unpack(rest: np.ndarray, planes: np.ndarray) -> None:
 def _dot_rows(
     operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
-    """Write columns [start, stop) of ``sums``.
+    """Write rows [start, stop) of int32 ``sums`` [M, N].
 
     ``q`` is padded and in planes: first all activations that meet a byte's first weight, and so on.
     """
@@ -168,7 +170,7 @@ def _dot_rows(
         for step in range(passes):
             codes[step] = packed[step, m]
         _unpack(codes.reshape(-1), row.reshape(_TRITS, -1))
-        dot_tokens(row, q, sums[:, m])
+        dot_tokens(row, q, sums[m])
 
 
 @njit(cache=True, parallel=True)
@@ -176,6 +178,6 @@ def _dot_rows_parallel(
     operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
 ) -> None:
     """``_dot_rows`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[1]
+    M = sums.shape[0]
     for chunk in prange(chunks):
         _dot_rows(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

@@ -24,14 +24,14 @@ def over_rows(
     parallel: Callable[..., None],
     operands: tuple[np.ndarray, ...],
     q: np.ndarray,
+    M: int,
     sums: np.ndarray,
 ) -> None:
     """Run a kernel over all M rows, in as many threads as the work is worth.
 
-    ``serial(operands, q, start, stop, sums)`` writes ``sums[..., start:stop]`` from ``q`` [N, K];
-    ``parallel(operands, q, chunks, sums)`` is the same for all rows, in ``chunks`` at a time.
+    ``serial(operands, q, start, stop, sums)`` writes the ``sums`` of rows [start, stop) from ``q``
+    [N, K]; ``parallel(operands, q, chunks, sums)`` those of all rows, in ``chunks`` at a time.
     """
-    M = sums.shape[-1]
     chunks = min(get_num_threads(), M, M * q.size // _PRODUCTS_PER_CHUNK)
     if chunks > 1:
         parallel(operands, q, chunks, sums)

@@ -38,7 +38,7 @@ def test_chunks(M, N, K, threads, chunks, monkeypatch):
         calls.append(count)
 
     q = np.empty((N, K), np.int8)
-    over_rows(serial, parallel, (), q, np.empty((N, M), np.int32))
+    over_rows(serial, parallel, (), q, M, np.empty((N, M), np.int32))
     assert calls == [chunks]
 
 
