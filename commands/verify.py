@@ -32,7 +32,10 @@ def run(
         matrices = layer_matrices(path, layer, prompt, tokens)
     report = simulate(output, matrices, parameters, simulator, stall, seed, waves)
     print_report(output, report)
-    output.json({**report.to_json(), "model": path, "layer": layer, "tokens": tokens})
+    output.json({
+        **report.to_json(), "model": path, "layer": layer, "tokens": tokens,
+        "tokens_equal": report.mismatches == 0,
+    })
     return report.mismatches == 0
 
 
