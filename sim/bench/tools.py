@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 from importlib.metadata import version
@@ -11,10 +10,10 @@ from pathlib import Path
 
 from ...errors import ToolError
 
-__all__ = ["cache_folder", "package_folder", "package_version", "program", "run_program"]
+__all__ = ["package_folder", "package_version", "program", "run_program"]
 
 _DEBIAN_PACKAGES = {
-    "g++": "g++", "make": "make", "perl": "perl", "iverilog": "iverilog", "vvp": "iverilog",
+    "c++": "g++", "make": "make", "perl": "perl", "iverilog": "iverilog", "vvp": "iverilog",
 }
 
 
@@ -51,14 +50,6 @@ def package_folder(name: str) -> Path:
 def package_version(name: str) -> str:
     """Name and version of an installed Python package, as in ``cocotb 2.1.0``."""
     return f"{name} {version(name)}"
-
-
-def cache_folder() -> Path:
-    """Where builds are kept: ``$TRILOBITE_CACHE/sim``, or ``trilobite/sim`` in the user's cache."""
-    if chosen := os.environ.get("TRILOBITE_CACHE"):
-        return Path(chosen).absolute() / "sim"
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(user) / "trilobite" / "sim"
 
 
 def run_program(command: list[str], folder: Path, environment: dict[str, str], what: str) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from support.rejected import assert_rejected
+from support.unused import never_elaborated
 from trilobite.hw.adder_tree import AdderTree
 from trilobite.hw.reference import pack_beats, unpack_beats
 from trilobite.sim.bench import build, sample
@@ -20,13 +20,13 @@ def test_each_sum_leaves_after_the_latency(count, width, latency):
     np.testing.assert_array_equal(sums[latency:], addends.sum(axis=1)[:len(addends) - latency])
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_one_addend_is_its_own_sum():
-    tree = AdderTree(1, 5)
-    assert (tree.latency, len(tree.o)) == (0, 5)
+@pytest.mark.parametrize(("count", "latency", "width"), [(1, 0, 5), (2, 1, 6), (9, 4, 9)])
+def test_the_sum_grows_by_a_bit_per_level(count, latency, width):
+    with never_elaborated():
+        assert (AdderTree(count, 5).latency, len(AdderTree(count, 5).o)) == (latency, width)
 
 
 @pytest.mark.parametrize(("count", "width"), [(0, 4), (2, 0), (-1, 3), (2.0, 3)])
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_tree_needs_addends(count, width):
-    assert_rejected(lambda: AdderTree(count, width), ValueError, "must be a positive integer")
+    with never_elaborated(), pytest.raises(ValueError, match="must be a positive integer"):
+        AdderTree(count, width)

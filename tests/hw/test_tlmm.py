@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from support.registered import assert_outputs_are_registered
-from support.rejected import assert_rejected
 from support.tlmm import PARAMETERS, STREAMS, edges, engine, multiply, predicted, random_matrix
+from support.unused import never_elaborated
 from trilobite.hw.parameters import TlmmParameters
 from trilobite.hw.reference import matmul, pack_beats, unpack_sums, weight_indices
 from trilobite.hw.tlmm import Tlmm
@@ -144,14 +144,30 @@ def test_icarus_agrees_with_verilator(parameters):
     assert multiply(parameters, problems, "icarus") == multiply(parameters, problems, "verilator")
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+@pytest.mark.icarus
+@pytest.mark.parametrize("seed", range(6))
+def test_engines_of_any_shape_are_exact(seed):
+    rng = np.random.default_rng(seed)
+    group_size, tables, columns = (int(rng.integers(*span)) for span in ((2, 6), (1, 10), (1, 6)))
+    parameters = TlmmParameters(
+        group_size, tables, columns, max_k=int(rng.integers(1, 5 * tables * group_size)),
+        max_m=int(rng.integers(1, 40)), activation_width=int(rng.integers(2, 13)))
+    shapes = [(int(rng.integers(1, parameters.max_m + 1)),
+               int(rng.integers(1, parameters.max_k + 1)), 2) for _ in range(3)]
+    shapes.append((parameters.max_m, parameters.max_k, 1))
+    problems = random_problems(parameters, shapes, seed)
+    counted = multiply(parameters, problems, "icarus")
+    assert counted == [predicted(parameters, *problem[:2]) for problem in problems]
+
+
 def test_a_component_takes_parameters_only():
-    assert_rejected(lambda: Tlmm(3), TypeError, "takes TlmmParameters, not 3")
+    with never_elaborated(), pytest.raises(TypeError, match="takes TlmmParameters, not 3"):
+        Tlmm(3)
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_repr_shows_the_parameters():
     parameters = TlmmParameters(3, 32, 16, 6912, 6912)
-    assert repr(Tlmm(parameters)) == (
-        "Tlmm(TlmmParameters(group_size=3, tables=32, columns=16, max_k=6912, max_m=6912, "
-        "activation_width=8))")
+    with never_elaborated():
+        assert repr(Tlmm(parameters)) == (
+            "Tlmm(TlmmParameters(group_size=3, tables=32, columns=16, max_k=6912, max_m=6912, "
+            "activation_width=8))")

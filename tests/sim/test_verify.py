@@ -108,3 +108,8 @@ def test_a_matrix_that_contradicts_itself_is_refused(change, sentence):
 def test_a_matrix_larger_than_the_engine_is_refused(M, K, sentence):
     with pytest.raises(TrilobiteError, match=sentence):
         verify_tlmm([make("x", M, K, 1)], ENGINE)
+
+
+def test_nothing_to_verify_is_refused():
+    with pytest.raises(TrilobiteError, match="There is no matrix to verify"):
+        verify_tlmm([], ENGINE)

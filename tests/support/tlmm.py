@@ -23,10 +23,10 @@ PARAMETERS = {
 
 
 def random_matrix(rng, M, K, N, activation_width=8):
-    """Trits int8 [M, K] and activations int8 [N, K] over their whole ranges."""
+    """Trits int8 [M, K] and activations [N, K] over their whole ranges."""
     limit = 1 << (activation_width - 1)
     trits = rng.integers(-1, 2, (M, K)).astype(np.int8)
-    return trits, rng.integers(-limit, limit, (N, K)).astype(np.int8)
+    return trits, rng.integers(-limit, limit, (N, K)).astype(np.int8 if limit <= 128 else np.int16)
 
 
 def edges(parameters):

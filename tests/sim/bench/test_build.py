@@ -5,9 +5,10 @@ import pytest
 from support.probes import Register
 from trilobite.errors import ToolError
 from trilobite.sim.bench import build
+from trilobite.sim.bench.cache import cache_folder
 from trilobite.sim.bench.design import Design
 from trilobite.sim.bench.simulators import SIMULATORS, Verilator
-from trilobite.sim.bench.tools import cache_folder, package_folder
+from trilobite.sim.bench.tools import package_folder
 
 
 @pytest.fixture
