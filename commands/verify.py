@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -91,7 +90,7 @@ def print_report(output: Output, report: VerifyReport) -> None:
     for row in report.rows:
         colour = "red" if row.mismatches else "green"
         table.add_row(
-            re.sub(r"^model\.layers\.\d+\.", "", row.name), f"{row.M} x {row.K}", str(row.N),
+            row.name.rpartition(".")[2], f"{row.M} x {row.K}", str(row.N),
             f"{row.cycles:,}", f"{row.predicted_cycles:,}", f"{row.stalled_cycles:,}",
             f"[{colour}]{row.mismatches}[/]",
         )
