@@ -1,6 +1,7 @@
 """Options and skips that hold for the whole suite."""
 
 import shutil
+import subprocess
 
 import pytest
 
@@ -11,11 +12,22 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     missing_icarus = shutil.which("iverilog") is None
+    missing_lz4 = not compiles("#include <lz4.h>\n#include <zlib.h>\n")
     for item in items:
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
         if "icarus" in item.keywords and missing_icarus:
             item.add_marker(pytest.mark.skip(reason="iverilog is not on PATH"))
+        if "lz4" in item.keywords and missing_lz4:
+            item.add_marker(pytest.mark.skip(reason="the headers of lz4 and zlib are missing"))
+
+
+def compiles(source):
+    compiler = shutil.which("c++")
+    command = [compiler, "-x", "c++", "-fsyntax-only", "-"]
+    return bool(compiler) and not subprocess.run(
+        command, input=source, text=True, capture_output=True, check=False
+    ).returncode
 
 
 @pytest.fixture(scope="session")

@@ -76,10 +76,13 @@ def test_simulators_agree_cycle_for_cycle():
     assert reports[0].rows == reports[1].rows
 
 
-@pytest.mark.icarus
-def test_waves_go_to_the_file_that_was_named(tmp_path):
+@pytest.mark.parametrize("simulator", [
+    pytest.param("icarus", marks=pytest.mark.icarus),
+    pytest.param("verilator", marks=pytest.mark.lz4),
+])
+def test_waves_go_to_the_file_that_was_named(tmp_path, simulator):
     waves = tmp_path / "out.fst"
-    verify_tlmm([make("a", 3, 3, 1)], ENGINE, "icarus", waves=waves)
+    verify_tlmm([make("a", 3, 3, 1)], ENGINE, simulator, waves=waves)
     assert waves.stat().st_size > 1000
 
 
