@@ -11,6 +11,7 @@ from .kernels.float32 import Float32Linear
 from .kernels.fp8 import Fp8Linear
 from .kernels.int4 import Int4Linear
 from .kernels.int8 import Int8Linear
+from .kernels.narrow_int import NarrowIntLinear
 from .kernels.ternary import TernaryLinear
 
 __all__ = ["IntegerLinear", "Linear", "make_linear"]
@@ -18,6 +19,8 @@ __all__ = ["IntegerLinear", "Linear", "make_linear"]
 # One line for each number format.
 _KERNELS: dict[str, type[IntegerLinear]] = {
     "ternary": TernaryLinear,
+    "int2": NarrowIntLinear,
+    "int3": NarrowIntLinear,
     "int4": Int4Linear,
     "int8": Int8Linear,
     "fp8": Fp8Linear,

@@ -1,4 +1,4 @@
-"""Number formats, one file each: ternary, INT4, INT8, FP8.
+"""Number formats, one file each: ternary, INT4 (with INT3 and INT2), INT8, FP8.
 
 Importing a format's module registers it. A new format is one file beside these, one line here,
 and one row in the table of ``tests/support/format_table.py``.
@@ -6,7 +6,7 @@ and one row in the table of ``tests/support/format_table.py``.
 
 from .base import Codes, Format, PackedWeight, TensorLayout, format_from_spec, known_formats
 from .fp8 import Fp8
-from .int4 import Int4
+from .grouped_int import Int2, Int3, Int4
 from .int8 import Int8
 from .ternary import Ternary
 
@@ -14,6 +14,8 @@ __all__ = [
     "Codes",
     "Format",
     "Fp8",
+    "Int2",
+    "Int3",
     "Int4",
     "Int8",
     "PackedWeight",

@@ -78,9 +78,10 @@ class Format(ABC):
     name: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Register the subclass under its ``name``."""
+        """Register the subclass under its ``name``; a common base of formats has none."""
         super().__init_subclass__(**kwargs)
-        _REGISTRY[cls.name] = cls
+        if "name" in vars(cls):
+            _REGISTRY[cls.name] = cls
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
         """Raise ``FormatError``, naming ``tensor``, if a weight of ``shape`` does not fit."""

@@ -15,36 +15,47 @@ from numba import njit, prange
 from ...errors import FormatError
 from ...numerics import add, add_group, mul
 from ...quant.formats.base import PackedWeight
+from ...quant.formats.grouped_int import GroupedInt
 from .base import IntegerLinear
 from .threads import over_rows
 
-__all__ = ["Int4Linear"]
+__all__ = ["GroupedIntLinear", "Int4Linear", "scale_groups"]
 
-_STEP = 8                # bytes of a column, hence 16 products, to an int16 sum
-_SYMMETRIC_ZERO = 8      # a symmetric code is stored as q + 8
-_LARGEST_CODE = 15
+_STEP = 8   # bytes of a column, hence 16 products, to an int16 sum
 
 
-class Int4Linear(IntegerLinear):
-    """y = x W^T with W = (code - zero point) * scale, in groups along K or one per row.
+class GroupedIntLinear(IntegerLinear):
+    """What the linears of INT4, INT3 and INT2 share: scales, zero points, the sum over groups."""
 
-    Sums are int32 per group, exact for every input; ``numerics.add_group`` adds the groups up.
-    """
-
-    largest_weight: ClassVar[int] = _LARGEST_CODE   # |code - zero point|
     tokens_at_once: ClassVar[int] = 8   # a sum per group takes memory
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
         self._zero_point = _zero_points(weight)
-        packed = weight.tensors["packed"]
-        padding = -packed.shape[1] % _STEP   # only of a row that is one group
-        self._packed = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, padding))).T)
-        self.nbytes = self._packed.nbytes + self._scale.nbytes + self._zero_point.nbytes
+        self.nbytes = self._scale.nbytes + self._zero_point.nbytes
 
     def _scales(self, stored: np.ndarray) -> np.ndarray:
         """float32 [groups, M]."""
         return np.ascontiguousarray(stored.T, np.float32)
+
+    def _scale_sums(self, sums: np.ndarray, scale_x: np.ndarray, out: np.ndarray) -> None:
+        scale_groups(sums, scale_x, self._scale, self._bias_or_empty, out)
+
+
+class Int4Linear(GroupedIntLinear):
+    """y = x W^T with W = (code - zero point) * scale, in groups along K or one per row.
+
+    Sums are int32 per group, exact for every input; ``numerics.add_group`` adds the groups up.
+    """
+
+    largest_weight: ClassVar[int] = 15   # |code - zero point|
+
+    def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
+        super().__init__(weight, bias)
+        packed = weight.tensors["packed"]
+        padding = -packed.shape[1] % _STEP   # only of a row that is one group
+        self._packed = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, padding))).T)
+        self.nbytes += self._packed.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, groups, M] of int8 ``q`` [N, K]."""
@@ -57,17 +68,15 @@ class Int4Linear(IntegerLinear):
         over_rows(_sum_groups, _sum_groups_parallel, operands, q, self.shape[0], sums)
         return sums
 
-    def _scale_sums(self, sums: np.ndarray, scale_x: np.ndarray, out: np.ndarray) -> None:
-        _scale_groups(sums, scale_x, self._scale, self._bias_or_empty, out)
-
 
 def _zero_points(weight: PackedWeight) -> np.ndarray:
     """uint8 [groups, M]; [1, M] where all groups have the same."""
+    form: GroupedInt = weight.format
     stored = weight.tensors.get("zero_point")
     if stored is None:
-        return np.full((1, weight.shape[0]), _SYMMETRIC_ZERO, np.uint8)
-    if stored.max() > _LARGEST_CODE:
-        raise FormatError(f"An int4 zero point is {stored.max()}; it may be 0 to {_LARGEST_CODE}")
+        return np.full((1, weight.shape[0]), form.half, np.uint8)
+    if stored.max() > form.top:
+        raise FormatError(f"An {form.name} zero point is {stored.max()}; it may be 0 to {form.top}")
     return np.ascontiguousarray(stored.T)
 
 
@@ -144,7 +153,7 @@ def _sum_groups_parallel(
 
 
 @njit(cache=True)
-def _scale_groups(
+def scale_groups(
     sums: np.ndarray, scale_x: np.ndarray, scale_w: np.ndarray, bias: np.ndarray, out: np.ndarray
 ) -> None:
     """Write float32 ``out`` [N, M] from ``sums`` [N, groups, M]; an empty ``bias`` is none."""

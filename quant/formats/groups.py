@@ -1,0 +1,32 @@
+"""Groups of columns that share a scale: their sizes, and a matrix seen group by group."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import FormatError
+
+__all__ = ["GROUP_SIZES", "check_columns", "check_group_size", "grouped"]
+
+GROUP_SIZES = (32, 64, 128)
+
+
+def check_group_size(form: str, size: object) -> None:
+    """Raise ``FormatError`` unless ``size`` is one of ``GROUP_SIZES`` or None (one per row)."""
+    if size is not None and (type(size) is not int or size not in GROUP_SIZES):
+        raise FormatError(f"{form}: group_size must be 32, 64, 128 or None (row), not {size!r}")
+
+
+def check_columns(form: str, tensor: str, K: int, size: int | None) -> None:
+    """Raise ``FormatError``, naming ``tensor``, unless K columns are whole groups."""
+    if size and K % size:
+        fitting = [str(other) for other in GROUP_SIZES if K % other == 0]
+        raise FormatError(
+            f"{tensor}: K = {K} is not a multiple of the group size {size} of {form}; "
+            f"what fits: {', '.join([*fitting, 'one group per row'])}"
+        )
+
+
+def grouped(rows: np.ndarray, size: int | None) -> np.ndarray:
+    """A view [R, groups, group size] of rows [R, K]."""
+    return rows.reshape(rows.shape[0], -1, size or rows.shape[1])
