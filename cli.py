@@ -37,6 +37,8 @@ class FormatName(StrEnum):
     """Number formats that ``quantize`` writes."""
 
     TERNARY = "ternary"
+    INT2 = "int2"
+    INT3 = "int3"
     INT4 = "int4"
     INT8 = "int8"
     FP8 = "fp8"
@@ -94,11 +96,15 @@ def quantize(
         FormatName, typer.Option(help="Number format of the layers' weights.")
     ] = FormatName.TERNARY,
     group_size: Annotated[
-        str | None, typer.Option(help="int4: 32, 64, 128 (the default) or row.")
+        str | None, typer.Option(help="int4, int3, int2: 32, 64, 128 (the default) or row.")
     ] = None,
     symmetric: Annotated[
-        bool, typer.Option("--symmetric/--asymmetric", help="int4: codes around zero or not.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--symmetric/--asymmetric", help="Codes around zero (int4) or not (int3, int2).",
+            show_default=False,
+        ),
+    ] = None,
     packing: Annotated[str, typer.Option(help="ternary: base3 (1.6 bits) or 2bit.")] = "base3",
     granularity: Annotated[str, typer.Option(help="fp8: a scale per row or tensor.")] = "row",
     embedding: Annotated[

@@ -63,7 +63,7 @@ def describe(spec: dict[str, Any] | None) -> str:
     if spec is None:
         return "kept"
     extra = []
-    if spec["format"] == "int4":
+    if "group_size" in spec:
         size = spec["group_size"]
         extra = [f"g{size}" if size else "row", "" if spec["symmetric"] else "asymmetric"]
     elif "packing" in spec or "granularity" in spec:

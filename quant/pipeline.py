@@ -42,7 +42,7 @@ def quantize(
     out: str | Path,
     format: str = "ternary",
     group_size: int | Literal["row"] | None = None,
-    symmetric: bool = True,
+    symmetric: bool | None = None,
     packing: str = "base3",
     granularity: str = "row",
     embedding: Literal["int8", "keep"] = "int8",
@@ -63,9 +63,10 @@ def quantize(
     out
         The folder to write: model.safetensors, config.json, manifest.json, tokenizer.
     format
-        ``ternary``, ``int4``, ``int8`` or ``fp8``.
+        ``ternary``, ``int2``, ``int3``, ``int4``, ``int8`` or ``fp8``.
     group_size, symmetric
-        Of int4: 32, 64, 128 (None means 128) or "row"; whether codes are symmetric around zero.
+        Of int4, int3 and int2: 32, 64, 128 (None means 128) or "row"; whether codes are symmetric
+        around zero (None: those of int4 are).
     packing
         Of ternary: ``base3`` (1.6 bits) or ``2bit``.
     granularity

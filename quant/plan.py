@@ -63,7 +63,7 @@ class PlannedTensor:
 def choose_format(
     name: str,
     group_size: int | str | None = None,
-    symmetric: bool = True,
+    symmetric: bool | None = None,
     packing: str = "base3",
     granularity: str = "row",
 ) -> Format:
@@ -79,8 +79,9 @@ def choose_format(
     options: dict[str, Any] = {}
     if group_size is not None:
         options["group_size"] = None if group_size == "row" else group_size
-    defaults = (("symmetric", symmetric, True), ("packing", packing, "base3"),
-                ("granularity", granularity, "row"))
+    if symmetric is not None:
+        options["symmetric"] = symmetric
+    defaults = (("packing", packing, "base3"), ("granularity", granularity, "row"))
     options |= {option: value for option, value, default in defaults if value != default}
     own = format_from_spec({"format": name}).spec()
     if foreign := sorted(set(options) - set(own)):

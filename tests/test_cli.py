@@ -199,7 +199,7 @@ def test_estimate_can_simulate_the_cycles_first(quantized, small_engine, tmp_pat
         (["estimate", "demo-bitnet", "--prompt", "0"], "prompt"),
         (["estimate", "demo-bitnet", "-o", "{tmp}/none/report.html"], "none"),
         (["generate"], "MODEL"),
-        (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int3"], "int3"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int5"], "int5"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, arguments, said):

@@ -59,7 +59,7 @@ class GroupedInt(Format):
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
         """See ``Format.check``; K must fill groups, and whole bytes."""
         super().check(tensor, shape)
-        check_columns(self.name, tensor, shape[1], self.group_size)
+        check_columns(tensor, shape[1], self.group_size)
         unit = columns_per_unit(self.bits)
         if shape[1] % unit:
             raise FormatError(

@@ -17,12 +17,12 @@ def check_group_size(form: str, size: object) -> None:
         raise FormatError(f"{form}: group_size must be 32, 64, 128 or None (row), not {size!r}")
 
 
-def check_columns(form: str, tensor: str, K: int, size: int | None) -> None:
+def check_columns(tensor: str, K: int, size: int | None) -> None:
     """Raise ``FormatError``, naming ``tensor``, unless K columns are whole groups."""
     if size and K % size:
         fitting = [str(other) for other in GROUP_SIZES if K % other == 0]
         raise FormatError(
-            f"{tensor}: K = {K} is not a multiple of the group size {size} of {form}; "
+            f"{tensor}: K = {K} is not a multiple of the group size {size}; "
             f"what fits: {', '.join([*fitting, 'one group per row'])}"
         )
 

@@ -86,7 +86,7 @@ def _sum_groups(
     stop: int,
     sums: np.ndarray,
 ) -> None:
-    """Write ``sums[..., start:stop]`` from padded int16 ``q``; ``operands``: planes, zero points."""
+    """Write ``sums[..., start:stop]`` from padded int16 ``q``; operands: planes, zero points."""
     low, high, zero_point = operands
     groups = sums.shape[1]
     size = q.shape[1] // groups

@@ -34,6 +34,13 @@ CHOICES = [
         {"format": "int4", "group_size": "row"},
         {"format": "int4", "group_size": None, "symmetric": True}, 0.030,
     ),
+    (
+        {"format": "int3"}, {"format": "int3", "group_size": 128, "symmetric": False}, 0.060,
+    ),
+    (
+        {"format": "int2", "group_size": 32},
+        {"format": "int2", "group_size": 32, "symmetric": False}, 0.20,
+    ),
     ({"format": "int8"}, {"format": "int8"}, 0.0001),
     ({"format": "fp8"}, {"format": "fp8", "granularity": "row"}, 0.0008),
     (
@@ -80,7 +87,8 @@ def test_the_shipped_checkpoints_in_every_format(tmp_path, demo, options, spec, 
 @pytest.mark.parametrize("options", [choice[0] for choice in CHOICES])
 def test_codes_and_errors_are_those_of_the_format(tmp_path, llama, options):
     folder, weights = llama
-    options = {**options, "group_size": 32} if options == {"format": "int4"} else options
+    if options in ({"format": "int4"}, {"format": "int3"}):
+        options = {**options, "group_size": 32}
     manifest = quantize(folder, tmp_path / "out", **options)
     form = format_from_spec(manifest.format)
     stored = load_file(tmp_path / "out" / "model.safetensors")

@@ -70,8 +70,10 @@ def test_output_rule(case, with_bias):
 def test_memory_is_that_of_the_packed_weight(case):
     M, K = 512, 1280
     linear = make_linear(random_weight(case.format, M, K).packed, None)
-    bits = {"ternary": 1.6, "int4": 4, "int8": 8, "fp8": 8}[case.format.name]
-    scales = 5 * M * K / case.columns if case.format.name == "int4" else 0
+    bits = {"ternary": 1.6, "int2": 2, "int3": 3, "int4": 4, "int8": 8, "fp8": 8}
+    bits = bits[case.format.name]
+    size = getattr(case.format, "group_size", K) or K
+    scales = 5 * M * K / size if hasattr(case.format, "group_size") else 0
     assert linear.nbytes <= M * K * bits / 8 + scales + 5 * M
 
 

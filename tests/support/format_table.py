@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trilobite.quant.formats import Format, Fp8, Int4, Int8, Ternary
+from trilobite.quant.formats import Format, Fp8, Int2, Int3, Int4, Int8, Ternary
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,14 @@ FORMAT_TABLE = [
     FormatCase(Int4(128, symmetric=False), 0.0100, 4 + 24 / 128, columns=128, idempotent=False),
     FormatCase(Int4(32, symmetric=False), 0.0065, 4 + 24 / 32, columns=32, idempotent=False),
     FormatCase(Int4(None, symmetric=False), 0.0157, 4 + 24 / 1024, columns=2, idempotent=False),
+    FormatCase(Int3(128), 0.0464, 3 + 24 / 128, columns=128, idempotent=False),
+    FormatCase(Int3(32), 0.0300, 3 + 24 / 32, columns=32, idempotent=False),
+    FormatCase(Int3(None), 0.0720, 3 + 24 / 1024, columns=8, idempotent=False),
+    FormatCase(Int3(64, symmetric=True), 0.0631, 3 + 16 / 64, columns=64),
+    FormatCase(Int2(128), 0.2532, 2 + 24 / 128, columns=128, idempotent=False),
+    FormatCase(Int2(32), 0.1651, 2 + 24 / 32, columns=32, idempotent=False),
+    FormatCase(Int2(None), 0.3839, 2 + 24 / 1024, columns=4, idempotent=False),
+    FormatCase(Int2(64, symmetric=True), 0.5149, 2 + 16 / 64, columns=64),
     FormatCase(Int8(), 0.000061, 8 + _SCALE_PER_ROW),
     FormatCase(Fp8("row"), 0.0007, 8 + _SCALE_PER_ROW),
     FormatCase(Fp8("tensor"), 0.0007, 8 + _SCALE_PER_TENSOR),

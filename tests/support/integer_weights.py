@@ -6,6 +6,7 @@ import numpy as np
 
 from trilobite.quant.formats import Codes, Format, PackedWeight
 from trilobite.quant.formats.fp8 import E4M3_VALUES
+from trilobite.quant.formats.grouped_int import GroupedInt
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,9 @@ class IntegerWeight:
     integers: np.ndarray
 
     def sums(self, q: np.ndarray) -> np.ndarray:
-        """int64 [N, M]; [N, groups, M] for INT4."""
+        """int64 [N, M]; [N, groups, M] for formats with groups."""
         q = q.astype(np.int64)
-        if self.packed.format.name != "int4":
+        if not hasattr(self.packed.format, "group_size"):
             return q @ self.integers.T
         groups = self.packed.tensors["scale"].shape[1]
         weight = self.integers.reshape(len(self.integers), groups, -1)
@@ -28,7 +29,7 @@ class IntegerWeight:
         """float32 [N, M] by the written rule, for scales far from underflow."""
         sums = self.sums(q).astype(np.float32)
         scale = self.packed.tensors["scale"].astype(np.float32)
-        if self.packed.format.name != "int4":
+        if not hasattr(self.packed.format, "group_size"):
             unit = np.float32(2.0**-9 if self.packed.format.name == "fp8" else 1)
             return sums * scale_x[:, None] * (scale.reshape(-1) * unit)
         total = np.zeros((len(q), len(self.integers)), np.float32)
@@ -43,9 +44,11 @@ def whole_range(weight_format: Format) -> np.ndarray:
         codes = np.arange(256).astype(np.uint8)
         codes = codes[~np.isnan(E4M3_VALUES)]
         return codes[np.argsort(E4M3_VALUES[codes], kind="stable")]
-    if weight_format.name == "int4" and not weight_format.symmetric:
-        return np.arange(16).astype(np.uint8)
-    low, high = {"ternary": (-1, 1), "int8": (-127, 127), "int4": (-8, 7)}[weight_format.name]
+    if isinstance(weight_format, GroupedInt):
+        codes = np.arange(weight_format.top + 1)
+        symmetric = weight_format.symmetric
+        return (codes - weight_format.half).astype(np.int8) if symmetric else codes.astype(np.uint8)
+    low, high = {"ternary": (-1, 1), "int8": (-127, 127)}[weight_format.name]
     return np.arange(low, high + 1).astype(np.int8)
 
 
@@ -62,9 +65,10 @@ def pack_values(
     if weight_format.name == "fp8":
         integers = (E4M3_VALUES[values] * 2**9).astype(np.int64)
     if "zero_point" in layout:
-        zero_points = rng.integers(0, 16, layout["zero_point"].shape).astype(np.uint8)
+        top = weight_format.top
+        zero_points = rng.integers(0, top + 1, layout["zero_point"].shape).astype(np.uint8)
         if zero_point is not None:
-            zero_points[:] = zero_point
+            zero_points[:] = min(zero_point, top)
         integers -= np.repeat(zero_points, K // zero_points.shape[1], axis=1)
     codes = Codes(values, scale.astype(np.float32), zero_points)
     return IntegerWeight(PackedWeight(weight_format, (M, K), weight_format.pack(codes)), integers)

@@ -244,7 +244,7 @@ def test_rope_spelled_twice_must_agree():
     ({"quant_method": "trilobite", "version": 2, "tensors": {}}, '"version" is 2'),
     ({"quant_method": "trilobite", "version": 1, "tensors": []}, '"tensors" is []'),
     ({"quant_method": "trilobite", "version": 1, "tensors": {"a": 1}}, "the format of a is 1"),
-    ({"quant_method": "trilobite", "version": 1, "tensors": {"a": {"format": "int3"}}},
+    ({"quant_method": "trilobite", "version": 1, "tensors": {"a": {"format": "int5"}}},
      "the format of a is damaged"),
     ({"quant_method": "trilobite", "version": 1,
       "tensors": {"a": {"format": "int4", "group_size": "x"}}}, "the format of a is damaged"),

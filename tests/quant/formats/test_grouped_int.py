@@ -1,4 +1,4 @@
-"""INT4: symmetric and asymmetric rounding, nibble order, float16 scales at their limits."""
+"""INT4, INT3, INT2: both roundings, the order of the bits, float16 scales at their limits."""
 
 import ml_dtypes
 import numpy as np
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trilobite.errors import FormatError
-from trilobite.quant.formats import Codes, Int4
+from trilobite.quant.formats import Codes, Int2, Int3, Int4
 
 
 def test_a_symmetric_vector_worked_out_by_hand():
@@ -29,6 +29,33 @@ def test_an_asymmetric_vector_worked_out_by_hand():
     assert packed.tensors["zero_point"].tolist() == [[2]]
     assert packed.tensors["packed"].tolist() == [[0xF0, 0x42]]
     np.testing.assert_array_equal(packed.dequantize(), [[-1, 6.5, 0, 1]])
+
+
+def test_an_int3_vector_worked_out_by_hand():
+    # from -1 to 2.5: scale 0.5, zero point 2; ties: 0.25 -> 0 + 2, 0.75 -> 2 + 2, -0.25 -> -0 + 2
+    weight = np.float32([[-1.0, 2.5, 0.25, 0.75, 1.0, -0.5, -0.25, 1.4]])
+    packed = Int3(None).quantize(weight)
+    assert (packed.tensors["scale"].tolist(), packed.tensors["zero_point"].tolist()) == ([[0.5]],
+                                                                                         [[2]])
+    np.testing.assert_array_equal(packed.codes().values, [[0, 7, 2, 4, 4, 1, 2, 5]])
+    # 0 + 7*8 + 2*64 + 4*512 + 4*4096 + 1*32768 + 2*262144 + 5*2097152 = 0xA8C8B8
+    assert packed.tensors["packed"].tolist() == [[0xB8, 0xC8, 0xA8]]
+    np.testing.assert_array_equal(packed.dequantize(), [[-1, 2.5, 0, 1, 1, -0.5, 0, 1.5]])
+
+
+def test_the_documented_int3_bytes():
+    codes = Codes(np.uint8([[5, 0, 7, 1, 2, 6, 3, 4]]), np.float32([[1]]), np.uint8([[0]]))
+    assert Int3(None).pack(codes)["packed"].tolist() == [[0xC5, 0x23, 0x8F]]
+
+
+def test_int2_vectors_worked_out_by_hand():
+    # from -0.5 to 1: scale 0.5, zero point 1; codes 0, 3, 1 and (0.3 / 0.5 = 0.6) 2
+    packed = Int2(None).quantize(np.float32([[-0.5, 1.0, 0.0, 0.3]]))
+    assert packed.tensors["packed"].tolist() == [[0 + 4 * 3 + 16 * 1 + 64 * 2]]
+    np.testing.assert_array_equal(packed.dequantize(), [[-0.5, 1, 0, 0.5]])
+    # absmax 0.5 is the scale; 0.2 and -0.2 are nearer to 0; stored q + 2
+    packed = Int2(None, symmetric=True).quantize(np.float32([[-0.5, 0.5, 0.2, -0.2]]))
+    assert packed.tensors["packed"].tolist() == [[1 + 4 * 3 + 16 * 2 + 64 * 2]]
 
 
 @pytest.mark.parametrize(("sign", "zero_point"), [(1, 0), (-1, 15)])
@@ -120,7 +147,7 @@ def test_a_zero_point_above_15_is_refused():
     [
         (128, 576, "K = 576 is not a multiple of the group size 128; what fits: 32, 64, one group"),
         (32, 100, "what fits: one group per row"),
-        (None, 101, "K = 101 is odd"),
+        (None, 101, "K = 101 is not a multiple of 2, the columns that fill whole bytes"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(group_size, columns, message):
