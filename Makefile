@@ -37,5 +37,6 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[rtl,dev]'
 	touch $@ $(VENV)/rtl.stamp
 
-clean:
+clean:                           ## also Numba's compiled code, which does not notice every edit
 	rm -rf $(VENV) build demo *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -37,6 +37,7 @@ __all__ = [
     "add_lanes",
     "exp",
     "flush",
+    "flush_array",
     "mul",
     "quantize_activation",
     "quantize_activations",
@@ -115,6 +116,11 @@ def flush(x: np.float32) -> np.float32:
     """``x``, or zero with its sign if ``x`` is subnormal."""
     x = np.float32(x)
     return np.float32(math.copysign(_ZERO, x)) if abs(x) < _MIN_NORMAL else x
+
+
+def flush_array(values: np.ndarray) -> np.ndarray:
+    """``flush`` of every element of a float32 array: what weights from outside pass through."""
+    return np.where(np.abs(values) < _MIN_NORMAL, np.copysign(_ZERO, values), values)
 
 
 @_scalar

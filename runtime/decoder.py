@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import CheckpointError
 from ..model import LINEAR_NAMES, ModelConfig
-from ..numerics import rope_tables
+from ..numerics import flush_array, rope_tables
 from ..quant.formats.base import PackedWeight
 from .elementwise import add_residual, apply_rope, relu2_gate, rms_norm, silu_gate
 from .kv_cache import KVCache
@@ -46,7 +46,10 @@ class Embedding:
         return self._weight.nbytes
 
     def __call__(self, token_ids: np.ndarray) -> np.ndarray:
-        """Float32 rows [N, hidden_size] of int ``token_ids`` [N]."""
+        """Float32 rows [N, hidden_size] of int ``token_ids`` [N], flushed."""
+        return flush_array(self._rows(token_ids))
+
+    def _rows(self, token_ids: np.ndarray) -> np.ndarray:
         if isinstance(self._weight, np.ndarray):
             return self._weight[token_ids]
         rows = {
@@ -92,7 +95,7 @@ class Decoder:
         value = self._take(weights, name)
         if isinstance(value, PackedWeight):
             raise CheckpointError(f"Tensor {name!r} is quantized; norms and biases must be float")
-        return value
+        return flush_array(value)
 
     def _layer(self, weights: Weights, index: int) -> _Layer:
         prefix = f"model.layers.{index}."

@@ -156,3 +156,9 @@ def test_scale_sum_rounds_after_each_product():
     total, scale_x, scale_w = np.int32(16_777_213), F(0.1), F(0.3)
     assert numerics.scale_sum(total, scale_x, scale_w) == F(total) * scale_x * scale_w
     assert numerics.scale_sum(np.int32(-1), F(2.0**-100), F(2.0**-27)) == 0
+
+
+def test_flush_array_is_flush_of_every_element():
+    values = np.array([0, -0.0, 2.0**-127, -(2.0**-149), SMALLEST, -SMALLEST, 1, -INFINITY], F)
+    expected = [bits(numerics.flush(value)) for value in values]
+    assert [bits(value) for value in numerics.flush_array(values)] == expected
