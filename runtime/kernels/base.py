@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numba import njit
@@ -12,7 +12,7 @@ from ...errors import FormatError
 from ...numerics import add, quantize_activations, scale_sum
 from ...quant.formats.base import Format, PackedWeight
 
-__all__ = ["LARGEST_ACTIVATION", "IntegerLinear", "Linear"]
+__all__ = ["LARGEST_ACTIVATION", "FusedKernel", "IntegerLinear", "Linear"]
 
 LARGEST_ACTIVATION = 128   # of an int8, in magnitude
 
@@ -45,12 +45,28 @@ class Linear(ABC):
         return np.ascontiguousarray(x, dtype)
 
 
+class FusedKernel(Protocol):
+    """A kernel for some CPUs: the same bits as the portable one, activations to outputs at once.
+
+    It is made from a ``PackedWeight``; ``nbytes`` is the memory that the weight takes in it.
+    """
+
+    nbytes: int
+
+    def integer(self, q: np.ndarray) -> np.ndarray:
+        """See ``IntegerLinear.integer``."""
+
+    def output(self, x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Float32 [N, M] of float32 ``x`` [N, K], the weight's scales, a bias or an empty one."""
+
+
 class IntegerLinear(Linear):
     """A linear on int8 activations whose sums are exact integers.
 
     The activations are quantized per token (``numerics.quantize_activation``); the sums over K are
     exact whatever their order, so every path through a kernel gives the same bits; the output is
-    ``numerics.scale_sum``, plus the bias by ``numerics.add``.
+    ``numerics.scale_sum``, plus the bias by ``numerics.add``. A subclass is the portable kernel,
+    and the definition; where it sets ``_fused``, that does the work instead.
 
     Raises
     ------
@@ -67,6 +83,7 @@ class IntegerLinear(Linear):
         self._bias_or_empty = np.empty(0, np.float32) if self._bias is None else self._bias
         self._check_sums()
         self._scale = self._scales(weight.tensors["scale"])
+        self._fused: FusedKernel | None = None
 
     def _check_sums(self) -> None:
         limit = np.iinfo(self.sum_type).max // (LARGEST_ACTIVATION * self.largest_weight)
@@ -83,23 +100,31 @@ class IntegerLinear(Linear):
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Float32 [N, M] from float32 ``x`` [N, K], the same bits for any N."""
-        q, scale_x = quantize_activations(self._checked(x, np.float32))
+        x = self._checked(x, np.float32)
+        if self._fused:
+            return self._fused.output(x, self._scale, self._bias_or_empty)
+        q, scale_x = quantize_activations(x)
         out = np.empty((len(q), self.shape[0]), np.float32)
         for first in range(0, len(q), self.tokens_at_once):
             tokens = slice(first, first + self.tokens_at_once)
-            self._scale_sums(self.integer(q[tokens]), scale_x[tokens], out[tokens])
+            self._scale_sums(self._integer(q[tokens]), scale_x[tokens], out[tokens])
         return out
 
     def _scale_sums(self, sums: np.ndarray, scale_x: np.ndarray, out: np.ndarray) -> None:
         """Write float32 ``out`` [N, M] from what ``integer`` gave."""
         _scale_sums(sums, scale_x, self._scale, self._bias_or_empty, out)
 
-    @abstractmethod
     def integer(self, q: np.ndarray) -> np.ndarray:
         """Exact sums over K, before any scaling, from int8 ``q`` [N, K].
 
         [N, M]; [N, groups, M] where a format has a scale per group.
         """
+        q = self._checked(q, np.int8)
+        return self._fused.integer(q) if self._fused else self._integer(q)
+
+    @abstractmethod
+    def _integer(self, q: np.ndarray) -> np.ndarray:
+        """``integer`` by the portable kernel."""
 
 
 @njit(cache=True)

@@ -39,9 +39,8 @@ class Fp8Linear(IntegerLinear):
         """float32 [M] with the unit folded in: exact for scales of at least 2^-117."""
         return _flush_all(super()._scales(stored) * _UNIT)
 
-    def integer(self, q: np.ndarray) -> np.ndarray:
+    def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int64 sums [N, M] of int8 ``q`` [N, K], in units of 2^-9."""
-        q = self._checked(q, np.int8)
         M = self.shape[0]
         sums = np.empty((M, len(q)), np.int64)   # a row's are written together
         over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, M, sums)

@@ -57,9 +57,8 @@ class Int4Linear(GroupedIntLinear):
         self._packed = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, padding))).T)
         self.nbytes += self._packed.nbytes
 
-    def integer(self, q: np.ndarray) -> np.ndarray:
+    def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, groups, M] of int8 ``q`` [N, K]."""
-        q = self._checked(q, np.int8)
         pairs = np.zeros((2, len(q), len(self._packed)), np.int8)   # low nibbles', high nibbles'
         pairs[0, :, : self.shape[1] // 2] = q[:, 0::2]
         pairs[1, :, : self.shape[1] // 2] = q[:, 1::2]

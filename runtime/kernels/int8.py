@@ -28,9 +28,8 @@ class Int8Linear(IntegerLinear):
         self._weight = np.ascontiguousarray(weight.codes().values)
         self.nbytes = self._weight.nbytes + self._scale.nbytes
 
-    def integer(self, q: np.ndarray) -> np.ndarray:
+    def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""
-        q = self._checked(q, np.int8)
         M = self.shape[0]
         sums = np.empty((M, len(q)), np.int32)   # a row's are written together
         over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, M, sums)

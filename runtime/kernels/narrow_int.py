@@ -44,9 +44,8 @@ class NarrowIntLinear(GroupedIntLinear):
             self._high = np.ascontiguousarray(pack_bits(codes >> _LOW_BITS, 1).T)
         self.nbytes += self._low.nbytes + self._high.nbytes
 
-    def integer(self, q: np.ndarray) -> np.ndarray:
+    def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, groups, M] of int8 ``q`` [N, K]."""
-        q = self._checked(q, np.int8)
         padded = np.zeros((len(q), self._columns), np.int16)
         padded[:, : self.shape[1]] = q
         sums = np.empty((len(q), *self._scale.shape), np.int32)

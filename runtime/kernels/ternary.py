@@ -9,6 +9,8 @@ its own group size; the sums are integers, hence equal.
 
 A table costs 243 additions, to be shared by the rows of one token only. With many tokens it is
 faster to unpack a row once and to multiply it with each: the same sums, by the other path.
+
+This is the portable kernel, and the definition. With AVX-512 VNNI ``ternary_vnni`` takes its place.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from ...errors import FormatError
 from ...quant.formats import Ternary
 from ...quant.formats.base import PackedWeight
 from .base import IntegerLinear
+from .choice import chosen_kernel
 from .dot import dot_tokens
+from .ternary_vnni import VnniTernary
 from .threads import over_rows
 
 __all__ = ["TernaryLinear"]
@@ -48,12 +52,15 @@ class TernaryLinear(IntegerLinear):
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
+        if chosen_kernel() == "vnni":
+            self._fused = VnniTernary(weight)
+            self.nbytes = self._fused.nbytes + self._scale.nbytes
+            return
         self._packed = _reorder(_base3(weight))
         self.nbytes = self._packed.nbytes + self._scale.nbytes
 
-    def integer(self, q: np.ndarray) -> np.ndarray:
+    def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""
-        q = self._checked(q, np.int8)
         padded = np.zeros((len(q), self._packed.shape[0] * _PASS), np.int8)
         padded[:, : self.shape[1]] = q
         M = self.shape[0]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import get_num_threads
 
-__all__ = ["over_rows"]
+__all__ = ["chunks_for", "over_rows"]
 
 # OpenMP's threads spin while they wait for each other. Beside other work on the same cores that
 # makes a matmul of 0.6 ms take 36 ms; sleeping costs about 15 us. Numba loads OpenMP with the first
@@ -17,6 +17,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # A thread is worth waking for this many products (20 us of work or more).
 _PRODUCTS_PER_CHUNK = 1 << 20
+
+
+def chunks_for(rows: int, products: int, products_per_chunk: int = _PRODUCTS_PER_CHUNK) -> int:
+    """Into how many threads to split ``rows`` that take ``products``; 0 or 1: do not."""
+    return min(get_num_threads(), rows, products // products_per_chunk)
 
 
 def over_rows(
@@ -32,7 +37,7 @@ def over_rows(
     ``serial(operands, q, start, stop, sums)`` writes the ``sums`` of rows [start, stop) from ``q``
     [N, K]; ``parallel(operands, q, chunks, sums)`` those of all rows, in ``chunks`` at a time.
     """
-    chunks = min(get_num_threads(), M, M * q.size // _PRODUCTS_PER_CHUNK)
+    chunks = chunks_for(M, M * q.size)
     if chunks > 1:
         parallel(operands, q, chunks, sums)
     else:

@@ -13,7 +13,7 @@ from trilobite.runtime.kernels import ternary
 from trilobite.runtime.kernels.ternary import TernaryLinear
 
 
-def test_by_hand():
+def test_by_hand(kernel):
     weight = pack_values(Ternary(), np.int8([[1, 0, -1, 1, 1, 0, -1], [-1] * 7]))
     q = np.int8([[1, 2, 3, 4, 5, 6, 7]])
     assert TernaryLinear(weight.packed, None).integer(q).tolist() == [[0, -28]]
@@ -39,7 +39,7 @@ def test_unpacking_divides_every_byte_exactly():
 
 
 @pytest.mark.parametrize("K", [1, 5, 79, 80, 81, 400])
-def test_lookups_equal_unpacked_rows(K, monkeypatch):
+def test_lookups_equal_unpacked_rows(K, monkeypatch, portable):
     weight = random_weight(Ternary(), 37, K)
     linear = TernaryLinear(weight.packed, None)
     q = np.random.default_rng(1).integers(-128, 128, (9, K)).astype(np.int8)
@@ -50,7 +50,7 @@ def test_lookups_equal_unpacked_rows(K, monkeypatch):
     assert np.array_equal(looked_up, weight.sums(q))
 
 
-def test_packings_are_one_in_memory():
+def test_packings_are_one_in_memory(portable):
     values = random_weight(Ternary(), 20, 333).packed.codes().values
     base3, two_bit = (
         TernaryLinear(pack_values(Ternary(packing), values).packed, None)
@@ -60,7 +60,7 @@ def test_packings_are_one_in_memory():
     assert base3.nbytes == two_bit.nbytes
 
 
-def test_a_byte_that_is_no_five_trits_is_refused():
+def test_a_byte_that_is_no_five_trits_is_refused(kernel):
     packed = random_weight(Ternary(), 2, 10).packed
     tensors = {**packed.tensors, "packed": np.uint8([[0, 242], [243, 0]])}
     with pytest.raises(FormatError, match="243"):

@@ -1,0 +1,61 @@
+"""Which kernels run: the best that the CPU has, or what ``TRILOBITE_KERNEL`` asks for."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import numba
+from llvmlite import binding
+
+from ...errors import TrilobiteError
+
+__all__ = ["KERNELS", "VARIABLE", "available_kernels", "chosen_kernel", "cpu_features"]
+
+VARIABLE = "TRILOBITE_KERNEL"
+
+# By name, what a CPU must have; the fastest first. All give the same bits.
+KERNELS: dict[str, frozenset[str]] = {
+    "vnni": frozenset({"avx512f", "avx512bw", "avx512vl", "avx512vnni"}),
+    "portable": frozenset(),
+}
+
+
+@cache
+def cpu_features() -> frozenset[str]:
+    """Names, as LLVM has them, of the instruction sets that Numba compiles for.
+
+    ``NUMBA_CPU_FEATURES`` restricts them; with ``NUMBA_CPU_NAME`` alone they are unknown: none.
+    """
+    if numba.config.CPU_FEATURES is not None:
+        listed = numba.config.CPU_FEATURES.split(",")
+        return frozenset(feature[1:] for feature in listed if feature.startswith("+"))
+    if numba.config.CPU_NAME is not None:
+        return frozenset()
+    return frozenset(name for name, present in binding.get_host_cpu_features().items() if present)
+
+
+def available_kernels() -> list[str]:
+    """The kernels that this CPU runs, fastest first."""
+    return [name for name, needed in KERNELS.items() if needed <= cpu_features()]
+
+
+def chosen_kernel() -> str:
+    """A key of ``KERNELS``: what ``TRILOBITE_KERNEL`` says, else the fastest available.
+
+    Raises
+    ------
+    TrilobiteError
+        There is no kernel of that name, or this CPU cannot run it.
+    """
+    available = available_kernels()
+    name = os.environ.get(VARIABLE) or available[0]
+    if name not in KERNELS:
+        raise TrilobiteError(f"{VARIABLE} is {name!r}; it may be {', '.join(map(repr, KERNELS))}")
+    if name not in available:
+        missing = sorted(KERNELS[name] - cpu_features())
+        raise TrilobiteError(
+            f"{VARIABLE} is {name!r}, which needs {', '.join(missing)}; "
+            f"this CPU runs {', '.join(map(repr, available))}"
+        )
+    return name

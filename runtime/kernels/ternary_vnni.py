@@ -1,0 +1,188 @@
+"""Ternary weights in AVX-512 VNNI, at 1.6 or 2 bits in memory, as they are stored.
+
+One token reads the packed bytes once, in order, with no digit taken apart. Several tokens share
+the work of unpacking: 64 rows and some hundred columns at a time become a panel of digits in the
+L1 cache, which all tokens are then multiplied with. ``intrinsics_ternary`` has the layout.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from ...quant.formats import Ternary
+from ...quant.formats.base import PackedWeight
+from .intrinsics_panel import ROWS, STEP, dot_panel
+from .intrinsics_ternary import BLOCK, dot_base3, dot_two_bit, unpack_base3, unpack_two_bit
+from .panel import Activations, Outputs, aligned, finish, groups_of, prepared, quantized
+from .threads import chunks_for
+
+__all__ = ["VnniTernary"]
+
+_BASE3_DIGITS = 5        # digits to a byte: 5 in base 3, 4 at two bits
+_PANEL_STEPS = 120       # 30 KiB, a multiple of both
+_SEGMENT = 1600          # blocks of a token's sums in one go: at most 32,000 columns
+_PRODUCTS_PER_CHUNK = 1 << 22
+_UNPACK_ROWS = 16 * ROWS
+
+
+class VnniTernary:
+    """The sums and outputs of a ternary weight [M, K]; ``nbytes`` is the memory it takes."""
+
+    def __init__(self, weight: PackedWeight) -> None:
+        self.shape = weight.shape
+        self._digits = _BASE3_DIGITS if weight.format == Ternary("base3") else 4
+        groups, group_bytes = groups_of(weight.shape[0]), self._blocks * BLOCK
+        self._packed = aligned(groups * group_bytes).reshape(groups, group_bytes)
+        for group in range(0, len(self._packed), _UNPACK_ROWS // ROWS):
+            digits = self._padded_digits(weight, group * ROWS)
+            _encode(digits, self._digits, self._packed[group:group + len(digits) // ROWS])
+        self.nbytes = self._packed.nbytes
+
+    @property
+    def _blocks(self) -> int:
+        return -(-self.shape[1] // (4 * self._digits))
+
+    @property
+    def _columns(self) -> int:
+        """K in whole blocks."""
+        return self._blocks * 4 * self._digits
+
+    def _padded_digits(self, weight: PackedWeight, first: int) -> np.ndarray:
+        """Digits uint8 [R, columns] of up to ``_UNPACK_ROWS`` rows; R is a multiple of ROWS."""
+        M, K = self.shape
+        stop = min(first + _UNPACK_ROWS, M)
+        rows = {**weight.tensors, "packed": weight.tensors["packed"][first:stop]}
+        trits = weight.format.unpack(rows, (stop - first, K)).values
+        digits = np.ones((groups_of(stop - first) * ROWS, self._columns), np.uint8)
+        np.add(trits, 1, out=digits[: stop - first, :K], casting="unsafe")
+        return digits
+
+    def integer(self, q: np.ndarray) -> np.ndarray:
+        """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""
+        sums = np.empty((len(q), self.shape[0]), np.int32)
+        nothing = np.empty(0, np.float32)
+        outputs = Outputs(sums, nothing.reshape(0, 0), nothing, nothing)
+        self._multiply(prepared(q, self._columns), outputs)
+        return sums
+
+    def output(self, x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Float32 [N, M] from float32 ``x`` [N, K]; ``scale`` [M] and ``bias`` [M], or empty."""
+        y = np.empty((len(x), self.shape[0]), np.float32)
+        outputs = Outputs(np.empty((0, 0), np.int32), y, scale, bias)
+        self._multiply(quantized(x, self._columns), outputs)
+        return y
+
+    def _multiply(self, activations: Activations, outputs: Outputs) -> None:
+        groups, N = len(self._packed), len(activations.q)
+        high, low = _coefficients(activations.q, self._columns, self._digits)
+        operands = (self._packed, self._digits, high, low, activations, outputs)
+        chunks = chunks_for(groups, groups * ROWS * N * self.shape[1], _PRODUCTS_PER_CHUNK)
+        if chunks > 1:
+            _multiply_parallel(*operands, chunks)
+        else:
+            _multiply_groups(*operands, 0, groups)
+
+
+@njit(cache=True)
+def _encode(digits: np.ndarray, per_byte: int, packed: np.ndarray) -> None:
+    """Write ``packed`` uint8 [groups, bytes] from ``digits`` uint8 [groups * ROWS, columns]."""
+    columns = 4 * per_byte
+    for row in range(digits.shape[0]):
+        group, place = divmod(row, ROWS)
+        for block in range(digits.shape[1] // columns):
+            for byte in range(4):
+                value = np.int32(0)
+                for digit in range(per_byte):
+                    t = np.int32(digits[row, block * columns + 4 * digit + byte])
+                    value = value * 3 + t if per_byte == _BASE3_DIGITS else value + (t << 2 * digit)
+                if per_byte == _BASE3_DIGITS:
+                    value = (value * 256 + 242) // 243
+                packed[group, block * BLOCK + 4 * place + byte] = value
+
+
+@njit(cache=True)
+def _coefficients(q: np.ndarray, columns: int, digits: int) -> tuple[np.ndarray, np.ndarray]:
+    """High and low parts int8 [blocks, 24] of the coefficients of one token; else empty.
+
+    With four zeros before each block of 20, c[d] = 3 * a[d] - a[d-1] runs over a flat array.
+    """
+    blocks = columns // 20 if digits == _BASE3_DIGITS and q.shape[0] == 1 else 0
+    high, low = np.empty(24 * blocks, np.int8), np.empty(24 * blocks, np.int8)
+    spread = np.zeros(24 * blocks + 4, np.int16)
+    for block in range(blocks):
+        for k in range(20):
+            spread[24 * block + 4 + k] = q[0, 20 * block + k]
+    for i in range(24 * blocks):
+        c = np.int16(np.int16(3) * spread[i + 4]) - spread[i]
+        high[i] = np.int8(np.int16(c >> 2))
+        low[i] = np.int8(np.int16(c & 3))
+    return high, low
+
+
+@njit(cache=True)
+def _add_token(
+    packed: np.ndarray, digits: int, q: np.ndarray, high: np.ndarray, low: np.ndarray,
+    totals: np.ndarray,
+) -> None:
+    """Add one token's products to int32 ``totals`` [ROWS]."""
+    blocks = packed.shape[0] // BLOCK
+    for first in range(0, blocks, _SEGMENT):
+        count = min(_SEGMENT, blocks - first)
+        weights = packed.ctypes.data + first * BLOCK
+        if digits == _BASE3_DIGITS:
+            parts = high.ctypes.data + 24 * first, low.ctypes.data + 24 * first
+            dot_base3(weights, parts[0], parts[1], totals.ctypes.data, count)
+        else:
+            dot_two_bit(weights, q.ctypes.data + 16 * first, totals.ctypes.data, count)
+
+
+@njit(cache=True)
+def _add_tokens(
+    packed: np.ndarray, digits: int, q: np.ndarray, panel: np.ndarray, totals: np.ndarray
+) -> None:
+    """Add all tokens' products to int32 ``totals`` [N, ROWS]."""
+    blocks = packed.shape[0] // BLOCK
+    most = _PANEL_STEPS // digits
+    for first in range(0, blocks, most):
+        count = min(most, blocks - first)
+        weights = packed.ctypes.data + first * BLOCK
+        if digits == _BASE3_DIGITS:
+            unpack_base3(weights, panel.ctypes.data, count)
+        else:
+            unpack_two_bit(weights, panel.ctypes.data, count)
+        activations = q.ctypes.data + 4 * digits * first
+        dot_panel(
+            panel.ctypes.data, activations, q.shape[1], q.shape[0], totals.ctypes.data,
+            digits * count,
+        )
+
+
+@njit(cache=True)
+def _multiply_groups(
+    packed: np.ndarray, digits: int, high: np.ndarray, low: np.ndarray,
+    activations: Activations, outputs: Outputs, start: int, stop: int,
+) -> None:
+    """Write the ``outputs`` of row groups [start, stop)."""
+    q = activations.q
+    panel = aligned(_PANEL_STEPS * STEP)
+    totals = aligned(4 * ROWS * q.shape[0]).view(np.int32).reshape((q.shape[0], ROWS))
+    for group in range(start, stop):
+        totals[:] = 0
+        if q.shape[0] == 1:
+            _add_token(packed[group], digits, q[0], high, low, totals[0])
+        else:
+            _add_tokens(packed[group], digits, q, panel, totals)
+        finish(totals, 1, group, activations, outputs)
+
+
+@njit(cache=True, parallel=True)
+def _multiply_parallel(
+    packed: np.ndarray, digits: int, high: np.ndarray, low: np.ndarray,
+    activations: Activations, outputs: Outputs, chunks: int,
+) -> None:
+    """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
+    groups = packed.shape[0]
+    for chunk in prange(chunks):
+        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
+        _multiply_groups(packed, digits, high, low, activations, outputs, start, stop)
