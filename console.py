@@ -116,7 +116,8 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
                 raise
             errors.print(
                 f"[bold red]Error:[/] simulating hardware needs the package {error.name}; "
-                "install it with: pip install 'trilobite\\[rtl]'"
+                "install it with: pip install 'trilobite\\[rtl]'",
+                soft_wrap=True,
             )
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
