@@ -85,7 +85,9 @@ class OutputFolder:
         if not self.out.exists():
             return
         if not self._overwrite:
-            raise OutputError(f"{self.out} exists; choose another folder, or overwrite it (--overwrite)")
+            raise OutputError(
+                f"{self.out} exists; choose another folder, or overwrite it (--overwrite)"
+            )
         if not _is_ours(self.out):
             raise OutputError(
                 f"{self.out} exists and was not written by Trilobite, so it is not overwritten; "
