@@ -31,6 +31,14 @@ from .model import ModelConfig, RopeScaling
 from .numerics_tables import EXP_SEGMENTS, EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TABLE, SEGMENTS
 
 __all__ = [
+    "ABSMAX_FLOOR",
+    "EXP_HIGHEST",
+    "EXP_LOWEST",
+    "EXP_STEPS_PER_UNIT",
+    "EXP_STEP_HIGH",
+    "EXP_STEP_LOW",
+    "INT8_MAX",
+    "INT8_STEP",
     "LANES",
     "add",
     "add_group",
@@ -74,13 +82,13 @@ _ROUNDER_BITS = np.int32(0x4B40_0000)
 
 # exp: k = rint(x * 128 / ln 2); ln 2 / 128 is split so that k (15 bits) times the first part (9
 # bits) is exact, hence also x minus that product.
-_EXP_STEPS_PER_UNIT = np.float32(EXP_SEGMENTS / math.log(2))
-_EXP_STEP_HIGH = np.float32(355 * 2.0**-16)
-_EXP_STEP_LOW = np.float32(-float.fromhex("0x1.bd0106p-20"))
+EXP_STEPS_PER_UNIT = np.float32(EXP_SEGMENTS / math.log(2))
+EXP_STEP_HIGH = np.float32(355 * 2.0**-16)
+EXP_STEP_LOW = np.float32(-float.fromhex("0x1.bd0106p-20"))
 _EXP_SEGMENT_BITS = np.int32(EXP_SEGMENTS.bit_length() - 1)
 _EXP_SEGMENT = np.int32(EXP_SEGMENTS - 1)
-_EXP_HIGHEST = np.float32(89)    # where the result is already infinite
-_EXP_LOWEST = np.float32(-88)    # where it is already zero
+EXP_HIGHEST = np.float32(89)    # where the result is already infinite
+EXP_LOWEST = np.float32(-88)    # where it is already zero
 
 _SEGMENT_SHIFT = np.int32(24 - SEGMENTS.bit_length())
 _SEGMENT_START = np.int32(-1 << (24 - SEGMENTS.bit_length()))
@@ -94,9 +102,9 @@ _RSQRT0, _RSQRT1, _RSQRT2 = (np.ascontiguousarray(column) for column in RSQRT_TA
 # Inlined by LLVM whatever their size: a loop over a call does not vectorize.
 _scalar = njit(cache=True, forceinline=True)
 
-_ABSMAX_FLOOR = np.float32(1e-5)
-_INT8_MAX = np.float32(127)
-_INT8_STEP = np.float32(1 / 127)
+ABSMAX_FLOOR = np.float32(1e-5)
+INT8_MAX = np.float32(127)
+INT8_STEP = np.float32(1 / 127)
 
 
 @_scalar
@@ -160,12 +168,12 @@ def exp(x: np.float32) -> np.float32:
     Above 88.72 infinity; below -87.33 (where the result would be subnormal) zero.
     """
     x = np.float32(x)
-    clamped = _EXP_LOWEST if x < _EXP_LOWEST else x
-    clamped = _EXP_HIGHEST if clamped > _EXP_HIGHEST else clamped
-    shifted = np.float32(mul(clamped, _EXP_STEPS_PER_UNIT) + _ROUNDER)
+    clamped = EXP_LOWEST if x < EXP_LOWEST else x
+    clamped = EXP_HIGHEST if clamped > EXP_HIGHEST else clamped
+    shifted = np.float32(mul(clamped, EXP_STEPS_PER_UNIT) + _ROUNDER)
     k = np.int32(_bits(shifted) - _ROUNDER_BITS)
     steps = np.float32(shifted - _ROUNDER)
-    d = sub(sub(clamped, np.float32(steps * _EXP_STEP_HIGH)), mul(steps, _EXP_STEP_LOW))
+    d = sub(sub(clamped, np.float32(steps * EXP_STEP_HIGH)), mul(steps, EXP_STEP_LOW))
     segment = np.int32(k & _EXP_SEGMENT)
     power = np.int32(k >> _EXP_SEGMENT_BITS)
     bits = _bits(_quadratic(_EXP0[segment], _EXP1[segment], _EXP2[segment], d))
@@ -277,13 +285,13 @@ def quantize_activation(row: np.ndarray, out: np.ndarray) -> np.float32:
     largest = np.int32(0)
     for k in range(row.shape[0]):
         largest = max(largest, np.int32(_bits(row[k]) & _MAGNITUDE))   # floats order as their bits
-    absmax = max(_float(largest), _ABSMAX_FLOOR)
-    inverse = mul(_INT8_MAX, reciprocal(absmax))
+    absmax = max(_float(largest), ABSMAX_FLOOR)
+    inverse = mul(INT8_MAX, reciprocal(absmax))
     for k in range(row.shape[0]):
         shifted = np.float32(mul(row[k], inverse) + _ROUNDER)
         q = np.int32(_bits(shifted) - _ROUNDER_BITS)
         out[k] = np.int8(min(max(q, np.int32(-128)), np.int32(127)))
-    return mul(absmax, _INT8_STEP)
+    return mul(absmax, INT8_STEP)
 
 
 @_scalar

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 from amaranth.hdl import Value
 from amaranth.lib import data
 
-__all__ = ["FLOAT32", "FloatFormat"]
+__all__ = ["FLOAT32", "FloatFormat", "constant"]
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,8 @@ class FloatFormat:
 
 
 FLOAT32 = FloatFormat(exponent_width=8, mantissa_width=23)
+
+
+def constant(value: np.float32) -> data.Const:
+    """A float32 constant."""
+    return FLOAT32.layout.from_bits(int(np.float32(value).view(np.uint32)))

@@ -1,0 +1,66 @@
+"""exp, reciprocal, rsqrt and sigmoid in gates against ``numerics``, bit for bit."""
+
+import numpy as np
+import pytest
+
+from support.float32 import CORNERS, random_bits
+from support.float_functions import LATENCIES, FloatFunctions, expected
+from support.sweep import BLOCK, Sweep, check_sweep
+from support.unused import never_elaborated
+from trilobite.hw.floats.quadratic import Quadratic
+from trilobite.numerics_tables import EXP_TABLE
+
+# Around the limits of the results: where exp and sigmoid become 0 or infinite, or a segment ends.
+LIMITS = np.array([88.72, 88.73, 89, 90, -87.33, -87.34, -88, -89, -104, 1e-4, -1e-4, 0.5, -0.5,
+                   np.log(2) / 256, -np.log(2) / 256, 1.0078125, 2.0**126, 2.0**127, 3.0],
+                  np.float32)
+MIDDLES = [*CORNERS, *LIMITS.view(np.uint32).tolist()]
+
+
+def every_kind(on, count):
+    """By blocks: any number; two blocks of exponents from 2^-15 to 2^8, where exp is neither 1 nor
+    out of range; corner cases and limits with their 32 neighbours.
+    """
+    bits = random_bits(on, count, 0)
+    exponent = on.keep(112 + (on.field(bits, 23, 5) * 3 >> 2))
+    moderate = on.keep((bits & 0x807FFFFF) | (exponent << 23))
+    middle = on.keep(count & 0)
+    for index, value in enumerate(MIDDLES):
+        middle = on.keep(on.select(on.field(count, 5, 6) == index, value, middle))
+    neighbour = on.keep(middle + on.field(count, 0, 5) - 16)
+    kind = on.field(count, 12, 2)
+    return {"i": on.keep(on.select(kind == 0, bits,
+                                   on.select(kind == 1, neighbour, moderate)))}
+
+
+def every_mantissa(on, count):
+    """Two binades, [1, 4): both halves of rsqrt's table."""
+    return {"i": on.keep((count & 0x00FFFFFF) + 0x3F800000)}
+
+
+def every_negative_mantissa(on, count):
+    """Two binades, (-4, -1]."""
+    return {"i": on.keep((count & 0x00FFFFFF) + 0xBF800000)}
+
+
+def dense(on, count):
+    """Every 256th float32, with all low bits."""
+    return {"i": on.keep((count << 8) + on.field(count, 9, 8))}
+
+
+@pytest.mark.parametrize(("stimulus", "blocks"), [
+    pytest.param(every_kind, 120, id="every-kind"),
+    pytest.param(every_mantissa, (1 << 24) // BLOCK, id="binades", marks=pytest.mark.slow),
+    pytest.param(every_negative_mantissa, (1 << 24) // BLOCK, id="negative",
+                 marks=pytest.mark.slow),
+    pytest.param(dense, (1 << 24) // BLOCK, id="dense", marks=pytest.mark.slow),
+])
+def test_functions_of_many_operands(stimulus, blocks, tmp_path):
+    sweep = Sweep(FloatFunctions(), stimulus, LATENCIES)
+    check_sweep(sweep, "function_sweep", expected, blocks, tmp_path)
+
+
+@pytest.mark.parametrize("table", [EXP_TABLE[:3], EXP_TABLE[:, :2], EXP_TABLE[:1]])
+def test_a_table_of_another_shape_is_refused(table):
+    with never_elaborated(), pytest.raises(ValueError, match="power of two of segments"):
+        Quadratic(table)
