@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+
+from support.unused import never_elaborated
+from trilobite.hw import TlmmParameters
+from trilobite.hw.reference import pack_weights
+from trilobite.hw.unpacker import Unpacker
+from trilobite.hw.weight_layout import WeightLayout
+from trilobite.sim.bench import Traffic, build, exchange, run_tests
+
+# Beats that are a whole number of words, that share words, that fill none; every group size.
+LAYOUTS = {
+    "g2 shared": WeightLayout(TlmmParameters(2, 3, 2, max_k=60, max_m=25), 2),
+    "g3 shared words": WeightLayout(TlmmParameters(3, 8, 2, max_k=200, max_m=30), 2),
+    "g3 whole": WeightLayout(TlmmParameters(3, 5, 3, max_k=80, max_m=100), 3),
+    "g3 one word": WeightLayout(TlmmParameters(3, 2, 2, max_k=80, max_m=30), 4),
+    "g4 shared": WeightLayout(TlmmParameters(4, 3, 5, max_k=50, max_m=90), 4),
+    "g5 shared": WeightLayout(TlmmParameters(5, 3, 3, max_k=99, max_m=40), 2),
+    "g5 whole": WeightLayout(TlmmParameters(5, 4, 2, max_k=99, max_m=40), 8),
+}
+THOROUGH = ("g2 shared", "g3 shared words", "g5 shared")
+every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+thorough = pytest.mark.parametrize("layout", [LAYOUTS[name] for name in THOROUGH], ids=THOROUGH)
+
+
+def unpacker(layout, simulator="verilator"):
+    return build(Unpacker(layout), "unpacker", simulator)
+
+
+def word_beats(*images):
+    """The word beats of images that follow each other."""
+    marked = [np.pad(image, ((0, 0), (0, 1))) for image in images]
+    for image in marked:
+        image[-1, -1] = 1
+    return np.concatenate(marked)
+
+
+def traffic(layout, *matrices, **keywords):
+    """Images of some matrices, one after the other; and the weight beats that must come out."""
+    expected = np.concatenate([pack_weights(layout.parameters, trits) for trits in matrices])
+    words = word_beats(*[layout.pack(trits) for trits in matrices])
+    return Traffic({"i": words}, {"o": len(expected)}, **keywords), expected
+
+
+def random_matrices(layout, seed, count):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(-1, 2, (rng.integers(1, layout.parameters.max_m + 1),
+                                 rng.integers(1, layout.parameters.max_k + 1))).astype(np.int8)
+            for _ in range(count)]
+
+
+def check(layout, problems, simulator="verilator"):
+    observed = exchange(unpacker(layout, simulator), [run for run, _ in problems])
+    for (run, expected), seen in zip(problems, observed, strict=True):
+        if run.reset_after is None:
+            np.testing.assert_array_equal(seen.outputs["o"], expected)
+    return observed
+
+
+@thorough
+def test_images_of_any_shape_become_their_weight_beats(layout):
+    check(layout, [traffic(layout, *random_matrices(layout, seed, 4), stall=stall, seed=seed)
+                   for seed, stall in enumerate((0.0, 0.2, 0.5, 0.9, {"o": 0.7}, {"i": 0.7}))])
+
+
+@thorough
+def test_every_byte_at_every_place(layout):
+    """Words of all 243 bytes, each place starting at another one: every byte at every place."""
+    words = (np.arange(243)[:, None] + 7 * np.arange(layout.word_bytes)) % 243
+    parameters = layout.parameters
+    # Each of the 243 words comes at each place of a frame: 243 frames of them, over and over.
+    if np.gcd(243, layout.frame_words) > 1:
+        words = np.append(words, words[:1], axis=0)
+    frames = len(words)
+    image = np.resize(words.astype(np.uint8), (frames * layout.frame_words, layout.word_bytes))
+    beats = frames * layout.frame_beats
+    # One pass of that many blocks: a matrix as tall as the image has beats.
+    trits = layout.unpack(image, beats * parameters.columns, parameters.pass_length)
+    expected = pack_weights(parameters, trits)
+    observed = exchange(unpacker(layout), [Traffic({"i": word_beats(image)}, {"o": beats})])[0]
+    np.testing.assert_array_equal(observed.outputs["o"], expected)
+
+
+@thorough
+def test_one_word_per_cycle(layout):
+    parameters = layout.parameters
+    trits = np.zeros((parameters.max_m, parameters.max_k), np.int8)
+    words = 2 * layout.words(*trits.shape)
+    # From the first word to the last beat, which is valid one cycle after the last word.
+    assert check(layout, [traffic(layout, trits, trits)])[0].cycles == words + 1
+
+
+@thorough
+def test_a_reset_at_any_time_starts_a_new_image(layout):
+    problems = []
+    for cycle in range(1, 40, 3):
+        matrices = random_matrices(layout, cycle, 2)
+        problems.append(traffic(layout, *matrices, reset_after=cycle, stall=0.3 * (cycle % 2)))
+        problems.append(traffic(layout, *matrices, stall=0.2))
+    check(layout, problems)
+
+
+@pytest.mark.parametrize("name", ["g3 shared words", "g5 shared"])
+def test_bytes_that_no_encoder_writes(name):
+    """They are reported; and read as zeros, or as an index that the engine reads as zero."""
+    layout = LAYOUTS[name]
+    parameters = layout.parameters
+    frame = np.full((layout.frame_words, layout.word_bytes), 121, np.uint8)
+    invalid = np.arange(frame.size, dtype=np.uint8) % 13 + 243
+    image = np.where(np.arange(frame.size) % 3 == 0, invalid, 121).astype(np.uint8)
+    image = image.reshape(frame.shape)
+    observed = exchange(unpacker(layout), [Traffic({"i": word_beats(one)},
+                                                   {"o": layout.frame_beats})
+                                           for one in (image, frame)])
+    got, zeros = (run.outputs["o"] for run in observed)
+    if parameters.group_size == 5:
+        assert got.max() == 255
+        got = np.where(got < 243, got, 121)
+    np.testing.assert_array_equal(got, zeros)
+
+
+def test_the_report_of_invalid_bytes():
+    run_tests(unpacker(LAYOUTS["g2 shared"]), "support.unpacker_tests", ["invalid_bytes"])
+
+
+@pytest.mark.icarus
+@every_layout
+def test_every_layout_in_icarus(layout):
+    check(layout, [traffic(layout, *random_matrices(layout, seed, 2), stall=0.3 * seed)
+                   for seed in range(2)], "icarus")
+
+
+def test_it_takes_a_layout_only():
+    with never_elaborated(), pytest.raises(TypeError, match="takes a WeightLayout, not 16"):
+        Unpacker(16)
