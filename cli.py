@@ -244,6 +244,21 @@ def estimate(
     run(Output(json), models, device, hardware, prompt, tokens, report, simulate)
 
 
+@app.command(epilog="Example: trilobite devices snapdragon-8-gen-3")
+@reports_errors
+def devices(
+    device: Annotated[
+        str | None,
+        typer.Argument(metavar="[DEVICE]", help="Show every constant of this one, or of a file."),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """List the devices that estimates know, with the source of every constant."""
+    from .commands.devices import run
+
+    run(Output(json), device)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -1,10 +1,11 @@
-"""A board, as far as time and energy go, read from ``sim/devices/<name>.toml``."""
+"""An FPGA board, as far as time and energy go, read from ``sim/devices/<name>.toml``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated
 
+from ..errors import EstimateError
 from .quantity import Quantity
 from .tables import Unit, build, read_toml
 
@@ -72,18 +73,27 @@ class Device:
     """One board: its name, fabric, memory, power, and what others measured on it."""
 
     name: str
+    kind: str
     fabric: Fabric
     dram: Dram
     power: Power
-    published: tuple[Published, ...]
+    published: tuple[Published, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what is no FPGA."""
+        if self.kind != "fpga":
+            raise EstimateError(f"kind must be 'fpga', not {self.kind!r}")
 
 
 def load_device(name: str) -> Device:
-    """Read the bundled device ``name`` (``kv260``), or a .toml file.
+    """Read the bundled board ``name`` (``kv260``), or a .toml file.
 
     Raises
     ------
     EstimateError
-        The file is missing, or says something that a ``Device`` does not hold.
+        The file is missing, describes a SoC, or says something that a ``Device`` does not hold.
     """
-    return build(Device, *read_toml("devices", name))
+    data, where = read_toml("devices", name)
+    if data.get("kind") == "soc":
+        raise EstimateError(f"{where}: a SoC has no fabric for an accelerator; give an FPGA board")
+    return build(Device, data, where)

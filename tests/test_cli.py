@@ -16,7 +16,7 @@ import trilobite
 from trilobite.cli import app
 from trilobite.commands import verify as verify_command
 
-COMMANDS = ("quantize", "generate", "evaluate", "inspect", "verify", "estimate")
+COMMANDS = ("quantize", "generate", "evaluate", "inspect", "verify", "estimate", "devices")
 DEMO = Path(trilobite.__file__).parent / "models" / "demo-bitnet"
 
 
@@ -179,6 +179,17 @@ def test_estimate_can_simulate_the_cycles_first(quantized, small_engine, tmp_pat
     assert "equal to RTL simulation" in json.dumps(value)
 
 
+def test_devices_lists_every_preset_and_shows_each_constant():
+    listed = run("devices").stdout
+    value = run_json("devices")
+    assert len(value["devices"]) == 9
+    for device in value["devices"]:
+        assert device["device"] in listed
+    shown = " ".join(run("devices", "snapdragon-8-gen-3").stdout.split())
+    assert "processors[2].bandwidth" in shown
+    assert "NPU alone 56" in shown
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -198,6 +209,9 @@ def test_estimate_can_simulate_the_cycles_first(quantized, small_engine, tmp_pat
         (["estimate", "demo-bitnet", "--device", "no-such-board"], "no-such-board"),
         (["estimate", "demo-bitnet", "--prompt", "0"], "prompt"),
         (["estimate", "demo-bitnet", "-o", "{tmp}/none/report.html"], "none"),
+        (["estimate", "demo-bitnet", "--device", "apple-m2"], "apple-m2.toml: a SoC has no fabric"),
+        (["estimate", "demo-bitnet", "--device", "ecp5-85f"], "40 URAM; ECP5-85F has 0"),
+        (["devices", "zx81"], "zx81"),
         (["generate"], "MODEL"),
         (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int5"], "int5"),
     ],
