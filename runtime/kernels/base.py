@@ -48,7 +48,7 @@ class Linear(ABC):
 class FusedKernel(Protocol):
     """A kernel for some CPUs: the same bits as the portable one, activations to outputs at once.
 
-    It is made from a ``PackedWeight``; ``nbytes`` is the memory that the weight takes in it.
+    It is made from a weight and its scales; ``nbytes`` is the memory that the former takes in it.
     """
 
     nbytes: int
@@ -56,8 +56,8 @@ class FusedKernel(Protocol):
     def integer(self, q: np.ndarray) -> np.ndarray:
         """See ``IntegerLinear.integer``."""
 
-    def output(self, x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """Float32 [N, M] of float32 ``x`` [N, K], the weight's scales, a bias or an empty one."""
+    def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Float32 [N, M] of float32 ``x`` [N, K] and a bias, or an empty one."""
 
 
 class IntegerLinear(Linear):
@@ -102,7 +102,7 @@ class IntegerLinear(Linear):
         """Float32 [N, M] from float32 ``x`` [N, K], the same bits for any N."""
         x = self._checked(x, np.float32)
         if self._fused:
-            return self._fused.output(x, self._scale, self._bias_or_empty)
+            return self._fused.output(x, self._bias_or_empty)
         q, scale_x = quantize_activations(x)
         out = np.empty((len(q), self.shape[0]), np.float32)
         for first in range(0, len(q), self.tokens_at_once):

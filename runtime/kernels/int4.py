@@ -17,6 +17,8 @@ from ...numerics import add, add_group, mul
 from ...quant.formats.base import PackedWeight
 from ...quant.formats.grouped_int import GroupedInt
 from .base import IntegerLinear
+from .choice import chosen_kernel
+from .int4_vnni import VnniInt4
 from .threads import over_rows
 
 __all__ = ["GroupedIntLinear", "Int4Linear", "scale_groups"]
@@ -53,6 +55,10 @@ class Int4Linear(GroupedIntLinear):
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
         packed = weight.tensors["packed"]
+        if chosen_kernel() == "vnni":
+            self._fused = VnniInt4(packed, self._zero_point, self._scale)
+            self.nbytes += self._fused.nbytes
+            return
         padding = -packed.shape[1] % _STEP   # only of a row that is one group
         self._packed = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, padding))).T)
         self.nbytes += self._packed.nbytes

@@ -9,7 +9,9 @@ from numba import njit, prange
 
 from ...quant.formats.base import PackedWeight
 from .base import IntegerLinear
+from .choice import chosen_kernel
 from .dot import dot_tokens
+from .int8_vnni import VnniInt8
 from .threads import over_rows
 
 __all__ = ["Int8Linear"]
@@ -27,6 +29,9 @@ class Int8Linear(IntegerLinear):
         super().__init__(weight, bias)
         self._weight = np.ascontiguousarray(weight.codes().values)
         self.nbytes = self._weight.nbytes + self._scale.nbytes
+        if chosen_kernel() == "vnni":
+            self._fused = VnniInt8(self._weight, self._scale)
+            self.nbytes = self._fused.nbytes + self._scale.nbytes
 
     def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""

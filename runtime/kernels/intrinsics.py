@@ -15,6 +15,7 @@ from numba import types
 
 __all__ = [
     "BYTES",
+    "FLOATS",
     "INT8",
     "INT16S",
     "INT32",
@@ -22,6 +23,7 @@ __all__ = [
     "WORDS",
     "at",
     "constant",
+    "declare",
     "dot4",
     "load",
     "opaque",
@@ -29,13 +31,16 @@ __all__ = [
     "repeat",
     "splat",
     "store",
+    "to_unsigned",
     "writes_memory",
 ]
 
 INT8, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-BYTES = ir.VectorType(INT8, 64)     # a 512-bit vector, seen in three ways
+FLOAT = ir.FloatType()
+BYTES = ir.VectorType(INT8, 64)     # a 512-bit vector, seen in four ways
 INT16S = ir.VectorType(ir.IntType(16), 32)
 WORDS = ir.VectorType(INT32, 16)
+FLOATS = ir.VectorType(FLOAT, 16)
 
 Builder = ir.IRBuilder
 Value = ir.Value
@@ -103,6 +108,11 @@ def dot4(builder: Builder, total: Value, unsigned: Value, signed: Value) -> Valu
     function = declare(builder, "llvm.x86.avx512.vpdpbusd.512", WORDS, [WORDS, BYTES, BYTES])
     operands = (builder.bitcast(operand, BYTES) for operand in (unsigned, signed))
     return builder.call(function, [total, *operands])
+
+
+def to_unsigned(builder: Builder, signed: Value) -> Value:
+    """Uint8 lanes of int8 ``signed`` + 128."""
+    return builder.xor(signed, constant(BYTES, 0x80))
 
 
 def opaque(builder: Builder, value: Value) -> Value:

@@ -29,7 +29,7 @@ from .intrinsics import (
     writes_memory,
 )
 
-__all__ = ["LARGEST_TILE", "ROWS", "STEP", "VECTORS", "dot_panel"]
+__all__ = ["LARGEST_TILE", "ROWS", "STEP", "VECTORS", "dot_panel", "dot_step"]
 
 ROWS = 64
 VECTORS = ROWS // 16   # of a step
@@ -37,30 +37,37 @@ STEP = 4 * ROWS        # bytes of a step
 LARGEST_TILE = 6       # tokens: their 24 sums, a step and an activation fit the 32 registers
 
 
+def dot_step(
+    builder: ir.IRBuilder, panel: ir.Value, q: ir.Value, stride: ir.Value, tokens: int
+) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
+    """Body of a loop over steps, for ``repeat``: the sums go on, ``VECTORS`` to a token."""
+    rows = [at(builder, q, stride, token) for token in range(tokens)]
+
+    def step(index: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
+        here = at(builder, panel, index, STEP)
+        weights = [load(builder, here, BYTES, 64 * vector) for vector in range(VECTORS)]
+        new = []
+        for token, row in enumerate(rows):
+            four = splat(builder, load(builder, at(builder, row, index, 4), INT32), WORDS)
+            new += [
+                dot4(builder, totals[token * VECTORS + vector], weights[vector], four)
+                for vector in range(VECTORS)
+            ]
+        return new
+
+    return step
+
+
 def _dot_tile(tokens: int) -> Callable[..., None]:
     """``dot_panel`` for a fixed number of tokens."""
 
     def generate(builder: ir.IRBuilder, arguments: list[ir.Value]) -> None:
         panel, q, stride, sums, steps = arguments
-        rows = [at(builder, q, stride, token) for token in range(tokens)]
-        places = [(token, vector) for token in range(tokens) for vector in range(VECTORS)]
-
-        def step(index: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
-            here = at(builder, panel, index, STEP)
-            weights = [load(builder, here, BYTES, 64 * vector) for vector in range(VECTORS)]
-            new = []
-            for token, row in enumerate(rows):
-                four = splat(builder, load(builder, at(builder, row, index, 4), INT32), WORDS)
-                new += [
-                    dot4(builder, totals[token * VECTORS + vector], weights[vector], four)
-                    for vector in range(VECTORS)
-                ]
-            return new
-
-        before = [load(builder, sums, WORDS, 4 * ROWS * t + 64 * v) for t, v in places]
-        totals = repeat(builder, steps, before, step)
-        for (token, vector), total in zip(places, totals, strict=True):
-            store(builder, total, sums, 4 * ROWS * token + 64 * vector)
+        places = [4 * ROWS * token + 64 * v for token in range(tokens) for v in range(VECTORS)]
+        before = [load(builder, sums, WORDS, place) for place in places]
+        totals = repeat(builder, steps, before, dot_step(builder, panel, q, stride, tokens))
+        for place, total in zip(places, totals, strict=True):
+            store(builder, total, sums, place)
 
     @intrinsic
     def dot_tile(_: Any, panel: Any, q: Any, stride: Any, sums: Any, steps: Any) -> tuple:

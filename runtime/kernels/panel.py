@@ -1,12 +1,12 @@
 """What the VNNI kernels share: activations made ready, scratch memory, sums to outputs.
 
-They take 64 rows of weights at a time. ``Operands`` of a call are int8 activations [N, stride],
-zero from column K on, with the sum of each token; a call gives either the exact int32 sums
-[N, M] or the float32 outputs [N, M], and the array for the other is empty.
+They take 64 rows of weights at a time, and int8 activations whose rows are zero from column K on. A
+call gives either the exact int32 sums or the float32 outputs; the array for the other is empty.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +14,13 @@ from numba import njit
 
 from ...numerics import add, quantize_activation, scale_sum
 from .intrinsics_panel import ROWS
+from .threads import chunks_for
 
-__all__ = ["Activations", "Outputs", "aligned", "finish", "groups_of", "prepared", "quantized"]
+__all__ = ["Activations", "Outputs", "VnniKernel", "aligned", "finish", "groups_of"]
 
 _LINE = 64   # bytes of a cache line, and of a vector
+_PRODUCTS_PER_CHUNK = 1 << 22   # 15 us or more
+_NOTHING = np.empty(0, np.float32)
 
 
 class Activations(NamedTuple):
@@ -29,9 +32,10 @@ class Activations(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Int32 ``sums`` [N, M] and float32 ``y`` [N, M], one of them [0, 0]; how sums become y.
+    """Int32 ``sums`` [N, M] and float32 ``y`` [N, M], one of them of no tokens; how sums become y.
 
-    ``scale`` float32 [M] are the weight's, ``bias`` float32 [M] or empty.
+    ``scale`` float32 [M] are the weight's, ``bias`` float32 [M] or empty. With groups of columns,
+    ``sums`` are [N, groups, M] and ``scale`` [groups, M or more].
     """
 
     sums: np.ndarray
@@ -50,14 +54,54 @@ def _stride(columns: int) -> int:
     return (-(-columns // _LINE) | 1) * _LINE
 
 
-def prepared(q: np.ndarray, columns: int) -> Activations:
+class VnniKernel(ABC):
+    """A ``FusedKernel`` of a weight [M, K]: what surrounds the multiplication of row groups.
+
+    ``columns`` are K in whole blocks of the layout, activations are zero from K to there; ``scale``
+    are the weight's float32 scales.
+    """
+
+    nbytes: int
+
+    def __init__(self, shape: tuple[int, int], columns: int, scale: np.ndarray) -> None:
+        self.shape = shape
+        self._scale = scale
+        self._columns = columns
+        self._groups = groups_of(shape[0])
+
+    def integer(self, q: np.ndarray) -> np.ndarray:
+        """Exact int32 sums of int8 ``q`` [N, K]; see ``IntegerLinear.integer``."""
+        sums = np.empty(self._sums_shape(len(q)), np.int32)
+        outputs = Outputs(sums, _NOTHING.reshape(0, 0), self._scale, _NOTHING)
+        self._multiply(_prepared(q, self._columns), outputs, self._chunks(len(q)))
+        return sums
+
+    def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """See ``FusedKernel.output``."""
+        y = np.empty((len(x), self.shape[0]), np.float32)
+        outputs = Outputs(np.empty(self._sums_shape(0), np.int32), y, self._scale, bias)
+        self._multiply(_quantized(x, self._columns), outputs, self._chunks(len(x)))
+        return y
+
+    def _sums_shape(self, N: int) -> tuple[int, ...]:
+        return N, self.shape[0]
+
+    def _chunks(self, N: int) -> int:
+        return chunks_for(self._groups, N * self.shape[0] * self.shape[1], _PRODUCTS_PER_CHUNK)
+
+    @abstractmethod
+    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
+        """Fill ``outputs``, in ``chunks`` at the same time if that is more than one."""
+
+
+def _prepared(q: np.ndarray, columns: int) -> Activations:
     """Activations from int8 ``q`` [N, K], with zeros up to at least ``columns``."""
     padded = np.zeros((len(q), _stride(columns)), np.int8)
     padded[:, : q.shape[1]] = q
     return Activations(padded, q.sum(axis=1, dtype=np.int32), np.empty(0, np.float32))
 
 
-def quantized(x: np.ndarray, columns: int) -> Activations:
+def _quantized(x: np.ndarray, columns: int) -> Activations:
     """Activations from float32 ``x`` [N, K], by ``numerics.quantize_activation``."""
     N = len(x)
     activations = Activations(
@@ -97,8 +141,7 @@ def finish(
     The totals are of weights plus ``offset``; the activations' own sums take that back.
     """
     first = group * ROWS
-    M = max(outputs.sums.shape[1], outputs.y.shape[1])
-    rows = min(ROWS, M - first)
+    rows = min(ROWS, max(outputs.sums.shape[1], outputs.y.shape[1]) - first)
     for n in range(totals.shape[0]):
         excess = np.int32(np.int32(offset) * activations.totals[n])
         if outputs.y.shape[0] == 0:

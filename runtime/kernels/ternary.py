@@ -53,7 +53,7 @@ class TernaryLinear(IntegerLinear):
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
         if chosen_kernel() == "vnni":
-            self._fused = VnniTernary(weight)
+            self._fused = VnniTernary(weight, self._scale)
             self.nbytes = self._fused.nbytes + self._scale.nbytes
             return
         self._packed = _reorder(_base3(weight))

@@ -14,39 +14,28 @@ from ...quant.formats import Ternary
 from ...quant.formats.base import PackedWeight
 from .intrinsics_panel import ROWS, STEP, dot_panel
 from .intrinsics_ternary import BLOCK, dot_base3, dot_two_bit, unpack_base3, unpack_two_bit
-from .panel import Activations, Outputs, aligned, finish, groups_of, prepared, quantized
-from .threads import chunks_for
+from .panel import Activations, Outputs, VnniKernel, aligned, finish, groups_of
 
 __all__ = ["VnniTernary"]
 
 _BASE3_DIGITS = 5        # digits to a byte: 5 in base 3, 4 at two bits
 _PANEL_STEPS = 120       # 30 KiB, a multiple of both
 _SEGMENT = 1600          # blocks of a token's sums in one go: at most 32,000 columns
-_PRODUCTS_PER_CHUNK = 1 << 22
 _UNPACK_ROWS = 16 * ROWS
 
 
-class VnniTernary:
-    """The sums and outputs of a ternary weight [M, K]; ``nbytes`` is the memory it takes."""
+class VnniTernary(VnniKernel):
+    """The sums and outputs of a ternary weight; ``nbytes`` is the memory it takes."""
 
-    def __init__(self, weight: PackedWeight) -> None:
-        self.shape = weight.shape
+    def __init__(self, weight: PackedWeight, scale: np.ndarray) -> None:
         self._digits = _BASE3_DIGITS if weight.format == Ternary("base3") else 4
-        groups, group_bytes = groups_of(weight.shape[0]), self._blocks * BLOCK
-        self._packed = aligned(groups * group_bytes).reshape(groups, group_bytes)
-        for group in range(0, len(self._packed), _UNPACK_ROWS // ROWS):
+        blocks = -(-weight.shape[1] // (4 * self._digits))
+        super().__init__(weight.shape, blocks * 4 * self._digits, scale)
+        self._packed = aligned(self._groups * blocks * BLOCK).reshape(self._groups, blocks * BLOCK)
+        for group in range(0, self._groups, _UNPACK_ROWS // ROWS):
             digits = self._padded_digits(weight, group * ROWS)
             _encode(digits, self._digits, self._packed[group:group + len(digits) // ROWS])
         self.nbytes = self._packed.nbytes
-
-    @property
-    def _blocks(self) -> int:
-        return -(-self.shape[1] // (4 * self._digits))
-
-    @property
-    def _columns(self) -> int:
-        """K in whole blocks."""
-        return self._blocks * 4 * self._digits
 
     def _padded_digits(self, weight: PackedWeight, first: int) -> np.ndarray:
         """Digits uint8 [R, columns] of up to ``_UNPACK_ROWS`` rows; R is a multiple of ROWS."""
@@ -58,30 +47,13 @@ class VnniTernary:
         np.add(trits, 1, out=digits[: stop - first, :K], casting="unsafe")
         return digits
 
-    def integer(self, q: np.ndarray) -> np.ndarray:
-        """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""
-        sums = np.empty((len(q), self.shape[0]), np.int32)
-        nothing = np.empty(0, np.float32)
-        outputs = Outputs(sums, nothing.reshape(0, 0), nothing, nothing)
-        self._multiply(prepared(q, self._columns), outputs)
-        return sums
-
-    def output(self, x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """Float32 [N, M] from float32 ``x`` [N, K]; ``scale`` [M] and ``bias`` [M], or empty."""
-        y = np.empty((len(x), self.shape[0]), np.float32)
-        outputs = Outputs(np.empty((0, 0), np.int32), y, scale, bias)
-        self._multiply(quantized(x, self._columns), outputs)
-        return y
-
-    def _multiply(self, activations: Activations, outputs: Outputs) -> None:
-        groups, N = len(self._packed), len(activations.q)
+    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         high, low = _coefficients(activations.q, self._columns, self._digits)
         operands = (self._packed, self._digits, high, low, activations, outputs)
-        chunks = chunks_for(groups, groups * ROWS * N * self.shape[1], _PRODUCTS_PER_CHUNK)
         if chunks > 1:
             _multiply_parallel(*operands, chunks)
         else:
-            _multiply_groups(*operands, 0, groups)
+            _multiply_groups(*operands, 0, self._groups)
 
 
 @njit(cache=True)

@@ -14,6 +14,10 @@ needs_vnni = pytest.mark.skipif("vnni" not in available_kernels(), reason="needs
 PACKINGS = ["base3", "2bit"]
 
 
+def vnni(weight):
+    return VnniTernary(weight.packed, np.ones(weight.packed.shape[0], np.float32))
+
+
 def test_the_digits_of_a_scaled_byte_telescope():
     """The identity of ``intrinsics_ternary``, for every byte, in Python's integers."""
     a = [-128, 127, 3, -1, 77]
@@ -34,7 +38,7 @@ def test_the_digits_of_a_scaled_byte_telescope():
 def test_ragged_shapes(K, packing):
     for M in (1, 15, 64, 65, 130):
         weight = random_weight(Ternary(packing), M, K, seed=M)
-        kernel = VnniTernary(weight.packed)
+        kernel = vnni(weight)
         q = np.random.default_rng(K).integers(-128, 128, (14, K)).astype(np.int8)
         expected = weight.sums(q)
         for N in range(1, 15):
@@ -47,7 +51,7 @@ def test_ragged_shapes(K, packing):
 @pytest.mark.parametrize("activation", [-128, 127])
 def test_columns_beyond_one_segment_of_a_sum(weight, activation, packing):
     K = 70_000
-    kernel = VnniTernary(pack_values(Ternary(packing), np.full((2, K), weight, np.int8)).packed)
+    kernel = vnni(pack_values(Ternary(packing), np.full((2, K), weight, np.int8)))
     for N in (1, 2):
         sums = kernel.integer(np.full((N, K), activation, np.int8))
         assert sums.tolist() == [[K * weight * activation] * 2] * N
@@ -56,5 +60,5 @@ def test_columns_beyond_one_segment_of_a_sum(weight, activation, packing):
 @needs_vnni
 @pytest.mark.parametrize(("packing", "bits"), [("base3", 1.6), ("2bit", 2)])
 def test_memory_is_that_of_the_packing(packing, bits):
-    kernel = VnniTernary(random_weight(Ternary(packing), 128, 640).packed)
+    kernel = vnni(random_weight(Ternary(packing), 128, 640))
     assert kernel.nbytes == 128 * 640 * bits / 8
