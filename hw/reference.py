@@ -10,8 +10,8 @@ import numpy as np
 
 from .parameters import TlmmParameters
 
-__all__ = ["matmul", "pack_activations", "pack_beats", "pack_job", "pack_weights", "unpack_beats",
-           "unpack_sums", "weight_indices"]
+__all__ = ["matmul", "pack_activations", "pack_beats", "pack_floats", "pack_job", "pack_weights",
+           "unpack_beats", "unpack_floats", "unpack_sums", "weight_indices"]
 
 
 def matmul(trits: np.ndarray, activations: np.ndarray) -> np.ndarray:
@@ -33,6 +33,18 @@ def unpack_beats(beats: np.ndarray, width: int, count: int) -> np.ndarray:
     weights = 1 << np.arange(width, dtype=np.int64)
     weights[-1] *= -1
     return bits.reshape(len(beats), count, width) @ weights
+
+
+def pack_floats(values: np.ndarray, lanes: int) -> np.ndarray:
+    """Float32 [n] as beats of ``lanes`` numbers, the first one lowest, padded with 0."""
+    padded = np.zeros((-(-len(values) // lanes), lanes), np.float32)
+    padded.ravel()[:len(values)] = values
+    return padded.view(np.uint8)
+
+
+def unpack_floats(beats: np.ndarray, count: int) -> np.ndarray:
+    """Inverse of ``pack_floats``: the first ``count`` numbers, float32."""
+    return np.ascontiguousarray(beats).view(np.float32).ravel()[:count]
 
 
 def weight_indices(parameters: TlmmParameters, trits: np.ndarray) -> np.ndarray:

@@ -1,0 +1,72 @@
+"""The edge of a pipeline that never stops: a queue with a place for every result under way."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["CreditQueue"]
+
+
+class CreditQueue(wiring.Component):
+    """Turn the results of a pipeline into a stream that may stall.
+
+    Operands may only enter the pipeline while ``ready``: then the queue has a place for their
+    result that nothing else will take. So the pipeline need not stop when ``o`` is not taken; no
+    clock enable reaches it, and no path leads from ``o.ready`` to where operands enter.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Of a result.
+    latency : int
+        Cycles after which a result comes.
+    depth : int, optional
+        Places of the queue; by default as many as one result per cycle takes.
+
+    Members
+    -------
+    ready : ``Out(1)``
+        Operands may enter. Depends on registers only.
+    enter : ``In(1)``
+        Operands enter the pipeline in this cycle. Only while ``ready``.
+    i : ``In(shape)``
+        The pipeline's result, ``latency`` cycles after its operands.
+    o : ``Out(stream.Signature(shape))``
+        The results in order. Once valid, it holds its payload until it is taken. A result can be
+        taken one cycle after it has come.
+    """
+
+    def __init__(self, shape: ShapeLike, latency: int, depth: int | None = None) -> None:
+        self.shape = shape
+        self.latency = latency
+        self.depth = latency + 2 if depth is None else depth
+        super().__init__({
+            "ready": Out(1), "enter": In(1), "i": In(shape), "o": Out(stream.Signature(shape)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        reserved = Signal(range(self.depth + 1))
+        m.d.comb += self.ready.eq(reserved != self.depth)
+        m.d.sync += reserved.eq(reserved + self.enter - (self.o.valid & self.o.ready))
+
+        comes = self.enter
+        if self.latency:
+            under_way = Signal(self.latency)
+            m.d.sync += under_way.eq(Cat(self.enter, under_way))
+            comes = under_way[-1]
+
+        width = Shape.cast(self.shape).width
+        m.submodules.queue = queue = SyncFIFO(width=width, depth=self.depth)
+        m.d.comb += [
+            queue.w_data.eq(self.i),
+            queue.w_en.eq(comes),
+            self.o.p.eq(queue.r_data),
+            self.o.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.o.ready),
+        ]
+        return m
