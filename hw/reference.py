@@ -10,8 +10,9 @@ import numpy as np
 
 from .parameters import TlmmParameters
 
-__all__ = ["matmul", "pack_activations", "pack_beats", "pack_floats", "pack_job", "pack_weights",
-           "unpack_beats", "unpack_floats", "unpack_sums", "weight_indices"]
+__all__ = ["matmul", "pack_activations", "pack_beats", "pack_floats", "pack_job", "pack_rows",
+           "pack_weights", "unpack_beats", "unpack_floats", "unpack_rows", "unpack_sums",
+           "weight_indices"]
 
 
 def matmul(trits: np.ndarray, activations: np.ndarray) -> np.ndarray:
@@ -98,3 +99,32 @@ def unpack_sums(parameters: TlmmParameters, beats: np.ndarray, M: int) -> np.nda
     if len(beats) % blocks or not np.array_equal(last, expected):
         raise ValueError(f"The output's last beats are not every {blocks}th of {len(beats)}")
     return sums.reshape(-1, blocks * parameters.columns)[:, :M].astype(np.int32)
+
+
+def pack_rows(rows: list[np.ndarray], lanes: int) -> np.ndarray:
+    """Float32 rows as the beats of ``row_layout``, zero past their ends, the last ones marked."""
+    beats = []
+    for row in rows:
+        values = pack_floats(row, lanes)
+        last = np.zeros((len(values), 1), np.uint8)
+        last[-1] = 1
+        beats.append(np.concatenate([values, last], axis=1))
+    return np.concatenate(beats)
+
+
+def unpack_rows(beats: np.ndarray, dtype: type, lanes: int) -> list[np.ndarray]:
+    """The rows in beats of ``row_layout``, each a whole number of beats long.
+
+    ``dtype`` is that of an element: ``np.float32`` or ``np.int8``.
+
+    Raises
+    ------
+    ValueError
+        The last beat does not end a row.
+    """
+    width = lanes * np.dtype(dtype).itemsize
+    values = np.ascontiguousarray(beats[:, :width]).view(dtype)
+    ends = np.flatnonzero(beats[:, width]) + 1
+    if len(beats) and (not len(ends) or ends[-1] != len(beats)):
+        raise ValueError(f"The last of {len(beats)} beats does not end a row")
+    return [part.ravel() for part in np.split(values, ends[:-1])]

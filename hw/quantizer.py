@@ -1,0 +1,146 @@
+"""Per-token int8 quantization of activations."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..numerics import ABSMAX_FLOOR, INT8_MAX, INT8_STEP
+from .credits import CreditQueue
+from .elementwise import lanes_layout
+from .floats.format import FLOAT32, constant
+from .floats.multiply import FloatMultiply
+from .floats.reciprocal import FloatReciprocal
+from .floats.shifting import delay
+from .floats.to_integer import FloatToInteger
+from .rows import RowFork, row_layout
+
+__all__ = ["Quantizer"]
+
+_WIDTH = 8
+_ROWS_WAITING = 3   # rows between their last beat taken and their first code given
+
+
+class Quantizer(wiring.Component):
+    """``numerics.quantize_activation`` of every row: int8 codes and one scale, bit for bit.
+
+    A row of K finite elements comes as ceil(K / lanes) beats, zero past K, and leaves as as many.
+    Its first codes leave ``latency`` cycles after its last beat was taken, since the largest
+    magnitude must be known; meanwhile the next row comes in. One beat per cycle when nothing
+    stalls, in rows of ``latency`` / 2 beats or more.
+
+    Two passes: the magnitudes, as integers, which order as they do, through a tree of maxima, and
+    the reciprocal of the largest; then each element times the inverse, rounded and clipped. None of
+    the pipelines stops (``CreditQueue``).
+
+    Parameters
+    ----------
+    lanes : int
+        Elements of a beat.
+    max_beats : int
+        Most beats of a row; a longer row is cut into rows of this many.
+
+    Members
+    -------
+    i : ``In(stream.Signature(row_layout(lanes_layout(lanes))))``
+        Rows. ``i.ready`` depends on ``i.p.last``.
+    o : ``Out(stream.Signature(row_layout(ArrayLayout(signed(8), lanes))))``
+        Codes.
+    o_scale : ``Out(stream.Signature(FLOAT32.layout))``
+        One scale per row, at the latest with its first codes. While three of them are not taken,
+        no other row can end.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from a row's last beat taken to its first codes offered: 36 + ceil(log2(lanes)).
+    """
+
+    def __init__(self, lanes: int, max_beats: int) -> None:
+        self.lanes = lanes
+        self.max_beats = max_beats
+        self._fork = RowFork(lanes, max_beats)
+        levels = (lanes - 1).bit_length()
+        self._statistic_latency = levels + 1 + FloatReciprocal.latency + FloatMultiply.latency
+        self._code_latency = FloatMultiply.latency + FloatToInteger.latency
+        self.latency = self._statistic_latency + 1 + self._code_latency + 1
+        super().__init__({
+            "i": In(stream.Signature(row_layout(lanes_layout(lanes)))),
+            "o": Out(stream.Signature(row_layout(data.ArrayLayout(signed(_WIDTH), lanes)))),
+            "o_scale": Out(stream.Signature(FLOAT32.layout)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fork = fork = self._fork
+        wiring.connect(m, wiring.flipped(self.i), fork.i)
+
+        # Statistic: the largest magnitude, 127 / it, it / 127.
+        m.submodules.inverses = inverses = CreditQueue(
+            FLOAT32.layout, self._statistic_latency, _ROWS_WAITING)
+        m.submodules.scales = scales = CreditQueue(
+            FLOAT32.layout, self._statistic_latency, _ROWS_WAITING)
+        ends = fork.o_now.valid & fork.o_now.beat.last
+        m.d.comb += [
+            fork.may_end.eq(inverses.ready & scales.ready),
+            inverses.enter.eq(ends), scales.enter.eq(ends),
+        ]
+        absmax = self._absmax(m, fork)
+        m.submodules.reciprocal = reciprocal = FloatReciprocal()
+        m.submodules.inverse = inverse = FloatMultiply(FLOAT32)
+        m.submodules.scale = scale = FloatMultiply(FLOAT32)
+        m.d.comb += [
+            reciprocal.i.eq(absmax),
+            inverse.i_a.eq(constant(INT8_MAX)), inverse.i_b.eq(reciprocal.o),
+            scale.i_a.eq(delay(m, absmax, reciprocal.latency, "absmax")),
+            scale.i_b.eq(constant(INT8_STEP)),
+            inverses.i.eq(inverse.o), scales.i.eq(scale.o),
+        ]
+        wiring.connect(m, scales.o, wiring.flipped(self.o_scale))
+
+        # Codes.
+        m.submodules.codes = codes = CreditQueue(self.o.p.shape(), self._code_latency)
+        m.d.comb += [
+            codes.enter.eq(fork.o.valid & inverses.o.valid & codes.ready),
+            fork.o.ready.eq(codes.enter),
+            inverses.o.ready.eq(codes.enter & fork.o.p.last),
+            codes.i.last.eq(delay(m, fork.o.p.last, self._code_latency, "last")),
+        ]
+        for lane in range(self.lanes):
+            m.submodules[f"multiply_{lane}"] = multiply = FloatMultiply(FLOAT32)
+            m.submodules[f"round_{lane}"] = to_integer = FloatToInteger(FLOAT32, _WIDTH)
+            m.d.comb += [
+                multiply.i_a.eq(fork.o.p.values[lane]), multiply.i_b.eq(inverses.o.p),
+                to_integer.i.eq(multiply.o),
+                codes.i.values[lane].eq(to_integer.o),
+            ]
+        wiring.connect(m, codes.o, wiring.flipped(self.o))
+        return m
+
+    def _absmax(self, m: Module, fork: RowFork) -> Signal:
+        """The row's largest magnitude, ceil(log2(lanes)) + 1 cycles after its last beat."""
+        valid: Value = fork.o_now.valid
+        last: Value = fork.o_now.beat.last
+        terms = [fork.o_now.beat.values[lane].as_value()[:-1] for lane in range(self.lanes)]
+        for level in range(1, (self.lanes - 1).bit_length() + 1):
+            pairs = list(zip_longest(terms[0::2], terms[1::2]))
+            terms = [Signal(FLOAT32.width - 1, name=f"largest_{level}_{lane}", reset_less=True)
+                     for lane in range(len(pairs))]
+            for term, (left, right) in zip(terms, pairs, strict=True):
+                m.d.sync += term.eq(left if right is None else Mux(left > right, left, right))
+            was_valid, valid = valid, Signal(name=f"valid_{level}")
+            m.d.sync += valid.eq(was_valid)
+            last = delay(m, last, 1, f"last_{level}")
+
+        so_far = Signal(FLOAT32.width - 1)
+        largest = Signal(FLOAT32.width - 1)
+        m.d.comb += largest.eq(Mux(terms[0] > so_far, terms[0], so_far))
+        with m.If(valid):
+            m.d.sync += so_far.eq(Mux(last, 0, largest))
+        floor = constant(ABSMAX_FLOOR).as_bits()
+        absmax = Signal(FLOAT32.layout, name="absmax", reset_less=True)
+        m.d.sync += absmax.eq(Mux(largest > floor, largest, floor))
+        return absmax
