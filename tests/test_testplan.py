@@ -1,4 +1,4 @@
-"""The test plan names what exists, and leaves out no block."""
+"""The test plan names blocks and tests that exist."""
 
 import ast
 import tomllib
@@ -32,12 +32,6 @@ def test_a_feature_names_its_block_and_tests_that_exist(feature):
 def test_a_status_says_what_is_missing(feature):
     assert feature["status"] in ("done", "partial")
     assert ("missing" in feature) == (feature["status"] == "partial")
-
-
-def test_every_hardware_block_is_planned():
-    blocks = {path.relative_to(ROOT).as_posix() for path in (ROOT / "hw").rglob("*.py")
-              if path.name != "__init__.py"}
-    assert blocks <= {feature["block"] for feature in FEATURES}
 
 
 def test_no_feature_is_planned_twice():
