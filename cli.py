@@ -236,12 +236,16 @@ def estimate(
     simulate: Annotated[
         bool, typer.Option(help="Measure the matmuls' cycles in RTL simulation first.")
     ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Write what runs when as a Chrome trace (.json, .json.gz) for Perfetto."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Estimate time to first token, tokens/s and joules/token on a device."""
     from .commands.estimate import run
 
-    run(Output(json), models, device, hardware, prompt, tokens, report, simulate)
+    run(Output(json), models, device, hardware, prompt, tokens, report, simulate, trace)
 
 
 @app.command(epilog="Example: trilobite devices snapdragon-8-gen-3")

@@ -10,7 +10,9 @@ from ..errors import EstimateError
 from ..quant.checkpoint import open_checkpoint
 from ..sim.device import load_device
 from ..sim.estimate import estimate
+from ..sim.events import write_trace
 from ..sim.hardware import Hardware, load_hardware
+from ..sim.phases import phase_timelines
 from ..sim.quantity import Range
 from ..sim.report import digits, report_json, scaled, write_report
 from ..sim.results import Estimate
@@ -21,9 +23,9 @@ __all__ = ["find_shape", "print_estimates", "run"]
 
 def run(
     output: Output, names: Sequence[str], device_name: str, hardware_name: str, prompt: int,
-    tokens: int, report: Path | None, measure: bool,
+    tokens: int, report: Path | None, measure: bool, trace: Path | None = None,
 ) -> None:
-    """Estimate each model, print the results, and write the report."""
+    """Estimate each model, print the results, and write the report and the trace."""
     device, hardware = load_device(device_name), load_hardware(hardware_name)
     shapes = [find_shape(output, name) for name in names]
     cycles, tools = _simulate(output, shapes, hardware) if measure else ({}, {})
@@ -32,6 +34,12 @@ def run(
     if report is not None:
         write_report(estimates, report, tools)
         output.print(f"Report: {report}")
+    if trace is not None:
+        write_trace({
+            f"{result.model.name}, {name}": timeline
+            for result in estimates for name, timeline in phase_timelines(result).items()
+        }, trace)
+        output.print(f"Trace: {trace}")
     output.json(report_json(estimates, tools))
 
 

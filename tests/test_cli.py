@@ -179,6 +179,18 @@ def test_estimate_can_simulate_the_cycles_first(quantized, small_engine, tmp_pat
     assert "equal to RTL simulation" in json.dumps(value)
 
 
+def test_estimate_writes_a_trace_of_both_phases(tmp_path):
+    trace = tmp_path / "trace.json"
+    value = run_json("estimate", "bitnet-0.73b", "--trace", trace)["estimates"][0]
+    events = json.loads(trace.read_text())["traceEvents"]
+    processes = [event["args"]["name"] for event in events if event["name"] == "process_name"]
+    assert processes == ["BitNet 0.73B, prefill", "BitNet 0.73B, decode"]
+    for process, phase in enumerate(("prefill", "decode"), start=1):
+        ends = [event["ts"] + event["dur"] for event in events
+                if event["ph"] == "X" and event["pid"] == process]
+        assert max(ends) / 1e6 == pytest.approx(value[phase]["time"]["nominal"])
+
+
 def test_devices_lists_every_preset_and_shows_each_constant():
     listed = run("devices").stdout
     value = run_json("devices")
@@ -211,6 +223,7 @@ def test_devices_lists_every_preset_and_shows_each_constant():
         (["estimate", "demo-bitnet", "-o", "{tmp}/none/report.html"], "none"),
         (["estimate", "demo-bitnet", "--device", "apple-m2"], "apple-m2.toml: a SoC has no fabric"),
         (["estimate", "demo-bitnet", "--device", "ecp5-85f"], "40 URAM; ECP5-85F has 0"),
+        (["estimate", "bitnet-0.73b", "--trace", "{tmp}/none/t.json"], "none/t.json cannot be"),
         (["devices", "zx81"], "zx81"),
         (["generate"], "MODEL"),
         (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int5"], "int5"),
