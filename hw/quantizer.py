@@ -62,11 +62,11 @@ class Quantizer(wiring.Component):
     def __init__(self, lanes: int, max_beats: int) -> None:
         self.lanes = lanes
         self.max_beats = max_beats
-        self._fork = RowFork(lanes, max_beats)
         levels = (lanes - 1).bit_length()
         self._statistic_latency = levels + 1 + FloatReciprocal.latency + FloatMultiply.latency
         self._code_latency = FloatMultiply.latency + FloatToInteger.latency
         self.latency = self._statistic_latency + 1 + self._code_latency + 1
+        self._fork = RowFork(lanes, max_beats, wait=self.latency)
         super().__init__({
             "i": In(stream.Signature(row_layout(lanes_layout(lanes)))),
             "o": Out(stream.Signature(row_layout(data.ArrayLayout(signed(_WIDTH), lanes)))),

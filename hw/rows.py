@@ -18,7 +18,7 @@ def row_layout(values: ShapeLike) -> data.StructLayout:
 
 
 class RowFork(wiring.Component):
-    """Give every beat of a row twice: at once, and through a queue that holds two rows.
+    """Give every beat of a row twice: at once, and through a queue.
 
     Parameters
     ----------
@@ -27,6 +27,9 @@ class RowFork(wiring.Component):
     max_beats : int
         Most beats of a row, at least 1. In a longer row this many count as a row, so that it
         cannot fill the queue without an end.
+    wait : int
+        Beats that the queue holds besides a whole row: as many cycles may pass between a row's last
+        beat at ``o_now`` and its first one at ``o`` without stopping ``i``.
 
     Members
     -------
@@ -40,11 +43,12 @@ class RowFork(wiring.Component):
         The same beats.
     """
 
-    def __init__(self, lanes: int, max_beats: int) -> None:
+    def __init__(self, lanes: int, max_beats: int, wait: int) -> None:
         for name, value in (("lanes", lanes), ("max_beats", max_beats)):
             if value < 1:
                 raise ValueError(f"Rows have at least 1 of {name}, not {value!r}")
         self.max_beats = max_beats
+        self.wait = wait
         beat = row_layout(lanes_layout(lanes))
         super().__init__({
             "i": In(stream.Signature(beat)),
@@ -56,7 +60,8 @@ class RowFork(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         beat = self.i.p.shape()
-        m.submodules.queue = queue = SyncFIFOBuffered(width=beat.size, depth=2 * self.max_beats)
+        m.submodules.queue = queue = SyncFIFOBuffered(
+            width=beat.size, depth=self.max_beats + self.wait)
 
         number = Signal(range(self.max_beats))
         now = self.o_now.beat

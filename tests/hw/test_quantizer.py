@@ -101,4 +101,4 @@ def test_a_reset_drops_what_is_under_way():
 ])
 def test_rows_of_nothing_are_refused(lanes, beats, sentence):
     with never_elaborated(), pytest.raises(ValueError, match=sentence):
-        RowFork(lanes, beats)
+        RowFork(lanes, beats, wait=1)
