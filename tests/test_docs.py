@@ -21,6 +21,14 @@ def test_the_python_page_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
+def test_the_devices_page_runs(capsys):
+    block, = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "devices.md").read_text(), re.S)
+    exec(compile(block, "docs/devices.md", "exec"), {})
+    seconds, utilization, rate, joules = map(float, capsys.readouterr().out.split())
+    assert 0 < utilization <= 1
+    assert min(seconds, rate, joules) > 0
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_between_documents_lead_somewhere(document):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())

@@ -1,0 +1,93 @@
+"""Every published figure within its band, fitted and held out apart; the page as it is printed."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+import trilobite
+from trilobite.sim.soc import load_soc
+from trilobite.sim.validation import Basis, all_rows, llm_npu, page
+
+ROWS = all_rows()
+PHONE = load_soc("snapdragon-8-gen-3")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.source}: {row.what}")
+def test_a_published_figure(row):
+    assert abs(row.error) <= row.band + 1e-12
+
+
+def mean_error(source, basis):
+    errors = [abs(row.error) for row in ROWS if (row.source, row.basis) == (source, basis)]
+    return sum(errors) / len(errors)
+
+
+@pytest.mark.parametrize(
+    ("source", "basis", "band"),
+    [
+        ("llm.npu table 3", Basis.FITTED, 0.06), ("llm.npu table 3", Basis.HELD_OUT, 0.14),
+        ("llm.npu table 5", Basis.FITTED, 0.02), ("llm.npu table 5", Basis.HELD_OUT, 0.07),
+        ("Step-3 technical report", Basis.FORMULA, 0.01),
+    ],
+)
+def test_mean_errors(source, basis, band):
+    assert mean_error(source, basis) <= band
+
+
+@pytest.mark.parametrize(
+    ("processor", "precision"),
+    [("NPU", "int8"), ("CPU", "int8"), ("GPU", "float16"), ("NPU", "float16")],
+)
+def test_the_description_holds_the_fitted_rates(processor, precision):
+    fit = llm_npu.fit_table_3(processor, precision)
+    rate = PHONE.processor(processor).rate("matmul", precision)
+    assert rate.start.nominal * 1e-6 == pytest.approx(fit.start, rel=2e-3)
+    for tokens, operations in fit.rates.items():
+        described = rate.peak.nominal * 1e12 * rate.efficiency(tokens)
+        assert described == pytest.approx(operations, rel=2e-3)
+
+
+def test_a_fit_finds_launch_and_rates_of_made_up_times(monkeypatch):
+    truth = llm_npu.Fit(2e-3, {32: 1e12, 64: 3e12})
+    made_up = [1e3 * truth.seconds(tokens, K, M) for tokens, K, M in llm_npu._SHAPES]
+    monkeypatch.setitem(llm_npu._MILLISECONDS, ("NPU", "int8"), made_up)
+    fit = llm_npu.fit_table_3("NPU", "int8")
+    assert fit.start == pytest.approx(truth.start)
+    assert fit.rates == pytest.approx(truth.rates)
+
+
+@pytest.fixture(scope="module")
+def errors():
+    return llm_npu.chunk_errors(PHONE, llm_npu.MODELS)
+
+
+def test_the_description_holds_the_fitted_rate_of_chunks(errors):
+    fitted = llm_npu.fit_chunk_rate({model: errors[model] for model in llm_npu.FITTED_MODELS})
+    described = PHONE.processor("NPU").rate("matmul", "int8").efficiency(256)
+    assert described == pytest.approx(fitted, rel=1e-3)
+
+
+def test_any_two_models_predict_the_other_three(errors):
+    means, worst = [], []
+    for pair in itertools.combinations(llm_npu.MODELS, 2):
+        fitted = llm_npu.fit_chunk_rate({model: errors[model] for model in pair})
+        best = list(llm_npu.CHUNK_EFFICIENCIES).index(fitted)
+        others = [abs(errors[model][best]) for model in llm_npu.MODELS if model not in pair]
+        means.append(sum(others) / len(others))
+        worst.append(max(others))
+    assert 0.03 < min(means) < max(means) < 0.09
+    assert 0.10 < max(worst) < 0.13
+
+
+def test_a_roofline_on_the_advertised_peak_would_be_far_off():
+    for row in ROWS:
+        if row.source == "llm.npu table 3" and row.what.startswith("NPU int8"):
+            tokens, K, M = (int(extent) for extent in row.what.split(", ")[1].split(" x "))
+            at_peak = 2 * tokens * K * M / 73e12 * 1e3
+            assert 30 < row.reference / at_peak < 130
+
+
+def test_the_page_is_what_the_tool_prints():
+    written = (Path(trilobite.__file__).parent / "docs" / "validation.md").read_text("utf-8")
+    assert written == page()
