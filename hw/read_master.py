@@ -36,7 +36,7 @@ class ReadMaster(wiring.Component):
         As of ``BurstSplitter``.
     outstanding : int
         Bursts that may have been asked for and not delivered. To keep the port busy,
-        ``outstanding * max_burst`` must exceed the memory's latency in cycles.
+        ``(outstanding - 1) * max_burst`` must exceed the memory's latency in cycles.
     timeout : int
         Cycles without an answer after which ``error`` is set.
 

@@ -12,6 +12,8 @@ from amaranth.back import verilog
 from amaranth.hdl import Const, Value
 from amaranth.lib.wiring import Component, In, Out
 
+from .ram import RAM_MODULE, RAM_VERILOG
+
 __all__ = ["Design"]
 
 _environment_lock = Lock()
@@ -42,6 +44,8 @@ class Design:
         with _builtin_yosys():
             text = verilog.convert(component, name=name, ports=signals, strip_internal_attrs=True,
                                    emit_src=False)
+        if f"{RAM_MODULE} #" in text:
+            text += RAM_VERILOG
         inputs = tuple(port for port, flow in flows.items() if flow == In)
         outputs = tuple(port for port, flow in flows.items() if flow == Out)
         return cls(name, text, inputs, outputs)
