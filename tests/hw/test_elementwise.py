@@ -50,10 +50,10 @@ def traffic(block, count, **keywords):
 
 
 @np.errstate(all="ignore")
-def check(block, count, runs):
+def check(block, count, runs, simulator="verilator"):
     """Simulate ``runs`` of ``count`` elements; compare all that no reset cut short."""
     make, _, function, lanes = block
-    observed = exchange(build(make(lanes), "elementwise"), runs)
+    observed = exchange(build(make(lanes), "elementwise", simulator), runs)
     expected = to_bits(function(*(values[None] for values in operands(count)))[0])
     for run, each in zip(runs, observed, strict=True):
         if run.reset_after is None:
@@ -73,6 +73,11 @@ def test_every_bit_is_the_runtimes_with_and_without_stalls(block):
 def test_a_reset_drops_what_is_under_way(block):
     runs = [traffic(block, 100, reset_after=cycle, stall=0.3) for cycle in (3, 20, 90)]
     check(block, 100, [*runs, traffic(block, 100)])
+
+
+@pytest.mark.icarus
+def test_icarus_agrees(block):
+    check(block, 300, [traffic(block, 300, stall=0.2)], "icarus")
 
 
 def test_no_lanes_are_refused():

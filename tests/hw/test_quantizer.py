@@ -13,8 +13,8 @@ LANES, MAX_BEATS = 3, 50
 STREAMS = ("i", "o", "o_scale")
 
 
-def quantizer():
-    return build(Quantizer(LANES, MAX_BEATS), "quantizer")
+def quantizer(simulator="verilator"):
+    return build(Quantizer(LANES, MAX_BEATS), "quantizer", simulator)
 
 
 def traffic(rows, **keywords):
@@ -102,3 +102,10 @@ def test_a_reset_drops_what_is_under_way():
 def test_rows_of_nothing_are_refused(lanes, beats, sentence):
     with never_elaborated(), pytest.raises(ValueError, match=sentence):
         RowFork(lanes, beats, wait=1)
+
+
+@pytest.mark.icarus
+def test_icarus_agrees():
+    rows = random_rows(3, count=14)
+    for observed in exchange(quantizer("icarus"), [traffic(rows, stall=0.2)]):
+        check(rows, observed)

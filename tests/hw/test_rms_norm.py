@@ -20,8 +20,8 @@ def lanes(request):
     return request.param
 
 
-def simulation(lanes):
-    return build(RmsNorm(lanes, MAX_BEATS), "rms_norm")
+def simulation(lanes, simulator="verilator"):
+    return build(RmsNorm(lanes, MAX_BEATS), "rms_norm", simulator)
 
 
 def traffic(lanes, problems, **keywords):
@@ -108,3 +108,10 @@ def test_the_schedule_of_the_tree_reads_what_has_arrived(latency):
 def test_lanes_that_the_adders_cannot_serve_are_refused(lanes):
     with never_elaborated(), pytest.raises(ValueError, match=f"1, 2 or 4 lanes, not {lanes}"):
         SumOfSquares(lanes)
+
+
+@pytest.mark.icarus
+def test_icarus_agrees(lanes):
+    problems = random_problems(lanes, 2, count=8)
+    for observed in exchange(simulation(lanes, "icarus"), [traffic(lanes, problems, stall=0.2)]):
+        check(lanes, problems, observed)

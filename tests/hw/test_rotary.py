@@ -13,8 +13,8 @@ LANES, MAX_HALF, MAX_HEADS = 2, 6, 5
 STREAMS = ("i", "i_token", "i_angles", "o")
 
 
-def simulation():
-    return build(Rotary(LANES, MAX_HALF, MAX_HEADS), "rotary")
+def simulation(simulator="verilator"):
+    return build(Rotary(LANES, MAX_HALF, MAX_HEADS), "rotary", simulator)
 
 
 def traffic(tokens, **keywords):
@@ -101,3 +101,9 @@ def test_a_reset_drops_what_is_under_way():
 def test_banks_of_one_beat_are_refused():
     with never_elaborated(), pytest.raises(ValueError, match="at least 2 beats, not 1"):
         RowBanks(8, 1, 1)
+
+
+@pytest.mark.icarus
+def test_icarus_agrees():
+    tokens = random_tokens(4, count=8)
+    check(tokens, exchange(simulation("icarus"), [traffic(tokens, stall=0.2)])[0])
