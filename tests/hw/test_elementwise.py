@@ -1,5 +1,7 @@
 """Gates and residual add as streams, against ``runtime.elementwise``."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,11 @@ def block(request):
     return BLOCKS[request.param]
 
 
+@cache
+def simulation(make, lanes, simulator):
+    return build(make(lanes), "elementwise", simulator)
+
+
 def operands(count):
     """What a model computes with, then all pairs of corner cases: float32 [count] twice."""
     rng = np.random.default_rng(0)
@@ -53,7 +60,7 @@ def traffic(block, count, **keywords):
 def check(block, count, runs, simulator="verilator"):
     """Simulate ``runs`` of ``count`` elements; compare all that no reset cut short."""
     make, _, function, lanes = block
-    observed = exchange(build(make(lanes), "elementwise", simulator), runs)
+    observed = exchange(simulation(make, lanes, simulator), runs)
     expected = to_bits(function(*(values[None] for values in operands(count)))[0])
     for run, each in zip(runs, observed, strict=True):
         if run.reset_after is None:

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ LANES, MAX_BEATS = 3, 50
 STREAMS = ("i", "o", "o_scale")
 
 
+@cache
 def quantizer(simulator="verilator"):
     return build(Quantizer(LANES, MAX_BEATS), "quantizer", simulator)
 

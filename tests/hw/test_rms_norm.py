@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,7 @@ def lanes(request):
     return request.param
 
 
+@cache
 def simulation(lanes, simulator="verilator"):
     return build(RmsNorm(lanes, MAX_BEATS), "rms_norm", simulator)
 
@@ -73,6 +76,7 @@ def test_rows_follow_each_other_without_a_gap(lanes):
     for beats, count in cases:
         row = np.linspace(-3, 5, beats * lanes, dtype=np.float32)
         runs.append([(row, row[::-1].copy(), 1e-5)] * count)
+    assert (RmsNorm.latency, SumOfSquares.latency) == (75, 36)
     observed = exchange(simulation(lanes), [traffic(lanes, run) for run in runs])
     for (beats, count), run, each in zip(cases, runs, observed, strict=True):
         # The first row's last beat is taken in cycle `beats`, its first result `latency` later.
@@ -112,6 +116,6 @@ def test_lanes_that_the_adders_cannot_serve_are_refused(lanes):
 
 @pytest.mark.icarus
 def test_icarus_agrees(lanes):
-    problems = random_problems(lanes, 2, count=8)
+    problems = random_problems(lanes, 2, count=4)
     for observed in exchange(simulation(lanes, "icarus"), [traffic(lanes, problems, stall=0.2)]):
         check(lanes, problems, observed)

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ LANES, MAX_HALF, MAX_HEADS = 2, 6, 5
 STREAMS = ("i", "i_token", "i_angles", "o")
 
 
+@cache
 def simulation(simulator="verilator"):
     return build(Rotary(LANES, MAX_HALF, MAX_HEADS), "rotary", simulator)
 

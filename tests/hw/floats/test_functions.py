@@ -49,7 +49,7 @@ def dense(on, count):
 
 
 @pytest.mark.parametrize(("stimulus", "blocks"), [
-    pytest.param(every_kind, 120, id="every-kind"),
+    pytest.param(every_kind, 80, id="every-kind"),
     pytest.param(every_mantissa, (1 << 24) // BLOCK, id="binades", marks=pytest.mark.slow),
     pytest.param(every_negative_mantissa, (1 << 24) // BLOCK, id="negative",
                  marks=pytest.mark.slow),
@@ -64,3 +64,8 @@ def test_functions_of_many_operands(stimulus, blocks, tmp_path):
 def test_a_table_of_another_shape_is_refused(table):
     with never_elaborated(), pytest.raises(ValueError, match="power of two of segments"):
         Quadratic(table)
+
+
+def test_latencies_are_the_documented_ones():
+    """Their sum over a pipeline says when its results come, which the sweeps measure."""
+    assert LATENCIES == {"o_exp": 38, "o_reciprocal": 21, "o_rsqrt": 21, "o_sigmoid": 63}
