@@ -46,8 +46,7 @@ def test_a_remembered_figure_is_an_assumption(device):
     for constant in constants(device):
         quantity = constant.quantity
         if "from memory" in quantity.source or "nothing to cite" in quantity.source:
-            remembered = quantity.kind == "assumption" or "are 33.5 dense" in quantity.source
-            assert remembered, constant.path
+            assert quantity.kind == "assumption", constant.path
 
 
 def test_kinds_count_every_constant():
