@@ -17,6 +17,8 @@ VARIABLE = "TRILOBITE_KERNEL"
 # By name, what a CPU must have; the fastest first. All give the same bits.
 KERNELS: dict[str, frozenset[str]] = {
     "vnni": frozenset({"avx512f", "avx512bw", "avx512vl", "avx512vnni"}),
+    "avx512": frozenset({"avx512f", "avx512bw", "avx512vl"}),
+    "avx2": frozenset({"avx2"}),
     "portable": frozenset(),
 }
 

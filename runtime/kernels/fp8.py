@@ -10,6 +10,8 @@ from numba import njit, prange
 from ...numerics import flush
 from ...quant.formats.base import PackedWeight
 from .base import IntegerLinear
+from .choice import chosen_kernel, cpu_features
+from .fp8_vnni import VnniFp8
 from .threads import over_rows
 
 __all__ = ["Fp8Linear"]
@@ -23,8 +25,8 @@ _REBIAS = np.uint32((127 - 7 + 9) << 23)   # float32's exponent bias, less E4M3'
 class Fp8Linear(IntegerLinear):
     """y = x W^T with W = code * scale. Sums are int64 in units of 2^-9, exact for every input.
 
-    ``integer`` counts these units; the factor 2^-9 is part of the scale. The weight is used as it
-    is stored, not copied: a tied embedding and head share their memory.
+    ``integer`` counts these units; the factor 2^-9 is part of the scale. The portable kernel
+    uses the weight as it is stored, not copied: a tied embedding and head share their memory.
     """
 
     largest_weight: ClassVar[int] = int(448 / _UNIT)
@@ -32,7 +34,14 @@ class Fp8Linear(IntegerLinear):
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
-        self._weight = np.ascontiguousarray(weight.codes().values)
+        codes = weight.codes().values
+        if chosen_kernel() == "vnni" and "avx512vbmi" in cpu_features():
+            units = np.empty(256, np.int32)
+            _decode(np.arange(256).astype(np.uint8), units)
+            self._fused = VnniFp8(codes, units, self._scale)
+            self.nbytes = self._fused.nbytes + self._scale.nbytes
+            return
+        self._weight = np.ascontiguousarray(codes)
         self.nbytes = self._weight.nbytes + self._scale.nbytes
 
     def _scales(self, stored: np.ndarray) -> np.ndarray:

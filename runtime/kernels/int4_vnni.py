@@ -12,14 +12,16 @@ import numpy as np
 from numba import njit, prange
 
 from ...numerics import add, add_group, mul
-from .intrinsics_int4 import BLOCK, BLOCK_COLUMNS, add_group_panel, unpack_int4
+from .intrinsics_int4 import BLOCK, BLOCK_COLUMNS, add_group_panel, add_groups_token, unpack_int4
 from .intrinsics_panel import ROWS, STEP, dot_panel
-from .panel import Activations, Outputs, VnniKernel, aligned
+from .panel import Activations, Outputs, RowGroupKernel, aligned
 
 __all__ = ["VnniInt4"]
 
 _BLOCK_STEPS = BLOCK_COLUMNS // 4
 _PANEL_BLOCKS = 64   # 32 KiB
+_TOKEN_BLOCKS = 1 << 14   # of a group: the sums of its high nibbles times 16 fit an int32
+_FEW_TOKENS = 2           # are faster one by one
 
 
 class _Groups(NamedTuple):
@@ -32,7 +34,7 @@ class _Groups(NamedTuple):
     zero_point: np.ndarray
 
 
-class VnniInt4(VnniKernel):
+class VnniInt4(RowGroupKernel):
     """The sums and outputs of ``packed`` uint8 [M, K / 2] as it is stored.
 
     ``zero_point`` is uint8 [groups, M], or [1, M] for all groups; ``scale`` float32 [groups, M].
@@ -141,38 +143,68 @@ def _finish(first: int, y: np.ndarray, activations: Activations, outputs: Output
 
 
 @njit(cache=True)
+def _add_token(
+    packed: np.ndarray, groups: _Groups, q: np.ndarray, q_totals: np.ndarray, scale: np.ndarray,
+    first: int, y: np.ndarray,
+) -> None:
+    """Add all groups of one token to ``y`` [ROWS], for the rows from ``first`` on."""
+    zero = groups.zero_point
+    column_groups = scale.shape[0]
+    blocks = packed.shape[0] // BLOCK // column_groups
+    add_groups_token(
+        packed.ctypes.data, q.ctypes.data, blocks, column_groups, q_totals.ctypes.data,
+        zero[:, first:].ctypes.data, zero.strides[0] if zero.shape[0] > 1 else 0,
+        scale[:, first:].ctypes.data, scale.strides[0], y.ctypes.data,
+    )
+
+
+@njit(cache=True)
+def _add_tokens(
+    packed: np.ndarray, groups: _Groups, q: np.ndarray, outputs: Outputs, first: int,
+    panel: np.ndarray, totals: np.ndarray, y: np.ndarray,
+) -> None:
+    """Add all groups to ``y`` [N, ROWS], for the rows from ``first`` on, or write the sums."""
+    N, stride = q.shape
+    column_groups = groups.q_totals.shape[1]
+    blocks = packed.shape[0] // BLOCK // column_groups
+    for group in range(column_groups):
+        weights = packed.ctypes.data + group * blocks * BLOCK
+        activated = q.ctypes.data + group * blocks * BLOCK_COLUMNS
+        zero = groups.zero_point[min(group, len(groups.zero_point) - 1), first:first + ROWS]
+        scale = outputs.scale[group, first:first + ROWS]
+        if blocks <= _PANEL_BLOCKS and outputs.sums.shape[0] == 0:
+            unpack_int4(weights, panel.ctypes.data, blocks)
+            add_group_panel(
+                panel.ctypes.data, activated, stride, blocks * _BLOCK_STEPS, N,
+                groups.q_totals[:, group:].ctypes.data, column_groups,
+                zero.ctypes.data, scale.ctypes.data, y.ctypes.data,
+            )
+        else:
+            sums = outputs.sums[:, group, first:first + ROWS]
+            _sum_group(weights, activated, stride, blocks, panel, totals)
+            _take_sums(totals, groups.q_totals[:, group], zero, scale, y, sums)
+
+
+@njit(cache=True)
 def _multiply_groups(
     packed: np.ndarray, groups: _Groups, activations: Activations, outputs: Outputs,
     start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""
     q = activations.q
-    N, stride = q.shape
-    column_groups = groups.q_totals.shape[1]
-    blocks = packed.shape[1] // BLOCK // column_groups
-    in_registers = blocks <= _PANEL_BLOCKS and outputs.sums.shape[0] == 0
+    blocks = packed.shape[1] // BLOCK // groups.q_totals.shape[1]
+    in_nibbles = 0 < outputs.y.shape[0] <= _FEW_TOKENS and blocks <= _TOKEN_BLOCKS
     panel = aligned(_PANEL_BLOCKS * _BLOCK_STEPS * STEP)
-    totals = aligned(4 * ROWS * N).view(np.int32).reshape((N, ROWS))
-    y = aligned(4 * ROWS * N).view(np.float32).reshape((N, ROWS))
+    totals = aligned(4 * ROWS * q.shape[0]).view(np.int32).reshape((q.shape[0], ROWS))
+    y = aligned(4 * ROWS * q.shape[0]).view(np.float32).reshape((q.shape[0], ROWS))
     for row_group in range(start, stop):
-        first = row_group * ROWS
+        weights, first = packed[row_group], row_group * ROWS
         y[:] = 0
-        for group in range(column_groups):
-            weights = packed[row_group].ctypes.data + group * blocks * BLOCK
-            activated = q.ctypes.data + group * blocks * BLOCK_COLUMNS
-            zero = groups.zero_point[min(group, len(groups.zero_point) - 1), first:first + ROWS]
-            scale = outputs.scale[group, first:first + ROWS]
-            if in_registers:
-                unpack_int4(weights, panel.ctypes.data, blocks)
-                add_group_panel(
-                    panel.ctypes.data, activated, stride, blocks * _BLOCK_STEPS, N,
-                    groups.q_totals[:, group:].ctypes.data, column_groups,
-                    zero.ctypes.data, scale.ctypes.data, y.ctypes.data,
-                )
-            else:
-                sums = outputs.sums[:, group, first:first + ROWS]
-                _sum_group(weights, activated, stride, blocks, panel, totals)
-                _take_sums(totals, groups.q_totals[:, group], zero, scale, y, sums)
+        if in_nibbles:
+            for n in range(q.shape[0]):
+                _add_token(weights, groups, q[n], groups.q_totals[n], outputs.scale, first, y[n])
+        else:
+            _add_tokens(weights, groups, q, outputs, first, panel, totals, y)
         _finish(first, y, activations, outputs)
 
 

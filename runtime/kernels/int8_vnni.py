@@ -11,7 +11,7 @@ from numba import njit, prange
 
 from .intrinsics_int8 import LARGEST_TILE, ROW_TILE, dot_rows
 from .intrinsics_panel import ROWS
-from .panel import Activations, Outputs, VnniKernel, aligned, finish
+from .panel import Activations, Outputs, RowGroupKernel, aligned, finish
 
 __all__ = ["VnniInt8"]
 
@@ -19,7 +19,7 @@ _OFFSET = 128   # of a weight, to make it unsigned
 _VECTOR = 64    # columns
 
 
-class VnniInt8(VnniKernel):
+class VnniInt8(RowGroupKernel):
     """The sums and outputs of int8 ``weight`` [M, K]."""
 
     def __init__(self, weight: np.ndarray, scale: np.ndarray) -> None:

@@ -23,6 +23,7 @@ from .intrinsics import (
     WORDS,
     at,
     constant,
+    dot4,
     load,
     prefetch,
     repeat,
@@ -32,7 +33,7 @@ from .intrinsics import (
 )
 from .intrinsics_panel import LARGEST_TILE, ROWS, STEP, VECTORS, dot_step
 
-__all__ = ["BLOCK", "BLOCK_COLUMNS", "add_group_panel", "unpack_int4"]
+__all__ = ["BLOCK", "BLOCK_COLUMNS", "add_group_panel", "add_groups_token", "unpack_int4"]
 
 BLOCK = 64 * VECTORS   # bytes
 BLOCK_COLUMNS = 8
@@ -61,6 +62,71 @@ def unpack_int4(_: Any, packed: Any, panel: Any, blocks: Any) -> tuple:
         repeat(builder, blocks, [], block)
 
     return writes_memory(3, generate)
+
+
+def _dot_blocks(
+    builder: ir.IRBuilder, packed: ir.Value, q: ir.Value, blocks: ir.Value
+) -> list[ir.Value]:
+    """Sums of one token over ``blocks``, ``VECTORS`` of them, straight from the nibbles.
+
+    The high nibbles are masked, not shifted: they count 16 times, in sums of their own.
+    """
+
+    def block(index: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
+        here, activations = at(builder, packed, index, BLOCK), at(builder, q, index, BLOCK_COLUMNS)
+        new = []
+        fours = [splat(builder, load(builder, activations, INT32, 4 * n), WORDS) for n in range(2)]
+        for vector in range(VECTORS):
+            prefetch(builder, here, _AHEAD + 64 * vector)
+            codes = load(builder, here, BYTES, 64 * vector)
+            for nibble, four in enumerate(fours):
+                masked = builder.and_(codes, constant(BYTES, 15 << 4 * nibble))
+                new.append(dot4(builder, totals[2 * vector + nibble], masked, four))
+        return new
+
+    totals = repeat(builder, blocks, [constant(WORDS, 0)] * 2 * VECTORS, block)
+    pairs = zip(totals[0::2], totals[1::2], strict=True)
+    return [builder.add(low, builder.ashr(high, constant(WORDS, 4))) for low, high in pairs]
+
+
+@intrinsic
+def add_groups_token(
+    _: Any, packed: Any, q: Any, blocks: Any, groups: Any, q_totals: Any, zero: Any,
+    zero_stride: Any, scale: Any, scale_stride: Any, y: Any,
+) -> tuple:
+    """``add_group_panel`` for one token and all ``groups`` of ``blocks``, without a panel.
+
+    ``zero_stride`` and ``scale_stride`` are the bytes from a group's zero points and scales to the
+    next one's.
+    """
+
+    def generate(builder: ir.IRBuilder, arguments: list[ir.Value]) -> None:
+        packed, q, blocks, groups, q_totals, zero, zero_stride, scale, scale_stride, y = arguments
+        eights = ir.VectorType(INT8, 16)
+
+        def group(index: ir.Value, outputs: list[ir.Value]) -> list[ir.Value]:
+            first = builder.mul(index, blocks)
+            totals = _dot_blocks(
+                builder, at(builder, packed, first, BLOCK), at(builder, q, first, BLOCK_COLUMNS),
+                blocks,
+            )
+            q_total = splat(builder, load(builder, at(builder, q_totals, index, 4), INT32), WORDS)
+            zeros = builder.add(zero, builder.mul(index, zero_stride))
+            scales = builder.add(scale, builder.mul(index, scale_stride))
+            new = []
+            for vector, (total, before) in enumerate(zip(totals, outputs, strict=True)):
+                points = builder.zext(load(builder, zeros, eights, 16 * vector), WORDS)
+                exact = builder.sub(total, builder.mul(points, q_total))
+                factor = load(builder, scales, FLOATS, 64 * vector)
+                scaled = builder.fmul(builder.sitofp(exact, FLOATS), factor)
+                new.append(builder.fadd(before, scaled))
+            return new
+
+        before = [load(builder, y, FLOATS, 64 * vector) for vector in range(VECTORS)]
+        for vector, value in enumerate(repeat(builder, groups, before, group)):
+            store(builder, value, y, 64 * vector)
+
+    return writes_memory(10, generate)
 
 
 def _group_tile(tokens: int) -> Callable[..., None]:

@@ -7,14 +7,14 @@ four activations in every lane make one ``vpdpbusd`` to each digit.
 **Two bits** (16 columns to a block): digit d is in bits 2d and 2d + 1. Masked but not shifted, it
 counts 4^d times; each d has a sum of its own, shifted once at the end.
 
-**Base 3** (20 columns to a block): a byte is x0 = ceil(v * 256 / 243), v = sum digit[d] * 3^(4-d).
-With x[d+1] = 3 * x[d] mod 256, which is two byte additions, digit[d] = (3 * x[d] - x[d+1]) / 256;
-and the sum telescopes, so that no digit is ever taken apart:
+**Base 3** (20 columns to a block): a byte is x[0] = ceil(v * 256 / 243), where v is the sum of
+digit[d] * 3^(4-d). With x[d+1] = 3 * x[d] mod 256, which is two byte additions,
 
-    sum_d digit[d] * a[d] = (sum_{d=0..5} x[d] * c[d]) / 256,   c[d] = 3 * a[d] - a[d-1]
+    256 * digit[d] = 3 * x[d] - x[d+1]
+    256 * sum_d digit[d] * a[d] = 3 * sum_d x[d] * a[d] - sum_d x[d+1] * a[d]
 
-with a[-1] = a[5] = 0. Coefficients have eleven bits; they come in as 4 * high + low. Sums must stay
-below 2^23: K up to 32,768 at a time.
+so that no digit is ever taken apart: two sums of bytes times activations are enough. They may wrap
+around, but the left side must fit an int32: K up to 32,767 at a time.
 """
 
 from __future__ import annotations
@@ -102,36 +102,31 @@ def dot_two_bit(_: Any, packed: Any, q: Any, sums: Any, blocks: Any) -> tuple:
 
 
 @intrinsic
-def dot_base3(_: Any, packed: Any, high: Any, low: Any, sums: Any, blocks: Any) -> tuple:
-    """Add to int32 ``sums`` [64] from base-3 ``packed`` [blocks].
-
-    ``high`` and ``low`` int8 [blocks, 6, 4] are the coefficients c = 4 * high + low.
-    """
+def dot_base3(_: Any, packed: Any, q: Any, sums: Any, blocks: Any) -> tuple:
+    """Add to int32 ``sums`` [64] from base-3 ``packed`` [blocks] and int8 ``q`` [20 * blocks]."""
 
     def generate(builder: ir.IRBuilder, arguments: Values) -> None:
-        packed, high, low, sums, blocks = arguments
+        packed, q, sums, blocks = arguments
 
         def block(index: ir.Value, totals: Values) -> Values:
             x = _load_block(builder, at(builder, packed, index, BLOCK))
-            parts = [at(builder, part, index, 24) for part in (high, low)]
-            new = list(totals)
-            for digit in range(6):
-                for half, part in enumerate(parts):
-                    four = splat(builder, load(builder, part, INT32, 4 * digit), WORDS)
-                    for vector in range(VECTORS):
-                        place = half * VECTORS + vector
-                        new[place] = dot4(builder, new[place], x[vector], four)
-                x = [_triple(builder, value) for value in x] if digit < 5 else x
-            return new
+            activations = at(builder, q, index, 20)
+            these, nexts = totals[:VECTORS], totals[VECTORS:]
+            for digit in range(5):
+                four = splat(builder, load(builder, activations, INT32, 4 * digit), WORDS)
+                these = [dot4(builder, *pair, four) for pair in zip(these, x, strict=True)]
+                x = [_triple(builder, value) for value in x]
+                nexts = [dot4(builder, *pair, four) for pair in zip(nexts, x, strict=True)]
+            return these + nexts
 
         totals = repeat(builder, blocks, [constant(WORDS, 0)] * 2 * VECTORS, block)
-        whole = [
-            builder.add(builder.shl(high_sum, constant(WORDS, 2)), low_sum)
-            for high_sum, low_sum in zip(totals[:VECTORS], totals[VECTORS:], strict=True)
+        scaled = [
+            builder.sub(builder.mul(this, constant(WORDS, 3)), following)
+            for this, following in zip(totals[:VECTORS], totals[VECTORS:], strict=True)
         ]
-        _add_to(builder, [builder.ashr(sum_, constant(WORDS, 8)) for sum_ in whole], sums)
+        _add_to(builder, [builder.ashr(sum_, constant(WORDS, 8)) for sum_ in scaled], sums)
 
-    return writes_memory(5, generate)
+    return writes_memory(4, generate)
 
 
 @intrinsic

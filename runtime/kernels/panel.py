@@ -1,4 +1,4 @@
-"""What the VNNI kernels share: activations made ready, scratch memory, sums to outputs.
+"""What the kernels on ``intrinsics`` share: activations made ready, scratch memory, outputs.
 
 They take 64 rows of weights at a time, and int8 activations whose rows are zero from column K on. A
 call gives either the exact int32 sums or the float32 outputs; the array for the other is empty.
@@ -7,7 +7,7 @@ call gives either the exact int32 sums or the float32 outputs; the array for the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -16,7 +16,7 @@ from ...numerics import add, quantize_activation, scale_sum
 from .intrinsics_panel import ROWS
 from .threads import chunks_for
 
-__all__ = ["Activations", "Outputs", "VnniKernel", "aligned", "finish", "groups_of"]
+__all__ = ["Activations", "Outputs", "RowGroupKernel", "aligned", "finish", "groups_of"]
 
 _LINE = 64   # bytes of a cache line, and of a vector
 _PRODUCTS_PER_CHUNK = 1 << 22   # 15 us or more
@@ -32,7 +32,7 @@ class Activations(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Int32 ``sums`` [N, M] and float32 ``y`` [N, M], one of them of no tokens; how sums become y.
+    """Integer ``sums`` [N, M] and float32 ``y`` [N, M], one of them of no tokens.
 
     ``scale`` float32 [M] are the weight's, ``bias`` float32 [M] or empty. With groups of columns,
     ``sums`` are [N, groups, M] and ``scale`` [groups, M or more].
@@ -54,7 +54,7 @@ def _stride(columns: int) -> int:
     return (-(-columns // _LINE) | 1) * _LINE
 
 
-class VnniKernel(ABC):
+class RowGroupKernel(ABC):
     """A ``FusedKernel`` of a weight [M, K]: what surrounds the multiplication of row groups.
 
     ``columns`` are K in whole blocks of the layout, activations are zero from K to there; ``scale``
@@ -62,6 +62,7 @@ class VnniKernel(ABC):
     """
 
     nbytes: int
+    sum_type: ClassVar[type] = np.int32
 
     def __init__(self, shape: tuple[int, int], columns: int, scale: np.ndarray) -> None:
         self.shape = shape
@@ -70,8 +71,8 @@ class VnniKernel(ABC):
         self._groups = groups_of(shape[0])
 
     def integer(self, q: np.ndarray) -> np.ndarray:
-        """Exact int32 sums of int8 ``q`` [N, K]; see ``IntegerLinear.integer``."""
-        sums = np.empty(self._sums_shape(len(q)), np.int32)
+        """Exact sums of int8 ``q`` [N, K]; see ``IntegerLinear.integer``."""
+        sums = np.empty(self._sums_shape(len(q)), self.sum_type)
         outputs = Outputs(sums, _NOTHING.reshape(0, 0), self._scale, _NOTHING)
         self._multiply(_prepared(q, self._columns), outputs, self._chunks(len(q)))
         return sums
@@ -79,7 +80,7 @@ class VnniKernel(ABC):
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """See ``FusedKernel.output``."""
         y = np.empty((len(x), self.shape[0]), np.float32)
-        outputs = Outputs(np.empty(self._sums_shape(0), np.int32), y, self._scale, bias)
+        outputs = Outputs(np.empty(self._sums_shape(0), self.sum_type), y, self._scale, bias)
         self._multiply(_quantized(x, self._columns), outputs, self._chunks(len(x)))
         return y
 
@@ -136,23 +137,24 @@ def aligned(nbytes: int) -> np.ndarray:
 def finish(
     totals: np.ndarray, offset: int, group: int, activations: Activations, outputs: Outputs
 ) -> None:
-    """Write one group's columns of ``outputs`` from int32 ``totals`` [N, ROWS].
+    """Write one group's columns of ``outputs`` from int32 or int64 ``totals`` [N, ROWS].
 
     The totals are of weights plus ``offset``; the activations' own sums take that back.
     """
+    kind = totals.dtype.type
     first = group * ROWS
     rows = min(ROWS, max(outputs.sums.shape[1], outputs.y.shape[1]) - first)
     for n in range(totals.shape[0]):
-        excess = np.int32(np.int32(offset) * activations.totals[n])
+        excess = kind(kind(offset) * kind(activations.totals[n]))
         if outputs.y.shape[0] == 0:
             for r in range(rows):
-                outputs.sums[n, first + r] = np.int32(totals[n, r] - excess)
+                outputs.sums[n, first + r] = kind(totals[n, r] - excess)
             continue
         scale_x = activations.scale[n]
         y = outputs.y[n, first:first + rows]
         scale_w = outputs.scale[first:first + rows]
         for r in range(rows):
-            y[r] = scale_sum(np.int32(totals[n, r] - excess), scale_x, scale_w[r])
+            y[r] = scale_sum(kind(totals[n, r] - excess), scale_x, scale_w[r])
         if outputs.bias.shape[0]:
             bias = outputs.bias[first:first + rows]
             for r in range(rows):

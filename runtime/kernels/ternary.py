@@ -10,11 +10,13 @@ its own group size; the sums are integers, hence equal.
 A table costs 243 additions, to be shared by the rows of one token only. With many tokens it is
 faster to unpack a row once and to multiply it with each: the same sums, by the other path.
 
-This is the portable kernel, and the definition. With AVX-512 VNNI ``ternary_vnni`` takes its place.
+This is the portable kernel, and the definition. Where the CPU has AVX-512 VNNI ``ternary_vnni``
+takes its place, with AVX2 or AVX-512 alone ``ternary_shuffle``.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +28,7 @@ from ...quant.formats.base import PackedWeight
 from .base import IntegerLinear
 from .choice import chosen_kernel
 from .dot import dot_tokens
+from .ternary_shuffle import ShuffleTernary
 from .ternary_vnni import VnniTernary
 from .threads import over_rows
 
@@ -37,6 +40,12 @@ _ZEROS = _CODES // 2     # the byte of five zeros
 _TABLES = 16             # bytes of a row per pass
 _TABLE_STRIDE = 256      # so that a table's address needs no multiplication
 _PASS = _TRITS * _TABLES
+
+_FUSED = {
+    "vnni": VnniTernary,
+    "avx512": partial(ShuffleTernary, vectors=1),
+    "avx2": partial(ShuffleTernary, vectors=2),
+}
 
 _UNPACK_TOKENS = 16      # from here on unpacked rows are faster than lookups
 
@@ -52,8 +61,9 @@ class TernaryLinear(IntegerLinear):
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
-        if chosen_kernel() == "vnni":
-            self._fused = VnniTernary(weight, self._scale)
+        fused = _FUSED.get(chosen_kernel())
+        if fused:
+            self._fused = fused(weight, self._scale)
             self.nbytes = self._fused.nbytes + self._scale.nbytes
             return
         self._packed = _reorder(_base3(weight))

@@ -1,6 +1,6 @@
 """Ternary weights in AVX-512 VNNI, at 1.6 or 2 bits in memory, as they are stored.
 
-One token reads the packed bytes once, in order, with no digit taken apart. Several tokens share
+A token reads the packed bytes once, in order, with no digit taken apart. Several tokens share
 the work of unpacking: 64 rows and some hundred columns at a time become a panel of digits in the
 L1 cache, which all tokens are then multiplied with. ``intrinsics_ternary`` has the layout.
 """
@@ -14,17 +14,18 @@ from ...quant.formats import Ternary
 from ...quant.formats.base import PackedWeight
 from .intrinsics_panel import ROWS, STEP, dot_panel
 from .intrinsics_ternary import BLOCK, dot_base3, dot_two_bit, unpack_base3, unpack_two_bit
-from .panel import Activations, Outputs, VnniKernel, aligned, finish, groups_of
+from .panel import Activations, Outputs, RowGroupKernel, aligned, finish
+from .ternary_digits import row_digits
 
 __all__ = ["VnniTernary"]
 
 _BASE3_DIGITS = 5        # digits to a byte: 5 in base 3, 4 at two bits
 _PANEL_STEPS = 120       # 30 KiB, a multiple of both
 _SEGMENT = 1600          # blocks of a token's sums in one go: at most 32,000 columns
-_UNPACK_ROWS = 16 * ROWS
+_FEW_TOKENS = 2          # are faster one by one
 
 
-class VnniTernary(VnniKernel):
+class VnniTernary(RowGroupKernel):
     """The sums and outputs of a ternary weight; ``nbytes`` is the memory it takes."""
 
     def __init__(self, weight: PackedWeight, scale: np.ndarray) -> None:
@@ -32,24 +33,12 @@ class VnniTernary(VnniKernel):
         blocks = -(-weight.shape[1] // (4 * self._digits))
         super().__init__(weight.shape, blocks * 4 * self._digits, scale)
         self._packed = aligned(self._groups * blocks * BLOCK).reshape(self._groups, blocks * BLOCK)
-        for group in range(0, self._groups, _UNPACK_ROWS // ROWS):
-            digits = self._padded_digits(weight, group * ROWS)
-            _encode(digits, self._digits, self._packed[group:group + len(digits) // ROWS])
+        for first, digits in row_digits(weight, self._columns):
+            _encode(digits, self._digits, self._packed[first // ROWS:])
         self.nbytes = self._packed.nbytes
 
-    def _padded_digits(self, weight: PackedWeight, first: int) -> np.ndarray:
-        """Digits uint8 [R, columns] of up to ``_UNPACK_ROWS`` rows; R is a multiple of ROWS."""
-        M, K = self.shape
-        stop = min(first + _UNPACK_ROWS, M)
-        rows = {**weight.tensors, "packed": weight.tensors["packed"][first:stop]}
-        trits = weight.format.unpack(rows, (stop - first, K)).values
-        digits = np.ones((groups_of(stop - first) * ROWS, self._columns), np.uint8)
-        np.add(trits, 1, out=digits[: stop - first, :K], casting="unsafe")
-        return digits
-
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
-        high, low = _coefficients(activations.q, self._columns, self._digits)
-        operands = (self._packed, self._digits, high, low, activations, outputs)
+        operands = (self._packed, self._digits, activations, outputs)
         if chunks > 1:
             _multiply_parallel(*operands, chunks)
         else:
@@ -74,39 +63,17 @@ def _encode(digits: np.ndarray, per_byte: int, packed: np.ndarray) -> None:
 
 
 @njit(cache=True)
-def _coefficients(q: np.ndarray, columns: int, digits: int) -> tuple[np.ndarray, np.ndarray]:
-    """High and low parts int8 [blocks, 24] of the coefficients of one token; else empty.
-
-    With four zeros before each block of 20, c[d] = 3 * a[d] - a[d-1] runs over a flat array.
-    """
-    blocks = columns // 20 if digits == _BASE3_DIGITS and q.shape[0] == 1 else 0
-    high, low = np.empty(24 * blocks, np.int8), np.empty(24 * blocks, np.int8)
-    spread = np.zeros(24 * blocks + 4, np.int16)
-    for block in range(blocks):
-        for k in range(20):
-            spread[24 * block + 4 + k] = q[0, 20 * block + k]
-    for i in range(24 * blocks):
-        c = np.int16(np.int16(3) * spread[i + 4]) - spread[i]
-        high[i] = np.int8(np.int16(c >> 2))
-        low[i] = np.int8(np.int16(c & 3))
-    return high, low
-
-
-@njit(cache=True)
-def _add_token(
-    packed: np.ndarray, digits: int, q: np.ndarray, high: np.ndarray, low: np.ndarray,
-    totals: np.ndarray,
-) -> None:
+def _add_token(packed: np.ndarray, digits: int, q: np.ndarray, totals: np.ndarray) -> None:
     """Add one token's products to int32 ``totals`` [ROWS]."""
     blocks = packed.shape[0] // BLOCK
     for first in range(0, blocks, _SEGMENT):
         count = min(_SEGMENT, blocks - first)
         weights = packed.ctypes.data + first * BLOCK
+        activations = q.ctypes.data + 4 * digits * first
         if digits == _BASE3_DIGITS:
-            parts = high.ctypes.data + 24 * first, low.ctypes.data + 24 * first
-            dot_base3(weights, parts[0], parts[1], totals.ctypes.data, count)
+            dot_base3(weights, activations, totals.ctypes.data, count)
         else:
-            dot_two_bit(weights, q.ctypes.data + 16 * first, totals.ctypes.data, count)
+            dot_two_bit(weights, activations, totals.ctypes.data, count)
 
 
 @njit(cache=True)
@@ -132,8 +99,8 @@ def _add_tokens(
 
 @njit(cache=True)
 def _multiply_groups(
-    packed: np.ndarray, digits: int, high: np.ndarray, low: np.ndarray,
-    activations: Activations, outputs: Outputs, start: int, stop: int,
+    packed: np.ndarray, digits: int, activations: Activations, outputs: Outputs,
+    start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""
     q = activations.q
@@ -141,8 +108,9 @@ def _multiply_groups(
     totals = aligned(4 * ROWS * q.shape[0]).view(np.int32).reshape((q.shape[0], ROWS))
     for group in range(start, stop):
         totals[:] = 0
-        if q.shape[0] == 1:
-            _add_token(packed[group], digits, q[0], high, low, totals[0])
+        if q.shape[0] <= _FEW_TOKENS:
+            for n in range(q.shape[0]):
+                _add_token(packed[group], digits, q[n], totals[n])
         else:
             _add_tokens(packed[group], digits, q, panel, totals)
         finish(totals, 1, group, activations, outputs)
@@ -150,11 +118,10 @@ def _multiply_groups(
 
 @njit(cache=True, parallel=True)
 def _multiply_parallel(
-    packed: np.ndarray, digits: int, high: np.ndarray, low: np.ndarray,
-    activations: Activations, outputs: Outputs, chunks: int,
+    packed: np.ndarray, digits: int, activations: Activations, outputs: Outputs, chunks: int,
 ) -> None:
     """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
     groups = packed.shape[0]
     for chunk in prange(chunks):
         start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _multiply_groups(packed, digits, high, low, activations, outputs, start, stop)
+        _multiply_groups(packed, digits, activations, outputs, start, stop)

@@ -28,27 +28,47 @@ def test_every_code_is_its_integer():
     assert np.array_equal(units[regular], values[regular] * 512)
 
 
-def test_sums_leave_int32():
+def test_sums_leave_int32(kernel):
     codes = np.full((1, 1000), 0x7E, np.uint8)   # 448
     q = np.full((1, 1000), -128, np.int8)
     sums = Fp8Linear(packed_codes(codes, 1.0), None).integer(q)
     assert sums.tolist() == [[-1000 * 448 * 512 * 128]]
 
 
-def test_scales_down_to_underflow():
+def test_scales_down_to_underflow(kernel):
     codes = np.full((1, 4), 0x38, np.uint8)      # 1.0
     x = np.ones((1, 4), np.float32)
     assert Fp8Linear(packed_codes(codes, 2.0**-117), None)(x)[0, 0] == pytest.approx(2.0**-115)
     assert Fp8Linear(packed_codes(codes, 2.0**-118), None)(x)[0, 0] == 0
 
 
-def test_not_a_number_is_refused():
+def test_not_a_number_is_refused(kernel):
     packed = random_weight(Fp8(), 1, 3).packed
     tensors = {**packed.tensors, "packed": np.uint8([[0, 0xFF, 1]])}
     with pytest.raises(FormatError, match="NaN"):
         Fp8Linear(dataclasses.replace(packed, tensors=tensors), None)
 
 
-def test_the_stored_weight_is_not_copied():
+def test_the_stored_weight_is_not_copied(portable):
     weight = random_weight(Fp8(), 8, 16).packed
     assert np.shares_memory(Fp8Linear(weight, None)._weight, weight.tensors["packed"])
+
+
+@pytest.mark.parametrize("K", [1, 3, 4, 159, 160, 161, 500])
+def test_shapes_that_fill_no_panel(K, kernel):
+    for M in (1, 64, 65):
+        weight = random_weight(Fp8(), M, K, seed=M)
+        linear = Fp8Linear(weight.packed, None)
+        q = np.random.default_rng(K).integers(-128, 128, (8, K)).astype(np.int8)
+        for N in (0, 1, 2, 7, 8):
+            assert np.array_equal(linear.integer(q[:N]), weight.sums(q[:N]))
+
+
+@pytest.mark.parametrize("code", [0x7E, 0xFE])
+@pytest.mark.parametrize("activation", [-128, 127])
+def test_columns_beyond_one_segment_of_a_sum(code, activation, kernel):
+    K = 130_000
+    linear = Fp8Linear(packed_codes(np.full((2, K), code, np.uint8), 1.0), None)
+    sums = linear.integer(np.full((1, K), activation, np.int8))
+    sign = 1 if code < 128 else -1
+    assert sums.tolist() == [[sign * K * 448 * 512 * activation] * 2]

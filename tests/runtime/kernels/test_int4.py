@@ -57,3 +57,12 @@ def test_a_zero_point_above_15_is_refused(kernel):
     tensors = {**packed.tensors, "zero_point": np.uint8([[0, 15], [16, 0]])}
     with pytest.raises(FormatError, match="zero point is 16"):
         Int4Linear(dataclasses.replace(packed, tensors=tensors), None)
+
+
+def test_a_group_whose_nibbles_could_overflow(kernel):
+    K = 140_000
+    weight = pack_values(Int4(None, False), np.full((1, K), 15, np.uint8), zero_point=0)
+    x = np.ones((1, K), np.float32)
+    expected = weight.output(*quantize_activations(x))
+    assert expected[0, 0] > 0
+    assert np.array_equal(Int4Linear(weight.packed, None)(x), expected)
