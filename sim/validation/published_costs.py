@@ -38,18 +38,20 @@ def _work(
     )
 
 
-# Multi-head latent attention, weights absorbed: 128 heads on 512 + 64 cached values per token.
+# Multi-head latent attention, weights absorbed: 128 heads on 512 + 64 cached values per token; 58
+# layers with 8 routed and one shared expert, 3 dense ones.
 _DSV3 = _work(
     61, 128 * (576 + 512),
     7168 * 1536 + 1536 * 128 * 192 + 7168 * 576 + 512 * 128 * 256 + 128 * 128 * 7168,
     58 * 9 * 3 * 7168 * 2048 + 3 * 3 * 7168 * 18432, 576,
 )
-# Multi-matrix factorization attention: 64 heads of 256 on one key and one value.
+# Multi-matrix factorization attention: 64 heads of 256 on one key and one value; 56 layers with 3
+# routed and one shared expert, 5 dense ones.
 _STEP3 = _work(
     61, 64 * 2 * 256, 7168 * 2048 + 2048 * 64 * 256 + 7168 * 512 + 64 * 256 * 7168,
     56 * 4 * 3 * 7168 * 5120 + 5 * 3 * 7168 * 18432, 2 * 256,
 )
-# Grouped-query attention: 64 query and 4 key/value heads of 128.
+# Grouped-query attention: 64 query and 4 key/value heads of 128; 8 routed experts.
 _QWEN3 = _work(
     94, 64 * 2 * 128, 2 * 4096 * 8192 + 2 * 4096 * 512, 94 * 8 * 3 * 4096 * 1536, 2 * 4 * 128
 )

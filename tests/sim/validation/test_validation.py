@@ -7,7 +7,7 @@ import pytest
 
 import trilobite
 from trilobite.sim.soc import load_soc
-from trilobite.sim.validation import Basis, all_rows, llm_npu, page
+from trilobite.sim.validation import Basis, all_rows, llm_npu, page, published_costs
 
 ROWS = all_rows()
 PHONE = load_soc("snapdragon-8-gen-3")
@@ -86,6 +86,22 @@ def test_a_roofline_on_the_advertised_peak_would_be_far_off():
             tokens, K, M = (int(extent) for extent in row.what.split(", ")[1].split(" x "))
             at_peak = 2 * tokens * K * M / 73e12 * 1e3
             assert 30 < row.reference / at_peak < 130
+
+
+@pytest.mark.parametrize(
+    ("work", "embeddings", "active"),
+    [
+        (published_costs._DSV3, 2 * 129_280 * 7168, 37e9),
+        (published_costs._STEP3, 2 * 128_815 * 7168, 38e9),
+        (published_costs._QWEN3, 2 * 151_936 * 4096, 22e9),
+    ],
+    ids=["DeepSeek-V3", "Step-3", "Qwen3-235B-A22B"],
+)
+def test_the_shapes_behind_the_costs_have_the_published_active_parameters(
+    work, embeddings, active
+):
+    counted = (work.projections + work.ffn) / 2 + embeddings
+    assert counted == pytest.approx(active, rel=0.03)
 
 
 def test_the_page_is_what_the_tool_prints():
