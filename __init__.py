@@ -8,12 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["__version__", "load", "quantize"]
+__all__ = ["__version__", "calibration", "load", "quantize"]
 
 __version__ = "0.1.0"
 
 # Imported when first used: the runtime brings Numba, which `trilobite --help` should not wait for.
-_HOMES = {"load": ".api", "quantize": ".quant.pipeline"}
+_HOMES = {"calibration": ".api", "load": ".api", "quantize": ".quant.pipeline"}
 
 
 def __getattr__(name: str) -> Any:

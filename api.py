@@ -8,10 +8,11 @@ from typing import Literal
 
 from .errors import TrilobiteError
 from .quant.checkpoint import open_checkpoint
+from .runtime.calibration_text import SEQUENCES, CalibrationText, choose_text
 from .runtime.decoder import Decoder
 from .runtime.language_model import LanguageModel
 
-__all__ = ["load"]
+__all__ = ["calibration", "load"]
 
 
 def load(
@@ -42,3 +43,30 @@ def load(
             kv = "float32" if checkpoint.quantization is None else "int8"
         decoder = Decoder(checkpoint.config, checkpoint.weight, progress)
         return LanguageModel(checkpoint.folder, decoder, kv)
+
+
+def calibration(
+    source: str | Path, text: str | Path | None = None, sequences: int = SEQUENCES, seed: int = 0
+) -> CalibrationText:
+    """Text for the methods of ``quantize`` that calibrate: the same arguments, the same text.
+
+    Parameters
+    ----------
+    source
+        The checkpoint that will be quantized; its tokenizer is used.
+    text
+        A UTF-8 text file; None takes what the model's training.json names: for the demo models
+        modules of Python's standard library that are not held out.
+    sequences
+        How many pieces of 512 tokens.
+    seed
+        Which pieces of the text.
+
+    Raises
+    ------
+    TrilobiteError
+        There is no such text, or too little of it.
+    """
+    with open_checkpoint(source) as checkpoint:
+        file = None if text is None else Path(text)
+        return choose_text(checkpoint.folder, checkpoint.config, file, sequences, seed)

@@ -44,6 +44,13 @@ class FormatName(StrEnum):
     FP8 = "fp8"
 
 
+class MethodName(StrEnum):
+    """How ``quantize`` chooses codes."""
+
+    RTN = "rtn"
+    GPTQ = "gptq"
+
+
 class KV(StrEnum):
     """How keys and values are cached."""
 
@@ -95,6 +102,15 @@ def quantize(
     format: Annotated[
         FormatName, typer.Option(help="Number format of the layers' weights.")
     ] = FormatName.TERNARY,
+    method: Annotated[
+        MethodName,
+        typer.Option(help="rtn: each weight to its nearest; gptq: for its inputs on some text."),
+    ] = MethodName.RTN,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="gptq: UTF-8 text; default: what the model's training.json names."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="gptq: which pieces of the text.")] = 0,
     group_size: Annotated[
         str | None, typer.Option(help="int4, int3, int2: 32, 64, 128 (the default) or row.")
     ] = None,
@@ -118,9 +134,9 @@ def quantize(
     from .commands.quantize import run
 
     run(
-        Output(json), checkpoint, out, format=format.value, group_size=_group_size(group_size),
-        symmetric=symmetric, packing=packing, granularity=granularity, embedding=embedding,
-        overwrite=overwrite, dry_run=dry_run,
+        Output(json), checkpoint, out, method.value, calibration, seed, format=format.value,
+        group_size=_group_size(group_size), symmetric=symmetric, packing=packing,
+        granularity=granularity, embedding=embedding, overwrite=overwrite, dry_run=dry_run,
     )
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LINEAR_NAMES", "ModelConfig", "RopeScaling"]
+__all__ = ["LINEAR_NAMES", "LINEAR_STAGES", "ModelConfig", "RopeScaling"]
 
 Family = Literal["llama", "mistral", "qwen2", "qwen3", "bitnet"]
 Activation = Literal["silu", "relu2"]
 
-# The seven matrices of a decoder layer, in the order in which a forward pass uses them.
-LINEAR_NAMES = (
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
+# Matrices of a decoder layer that share an input, in the order in which a forward pass uses them.
+LINEAR_STAGES = (
+    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    ("self_attn.o_proj",),
+    ("mlp.gate_proj", "mlp.up_proj"),
+    ("mlp.down_proj",),
 )
+LINEAR_NAMES = tuple(name for stage in LINEAR_STAGES for name in stage)   # all seven
 
 
 @dataclass(frozen=True)

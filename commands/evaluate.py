@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..api import load
 from ..console import Output
-from ..errors import TrilobiteError
 from ..runtime.language_model import LanguageModel, Perplexity
+from ..runtime.text import read_text
 
 __all__ = ["measure", "run"]
 
@@ -16,7 +16,7 @@ def run(output: Output, path: str, text: Path | None, tokens: int | None, kv: st
     """Print the perplexity of ``text``, or of the held-out modules."""
     with output.console.status("Loading the model ..."):
         model = load(path, kv=kv)
-        ids = model.held_out_tokens() if text is None else model.tokenizer.encode(_read(text))
+        ids = model.held_out_tokens() if text is None else model.tokenizer.encode(read_text(text))
     result = measure(output, model, ids[:tokens], f"Perplexity of {path}")
     output.print(
         f"[bold]{result.value:.4f}[/] perplexity over {result.tokens} tokens "
@@ -29,12 +29,3 @@ def measure(output: Output, model: LanguageModel, ids: list[int], label: str) ->
     """Measure with a progress bar."""
     with output.progress(label, len(ids)) as advance:
         return model.perplexity_of_tokens(ids, progress=lambda done, total: advance(done))
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise TrilobiteError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise TrilobiteError(f"{file} is not UTF-8 text: {error}") from None

@@ -8,14 +8,23 @@ from typing import Any
 
 from ..console import Output, bytes_text, make_table
 from ..quant.manifest import Manifest, TensorRecord
+from ..quant.methods import ROUNDING, Calibration
 from ..quant.pipeline import Progress, estimate_memory, quantize
 
 __all__ = ["describe", "quantize_with_progress", "run"]
 
 
-def run(output: Output, source: str, out: Path, **options: Any) -> None:
+def run(
+    output: Output, source: str, out: Path, method: str, text: Path | None, seed: int,
+    **options: Any,
+) -> None:
     """Quantize with a line per tensor, print the totals."""
-    output.print(f"Memory needed: at most {bytes_text(estimate_memory(source))}")
+    options |= {"method": method}
+    tokens = 0
+    if method != ROUNDING:
+        options["calibration"] = calibration(source, text, seed)
+        tokens = options["calibration"].tokens
+    output.print(f"Memory needed: at most {bytes_text(estimate_memory(source, tokens))}")
     manifest = quantize_with_progress(output, source, out, lines=True, **options)
     if options["dry_run"]:
         for record in manifest.tensors:
@@ -26,6 +35,13 @@ def run(output: Output, source: str, out: Path, **options: Any) -> None:
     else:
         output.print(f"Written to {out}", markup=False)
     output.json(json.loads(manifest.to_json()))
+
+
+def calibration(source: str, text: Path | None, seed: int) -> Calibration:
+    """The calibration text; only here is the runtime, with Numba, imported."""
+    from ..api import calibration as choose  # noqa: PLC0415
+
+    return choose(source, text, seed=seed)
 
 
 def quantize_with_progress(
@@ -76,6 +92,8 @@ def _line(record: TensorRecord) -> str:
     error = ""
     if record.format is not None and record.nmse is not None:
         error = f"  NMSE {record.nmse:.5f}" if record.nmse else "  exact"
+    if record.output_nmse is not None:
+        error += f", of outputs {record.output_nmse:.5f}"
     name = record.name.removeprefix("model.").removesuffix(".weight")
     return (
         f"{name:<36} {shape:>14}  {record.stored_before:>7} -> {describe(record.format):<14} "

@@ -6,13 +6,13 @@ import numpy as np
 
 from ..errors import FormatError
 from .checkpoint import Checkpoint
-from .formats import Format
+from .formats import Codes, Format
 from .manifest import TensorRecord
 from .plan import PlannedTensor
 from .weight_blocks import WeightBlocks, row_blocks
 from .writer import SafetensorsWriter
 
-__all__ = ["Progress", "write_tensor"]
+__all__ = ["Progress", "write_codes", "write_tensor"]
 
 
 class Progress:
@@ -41,10 +41,16 @@ class _ErrorMeter:
         self._error_squares += float(np.square(error, dtype=np.float64).sum())
         self._largest = max(self._largest, float(np.abs(error).max()))
 
-    def record(self, tensor: PlannedTensor) -> TensorRecord:
-        """What was counted. Six digits: the last ones may depend on numpy's order of addition."""
+    def record(self, tensor: PlannedTensor, output_nmse: float | None = None) -> TensorRecord:
+        """What was counted, and the error of the outputs if it is known."""
         nmse = self._error_squares / self._squares if self._squares else 0.0
-        return tensor.record(float(f"{nmse:.6g}"), float(f"{self._largest:.6g}"))
+        outputs = None if output_nmse is None else _six_digits(output_nmse)
+        return tensor.record(_six_digits(nmse), _six_digits(self._largest), outputs)
+
+
+def _six_digits(value: float) -> float:
+    """``value`` rounded: its last digits may depend on numpy's order of addition."""
+    return float(f"{value:.6g}")
 
 
 def write_tensor(
@@ -60,6 +66,21 @@ def write_tensor(
         except FormatError as error:
             raise FormatError(f"{tensor.name}: {error}") from None
     record = meter.record(tensor)
+    progress.tensor(record)
+    return record
+
+
+def write_codes(
+    tensor: PlannedTensor, weight: np.ndarray, codes: Codes, output_nmse: float,
+    writer: SafetensorsWriter, progress: Progress,
+) -> TensorRecord:
+    """Write a whole tensor whose ``codes`` a method has chosen for the float32 ``weight``."""
+    meter = _ErrorMeter()
+    meter.add(weight, tensor.format.dequantize(codes))
+    for suffix, block in tensor.format.pack(codes).items():
+        writer.append(f"{tensor.name}_{suffix}", block)
+    progress.advance(tensor.info.nbytes)
+    record = meter.record(tensor, output_nmse)
     progress.tensor(record)
     return record
 

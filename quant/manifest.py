@@ -46,6 +46,9 @@ class TensorRecord:
         Sum of squared errors over sum of squared weights, and the largest error, both against
         the weight as the source model computes with it (six significant digits): for BitNet
         master weights that is their ternary rounding. None after a dry run.
+    output_nmse
+        Sum of squared errors over sum of squares of the linear's outputs, on the calibration text
+        with all earlier matrices quantized. None where no calibration took place.
     """
 
     name: str
@@ -56,6 +59,7 @@ class TensorRecord:
     bytes_after: int
     nmse: float | None
     max_abs_error: float | None
+    output_nmse: float | None
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,11 @@ class Manifest:
         ``name``, ``files``: a list of ``name``, ``bytes``, ``sha256``. See ``Source``.
     format
         ``Format.spec()`` of the linear weights: ``format`` and its parameters.
+    method
+        How the codes were chosen: "rtn" (each weight to its nearest) or one of ``quant.methods``.
+    calibration
+        The text that the method saw: ``source``, ``sha256`` of its token ids, how many
+        ``sequences`` of what ``length``, ``seed``; None for "rtn".
     embedding
         "int8" or "keep": what the embedding and an untied head became.
     tensors
@@ -115,6 +124,8 @@ class Manifest:
     libraries: dict[str, str]
     source: Source
     format: dict[str, Any]
+    method: str
+    calibration: dict[str, Any] | None
     embedding: str
     tensors: tuple[TensorRecord, ...]
     totals: Totals

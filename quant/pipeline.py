@@ -13,10 +13,13 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import __version__
+from ..errors import FormatError
+from .calibrated import write_layers
 from .checkpoint import DEMOS, Checkpoint, open_checkpoint
 from .convert import Progress, write_tensor
 from .formats import Format, Ternary
 from .manifest import InputFile, Manifest, Source, TensorRecord, Totals
+from .methods import ROUNDING, Calibration, Method, choose_method
 from .output import OutputFolder, copy_synced, write_synced
 from .plan import PlannedTensor, choose_format, estimate_memory, plan_tensors
 from .writer import SafetensorsWriter, StoredTensor, safetensors_bytes
@@ -49,12 +52,14 @@ def quantize(
     overwrite: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
+    method: str = ROUNDING,
+    calibration: Calibration | None = None,
 ) -> Manifest:
     """Write a quantized copy of a checkpoint and say what was done.
 
-    Linear weights of the layers get ``format``; norms and biases keep their type. Tensors pass
-    through in row blocks, so memory does not grow with the model (``estimate_memory``). The folder
-    ``out`` appears only when it is complete.
+    Linear weights of the layers get ``format``; norms and biases keep their type. Rounded tensors
+    pass through in row blocks, so memory does not grow with the model; methods that calibrate take
+    a weight at a time (``estimate_memory``). The folder ``out`` appears only when it is complete.
 
     Parameters
     ----------
@@ -79,6 +84,11 @@ def quantize(
         Read no weight and write nothing; the manifest has sizes, but no errors and no hashes.
     progress
         Is told how far the work has come.
+    method
+        How the codes are chosen: ``rtn``, each weight to its nearest, or ``gptq``, which lets the
+        weights of a row make up for each other's errors on calibration text.
+    calibration
+        That text, from ``trilobite.calibration``; ``rtn`` needs none.
 
     Raises
     ------
@@ -91,9 +101,17 @@ def quantize(
     """
     progress = progress or Progress()
     form = choose_format(format, group_size, symmetric, packing, granularity)
+    chosen = choose_method(method, form)
+    if chosen is None:
+        calibration = None
+    elif calibration is None:
+        raise FormatError(
+            f"Method {method} needs calibration text: pass calibration=trilobite.calibration(...)"
+        )
     with open_checkpoint(source) as checkpoint:
         name = str(source) if str(source) in DEMOS else checkpoint.folder.resolve().name
-        job = _Job(checkpoint, name, form, embedding, plan_tensors(checkpoint, form, embedding))
+        job = _Job(checkpoint, name, form, embedding, plan_tensors(checkpoint, form, embedding),
+                   chosen, calibration)
         if dry_run:
             return job.dry_run()
         output = OutputFolder(Path(out), checkpoint.folder, job.needed_bytes(), overwrite)
@@ -113,6 +131,8 @@ class _Job:
     form: Format
     embedding: str
     planned: list[PlannedTensor]
+    method: Method | None
+    calibration: Calibration | None
 
     def inputs(self) -> list[Path]:
         """Every file that is read or copied, by name."""
@@ -147,15 +167,30 @@ class _Job:
         """Write all files into ``folder``."""
         files = [_hashed(path, progress) for path in self.inputs()]
         with SafetensorsWriter(folder / "model.safetensors", self.stored()) as writer:
-            records = [
-                write_tensor(self.checkpoint, tensor, writer, progress) for tensor in self.planned
-            ]
+            records = self.write_tensors(writer, progress)
         for path in self.copied():
             copy_synced(path, folder / path.name)
         write_synced(folder / "config.json", json.dumps(self.config(), indent=2) + "\n")
         manifest = self.manifest(files, records)
         write_synced(folder / "manifest.json", manifest.to_json())
         return manifest
+
+    def write_tensors(
+        self, writer: SafetensorsWriter, progress: Progress
+    ) -> list[TensorRecord]:
+        """Write everything; the records in the order of the model."""
+        calibrated: dict[str, TensorRecord] = {}
+        if self.method is not None:
+            linear = set(self.checkpoint.config.linear_weights())
+            layers = {tensor.name: tensor for tensor in self.planned if tensor.name in linear}
+            calibrated = write_layers(
+                self.checkpoint, layers, self.method, self.calibration, writer, progress
+            )
+        return [
+            calibrated.get(tensor.name)
+            or write_tensor(self.checkpoint, tensor, writer, progress)
+            for tensor in self.planned
+        ]
 
     def config(self) -> dict[str, Any]:
         """config.json of the new folder: the source's, with how each weight is stored."""
@@ -181,6 +216,8 @@ class _Job:
             libraries={"python": platform.python_version(), "numpy": np.__version__},
             source=Source(self.source_name, tuple(files)),
             format=self.form.spec(),
+            method=self.method.name if self.method else ROUNDING,
+            calibration=self.calibration.describe() if self.calibration else None,
             embedding=self.embedding,
             tensors=tuple(records),
             totals=self.totals(records),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, FormatError
+from ..model import LINEAR_NAMES
 from .checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from .formats import Format, Int8, format_from_spec, known_formats
 from .manifest import TensorRecord
@@ -18,6 +19,9 @@ __all__ = ["PlannedTensor", "choose_format", "estimate_memory", "plan_tensors"]
 
 _EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 _PROCESS_BYTES = 60_000_000   # Python, numpy, the toolkit and its command line
+_RUNTIME_BYTES = 400_000_000  # Numba with its compiler, the linear algebra libraries' buffers
+_BYTES_PER_WEIGHT = 64        # a weight, its codes, errors and gradient, mostly as float64
+_BYTES_PER_HESSIAN_VALUE = 40
 _BYTES_PER_BLOCK_VALUE = 40   # a block's weights, quotients, codes, and errors as float64
 
 
@@ -45,7 +49,8 @@ class PlannedTensor:
         return sum(tensor.nbytes for tensor in self.stored().values())
 
     def record(
-        self, nmse: float | None = None, max_abs_error: float | None = None
+        self, nmse: float | None = None, max_abs_error: float | None = None,
+        output_nmse: float | None = None,
     ) -> TensorRecord:
         """Its line of the manifest."""
         return TensorRecord(
@@ -57,6 +62,7 @@ class PlannedTensor:
             bytes_after=self.bytes_after,
             nmse=nmse,
             max_abs_error=max_abs_error,
+            output_nmse=output_nmse,
         )
 
 
@@ -117,13 +123,26 @@ def plan_tensors(checkpoint: Checkpoint, form: Format, embedding: str) -> list[P
     return planned
 
 
-def estimate_memory(source: str | Path) -> int:
+def estimate_memory(source: str | Path, calibration_tokens: int = 0) -> int:
     """Upper bound, in bytes, of the resident memory of a process that quantizes ``source``.
 
-    It does not grow with the model: blocks of rows pass through. Raises ``CheckpointError``.
+    Plain rounding (no ``calibration_tokens``) passes blocks of rows through, whatever the model's
+    size. Calibration keeps the residual stream of its tokens and works on a whole weight and its
+    Hessian, layer by layer. Raises ``CheckpointError``.
     """
     with open_checkpoint(source) as checkpoint:
-        return _PROCESS_BYTES + _BYTES_PER_BLOCK_VALUE * _largest_block(checkpoint.tensors)
+        rounding = _PROCESS_BYTES + _BYTES_PER_BLOCK_VALUE * _largest_block(checkpoint.tensors)
+        if calibration_tokens == 0:
+            return rounding
+        config = checkpoint.config
+        shapes = [config.linear_shape(name) for name in LINEAR_NAMES]
+        weight = _BYTES_PER_WEIGHT * max(M * K for M, K in shapes)
+        hessian = _BYTES_PER_HESSIAN_VALUE * max(K * K for _, K in shapes)
+        layer = 4 * sum(M * K for M, K in shapes)
+        embedding = 4 * config.vocab_size * config.hidden_size
+        kept = 4 * (config.hidden_size + config.num_heads * config.head_dim)
+        return (rounding + _RUNTIME_BYTES + weight + hessian + layer + embedding
+                + kept * calibration_tokens)
 
 
 def _largest_block(tensors: Mapping[str, TensorInfo]) -> int:

@@ -12,7 +12,14 @@ from tokenizers.decoders import DecodeStream
 
 from ..errors import CheckpointError, TrilobiteError
 
-__all__ = ["Tokenizer", "held_out_documents"]
+__all__ = ["Tokenizer", "held_out_documents", "read_text", "training_documents"]
+
+# Folders of the standard library that the demo models were not trained on: tests, generated tables
+# and what other packages bring.
+_NOT_TRAINED_ON = {
+    "__pycache__", "dist-packages", "encodings", "idlelib", "lib2to3", "pydoc_data",
+    "site-packages", "test", "tests", "turtledemo",
+}
 
 
 class Tokenizer:
@@ -96,22 +103,53 @@ def held_out_documents(training_file: Path) -> list[str]:
     TrilobiteError
         The file is missing or names no modules, or a module is not in this Python's library.
     """
+    modules = _held_out(training_file)
+    root = Path(sysconfig.get_paths()["stdlib"]).resolve()
+    paths = [root / module for module in modules]
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise TrilobiteError(f"This Python's standard library lacks {', '.join(missing)}")
+    if any(not path.resolve().is_relative_to(root) for path in paths):
+        raise TrilobiteError(f"{training_file} names a module outside the standard library")
+    return [path.read_text(encoding="utf-8", errors="replace") for path in sorted(paths)]
+
+
+def training_documents(training_file: Path) -> list[str]:
+    """Sources of the standard-library modules that ``training.json`` does not hold out.
+
+    In the order of their sorted paths; raises as ``held_out_documents`` does.
+    """
+    held_out = set(_held_out(training_file))
+    root = Path(sysconfig.get_paths()["stdlib"]).resolve()
+    modules = [path.relative_to(root) for path in sorted(root.rglob("*.py"))]
+    return [
+        (root / module).read_text(encoding="utf-8", errors="replace")
+        for module in modules
+        if not _NOT_TRAINED_ON & set(module.parts) and module.as_posix() not in held_out
+    ]
+
+
+def read_text(file: Path) -> str:
+    """A UTF-8 text file; raises ``TrilobiteError`` if it is none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TrilobiteError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise TrilobiteError(f"{file} is not UTF-8 text: {error}") from None
+
+
+def _held_out(training_file: Path) -> list[str]:
+    """The module names in ``training.json``."""
     if not training_file.is_file():
         raise TrilobiteError(
             f"{training_file} does not exist, so there is no default text for this model; "
-            "name a text file (--text FILE)"
+            "name a text file"
         )
     try:
         modules = json.loads(training_file.read_text(encoding="utf-8"))["held_out_modules"]
-        paths = [Path(sysconfig.get_paths()["stdlib"]) / module for module in modules]
+        return [str(Path(module)) for module in modules]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise TrilobiteError(
             f"{training_file} must be JSON with a list 'held_out_modules': {error}"
         ) from None
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        raise TrilobiteError(f"This Python's standard library lacks {', '.join(missing)}")
-    root = Path(sysconfig.get_paths()["stdlib"]).resolve()
-    if any(not path.resolve().is_relative_to(root) for path in paths):
-        raise TrilobiteError(f"{training_file} names a module outside the standard library")
-    return [path.read_text(encoding="utf-8", errors="replace") for path in sorted(paths)]

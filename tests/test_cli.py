@@ -69,6 +69,19 @@ def test_quantize_has_a_line_per_tensor_and_a_dry_run_writes_nothing(tmp_path):
     assert not (tmp_path / "q").exists()
 
 
+def test_quantize_by_gptq_on_a_text(tmp_path):
+    (tmp_path / "code.py").write_text("".join(f"value_{i} = {i}\n" for i in range(300)))
+    manifest = run_json(
+        "quantize", "demo-llama", "-o", tmp_path / "q", "--format", "int2", "--method", "gptq",
+        "--calibration", tmp_path / "code.py", "--seed", 3,
+    )
+    assert manifest["method"] == "gptq"
+    assert manifest["calibration"]["source"] == "code.py" and manifest["calibration"]["seed"] == 3
+    shown = run("quantize", "demo-llama", "-o", tmp_path / "q", "--overwrite", "--format", "int4",
+                "--method", "gptq", "--calibration", tmp_path / "code.py").stdout
+    assert "of outputs 0.0" in shown and "layers.3.mlp.down_proj" in shown
+
+
 def test_rounding_an_ordinary_model_to_ternary_is_loudly_labelled(tmp_path):
     result = run("quantize", "demo-llama", "-o", tmp_path / "q", "--format", "ternary")
     assert "NOT TRAINED TERNARY" in result.stdout
@@ -227,6 +240,12 @@ def test_devices_lists_every_preset_and_shows_each_constant():
         (["devices", "zx81"], "zx81"),
         (["generate"], "MODEL"),
         (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int5"], "int5"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q", "--method", "gptq"], "gptq does not make"),
+        (
+            ["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int4", "--method", "gptq",
+             "--calibration", "{tmp}/none.txt"],
+            "none.txt cannot be read",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, arguments, said):

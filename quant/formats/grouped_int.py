@@ -136,10 +136,19 @@ class GroupedInt(Format):
 
     def dequantize(self, codes: Codes) -> np.ndarray:
         """``(q - zero_point) * scale``, exact."""
-        weight = grouped(codes.values.astype(np.float32), self.group_size)
-        if codes.zero_point is not None:
-            weight = weight - codes.zero_point[:, :, None]
-        return (weight * codes.scale[:, :, None]).reshape(codes.values.shape)
+        zero_point = None if codes.zero_point is None else codes.zero_point[:, :, None]
+        values = grouped(codes.values, self.group_size)
+        return self.restore(values, codes.scale[:, :, None], zero_point).reshape(codes.values.shape)
+
+    def restore(
+        self, values: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None
+    ) -> np.ndarray:
+        """Float32 weights of codes, inverse of ``round`` up to its rounding."""
+        weights = values.astype(np.float32)
+        if zero_point is not None:
+            weights -= zero_point
+        weights *= scale
+        return weights
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+"""Quantization methods by name: how the codes of a format are chosen.
+
+``rtn``, round to nearest, is each format's own ``encode`` and needs no text. Every other method is
+one file here and one line in ``METHODS``; it sees what a linear reads on calibration text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import FormatError
+from ..formats import Codes, Format
+from ..formats.grouped_int import GroupedInt
+from . import gptq
+from .calibration import Calibration, CalibrationRun
+
+__all__ = ["METHODS", "ROUNDING", "Calibration", "CalibrationRun", "Method", "choose_method"]
+
+ROUNDING = "rtn"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method that needs calibration.
+
+    ``quantize(weight, hessian, format)`` gives the codes of float32 [M, K] for inputs with
+    ``hessian`` float64 [K, K]; ``formats`` are the classes of format that it can do so for.
+    """
+
+    name: str
+    quantize: Callable[[np.ndarray, np.ndarray, Format], Codes]
+    formats: tuple[type[Format], ...]
+
+
+METHODS = {method.name: method for method in (Method("gptq", gptq.gptq, (GroupedInt,)),)}
+
+
+def choose_method(name: str, form: Format) -> Method | None:
+    """The method called ``name``; None for plain rounding.
+
+    Raises
+    ------
+    FormatError
+        There is no such method, or it does not quantize to ``form``.
+    """
+    if name == ROUNDING:
+        return None
+    if name not in METHODS:
+        raise FormatError(f"Method {name!r} is unknown; known are {[ROUNDING, *METHODS]}")
+    method = METHODS[name]
+    if not isinstance(form, method.formats):
+        able = sorted(one.name for base in method.formats for one in (base, *base.__subclasses__())
+                      if hasattr(one, "name"))
+        raise FormatError(f"Method {name} does not make {form.name}; it makes {', '.join(able)}")
+    return method

@@ -1,0 +1,75 @@
+"""What the quantizers ask of the runtime: the inputs of every linear on some text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...model import ModelConfig
+from ..formats import PackedWeight
+
+__all__ = ["Calibration", "CalibrationRun", "hessian", "relative_output_error", "row_errors"]
+
+
+class CalibrationRun(Protocol):
+    """A model that runs layer by layer, each linear in its quantized form.
+
+    The order of calls is: for each layer ``begin``; for each of ``LINEAR_STAGES`` ``inputs``, used
+    up, then ``set`` for each linear of the stage; ``end``.
+    """
+
+    def begin(self, layer: int) -> None:
+        """Go on with ``layer``; its linears are not there yet."""
+
+    def inputs(self, stage: int) -> Iterable[np.ndarray]:
+        """Float32 [N, K] blocks of what the linears of a stage read."""
+
+    def set(self, name: str, weight: PackedWeight) -> None:
+        """Use ``weight`` from now on for the linear ``name``, one of ``LINEAR_NAMES``."""
+
+    def end(self) -> None:
+        """Pass all tokens through the layer, whose linears are all set."""
+
+
+class Calibration(Protocol):
+    """Calibration text, and how to run a model on it. The runtime's is passed in from above."""
+
+    tokens: int
+
+    def describe(self) -> dict[str, Any]:
+        """The manifest's entry: which text, its SHA-256, how much of it, which seed."""
+
+    def start(
+        self, config: ModelConfig, weights: Callable[[str], np.ndarray | PackedWeight]
+    ) -> CalibrationRun:
+        """Start before the first layer; ``weights`` gives the embedding, norms and biases."""
+
+
+def hessian(blocks: Iterable[np.ndarray], K: int) -> np.ndarray:
+    """``sum x^T x`` over float32 blocks [N, K], in float64 [K, K]: half the Hessian of the error.
+
+    The squared error of a linear's outputs is ``trace(E hessian E^T)`` for an error E [M, K] of its
+    weight. Scaled to a mean diagonal of 1, which no quantizer's decision depends on.
+    """
+    total = np.zeros((K, K))
+    for block in blocks:
+        wide = block.astype(np.float64)
+        total += wide.T @ wide
+    mean = np.trace(total) / K
+    return total / mean if mean > 0 else np.eye(K)
+
+
+def relative_output_error(
+    weight: np.ndarray, quantized: np.ndarray, hessian: np.ndarray
+) -> float:
+    """Squared error of the outputs over their squares, on the inputs that made ``hessian``."""
+    error = quantized.astype(np.float64) - weight
+    squares = row_errors(weight.astype(np.float64), hessian).sum()
+    return float(row_errors(error, hessian).sum() / squares) if squares > 0 else 0.0
+
+
+def row_errors(error: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+    """``e hessian e^T`` of each row e of float64 ``error`` [M, K]: its share of the trace."""
+    return np.einsum("mk,mk->m", error @ hessian, error)

@@ -1,0 +1,85 @@
+"""A model run layer by layer on calibration text, while ``quant`` quantizes it layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..model import ModelConfig
+from ..numerics import rope_tables
+from ..quant.formats.base import PackedWeight
+from .decoder import Embedding
+from .kv_cache import make_cache
+from .layer import DecoderLayer, Rope, Weights
+
+__all__ = ["CalibrationRun"]
+
+
+class CalibrationRun:
+    """The residual stream of every sequence, as far as the layers have been passed.
+
+    Every linear that runs is quantized: it multiplies in exact integers, and keys and values are
+    kept in int8, as the finished model does it. So what a linear reads here is, bit for bit, what
+    it will read. Memory: ``tokens * (hidden_size + num_heads * head_dim) * 4`` bytes, one layer's
+    packed weights, and one sequence's intermediate tensors.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Weights, sequences: np.ndarray) -> None:
+        length = sequences.shape[1]
+        self._config = config
+        self._weights = weights
+        embedding = Embedding(weights("model.embed_tokens.weight"))
+        self._streams = [embedding(sequence) for sequence in sequences]
+        self._rope = Rope(*rope_tables(config, np.arange(length)))
+        one_layer = replace(config, num_layers=1, sliding_windows=())
+        self._cache = make_cache("int8", one_layer, length)
+        self._attended: list[np.ndarray] = []
+        self._layer: DecoderLayer
+
+    def begin(self, layer: int) -> None:
+        """Go on with ``layer``; its linears are not there yet."""
+        self._layer = DecoderLayer(self._config, layer)
+        self._layer.load_norms(self._weights)
+
+    def set(self, name: str, weight: PackedWeight) -> None:
+        """Use ``weight`` from now on for the linear ``name``."""
+        full_name = f"{self._layer.prefix}{name}.weight"
+        self._layer.load_linear(
+            name, lambda asked: weight if asked == full_name else self._weights(asked)
+        )
+
+    def inputs(self, stage: int) -> Iterator[np.ndarray]:
+        """What the linears of ``LINEAR_STAGES[stage]`` read, sequence by sequence.
+
+        To be used up once per stage, in order: the streams move along.
+        """
+        return (self._attention_inputs, self._attended_values, self._feed_forward_inputs,
+                self._gated)[stage]()
+
+    def end(self) -> None:
+        """Pass all tokens through the rest of the layer."""
+        for stream in self._streams:
+            layer = self._layer
+            layer.add_feed_forward(stream, layer.gate(layer.feed_forward_input(stream)))
+
+    def _attention_inputs(self) -> Iterator[np.ndarray]:
+        for stream in self._streams:
+            yield self._layer.attention_input(stream)
+
+    def _attended_values(self) -> Iterator[np.ndarray]:
+        self._attended = []
+        for h in self._attention_inputs():
+            attended = self._layer.attend(h, self._cache, 0, 0, self._rope)
+            self._attended.append(attended)
+            yield attended
+
+    def _feed_forward_inputs(self) -> Iterator[np.ndarray]:
+        for stream, attended in zip(self._streams, self._attended, strict=True):
+            self._layer.add_attention(stream, attended)
+            yield self._layer.feed_forward_input(stream)
+
+    def _gated(self) -> Iterator[np.ndarray]:
+        for stream in self._streams:
+            yield self._layer.gate(self._layer.feed_forward_input(stream))

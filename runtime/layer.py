@@ -1,0 +1,159 @@
+"""One decoder layer, in the steps between which its linears stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import CheckpointError
+from ..model import LINEAR_NAMES, LINEAR_STAGES, ModelConfig
+from ..numerics import flush_array
+from ..quant.formats.base import PackedWeight
+from .elementwise import add_residual, apply_rope, relu2_gate, rms_norm, silu_gate
+from .kv_cache import KVCache
+from .linear import Linear, make_linear
+
+__all__ = ["DecoderLayer", "Observer", "Rope", "Weights", "vector"]
+
+# Gives a tensor by its canonical name: float32, or packed in a number format.
+Weights = Callable[[str], "np.ndarray | PackedWeight"]
+# Receives intermediate tensors by name while a forward pass runs.
+Observer = Callable[[str, np.ndarray], None]
+
+_GATES = {"silu": silu_gate, "relu2": relu2_gate}
+
+
+@dataclass(frozen=True)
+class Rope:
+    """The rotary tables of N positions: float32 [N, head_dim / 2]."""
+
+    cosine: np.ndarray
+    sine: np.ndarray
+
+    def slice(self, start: int, stop: int) -> Rope:
+        """Those of positions ``start`` to ``stop - 1``."""
+        return Rope(self.cosine[start:stop], self.sine[start:stop])
+
+
+class DecoderLayer:
+    """Attention and feed-forward of one layer: ``forward``, or its steps one by one.
+
+    Parameters
+    ----------
+    config, index
+        The model, and which of its layers this is.
+    weights
+        Gives the layer's tensors by their full names. ``linears`` may be filled later, when
+        calibration quantizes them one after the other.
+    """
+
+    def __init__(self, config: ModelConfig, index: int, weights: Weights | None = None) -> None:
+        self.config = config
+        self.index = index
+        self.prefix = f"model.layers.{index}."
+        self.linears: dict[str, Linear] = {}
+        self.norms: dict[str, np.ndarray] = {}
+        self._epsilon = np.float32(config.rms_norm_eps)
+        if weights is not None:
+            self.load_norms(weights)
+            for name in LINEAR_NAMES:
+                self.load_linear(name, weights)
+
+    def load_norms(self, weights: Weights) -> None:
+        """Take the layer's norms."""
+        for name, shape in self.config.tensor_shapes().items():
+            if name.startswith(self.prefix) and len(shape) == 1 and name.endswith(".weight"):
+                short = name.removeprefix(self.prefix).removesuffix(".weight")
+                self.norms[short] = vector(weights, name)
+
+    def load_linear(self, name: str, weights: Weights) -> None:
+        """Take one of ``LINEAR_NAMES``, with its bias."""
+        weight = weights(f"{self.prefix}{name}.weight")
+        bias = None
+        if self.config.has_bias(name):
+            bias = vector(weights, f"{self.prefix}{name}.bias")
+        self.linears[name] = make_linear(weight, bias)
+
+    def attention_input(self, x: np.ndarray) -> np.ndarray:
+        """What the query, key and value projections read; ``x`` float32 [N, hidden_size]."""
+        return rms_norm(x, self.norms["input_layernorm"], self._epsilon)
+
+    def attend(
+        self, h: np.ndarray, cache: KVCache, slot: int, start: int, rope: Rope
+    ) -> np.ndarray:
+        """What the output projection reads, float32 [N, num_heads * head_dim].
+
+        ``h`` are the attention's inputs at positions ``start`` and after, ``rope`` their tables;
+        layer ``slot`` of ``cache`` holds the earlier positions and receives these.
+        """
+        config, linears = self.config, self.linears
+        q, k = linears["self_attn.q_proj"](h), linears["self_attn.k_proj"](h)
+        v = linears["self_attn.v_proj"](h)
+        if config.qk_norm:
+            q = self._norm_heads(q, self.norms["self_attn.q_norm"])
+            k = self._norm_heads(k, self.norms["self_attn.k_norm"])
+        q = q.reshape(len(h), config.num_heads, config.head_dim)
+        k = k.reshape(len(h), config.num_kv_heads, config.head_dim)
+        v = v.reshape(len(h), config.num_kv_heads, config.head_dim)
+        apply_rope(q, rope.cosine, rope.sine)
+        apply_rope(k, rope.cosine, rope.sine)
+        cache.store(slot, start, k, v)
+        attended = cache.attend(slot, start, q, config.window(self.index)).reshape(len(h), -1)
+        if config.sub_norm:
+            attended = rms_norm(attended, self.norms["self_attn.attn_sub_norm"], self._epsilon)
+        return attended
+
+    def add_attention(self, x: np.ndarray, attended: np.ndarray) -> None:
+        """Add the output projection of ``attended`` to the residual stream ``x`` in place."""
+        add_residual(x, self.linears["self_attn.o_proj"](attended))
+
+    def feed_forward_input(self, x: np.ndarray) -> np.ndarray:
+        """What the gate and up projections read."""
+        return rms_norm(x, self.norms["post_attention_layernorm"], self._epsilon)
+
+    def gate(self, h: np.ndarray) -> np.ndarray:
+        """What the down projection reads, float32 [N, intermediate_size]."""
+        gated = _GATES[self.config.activation](
+            self.linears["mlp.gate_proj"](h), self.linears["mlp.up_proj"](h)
+        )
+        if self.config.sub_norm:
+            gated = rms_norm(gated, self.norms["mlp.ffn_sub_norm"], self._epsilon)
+        return gated
+
+    def add_feed_forward(self, x: np.ndarray, gated: np.ndarray) -> None:
+        """Add the down projection of ``gated`` to the residual stream ``x`` in place."""
+        add_residual(x, self.linears["mlp.down_proj"](gated))
+
+    def forward(
+        self, x: np.ndarray, cache: KVCache, start: int, rope: Rope, observe: Observer | None
+    ) -> None:
+        """Pass the residual stream ``x`` float32 [N, hidden_size] through the layer, in place."""
+        h = self.attention_input(x)
+        self._report(observe, 0, h)
+        attended = self.attend(h, cache, self.index, start, rope)
+        self._report(observe, 1, attended)
+        self.add_attention(x, attended)
+        h = self.feed_forward_input(x)
+        self._report(observe, 2, h)
+        gated = self.gate(h)
+        self._report(observe, 3, gated)
+        self.add_feed_forward(x, gated)
+        if observe:
+            observe(f"{self.prefix}output", x.copy())
+
+    def _report(self, observe: Observer | None, stage: int, value: np.ndarray) -> None:
+        for name in LINEAR_STAGES[stage] if observe else ():
+            observe(f"{self.prefix}{name}.input", value.copy())
+
+    def _norm_heads(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return rms_norm(x.reshape(-1, self.config.head_dim), weight, self._epsilon)
+
+
+def vector(weights: Weights, name: str) -> np.ndarray:
+    """A norm or bias, flushed; raises ``CheckpointError`` if it comes packed."""
+    value = weights(name)
+    if isinstance(value, PackedWeight):
+        raise CheckpointError(f"Tensor {name!r} is quantized; norms and biases must be float")
+    return flush_array(value)
