@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from support.llama_folder import CONFIG
+from support.llama_folder import CONFIG, write_llama
 from trilobite.quant.checkpoint import parse_config
 from trilobite.quant.pipeline import estimate_memory
 from trilobite.quant.writer import SafetensorsWriter, StoredTensor
@@ -57,3 +57,24 @@ def test_peak_memory(large, tmp_path, format):
     assert estimate <= 2 * LARGEST_BYTES + 300_000_000
     assert estimate < 2 * peak   # an estimate, not an excuse
     assert peak < LARGEST_BYTES    # rows pass through; not even the stored tensor is held
+
+
+CALIBRATE = """
+import sys
+from pathlib import Path
+import numpy as np
+from trilobite.quant.pipeline import quantize
+from trilobite.runtime.calibration_text import CalibrationText
+text = CalibrationText(np.random.default_rng(0).integers(0, 48, (16, 64)), "random", 0)
+quantize(sys.argv[1], sys.argv[2], "int4", method="gptq", calibration=text)
+status = Path("/proc/self/status").read_text()
+print(1024 * int(status.partition("VmHWM:")[2].split()[0]))
+"""
+
+
+def test_peak_memory_of_calibration(tmp_path):
+    shape = {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8}
+    write_llama(tmp_path / "llama", **shape)
+    command = [sys.executable, "-c", CALIBRATE, str(tmp_path / "llama"), str(tmp_path / "out")]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(run.stdout) <= estimate_memory(tmp_path / "llama", 16 * 64) < 3 * int(run.stdout)
