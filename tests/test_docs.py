@@ -29,6 +29,18 @@ def test_the_devices_page_runs(capsys):
     assert min(seconds, rate, joules) > 0
 
 
+def test_the_memory_page_shows_what_it_computes():
+    page = (ROOT / "docs" / "memory.md").read_text()
+    names: dict = {}
+    shown = []
+    for block in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(compile(block, "docs/memory.md", "exec"), names)
+        shown += [line.split(" #") for line in block.splitlines() if " #" in line]
+    for expression, comment in shown:
+        assert repr(eval(expression, names)) == comment.strip()
+    assert len(shown) == 4
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_between_documents_lead_somewhere(document):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())

@@ -1,0 +1,142 @@
+"""Weight tiles on the chip: the next one is loaded while the last one is used."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["TileBuffer", "tile_layout"]
+
+
+def tile_layout(beats_width: int, repeats_width: int) -> data.StructLayout:
+    """A tile: how many beats it has and how often it is given out. 0 counts as 1."""
+    return data.StructLayout({"beats": beats_width, "repeats": repeats_width})
+
+
+class TileBuffer(wiring.Component):
+    """A ring of beats that is given out tile by tile, each tile as often as it is needed.
+
+    While a tile is given out, again and again for the tokens of a prefill, the beats of the next
+    ones are taken in as far as there is room: two tiles of half the depth are double-buffered, and
+    any other sizes share the ring as they come. In the last round of a tile each beat frees its
+    place at once. A tile of one round (decode) thus passes like through a FIFO, may be longer than
+    the buffer, and leaves the whole buffer to what is prefetched behind it.
+
+    One beat per cycle in and out. A beat is offered three cycles after it was taken in, at the
+    earliest. Beats before their tile's ``i_tile`` wait. No output depends
+    combinationally on any input.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a beat.
+    depth : int
+        Beats.
+    beats_width, repeats_width : int
+        Bits of the counts in ``i_tile``.
+
+    Members
+    -------
+    i_tile : ``In(stream.Signature(tile_layout(beats_width, repeats_width)))``
+        What the next beats are; two of them wait.
+    i : ``In(stream.Signature(width))``
+    o : ``Out(stream.Signature(width))``
+    too_long : ``Out(1)``
+        A tile of several rounds had more than ``depth`` beats; it was given out once. Until reset.
+    """
+
+    latency = 3
+
+    def __init__(self, *, width: int, depth: int, beats_width: int = 24,
+                 repeats_width: int = 16) -> None:
+        for name, value in (("width", width), ("depth", depth)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"Tile buffer {name} must be a positive integer, not {value!r}")
+        self.depth = depth
+        super().__init__({
+            "i_tile": In(stream.Signature(tile_layout(beats_width, repeats_width))),
+            "i": In(stream.Signature(width)),
+            "o": Out(stream.Signature(width)),
+            "too_long": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        depth = self.depth
+
+        m.submodules.memory = memory = Memory(shape=len(self.i.p), depth=depth, init=[])
+        write_port = memory.write_port()
+        read_port = memory.read_port()
+
+        def following(place: Signal) -> Value:
+            return Mux(place == depth - 1, 0, place + 1)
+
+        # Take in: ``held`` beats lie from ``base`` on, and the next one goes to ``write``.
+        base, read, write = (Signal(range(depth), name=name) for name in ("base", "read", "write"))
+        held = Signal(range(depth + 1))
+        taken = Signal()
+        freed = Signal()
+        m.d.comb += [
+            self.i.ready.eq(held != depth),
+            taken.eq(self.i.valid & self.i.ready),
+            write_port.addr.eq(write),
+            write_port.data.eq(self.i.p),
+            write_port.en.eq(taken),
+        ]
+        m.d.sync += held.eq(held + taken - freed)
+        with m.If(taken):
+            m.d.sync += write.eq(following(write))
+
+        # Walk: ``beat`` counts through the round, ``past`` those beats of it that stay.
+        m.submodules.tiles = tiles = SyncFIFO(width=self.i_tile.p.shape().size, depth=2)
+        tile = Signal(self.i_tile.p.shape())
+        beat = Signal.like(tile.beats)
+        round_ = Signal.like(tile.repeats)
+        past = Signal(range(depth + 1))
+        reserved = Signal(range(self.latency + 1))
+        last_beat, last_round, gives = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.i_tile.ready.eq(tiles.w_rdy),
+            tiles.w_en.eq(self.i_tile.valid),
+            tiles.w_data.eq(self.i_tile.p),
+            tile.eq(tiles.r_data),
+            last_beat.eq(beat + 1 >= tile.beats),
+            last_round.eq((round_ + 1 >= tile.repeats) | (tile.beats > depth)),
+            gives.eq(tiles.r_rdy & (held > past) & (reserved != self.latency)),
+            freed.eq(gives & last_round),
+            tiles.r_en.eq(gives & last_beat & last_round),
+            read_port.addr.eq(read),
+            read_port.en.eq(1),
+        ]
+        m.d.sync += reserved.eq(reserved + gives - (self.o.valid & self.o.ready))
+        with m.If(gives):
+            m.d.sync += [read.eq(following(read)), beat.eq(beat + 1)]
+            with m.If(last_round):
+                m.d.sync += base.eq(following(base))
+            with m.Else():
+                m.d.sync += past.eq(past + 1)
+            with m.If(last_beat):
+                m.d.sync += [beat.eq(0), past.eq(0), round_.eq(round_ + 1)]
+                with m.If(last_round):
+                    m.d.sync += round_.eq(0)
+                with m.Else():
+                    m.d.sync += read.eq(base)
+        with m.If(tiles.r_rdy & (tile.repeats > 1) & (tile.beats > depth)):
+            m.d.sync += self.too_long.eq(1)
+
+        # Give out: what the memory shows a cycle later has its place in a queue.
+        m.submodules.queue = queue = SyncFIFO(width=len(self.o.p), depth=self.latency)
+        given = Signal()
+        m.d.sync += given.eq(gives)
+        m.d.comb += [
+            queue.w_en.eq(given),
+            queue.w_data.eq(read_port.data),
+            self.o.valid.eq(queue.r_rdy),
+            self.o.p.eq(queue.r_data),
+            queue.r_en.eq(self.o.ready),
+        ]
+
+        return m
