@@ -100,10 +100,10 @@ def read_bandwidth(threads: int) -> float:
     return _BYTES / _best(lambda: memory.view(np.int64).sum()) / 1e9
 
 
-def vnni_peak(threads: int) -> float | None:
-    """10^9 products of bytes per second by ``vpdpbusd`` from registers; None without VNNI."""
+def vnni_peak(threads: int) -> float:
+    """10^9 products of bytes per second by ``vpdpbusd`` from registers; 0 without VNNI."""
     if "vnni" not in available_kernels():
-        return None
+        return 0
     memory = np.zeros(4096 * threads, np.uint8)
     seconds = _best(lambda: _multiply_all(memory, threads))
     return threads * _ROUNDS * _SUMS * _PRODUCTS / seconds / 1e9

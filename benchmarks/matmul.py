@@ -76,8 +76,26 @@ class Cell:
     microseconds: float
     gmac_per_s: float
     weight_gb_per_s: float
-    share_of_limit: float   # of the read bandwidth for N = 1, else of the VNNI peak; NaN: unknown
     ratio: float
+
+    def share_of_limit(self, limits: Limits) -> float:
+        """Of the read bandwidth for one token, else of the VNNI peak; NaN where there is none."""
+        if self.N == 1:
+            return self.weight_gb_per_s / limits.read_gb_per_s
+        return self.gmac_per_s / limits.vnni_gmac_per_s if limits.vnni_gmac_per_s else math.nan
+
+
+@dataclass
+class Limits:
+    """The most that the machine gave in this run; measured beside every cell, for it varies."""
+
+    read_gb_per_s: float = 0
+    vnni_gmac_per_s: float = 0
+
+    def measure(self, threads: int) -> None:
+        """Measure again; the larger values stay."""
+        self.read_gb_per_s = max(self.read_gb_per_s, read_bandwidth(threads))
+        self.vnni_gmac_per_s = max(self.vnni_gmac_per_s, vnni_peak(threads))
 
 
 def weight_of(kind: str, K: int, M: int) -> np.ndarray:
@@ -141,8 +159,7 @@ def best_of(calls: list[Callable[[], object]], seconds: float) -> float:
 
 
 def measure(
-    kind: str, K: int, M: int, N: int, peers: list[str], arguments: argparse.Namespace,
-    limits: dict[str, float | None],
+    kind: str, K: int, M: int, N: int, peers: list[str], arguments: argparse.Namespace
 ) -> Iterator[Cell]:
     """The cells of one type, shape and number of tokens; Trilobite first."""
     weight = weight_of(kind, K, M)
@@ -164,10 +181,8 @@ def measure(
     for name, (_, nbytes) in contenders.items():
         seconds = statistics.median(times[name] for times in rounds)
         rate, read = K * M * N / seconds / 1e9, nbytes / seconds / 1e9
-        limit = limits["vnni_gmac_per_s"] if N > 1 else limits["read_gb_per_s"]
-        share = (rate if N > 1 else read) / limit if limit else math.nan
         ratio = statistics.median(times[name] / times["trilobite"] for times in rounds)
-        yield Cell(kind, name, K, M, N, threads, seconds * 1e6, rate, read, share, ratio)
+        yield Cell(kind, name, K, M, N, threads, seconds * 1e6, rate, read, ratio)
 
 
 def wanted_peers(kind: str, K: int, libraries: list[str]) -> list[str]:
@@ -201,26 +216,24 @@ def machine() -> dict[str, object]:
 def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Measure everything with one number of threads, printing as it goes."""
     numba.set_num_threads(arguments.threads)
-    limits = {
-        "read_gb_per_s": read_bandwidth(arguments.threads),
-        "vnni_gmac_per_s": vnni_peak(arguments.threads),
-    }
-    print(f"{arguments.threads} thread(s): {limits}")
+    limits = Limits()
     print(f"{'type':<11}{'contender':<25}{'K x M':>12}{'N':>5}{'us':>11}{'GMAC/s':>8}"
-          f"{'GB/s':>7}{'limit':>7}{'ratio':>7}")
+          f"{'GB/s':>7}{'ratio':>7}")
     cells = []
     for shape in arguments.shapes.split(","):
         K, M = map(int, shape.split("x"))
         for kind in arguments.types.split(","):
             peers = wanted_peers(kind, K, arguments.peers.split(","))
             for N in map(int, arguments.n.split(",")):
-                for cell in measure(kind, K, M, N, peers, arguments, limits):
-                    cells.append(asdict(cell))
+                limits.measure(arguments.threads)
+                for cell in measure(kind, K, M, N, peers, arguments):
+                    cells.append(cell)
                     print(f"{kind:<11}{cell.contender:<25}{shape:>12}{N:>5}"
                           f"{cell.microseconds:>11.1f}{cell.gmac_per_s:>8.1f}"
-                          f"{cell.weight_gb_per_s:>7.1f}{cell.share_of_limit:>7.0%}"
-                          f"{cell.ratio:>7.2f}", flush=True)
-    return {"limits": [{"threads": arguments.threads, **limits}], "cells": cells}
+                          f"{cell.weight_gb_per_s:>7.1f}{cell.ratio:>7.2f}", flush=True)
+    print(f"{arguments.threads} thread(s), limits: {limits}")
+    described = [asdict(cell) | {"share_of_limit": cell.share_of_limit(limits)} for cell in cells]
+    return {"limits": [{"threads": arguments.threads, **asdict(limits)}], "cells": described}
 
 
 def parse() -> argparse.Namespace:

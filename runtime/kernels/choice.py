@@ -6,7 +6,7 @@ import os
 from functools import cache
 
 import numba
-from llvmlite import binding
+from numba.core.codegen import get_host_cpu_features
 
 from ...errors import TrilobiteError
 
@@ -27,14 +27,13 @@ KERNELS: dict[str, frozenset[str]] = {
 def cpu_features() -> frozenset[str]:
     """Names, as LLVM has them, of the instruction sets that Numba compiles for.
 
-    ``NUMBA_CPU_FEATURES`` restricts them; with ``NUMBA_CPU_NAME`` alone they are unknown: none.
+    ``NUMBA_CPU_FEATURES`` and ``NUMBA_ENABLE_AVX`` restrict them; with ``NUMBA_CPU_NAME`` alone
+    they are unknown: none.
     """
-    if numba.config.CPU_FEATURES is not None:
-        listed = numba.config.CPU_FEATURES.split(",")
-        return frozenset(feature[1:] for feature in listed if feature.startswith("+"))
-    if numba.config.CPU_NAME is not None:
-        return frozenset()
-    return frozenset(name for name, present in binding.get_host_cpu_features().items() if present)
+    listed = numba.config.CPU_FEATURES
+    if listed is None:
+        listed = get_host_cpu_features() if numba.config.CPU_NAME is None else ""
+    return frozenset(name[1:] for name in listed.split(",") if name.startswith("+"))
 
 
 def available_kernels() -> list[str]:

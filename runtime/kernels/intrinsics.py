@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba import types
 
 __all__ = [
+    "AHEAD",
     "BYTES",
     "FLOATS",
     "INT8",
@@ -41,6 +42,8 @@ BYTES = ir.VectorType(INT8, 64)     # a 512-bit vector, seen in four ways
 INT16S = ir.VectorType(ir.IntType(16), 32)
 WORDS = ir.VectorType(INT32, 16)
 FLOATS = ir.VectorType(FLOAT, 16)
+
+AHEAD = 4096   # bytes to prefetch ahead: a page, which no hardware prefetcher crosses
 
 Builder = ir.IRBuilder
 Value = ir.Value

@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from .intrinsics import (
+    AHEAD,
     BYTES,
     at,
     constant,
@@ -30,7 +31,6 @@ from .intrinsics_panel import STEP, VECTORS
 __all__ = ["PLANES", "unpack_fp8"]
 
 PLANES = 3
-_AHEAD = 4096   # bytes to prefetch ahead
 
 
 def _look_up(builder: ir.IRBuilder, halves: list[ir.Value], codes: ir.Value) -> ir.Value:
@@ -58,7 +58,7 @@ def unpack_fp8(_: Any, packed: Any, tables: Any, panel: Any, plane: Any, steps: 
         def step(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
             here = at(builder, packed, index, STEP)
             for vector in range(VECTORS):
-                prefetch(builder, here, _AHEAD + 64 * vector)
+                prefetch(builder, here, AHEAD + 64 * vector)
                 codes = load(builder, here, BYTES, 64 * vector)
                 negative = builder.icmp_signed("<", codes, constant(BYTES, 0))
                 for target, table in zip(targets, quarters, strict=True):

@@ -15,6 +15,7 @@ from numba import njit
 from numba.extending import intrinsic
 
 from .intrinsics import (
+    AHEAD,
     BYTES,
     FLOATS,
     INT8,
@@ -37,7 +38,6 @@ __all__ = ["BLOCK", "BLOCK_COLUMNS", "add_group_panel", "add_groups_token", "unp
 
 BLOCK = 64 * VECTORS   # bytes
 BLOCK_COLUMNS = 8
-_AHEAD = 4096          # bytes to prefetch ahead
 
 
 @intrinsic
@@ -51,7 +51,7 @@ def unpack_int4(_: Any, packed: Any, panel: Any, blocks: Any) -> tuple:
         def block(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
             source, target = at(builder, packed, index, BLOCK), at(builder, panel, index, 2 * STEP)
             for vector in range(VECTORS):
-                prefetch(builder, source, _AHEAD + 64 * vector)
+                prefetch(builder, source, AHEAD + 64 * vector)
                 codes = load(builder, source, BYTES, 64 * vector)
                 shifted = builder.lshr(builder.bitcast(codes, INT16S), constant(INT16S, 4))
                 store(builder, builder.and_(codes, low), target, 64 * vector)
@@ -77,7 +77,7 @@ def _dot_blocks(
         new = []
         fours = [splat(builder, load(builder, activations, INT32, 4 * n), WORDS) for n in range(2)]
         for vector in range(VECTORS):
-            prefetch(builder, here, _AHEAD + 64 * vector)
+            prefetch(builder, here, AHEAD + 64 * vector)
             codes = load(builder, here, BYTES, 64 * vector)
             for nibble, four in enumerate(fours):
                 masked = builder.and_(codes, constant(BYTES, 15 << 4 * nibble))

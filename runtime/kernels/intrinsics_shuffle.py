@@ -15,7 +15,18 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .intrinsics import INT8, INT32, at, constant, declare, load, prefetch, repeat, store
+from .intrinsics import (
+    AHEAD,
+    INT8,
+    INT32,
+    at,
+    constant,
+    declare,
+    load,
+    prefetch,
+    repeat,
+    store,
+)
 from .intrinsics_panel import ROWS
 
 __all__ = ["QUADS_PER_CHUNK", "TABLES", "look_up"]
@@ -23,7 +34,6 @@ __all__ = ["QUADS_PER_CHUNK", "TABLES", "look_up"]
 TABLES = 64            # bytes of a quad's tables
 QUADS_PER_CHUNK = 32   # each adds up to 512 to an int16
 _LANE = 16             # bytes of a table, and of the part of a vector that pshufb works in
-_AHEAD = 4096          # bytes to prefetch ahead
 
 Values = list[ir.Value]
 
@@ -88,7 +98,7 @@ def look_up(
 
         def quad(index: ir.Value, totals: Values) -> Values:
             here, there = at(builder, packed, index, ROWS), at(builder, tables, index, TABLES)
-            prefetch(builder, here, _AHEAD)
+            prefetch(builder, here, AHEAD)
             quarter = [use.table(there, _LANE * n) for n in range(4)]
             new = []
             for vector in range(use.count):

@@ -26,6 +26,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from .intrinsics import (
+    AHEAD,
     BYTES,
     INT16S,
     INT32,
@@ -46,14 +47,13 @@ from .intrinsics_panel import STEP, VECTORS
 __all__ = ["BLOCK", "dot_base3", "dot_two_bit", "unpack_base3", "unpack_two_bit"]
 
 BLOCK = 64 * VECTORS   # bytes
-_AHEAD = 4096          # bytes to prefetch ahead: a page, which no hardware prefetcher crosses
 
 Values = list[ir.Value]
 
 
 def _load_block(builder: ir.IRBuilder, block: ir.Value) -> Values:
     for vector in range(VECTORS):
-        prefetch(builder, block, _AHEAD + 64 * vector)
+        prefetch(builder, block, AHEAD + 64 * vector)
     return [load(builder, block, BYTES, 64 * vector) for vector in range(VECTORS)]
 
 

@@ -35,6 +35,12 @@ def test_table_and_json(tmp_path):
     assert result["limits"][0]["read_gb_per_s"] > 0
     assert result["machine"]["kernel"] in {"vnni", "portable"}
     assert len(printed.stdout.splitlines()) == 2 + len(cells)
+    summary = subprocess.run(
+        [sys.executable, SCRIPT.with_name("summary.py"), path], capture_output=True, text=True,
+        check=True,
+    )
+    assert len(summary.stdout.splitlines()) == 2 + 4
+    assert all("numpy float32" in line for line in summary.stdout.splitlines()[2:])
 
 
 def test_an_unknown_type_is_refused():

@@ -55,7 +55,8 @@ def test_a_kernel_that_the_cpu_lacks_is_refused(features, monkeypatch):
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("NUMBA_CPU_NAME", "generic"), ("NUMBA_CPU_FEATURES", "+avx2,-avx512f,-avx512vnni")],
+    [("NUMBA_CPU_NAME", "generic"), ("NUMBA_CPU_FEATURES", "+avx2,-avx512f,-avx512vnni"),
+     ("NUMBA_ENABLE_AVX", "0")],
 )
 def test_numba_decides_what_the_cpu_is(variable, value):
     script = (
