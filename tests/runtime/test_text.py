@@ -74,7 +74,7 @@ def test_held_out_documents_are_the_named_modules_in_path_order():
 @pytest.mark.parametrize(
     "content, said",
     [
-        (None, "--text"),
+        (None, "name a text file"),
         ("{", "held_out_modules"),
         ("{}", "held_out_modules"),
         ('{"held_out_modules": ["no_such_module.py"]}', "no_such_module"),
