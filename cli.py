@@ -37,6 +37,7 @@ class FormatName(StrEnum):
     """Number formats that ``quantize`` writes."""
 
     TERNARY = "ternary"
+    TERNARY_GROUP = "ternary-group"
     INT2 = "int2"
     INT3 = "int3"
     INT4 = "int4"
@@ -49,6 +50,7 @@ class MethodName(StrEnum):
 
     RTN = "rtn"
     GPTQ = "gptq"
+    ITF = "itf"
 
 
 class KV(StrEnum):
@@ -104,7 +106,7 @@ def quantize(
     ] = FormatName.TERNARY,
     method: Annotated[
         MethodName,
-        typer.Option(help="rtn: each weight to its nearest; gptq: for its inputs on some text."),
+        typer.Option(help="rtn: each weight to its nearest; gptq, itf: for its inputs on text."),
     ] = MethodName.RTN,
     calibration: Annotated[
         Path | None,

@@ -29,6 +29,8 @@ ROWS: tuple[dict[str, Any], ...] = (
     {"format": "int2", "method": "gptq"},
     {"format": "int2", "group_size": 32},
     {"format": "int2", "group_size": 32, "method": "gptq"},
+    {"format": "ternary-group"},
+    {"format": "ternary-group", "method": "itf"},
     {"format": "ternary"},
 )
 

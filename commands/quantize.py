@@ -81,7 +81,7 @@ def describe(spec: dict[str, Any] | None) -> str:
     extra = []
     if "group_size" in spec:
         size = spec["group_size"]
-        extra = [f"g{size}" if size else "row", "" if spec["symmetric"] else "asymmetric"]
+        extra = [f"g{size}" if size else "row", "" if spec.get("symmetric", True) else "asymmetric"]
     elif "packing" in spec or "granularity" in spec:
         extra = [spec.get("packing") or spec["granularity"]]
     return " ".join([spec["format"], *filter(None, extra)])

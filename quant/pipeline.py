@@ -17,7 +17,7 @@ from ..errors import FormatError
 from .calibrated import write_layers
 from .checkpoint import DEMOS, Checkpoint, open_checkpoint
 from .convert import Progress, write_tensor
-from .formats import Format, Ternary
+from .formats import Format, GroupedTernary, Ternary
 from .manifest import InputFile, Manifest, Source, TensorRecord, Totals
 from .methods import ROUNDING, Calibration, Method, choose_method
 from .output import OutputFolder, copy_synced, write_synced
@@ -32,6 +32,7 @@ _COPIED = (
     "training.json",
 )
 _HASH_BYTES = 1 << 20
+_TERNARY = (Ternary, GroupedTernary)
 
 NOT_TRAINED_TERNARY = (
     "THIS MODEL WAS NOT TRAINED TERNARY. Plainly rounding its weights to -1, 0 and 1 makes it far "
@@ -68,10 +69,10 @@ def quantize(
     out
         The folder to write: model.safetensors, config.json, manifest.json, tokenizer.
     format
-        ``ternary``, ``int2``, ``int3``, ``int4``, ``int8`` or ``fp8``.
+        ``ternary``, ``ternary-group``, ``int2``, ``int3``, ``int4``, ``int8`` or ``fp8``.
     group_size, symmetric
-        Of int4, int3 and int2: 32, 64, 128 (None means 128) or "row"; whether codes are symmetric
-        around zero (None: those of int4 are).
+        Of int4, int3, int2 and (the size) ternary-group: 32, 64, 128 (None means 128) or "row";
+        whether codes are symmetric around zero (None: those of int4 are).
     packing
         Of ternary: ``base3`` (1.6 bits) or ``2bit``.
     granularity
@@ -86,7 +87,8 @@ def quantize(
         Is told how far the work has come.
     method
         How the codes are chosen: ``rtn``, each weight to its nearest, or ``gptq``, which lets the
-        weights of a row make up for each other's errors on calibration text.
+        weights of a row make up for each other's errors on calibration text, or ``itf``, the same
+        for ternary-group.
     calibration
         That text, from ``trilobite.calibration``; ``rtn`` needs none.
 
@@ -210,7 +212,7 @@ class _Job:
     def manifest(self, files: list[InputFile], records: list[TensorRecord]) -> Manifest:
         """The record of it all."""
         trained = self.checkpoint.config.bitlinear
-        rounded = isinstance(self.form, Ternary) and not trained
+        rounded = isinstance(self.form, _TERNARY) and self.method is None and not trained
         return Manifest(
             trilobite_version=__version__,
             libraries={"python": platform.python_version(), "numpy": np.__version__},

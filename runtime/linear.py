@@ -11,7 +11,7 @@ from .kernels.float32 import Float32Linear
 from .kernels.fp8 import Fp8Linear
 from .kernels.int4 import Int4Linear
 from .kernels.int8 import Int8Linear
-from .kernels.narrow_int import NarrowIntLinear
+from .kernels.narrow_int import GroupedTernaryLinear, NarrowIntLinear
 from .kernels.ternary import TernaryLinear
 
 __all__ = ["IntegerLinear", "Linear", "make_linear"]
@@ -22,6 +22,7 @@ _KERNELS: dict[str, type[IntegerLinear]] = {
     "int2": NarrowIntLinear,
     "int3": NarrowIntLinear,
     "int4": Int4Linear,
+    "ternary-group": GroupedTernaryLinear,
     "int8": Int8Linear,
     "fp8": Fp8Linear,
 }

@@ -7,6 +7,7 @@ and one row in the table of ``tests/support/format_table.py``.
 from .base import Codes, Format, PackedWeight, TensorLayout, format_from_spec, known_formats
 from .fp8 import Fp8
 from .grouped_int import Int2, Int3, Int4
+from .grouped_ternary import GroupedTernary
 from .int8 import Int8
 from .ternary import Ternary
 
@@ -14,6 +15,7 @@ __all__ = [
     "Codes",
     "Format",
     "Fp8",
+    "GroupedTernary",
     "Int2",
     "Int3",
     "Int4",

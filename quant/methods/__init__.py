@@ -14,7 +14,8 @@ import numpy as np
 from ...errors import FormatError
 from ..formats import Codes, Format
 from ..formats.grouped_int import GroupedInt
-from . import gptq
+from ..formats.grouped_ternary import GroupedTernary
+from . import gptq, itf
 from .calibration import Calibration, CalibrationRun
 
 __all__ = ["METHODS", "ROUNDING", "Calibration", "CalibrationRun", "Method", "choose_method"]
@@ -35,7 +36,13 @@ class Method:
     formats: tuple[type[Format], ...]
 
 
-METHODS = {method.name: method for method in (Method("gptq", gptq.gptq, (GroupedInt,)),)}
+METHODS = {
+    method.name: method
+    for method in (
+        Method("gptq", gptq.gptq, (GroupedInt,)),
+        Method("itf", itf.itf, (GroupedTernary,)),
+    )
+}
 
 
 def choose_method(name: str, form: Format) -> Method | None:

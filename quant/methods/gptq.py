@@ -7,10 +7,13 @@ scales that may clip (``fit_clipped``), and coordinate descent at the end (``ref
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..formats import Codes
 from ..formats.grouped_int import GroupedInt
+from ..formats.grouped_ternary import GroupedTernary
 from .calibration import row_errors
 from .clip import fit_clipped
 from .order import activation_order
@@ -18,21 +21,30 @@ from .refine import refine
 
 __all__ = ["gptq", "inverse_factor"]
 
+FitGroup = Callable[..., tuple[np.ndarray, np.ndarray | None]]
+
 DAMPING = 0.01   # of the mean of the Hessian's diagonal
 BLOCK = 128      # columns between two updates of all that follow
 
 
-def gptq(weight: np.ndarray, hessian: np.ndarray, form: GroupedInt) -> Codes:
+def gptq(
+    weight: np.ndarray, hessian: np.ndarray, form: GroupedInt | GroupedTernary,
+    fit: FitGroup = fit_clipped,
+) -> Codes:
     """Codes of float32 ``weight`` [M, K] for inputs with ``hessian`` float64 [K, K].
 
+    ``fit(form, group, importance)`` gives a group's scale and zero point, as ``fit_clipped`` does.
     Rows that end up with a larger ``row_errors`` than plain rounding gives keep the plain rounding.
     Arithmetic is float64; same inputs, same codes.
     """
-    codes = refine(weight, hessian, form, _column_by_column(weight, hessian, form))
+    codes = refine(weight, hessian, form, _column_by_column(weight, hessian, form, fit))
     return _better_rows(weight, hessian, form, codes, form.encode(weight))
 
 
-def _column_by_column(weight: np.ndarray, hessian: np.ndarray, form: GroupedInt) -> Codes:
+def _column_by_column(
+    weight: np.ndarray, hessian: np.ndarray, form: GroupedInt | GroupedTernary,
+    fit: FitGroup = fit_clipped,
+) -> Codes:
     """The algorithm of the paper."""
     M, K = weight.shape
     size = form.group_size or K
@@ -51,7 +63,7 @@ def _column_by_column(weight: np.ndarray, hessian: np.ndarray, form: GroupedInt)
             group = order[column] // size
             if column % size == 0:
                 members = slice(column, column + size)
-                scale[group], zero = fit_clipped(form, columns[members].T, importance[members])
+                scale[group], zero = fit(form, columns[members].T, importance[members])
                 if zero_point is not None:
                     zero_point[group] = zero
             zero = None if zero_point is None else zero_point[group]

@@ -1,4 +1,4 @@
-"""INT3 and INT2 weights: the INT4 kernel's way with codes of three and two bits.
+"""INT3, INT2 and grouped ternary weights: the INT4 kernel's way with three and two bits.
 
 At load the codes are split into a plane of their two low bits and, of three, a plane of the high
 one, transposed to [bytes, M] so that the inner loops run down the rows. A column costs one product
@@ -13,12 +13,13 @@ from typing import ClassVar
 import numpy as np
 from numba import njit, prange
 
+from ...quant.formats import GroupedTernary
 from ...quant.formats.base import PackedWeight
 from ...quant.formats.bits import pack_bits, unpack_bits
 from .int4 import GroupedIntLinear
 from .threads import over_rows
 
-__all__ = ["NarrowIntLinear"]
+__all__ = ["GroupedTernaryLinear", "NarrowIntLinear"]
 
 _STEP = 32       # columns to an int16 sum; divides every group size
 _LOW_BITS = 2
@@ -34,15 +35,19 @@ class NarrowIntLinear(GroupedIntLinear):
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
-        codes = unpack_bits(weight.tensors["packed"], weight.format.bits)
+        codes = self._codes(weight)
         padding = -codes.shape[1] % _STEP   # only of a row that is one group
         codes = np.pad(codes, ((0, 0), (0, padding)))
         self._columns = codes.shape[1]
         self._low = np.ascontiguousarray(pack_bits(codes & 3, _LOW_BITS).T)
         self._high = np.empty((0, len(codes)), np.uint8)
-        if weight.format.bits > _LOW_BITS:
+        if weight.format.top >= 2**_LOW_BITS:
             self._high = np.ascontiguousarray(pack_bits(codes >> _LOW_BITS, 1).T)
         self.nbytes += self._low.nbytes + self._high.nbytes
+
+    def _codes(self, weight: PackedWeight) -> np.ndarray:
+        """uint8 [M, K], from 0."""
+        return unpack_bits(weight.tensors["packed"], weight.format.bits)
 
     def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, groups, M] of int8 ``q`` [N, K]."""
@@ -52,6 +57,13 @@ class NarrowIntLinear(GroupedIntLinear):
         operands = (self._low, self._high, self._zero_point)
         over_rows(_sum_groups, _sum_groups_parallel, operands, padded, self.shape[0], sums)
         return sums
+
+
+class GroupedTernaryLinear(NarrowIntLinear):
+    """y = x W^T with W = t * scale, in groups along K or one per row: two bits a trit in memory."""
+
+    def _codes(self, weight: PackedWeight) -> np.ndarray:
+        return (weight.codes().values + np.int8(GroupedTernary.half)).view(np.uint8)
 
 
 @njit(cache=True)

@@ -25,6 +25,7 @@ EMBEDDING = "model.embed_tokens.weight"
 CHOICES = [
     ({"format": "ternary"}, {"format": "ternary", "packing": "base3"}, 0.40),
     ({"format": "ternary", "packing": "2bit"}, {"format": "ternary", "packing": "2bit"}, 0.40),
+    ({"format": "ternary-group"}, {"format": "ternary-group", "group_size": 128}, 0.21),
     ({"format": "int4"}, {"format": "int4", "group_size": 128, "symmetric": True}, 0.020),
     (
         {"format": "int4", "group_size": 32, "symmetric": False},
@@ -81,13 +82,13 @@ def test_the_shipped_checkpoints_in_every_format(tmp_path, demo, options, spec, 
     bits = 8 * sum(r.bytes_after for r in manifest.tensors if r.name in linear)
     assert manifest.totals.linear_bits_per_weight == bits / manifest.totals.linear_weights
     assert manifest.totals.file_bytes == (out / "model.safetensors").stat().st_size
-    assert bool(manifest.warnings) == (demo == "demo-llama" and form.name == "ternary")
+    assert bool(manifest.warnings) == (demo == "demo-llama" and "ternary" in form.name)
 
 
 @pytest.mark.parametrize("options", [choice[0] for choice in CHOICES])
 def test_codes_and_errors_are_those_of_the_format(tmp_path, llama, options):
     folder, weights = llama
-    if options in ({"format": "int4"}, {"format": "int3"}):
+    if options in ({"format": "int4"}, {"format": "int3"}, {"format": "ternary-group"}):
         options = {**options, "group_size": 32}
     manifest = quantize(folder, tmp_path / "out", **options)
     form = format_from_spec(manifest.format)

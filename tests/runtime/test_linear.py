@@ -70,7 +70,8 @@ def test_output_rule(case, with_bias, kernel):
 def test_memory_is_that_of_the_packed_weight(case, kernel):
     M, K = 512, 1280
     linear = make_linear(random_weight(case.format, M, K).packed, None)
-    bits = {"ternary": 1.6, "int2": 2, "int3": 3, "int4": 4, "int8": 8, "fp8": 8}
+    eight = {"int8": 8, "fp8": 8}
+    bits = {"ternary": 1.6, "ternary-group": 2, "int2": 2, "int3": 3, "int4": 4} | eight
     bits = bits[case.format.name]
     if kernel in {"avx512", "avx2"} or (case.format, kernel) == (Ternary("2bit"), "vnni"):
         bits = max(bits, 2)

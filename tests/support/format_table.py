@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trilobite.quant.formats import Format, Fp8, Int2, Int3, Int4, Int8, Ternary
+from trilobite.quant.formats import Format, Fp8, GroupedTernary, Int2, Int3, Int4, Int8, Ternary
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ _SCALE_PER_TENSOR = 32 / (2048 * 1024)
 FORMAT_TABLE = [
     FormatCase(Ternary("base3"), 0.2636, 8 * 205 / 1024 + _SCALE_PER_TENSOR),
     FormatCase(Ternary("2bit"), 0.2636, 2 + _SCALE_PER_TENSOR),
+    FormatCase(GroupedTernary(128), 0.1872, 1.6015625 + 16 / 128, columns=128, idempotent=False),
+    FormatCase(GroupedTernary(32), 0.1780, 1.6015625 + 16 / 32, columns=32, idempotent=False),
+    FormatCase(GroupedTernary(None), 0.1899, 1.6015625 + 16 / 1024, columns=8, idempotent=False),
     FormatCase(Int4(128), 0.0138, 4 + 16 / 128, columns=128),
     FormatCase(Int4(64), 0.0116, 4 + 16 / 64, columns=64),
     FormatCase(Int4(32), 0.0094, 4 + 16 / 32, columns=32),

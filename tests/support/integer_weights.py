@@ -48,8 +48,8 @@ def whole_range(weight_format: Format) -> np.ndarray:
         codes = np.arange(weight_format.top + 1)
         symmetric = weight_format.symmetric
         return (codes - weight_format.half).astype(np.int8) if symmetric else codes.astype(np.uint8)
-    low, high = {"ternary": (-1, 1), "int8": (-127, 127)}[weight_format.name]
-    return np.arange(low, high + 1).astype(np.int8)
+    largest = {"ternary": 1, "ternary-group": 1, "int8": 127}[weight_format.name]
+    return np.arange(-largest, largest + 1).astype(np.int8)
 
 
 def pack_values(

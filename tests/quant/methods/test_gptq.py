@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trilobite.errors import FormatError
-from trilobite.quant.formats import Int2, Int3, Int4, Int8
-from trilobite.quant.methods import choose_method, clip, gptq, refine
+from trilobite.quant.formats import GroupedTernary, Int2, Int3, Int4, Int8
+from trilobite.quant.methods import choose_method, clip, gptq, itf, refine
 from trilobite.quant.methods.calibration import hessian, relative_output_error, row_errors
 from trilobite.quant.methods.gptq import inverse_factor
 from trilobite.quant.methods.order import activation_order
@@ -172,6 +172,25 @@ def test_a_method_must_exist_and_fit():
     assert choose_method("gptq", Int3()).name == "gptq"
     with pytest.raises(FormatError, match="'gtpq' is unknown; known are"):
         choose_method("gtpq", Int4())
+
+
+@pytest.mark.parametrize("size", [32, 128, None])
+def test_itf_is_never_worse_than_rounding_to_trits_and_mostly_far_better(size):
+    form, weight, moments = GroupedTernary(size), gaussian(48, 128), correlated(128)
+    codes = choose_method("itf", form).quantize(weight, moments, form)
+    assert set(np.unique(codes.values)) == {-1, 0, 1} and codes.zero_point is None
+    found = error(form, weight, moments, codes)
+    rounded = error(form, weight, moments, form.encode(weight))
+    assert (found <= rounded * (1 + 1e-9)).all()
+    assert found.sum() < 0.5 * rounded.sum()
+
+
+def test_itf_by_hand():
+    # Scale 1.5 as in the format's test; without correlation every column is rounded as it is.
+    weight = np.float32([[2, 1.5, -1, 0.5, 0]])
+    codes = itf.itf(weight, np.eye(5), GroupedTernary(None))
+    assert codes.values.tolist() == [[1, 1, -1, 0, 0]]
+    assert codes.scale.tolist() == [[1.5]]
 
 
 def test_a_format_that_a_method_does_not_make_is_refused():
