@@ -110,11 +110,12 @@ def quantize(
     ] = MethodName.RTN,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="gptq: UTF-8 text; default: what the model's training.json names."),
+        typer.Option(help="gptq, itf: UTF-8 text. The demo models have their own."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="gptq: which pieces of the text.")] = 0,
+    seed: Annotated[int, typer.Option(help="gptq, itf: which pieces of the text.")] = 0,
     group_size: Annotated[
-        str | None, typer.Option(help="int4, int3, int2: 32, 64, 128 (the default) or row.")
+        str | None,
+        typer.Option(help="int4, int3, int2, ternary-group: 32, 64, 128 (the default) or row."),
     ] = None,
     symmetric: Annotated[
         bool | None,
@@ -128,8 +129,12 @@ def quantize(
     embedding: Annotated[
         str, typer.Option(help="Embedding and head: int8 per row, or keep.")
     ] = "int8",
-    overwrite: Annotated[bool, typer.Option(help="Replace a folder written before.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Only say what would be written.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder written before.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be written.")
+    ] = False,
     json: Json = None,
 ) -> None:
     """Write a low-bit copy of a checkpoint, tensor by tensor."""
@@ -252,7 +257,8 @@ def estimate(
         Path | None, typer.Option("-o", "--output", help="Write the report as one HTML file.")
     ] = None,
     simulate: Annotated[
-        bool, typer.Option(help="Measure the matmuls' cycles in RTL simulation first.")
+        bool,
+        typer.Option("--simulate", help="Measure the matmuls' cycles in RTL simulation first."),
     ] = False,
     trace: Annotated[
         Path | None,

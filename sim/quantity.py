@@ -15,7 +15,7 @@ KINDS = {
     "rtl": "taken from the RTL, or measured in its simulation",
     "source": "cited from a publication, a data sheet or a public measurement",
     "derived": "calculated here from cited figures; the source says how",
-    "assumption": "assumed: nothing to cite, and not in RTL yet",
+    "assumption": "assumed: nothing to cite, and not measured in RTL",
 }
 
 # Results know two kinds more.

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from ...errors import CheckpointError
 from ...model import ModelConfig
 from ..formats import PackedWeight
 from .assemble import assemble
@@ -84,14 +83,6 @@ class Checkpoint:
     def close(self) -> None:
         """Close the files; nothing can be read afterwards."""
         self._files.close()
-
-    @property
-    def tokenizer_file(self) -> Path:
-        """tokenizer.json; ``CheckpointError`` where there is none."""
-        path = self.folder / "tokenizer.json"
-        if not path.is_file():
-            raise CheckpointError(f"{self.folder} has no tokenizer.json, which text needs")
-        return path
 
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows ``start`` to ``stop`` of a matrix as float32 [R, K]; reads those rows only.

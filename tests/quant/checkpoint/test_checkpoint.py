@@ -67,7 +67,6 @@ def test_what_a_checkpoint_says_of_itself(library):
 @pytest.mark.parametrize("name", ["demo-bitnet", "demo-llama"])
 def test_shipped_checkpoints_open_by_name(name):
     with open_checkpoint(name) as checkpoint:
-        assert checkpoint.tokenizer_file.is_file()
         assert checkpoint.config.bitlinear == (name == "demo-bitnet")
         for tensor in checkpoint.tensors:
             checkpoint.read(tensor)
@@ -83,14 +82,6 @@ def test_misuse_is_a_programming_error(library):
             checkpoint.rows(Q, 60, 65)
         with pytest.raises(ValueError, match="is not stored as packed trits"):
             checkpoint.codes(Q, 0, 1)
-
-
-def test_no_tokenizer(library):
-    with (
-        open_checkpoint(library("llama")) as checkpoint,
-        pytest.raises(CheckpointError, match=r"has no tokenizer\.json"),
-    ):
-        checkpoint.tokenizer_file
 
 
 def test_missing_tensors_are_named(copy_of):
