@@ -53,6 +53,12 @@ class MethodName(StrEnum):
     ITF = "itf"
 
 
+class Target(StrEnum):
+    """Kinds of files that ``export`` writes."""
+
+    HF = "hf"
+
+
 class KV(StrEnum):
     """How keys and values are cached."""
 
@@ -145,6 +151,27 @@ def quantize(
         group_size=_group_size(group_size), symmetric=symmetric, packing=packing,
         granularity=granularity, embedding=embedding, overwrite=overwrite, dry_run=dry_run,
     )
+
+
+@app.command(epilog="Example: trilobite export demo-bitnet --to hf -o bitnet-packed")
+@reports_errors
+def export(
+    model: Model,
+    to: Annotated[Target, typer.Option("--to", help="Which tool's files.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="The file or folder to write.")],
+    type: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help="How weights are stored; hf: bitnet, float32, bfloat16."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Write a model as files that other tools read."""
+    from .commands.export import run
+
+    run(Output(json), model, out, to.value, type, overwrite)
 
 
 @app.command(epilog="Example: trilobite generate demo-llama --prompt 'def add(' -n 32")

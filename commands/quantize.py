@@ -11,7 +11,7 @@ from ..quant.manifest import Manifest, TensorRecord
 from ..quant.methods import ROUNDING, Calibration
 from ..quant.pipeline import Progress, estimate_memory, quantize
 
-__all__ = ["describe", "quantize_with_progress", "run"]
+__all__ = ["ProgressBar", "describe", "quantize_with_progress", "run"]
 
 
 def run(
@@ -49,10 +49,10 @@ def quantize_with_progress(
 ) -> Manifest:
     """``quantize`` with a progress bar and, if ``lines``, a line per tensor above it."""
     with output.progress(f"Quantizing {source}", 1.0) as advance:
-        return quantize(source, out, progress=_Bar(output, advance, lines), **options)
+        return quantize(source, out, progress=ProgressBar(output, advance, lines), **options)
 
 
-class _Bar(Progress):
+class ProgressBar(Progress):
     """Moves a progress bar and prints a line for each finished tensor."""
 
     def __init__(self, output: Output, advance: Any, lines: bool) -> None:

@@ -1,4 +1,4 @@
-"""An output folder that is either complete or not there."""
+"""An output, folder or file, that is either complete or not there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Self
 
 from ..errors import OutputError
 
-__all__ = ["OutputFolder", "copy_synced", "write_synced"]
+__all__ = ["OutputFile", "OutputFolder", "copy_synced", "write_synced"]
 
 _SPARE_BYTES = 16 << 20   # room left for the file system's own bookkeeping
 
@@ -113,6 +113,65 @@ class OutputFolder:
             os.close(lock)
 
 
+class OutputFile:
+    """One file, written at ``path``, a hidden name beside ``out``; ``commit`` gives it its name.
+
+    A context manager: leaving it without ``commit`` removes ``path``; a killed process leaves
+    ``.OUT.trilobite-partial``, which the next run for the same ``out`` replaces. ``path`` is
+    there, empty and locked, on entering: write into it without replacing it.
+
+    Raises
+    ------
+    OutputError
+        On entering: ``out`` exists and ``overwrite`` is not set, or it is no file, or lies in
+        ``source``, ``needed_bytes`` are not free, or another process writes there. Later: any
+        ``OSError`` inside the context.
+    """
+
+    def __init__(self, out: Path, source: Path, needed_bytes: int, overwrite: bool) -> None:
+        self.out = out.expanduser().resolve()
+        self.path = self.out.with_name(f".{self.out.name}.trilobite-partial")
+        self._overwrite = overwrite
+        self._source = source.resolve()
+        self._needed_bytes = needed_bytes
+
+    def __enter__(self) -> Self:
+        _check_apart(self.out, self._source)
+        try:
+            self._check_free()
+            _check_space(self.out, self._needed_bytes)
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
+            self._lock = _lock(self.path)
+            os.truncate(self.path, 0)
+        except OSError as error:
+            raise _output_error(self.out, error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        self.path.unlink(missing_ok=True)   # not there any more once committed
+        os.close(self._lock)
+        if isinstance(error, OSError):
+            raise _output_error(self.out, error) from error
+
+    def commit(self) -> None:
+        """Put the finished file on the disk and give it its name; the last step."""
+        self._check_free()   # again: much time may have passed
+        os.fsync(self._lock)
+        self.path.rename(self.out)
+        _sync_folder(self.out.parent)
+
+    def _check_free(self) -> None:
+        if self.out.is_dir():
+            raise OutputError(f"{self.out} is a folder; name the file to write")
+        if self.out.exists() and not self._overwrite:
+            raise OutputError(
+                f"{self.out} exists; choose another file, or overwrite it (--overwrite)"
+            )
+
+
 def write_synced(path: Path, text: str) -> None:
     """Write a text file and put it on the disk."""
     with path.open("x", encoding="utf-8") as file:
@@ -132,7 +191,7 @@ def copy_synced(source: Path, target: Path) -> None:
 def _check_apart(out: Path, source: Path) -> None:
     if out == source or out.is_relative_to(source) or source.is_relative_to(out):
         raise OutputError(
-            f"The output {out} and the source {source} overlap; choose a folder beside the source"
+            f"The output {out} and the source {source} overlap; choose one beside the source"
         )
 
 
@@ -158,14 +217,14 @@ def _is_ours(folder: Path) -> bool:
     return isinstance(manifest, dict) and "trilobite_version" in manifest
 
 
-def _lock(folder: Path) -> int:
-    """A descriptor of ``folder`` that holds a lock until it is closed or the process ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _lock(path: Path) -> int:
+    """A descriptor of a folder or file that holds a lock until it is closed or the process ends."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise OutputError(f"Another process writes to {folder}; wait until it is done") from None
+        raise OutputError(f"Another process writes to {path}; wait until it is done") from None
     return descriptor
 
 

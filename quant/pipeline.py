@@ -24,10 +24,10 @@ from .output import OutputFolder, copy_synced, write_synced
 from .plan import PlannedTensor, choose_format, estimate_memory, plan_tensors
 from .writer import SafetensorsWriter, StoredTensor, safetensors_bytes
 
-__all__ = ["Progress", "estimate_memory", "quantize"]
+__all__ = ["COPIED", "Progress", "estimate_memory", "quantize"]
 
 # Files that go along unchanged; config.json is rewritten.
-_COPIED = (
+COPIED = (
     "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json",
     "training.json",
 )
@@ -145,7 +145,7 @@ class _Job:
 
     def copied(self) -> list[Path]:
         """The files that go along unchanged."""
-        return [path for pattern in _COPIED for path in self.checkpoint.folder.glob(pattern)]
+        return [path for pattern in COPIED for path in self.checkpoint.folder.glob(pattern)]
 
     def stored(self) -> dict[str, StoredTensor]:
         """All tensors of the new file."""

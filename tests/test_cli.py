@@ -16,7 +16,9 @@ import trilobite
 from trilobite.cli import app
 from trilobite.commands import verify as verify_command
 
-COMMANDS = ("quantize", "generate", "evaluate", "inspect", "verify", "estimate", "devices")
+COMMANDS = (
+    "quantize", "export", "generate", "evaluate", "inspect", "verify", "estimate", "devices"
+)
 DEMO = Path(trilobite.__file__).parent / "models" / "demo-bitnet"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import CheckpointError
-from ..formats import Codes, PackedWeight, Ternary
+from ..formats import Codes, Format, PackedWeight, Ternary
 from .locate import StoredEntry
 from .source import TensorInfo, TensorSource, check_entry, check_finite, to_float32
 
@@ -54,6 +54,15 @@ class PackedTrits(TensorSource):
         self._scale = scale
         self._scale_divides = scale_divides
 
+    @property
+    def form(self) -> Format:
+        """Ternary."""
+        return Ternary()
+
+    def encoded(self, start: int, stop: int) -> Codes:
+        """The trits as they are, with their scale [1, 1]."""
+        return Codes(self.codes(start, stop), np.full((1, 1), self.scale(), np.float32))
+
     def scale(self) -> np.float32:
         """The factor that trits are multiplied by."""
         entry = self._scale
@@ -86,10 +95,7 @@ class PackedTrits(TensorSource):
     def weight(self) -> PackedWeight:
         """The same trits and scale, packed as Trilobite packs them."""
         rows, columns = self.info.shape
-        scale = np.full((1, 1), self.scale(), np.float32)
-        form = Ternary()
-        packed = form.pack(Codes(self.codes(0, rows), scale))
-        return PackedWeight(form, (rows, columns), packed)
+        return PackedWeight(self.form, (rows, columns), self.form.pack(self.encoded(0, rows)))
 
     def _check_codes(self, codes: np.ndarray, first_row: int) -> None:
         if codes.size and codes.max() == 3:

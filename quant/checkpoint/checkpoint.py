@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from ...model import ModelConfig
-from ..formats import PackedWeight
+from ..formats import Codes, Format, PackedWeight
 from .assemble import assemble
 from .bitnet import PackedTrits
 from .families import parse_config
@@ -108,6 +108,18 @@ class Checkpoint:
         rounded to trits by absmean here; float32 otherwise.
         """
         return self._source(name).weight()
+
+    def format(self, name: str) -> Format | None:
+        """The format in which the model computes with a tensor; None: it is float32."""
+        return self._source(name).form
+
+    def encoded(self, name: str, start: int, stop: int) -> Codes:
+        """Codes of rows ``start`` to ``stop`` of a matrix that has a ``format``.
+
+        They are the stored ones; trits of BitNet's master weights are rounded here, by absmean of
+        the whole tensor. Raises as ``rows`` does.
+        """
+        return self._source(name).encoded(start, stop)
 
     def native_ternary(self, name: str) -> bool:
         """Whether a weight is stored as trits by BitNet's own packing."""

@@ -42,17 +42,23 @@ class QuantizedTensor(TensorSource):
         self._form = form
         self._parts = parts
 
+    @property
+    def form(self) -> Format:
+        """The format that the folder's config.json gives."""
+        return self._form
+
     def rows(self, start: int, stop: int) -> np.ndarray:
         """The float32 values that the packed rows stand for."""
-        return self._form.dequantize(self._codes(start, stop))
+        return self._form.dequantize(self.encoded(start, stop))
 
     def weight(self) -> PackedWeight:
         """The packed bytes as they lie in the file, once every code has been seen to be valid."""
         for start, stop in self.blocks():
-            self._codes(start, stop)
+            self.encoded(start, stop)
         return self._packed(0, self.info.shape[0])
 
-    def _codes(self, start: int, stop: int) -> Codes:
+    def encoded(self, start: int, stop: int) -> Codes:
+        """The stored codes, once they have been seen to be valid."""
         try:
             return self._packed(start, stop).codes()
         except FormatError as error:

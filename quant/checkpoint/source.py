@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import CheckpointError
-from ..formats import PackedWeight, Ternary
+from ..formats import Codes, Format, PackedWeight, Ternary
 from .locate import StoredEntry
 
 __all__ = ["PlainTensor", "TensorInfo", "TensorSource", "check_entry", "check_finite", "to_float32"]
@@ -40,9 +41,18 @@ class TensorSource(ABC):
         self.name = name
         self.info = info
 
+    @property
+    def form(self) -> Format | None:
+        """The format in which the model computes with this matrix; None: float32."""
+        return None
+
     @abstractmethod
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Float32 rows ``start`` to ``stop`` along the first axis; reads those rows only."""
+
+    def encoded(self, start: int, stop: int) -> Codes:
+        """Codes of rows ``start`` to ``stop`` in ``form``, which must not be None."""
+        raise ValueError(f"{self.name} is stored as floats; it has no codes")
 
     @abstractmethod
     def weight(self) -> PackedWeight | np.ndarray:
@@ -81,7 +91,22 @@ class PlainTensor(TensorSource):
         stored = entry.tensor
         super().__init__(name, TensorInfo(shape, stored.dtype, stored.nbytes, entry.file.path))
         self._entry = entry
-        self._ternary = ternary
+        self._form = Ternary() if ternary else None
+
+    @property
+    def form(self) -> Format | None:
+        """Ternary for master weights."""
+        return self._form
+
+    @cached_property
+    def _scale(self) -> np.ndarray:
+        return Ternary().statistics(self.rows(start, stop) for start, stop in self.blocks())
+
+    def encoded(self, start: int, stop: int) -> Codes:
+        """Trits by absmean over the whole tensor, for master weights."""
+        return self._form.encode(self.rows(start, stop), self._scale) if self._form else (
+            super().encoded(start, stop)
+        )
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Float32 rows, finite."""
@@ -92,7 +117,7 @@ class PlainTensor(TensorSource):
 
     def weight(self) -> PackedWeight | np.ndarray:
         """Float32, or ternary by absmean for master weights."""
-        return Ternary().quantize(self.read(), self.name) if self._ternary else self.read()
+        return self._form.quantize(self.read(), self.name) if self._form else self.read()
 
 
 def check_entry(entry: StoredEntry, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> None:

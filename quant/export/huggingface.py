@@ -1,0 +1,135 @@
+"""Folders that ``transformers`` loads: floats, and BitNet's packed trits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ...errors import FormatError
+from ...model import ModelConfig
+from ..checkpoint import Checkpoint
+from ..convert import Progress
+from ..formats import Ternary
+from ..output import copy_synced, write_synced
+from ..pipeline import COPIED
+from ..writer import SafetensorsWriter, StoredTensor, safetensors_bytes
+from .base import Export, Exporter
+from .huggingface_tensors import BitnetTensor, FloatTensor, HuggingFaceTensor
+
+__all__ = ["HuggingFace"]
+
+_CONFIG_BYTES = 1 << 16
+_PACKED_BITNET = {
+    "quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline",
+}
+_TORCH_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+class HuggingFace(Exporter):
+    """A Hugging Face folder: config.json, model.safetensors and the tokenizer's files."""
+
+    name = "hf"
+    types: ClassVar[dict[str, str]] = {
+        "auto": "bitnet where every linear is ternary with one scale, else float32",
+        "bitnet": "BitNet's packed trits; transformers quantizes activations to int8",
+        "float32": "the numbers that the codes stand for",
+        "bfloat16": "the same, rounded",
+    }
+    writes = "folder"
+
+    def plan(self, checkpoint: Checkpoint, type: str) -> Export:
+        """See ``Exporter.plan``."""
+        if type == "auto":
+            type = "bitnet" if _all_ternary(checkpoint) else "float32"
+        if type == "bitnet":
+            return _Folder(checkpoint, _bitnet(checkpoint), _PACKED_BITNET, "F32")
+        dtype = "F32" if type == "float32" else "BF16"
+        return _Folder(checkpoint, _floats(checkpoint, dtype), None, dtype)
+
+
+class _Folder(Export):
+    """One folder, planned: its tensors, and what config.json says of their storage."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, tensors: list[HuggingFaceTensor],
+        quantization: dict[str, Any] | None, dtype: str,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._planned = tensors
+        self._quantization = quantization
+        self._dtype = dtype
+        self.tensors = [part for tensor in tensors for part in tensor.exported()]
+        self.warnings = []
+        copied = sum(path.stat().st_size for path in self._copied())
+        self.needed_bytes = safetensors_bytes(self._stored()) + copied + _CONFIG_BYTES
+
+    def write(self, path: Path, progress: Progress) -> None:
+        """See ``Export.write``."""
+        with SafetensorsWriter(path / "model.safetensors", self._stored()) as writer:
+            for tensor in self._planned:
+                tensor.write(writer)
+                progress.advance(self._checkpoint.tensors[tensor.name].nbytes)
+        for file in self._copied():
+            copy_synced(file, path / file.name)
+        config = huggingface_config(self._checkpoint, self._dtype)
+        if self._quantization is not None:
+            config["quantization_config"] = self._quantization
+        write_synced(path / "config.json", json.dumps(config, indent=2) + "\n")
+
+    def _stored(self) -> dict[str, StoredTensor]:
+        return {name: entry for tensor in self._planned for name, entry in tensor.stored().items()}
+
+    def _copied(self) -> list[Path]:
+        return [path for pattern in COPIED for path in self._checkpoint.folder.glob(pattern)]
+
+
+def huggingface_config(checkpoint: Checkpoint, dtype: str) -> dict[str, Any]:
+    """config.json of the source, without its storage, with ``dtype`` for the floats.
+
+    The first BitNet reproduction's architecture, which ``transformers`` has under another name,
+    gets that name, and the defaults that differ are written out.
+    """
+    dropped = ("quantization_config", "source_quantization_config", "weight_bits", "input_bits",
+               "dtype", "torch_dtype", "auto_map")
+    config = {name: value for name, value in checkpoint.raw_config.items() if name not in dropped}
+    config["torch_dtype"] = _TORCH_DTYPES[dtype]
+    if checkpoint.config.family == "bitnet":
+        config |= _bitnet_config(checkpoint.config)
+        if "rope_parameters" not in config:
+            config["rope_theta"] = checkpoint.config.rope_theta
+    return config
+
+
+def _bitnet_config(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "architectures": ["BitNetForCausalLM"], "model_type": "bitnet",
+        "hidden_act": config.activation, "rms_norm_eps": config.rms_norm_eps,
+        "num_key_value_heads": config.num_kv_heads, "head_dim": config.head_dim,
+        "attention_bias": config.qkv_bias,
+    }
+
+
+def _all_ternary(checkpoint: Checkpoint) -> bool:
+    names = checkpoint.config.linear_weights()
+    return all(isinstance(checkpoint.format(name), Ternary) for name in names)
+
+
+def _floats(checkpoint: Checkpoint, dtype: str) -> list[HuggingFaceTensor]:
+    return [FloatTensor(checkpoint, name, dtype) for name in checkpoint.tensors]
+
+
+def _bitnet(checkpoint: Checkpoint) -> list[HuggingFaceTensor]:
+    linear = set(checkpoint.config.linear_weights())
+    for name in checkpoint.config.linear_weights():
+        form = checkpoint.format(name)
+        if not isinstance(form, Ternary):
+            held = "floats" if form is None else form.name
+            raise FormatError(
+                f"{checkpoint.folder}: {name} is in {held}; packed BitNet holds ternary weights "
+                "with one scale: quantize with --format ternary first, or choose another --type"
+            )
+    return [
+        BitnetTensor(checkpoint, name) if name in linear else FloatTensor(checkpoint, name, "F32")
+        for name in checkpoint.tensors
+    ]

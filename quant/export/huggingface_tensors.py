@@ -1,0 +1,120 @@
+"""How one tensor of a model is stored in a Hugging Face folder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from ...errors import FormatError
+from ..checkpoint import Checkpoint
+from ..weight_blocks import row_blocks
+from ..writer import SafetensorsWriter, StoredTensor
+from .base import ExportedTensor
+
+__all__ = ["BitnetTensor", "FloatTensor", "HuggingFaceTensor"]
+
+_FLOAT_BITS = {"F16": 16, "BF16": 16, "F32": 32}
+
+
+class HuggingFaceTensor(ABC):
+    """The stored tensors that one tensor of ``checkpoint`` becomes."""
+
+    type: str
+    exact = True
+
+    def __init__(self, checkpoint: Checkpoint, name: str) -> None:
+        self.checkpoint = checkpoint
+        self.name = name
+        self.shape = checkpoint.tensors[name].shape
+
+    @abstractmethod
+    def stored(self) -> dict[str, StoredTensor]:
+        """Full name -> type and shape, in file order."""
+
+    @abstractmethod
+    def write(self, writer: SafetensorsWriter) -> None:
+        """Read the source block by block and write every stored tensor."""
+
+    def exported(self) -> list[ExportedTensor]:
+        """The record's lines."""
+        return [
+            ExportedTensor(stored, self.name, entry.shape, self.type, entry.nbytes, self.exact)
+            for stored, entry in self.stored().items()
+        ]
+
+
+class FloatTensor(HuggingFaceTensor):
+    """Floats of type ``dtype``: the numbers that the codes stand for, rounded to nearest even."""
+
+    def __init__(self, checkpoint: Checkpoint, name: str, dtype: str) -> None:
+        super().__init__(checkpoint, name)
+        self.type = dtype
+        held = checkpoint.tensors[name].dtype if checkpoint.format(name) is None else "F32"
+        self.exact = dtype in ("F32", held)
+
+    def stored(self) -> dict[str, StoredTensor]:
+        """See ``HuggingFaceTensor.stored``."""
+        return {self.name: StoredTensor(self.type, self.shape)}
+
+    def write(self, writer: SafetensorsWriter) -> None:
+        """See ``HuggingFaceTensor.write``."""
+        if len(self.shape) != 2:
+            writer.append(self.name, self._convert(self.checkpoint.read(self.name)))
+            return
+        form = self.checkpoint.format(self.name)
+        for start, stop in row_blocks(self.shape):
+            if form is None:
+                rows = self.checkpoint.rows(self.name, start, stop)
+            else:
+                rows = form.dequantize(self.checkpoint.encoded(self.name, start, stop))
+            writer.append(self.name, self._convert(rows))
+
+    def _convert(self, numbers: np.ndarray) -> np.ndarray:
+        if self.type != "BF16":
+            return numbers.astype(np.float32)
+        bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
+        # Half an ulp, less one where the last kept bit is even: ties go to even. Finite values
+        # near the end of the range become infinite, which a bfloat16 cannot avoid.
+        bits = bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))
+        return (bits >> np.uint32(16)).astype(np.uint16)
+
+
+class BitnetTensor(HuggingFaceTensor):
+    """A ternary matrix, four output rows to a byte row, and the scale that multiplies it.
+
+    The layout is that of ``quant.checkpoint.bitnet``; ``weight_scale`` is float32 [1]
+    (``linear_class`` "autobitlinear").
+    """
+
+    type = "bitnet"
+
+    def __init__(self, checkpoint: Checkpoint, name: str) -> None:
+        super().__init__(checkpoint, name)
+        if self.shape[0] % 4:
+            raise FormatError(
+                f"{name} has {self.shape[0]} output rows; packed BitNet weights need a multiple "
+                "of 4"
+            )
+
+    def stored(self) -> dict[str, StoredTensor]:
+        """See ``HuggingFaceTensor.stored``."""
+        M, K = self.shape
+        return {
+            self.name: StoredTensor("U8", (M // 4, K)),
+            f"{self.name}_scale": StoredTensor("F32", (1,)),
+        }
+
+    def write(self, writer: SafetensorsWriter) -> None:
+        """See ``HuggingFaceTensor.write``."""
+        quarter = self.shape[0] // 4
+        scale = None
+        for start, stop in row_blocks((quarter, self.shape[1])):
+            packed = np.zeros((stop - start, self.shape[1]), np.uint8)
+            for part in range(4):
+                first = part * quarter
+                codes = self.checkpoint.encoded(self.name, first + start, first + stop)
+                packed |= (codes.values + 1).astype(np.uint8) << np.uint8(2 * part)
+                scale = codes.scale
+            writer.append(self.name, packed)
+        writer.append(f"{self.name}_scale", scale.reshape(1).astype(np.float32))

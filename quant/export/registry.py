@@ -1,0 +1,10 @@
+"""The targets that ``trilobite export --to`` takes; a line for each."""
+
+from __future__ import annotations
+
+from .base import Exporter
+from .huggingface import HuggingFace
+
+__all__ = ["EXPORTERS"]
+
+EXPORTERS: dict[str, Exporter] = {exporter.name: exporter for exporter in (HuggingFace(),)}
