@@ -32,6 +32,7 @@ from .numerics_tables import EXP_SEGMENTS, EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TA
 
 __all__ = [
     "ABSMAX_FLOOR",
+    "ATTENTION_TILE",
     "EXP_HIGHEST",
     "EXP_LOWEST",
     "EXP_STEPS_PER_UNIT",
@@ -40,6 +41,9 @@ __all__ = [
     "INT8_MAX",
     "INT8_STEP",
     "LANES",
+    "WEIGHT_FLOOR",
+    "WEIGHT_MAX",
+    "WEIGHT_STEP",
     "add",
     "add_group",
     "add_lanes",
@@ -105,6 +109,13 @@ _scalar = njit(cache=True, forceinline=True)
 ABSMAX_FLOOR = np.float32(1e-5)
 INT8_MAX = np.float32(127)
 INT8_STEP = np.float32(1 / 127)
+
+# Attention: tokens of a tile, and its softmax weights as int16. Below the floor a tile's weights
+# are all zero next to the running maximum's weight of one; it keeps the reciprocal finite.
+ATTENTION_TILE = 32
+WEIGHT_MAX = np.float32(32767)
+WEIGHT_STEP = np.float32(1 / 32767)
+WEIGHT_FLOOR = np.float32(2.0**-100)
 
 
 @_scalar

@@ -19,7 +19,11 @@ import numba
 import numpy as np
 
 from ..numerics import (
+    ATTENTION_TILE,
     LANES,
+    WEIGHT_FLOOR,
+    WEIGHT_MAX,
+    WEIGHT_STEP,
     add,
     add_lanes,
     exp,
@@ -32,17 +36,11 @@ from .kernels.threads import chunks_for
 
 __all__ = ["TILE", "attend_float32", "attend_int8", "store_int8"]
 
-TILE = 32
+TILE = ATTENTION_TILE
 
 # Keys, their scales, values, their scales; keys and values. As ``attend_int8`` describes them.
 Int8Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Float32Arrays = tuple[np.ndarray, np.ndarray]
-
-_WEIGHT_MAX = np.float32(32767.0)
-_WEIGHT_STEP = np.float32(1.0 / 32767.0)
-# Below this a tile's weights are all zero next to the running maximum's weight of one; the floor
-# keeps the reciprocal finite.
-_WEIGHT_FLOOR = np.float32(2.0**-100)
 
 
 @numba.njit(cache=True)
@@ -132,15 +130,15 @@ def _attend_one_int8(
                 dot += np.int32(codes[d]) * np.int32(keys[t, d])
             scores[t - begin] = mul(mul(np.float32(dot), key_scales[t]), scale)
         shrink = _softmax_tile(scores, end - begin, state, lanes)
-        largest = _WEIGHT_FLOOR
+        largest = WEIGHT_FLOOR
         for t in range(begin, end):
             scores[t - begin] = mul(scores[t - begin], value_scales[t])
             largest = max(largest, scores[t - begin])
-        to_code = mul(_WEIGHT_MAX, reciprocal(largest))
+        to_code = mul(WEIGHT_MAX, reciprocal(largest))
         for t in range(end - begin):
             weights[t] = np.int32(np.rint(mul(scores[t], to_code)))
         _weigh(weights[:end - begin], values[begin:end], sums)
-        step = mul(largest, _WEIGHT_STEP)
+        step = mul(largest, WEIGHT_STEP)
         for d in range(width):
             out[d] = add(mul(out[d], shrink), mul(np.float32(sums[d]), step))
     inverse = reciprocal(state[1])
