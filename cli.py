@@ -193,6 +193,47 @@ def generate(
     run(Output(json), model, prompt, new_tokens, temperature, top_k, top_p, seed, kv.value)
 
 
+@app.command(epilog="Example: trilobite bench --shape bitnet-0.73b --context 128 --threads 1,2")
+@reports_errors
+def bench(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A model folder, demo-bitnet or demo-llama."),
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            help="Random weights instead: bitnet-0.73b, bitnet-2b, llama-2-7b, or a .toml file."
+        ),
+    ] = None,
+    format: Annotated[
+        FormatName, typer.Option(help="--shape: number format of the layers' weights.")
+    ] = FormatName.TERNARY,
+    group_size: Annotated[
+        str | None, typer.Option(help="--shape: as in quantize.")
+    ] = None,
+    packing: Annotated[str, typer.Option(help="--shape: as in quantize.")] = "base3",
+    context: Annotated[
+        str, typer.Option(help="Tokens before a decode step; several with commas; '' for none.")
+    ] = "128,1024",
+    prompt: Annotated[
+        str, typer.Option(help="Tokens of a prefill; several with commas; '' for none.")
+    ] = "128,512",
+    threads: Annotated[str, typer.Option(help="Thread counts, with commas between them.")] = "1",
+    steps: Annotated[int, typer.Option(help="Decode steps to take the median of.")] = 16,
+    kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
+    seed: Annotated[int, typer.Option(help="--shape: same seed, same weights.")] = 0,
+    json: Json = None,
+) -> None:
+    """Measure decode and prefill tokens/s, and where a decode step's time goes."""
+    from .commands.bench import run
+
+    run(
+        Output(json), model, shape, kv.value, seed, context, prompt, threads, steps,
+        name=format.value, group_size=_group_size(group_size), packing=packing,
+    )
+
+
 @app.command(epilog="Example: trilobite evaluate demo-bitnet")
 @reports_errors
 def evaluate(

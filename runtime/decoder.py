@@ -72,7 +72,7 @@ class Decoder:
 
         embedding = take("model.embed_tokens.weight")
         self.embedding = Embedding(embedding)
-        self._layers = [DecoderLayer(config, index, take) for index in range(config.num_layers)]
+        self.layers = [DecoderLayer(config, index, take) for index in range(config.num_layers)]
         self._norm = vector(take, "model.norm.weight")
         head = embedding if config.tie_word_embeddings else take("lm_head.weight")
         self.head = make_linear(head, None)
@@ -81,16 +81,23 @@ class Decoder:
 
     def linear(self, layer: int, name: str) -> Linear:
         """One of ``LINEAR_NAMES`` of ``layer``."""
-        return self._layers[layer].linears[name]
+        return self.layers[layer].linears[name]
 
     @property
     def nbytes(self) -> int:
         """Memory that the weights take; a tied head shares the embedding's."""
         linears = sum(
-            linear.nbytes for layer in self._layers for linear in layer.linears.values()
+            linear.nbytes for layer in self.layers for linear in layer.linears.values()
         )
-        norms = sum(norm.nbytes for layer in self._layers for norm in layer.norms.values())
-        return self.embedding.nbytes + linears + norms + self._norm.nbytes + self.head.nbytes
+        norms = sum(norm.nbytes for layer in self.layers for norm in layer.norms.values())
+        embedding = 0 if self.config.tie_word_embeddings else self.embedding.nbytes
+        return embedding + linears + norms + self._norm.nbytes + self.head.nbytes
+
+    @property
+    def step_nbytes(self) -> int:
+        """Bytes of the weights that a decode step reads: all but an embedding that is no head."""
+        tied = self.config.tie_word_embeddings
+        return self.nbytes - (0 if tied else self.embedding.nbytes)
 
     def hidden(
         self, token_ids: np.ndarray, cache: KVCache, start: int, observe: Observer | None = None
@@ -105,7 +112,7 @@ class Decoder:
         self._extend_rope(start + len(token_ids))
         rope = self._rope.slice(start, start + len(token_ids))
         x = self.embedding(token_ids)
-        for layer in self._layers:
+        for layer in self.layers:
             layer.forward(x, cache, start, rope, observe)
         return rms_norm(x, self._norm, self._epsilon)
 

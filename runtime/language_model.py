@@ -59,7 +59,7 @@ class Session:
             )
         self.capacity = capacity
         self._decoder = decoder
-        self._cache = make_cache(kv, decoder.config, capacity)
+        self.cache = make_cache(kv, decoder.config, capacity)
         self.position = 0
 
     def feed(self, token_ids: Sequence[int], observe: Observer | None = None) -> np.ndarray:
@@ -74,7 +74,7 @@ class Session:
 
     def _feed(self, token_ids: Sequence[int], observe: Observer | None) -> np.ndarray:
         ids = _checked_ids(token_ids, self._decoder.config.vocab_size)
-        hidden = self._decoder.hidden(ids, self._cache, self.position, observe)
+        hidden = self._decoder.hidden(ids, self.cache, self.position, observe)
         self.position += len(ids)
         return hidden
 

@@ -33,7 +33,7 @@ def shape_names() -> list[str]:
 
 
 def load_shape(name: str) -> ModelShape:
-    """Read the bundled shape ``name`` (``bitnet-0.73b``, ``bitnet-2b``), or a .toml file.
+    """Read the bundled shape ``name`` (``shape_names()``), or a .toml file.
 
     Raises
     ------

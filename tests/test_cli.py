@@ -17,7 +17,8 @@ from trilobite.cli import app
 from trilobite.commands import verify as verify_command
 
 COMMANDS = (
-    "quantize", "export", "generate", "evaluate", "inspect", "verify", "estimate", "devices"
+    "quantize", "export", "generate", "bench", "evaluate", "inspect", "verify", "estimate",
+    "devices",
 )
 DEMO = Path(trilobite.__file__).parent / "models" / "demo-bitnet"
 
@@ -206,6 +207,31 @@ def test_estimate_writes_a_trace_of_both_phases(tmp_path):
         assert max(ends) / 1e6 == pytest.approx(value[phase]["time"]["nominal"])
 
 
+def test_bench_times_a_checkpoint(quantized):
+    value = run_json("bench", quantized, "--context", "5,40", "--prompt", "9", "--steps", "2")
+    assert [row["context"] for row in value["decode"]] == [5, 40]
+    for row in value["decode"]:
+        parts = row["matmul"] + row["attention"] + row["head"] + row["rest"]
+        assert parts == pytest.approx(row["step"])
+        assert row["tokens_per_second"] == pytest.approx(1 / row["step"])
+    assert value["kv"] == "int8"
+    assert value["prefill"][0]["tokens"] == 9
+
+
+def test_bench_prints_a_table_for_a_shape_without_a_model(tmp_path):
+    shape = Path(trilobite.__file__).parent / "sim" / "shapes" / "bitnet-0.73b.toml"
+    text = shape.read_text().replace("num_layers = 24", "num_layers = 1").replace("32002", "70")
+    small = tmp_path / "small.toml"
+    small.write_text(re.sub("parameters = .*", "parameters = 28429312", text))
+    result = run(
+        "bench", "--shape", small, "--format", "int4", "--group-size", "32", "--steps", "1",
+        "--context", "3", "--prompt", "4",
+    )
+    assert result.exit_code == 0, result.output
+    assert "random int4" in result.stdout
+    assert "Prefill" in result.stdout and "GB/s" in result.stdout
+
+
 def test_devices_lists_every_preset_and_shows_each_constant():
     listed = run("devices").stdout
     value = run_json("devices")
@@ -230,6 +256,13 @@ def test_devices_lists_every_preset_and_shows_each_constant():
         (["evaluate", "demo-llama", "--json", "{tmp}/none/x.json"], "none"),
         (["generate", "demo-llama", "-p", "x", "--top-p", "2"], "top-p"),
         (["generate", "demo-llama", "-p", "x", "-n", "5000"], "1024 positions"),
+        (["bench"], "either a MODEL or --shape"),
+        (["bench", "demo-llama", "--shape", "bitnet-2b"], "either a MODEL or --shape"),
+        (["bench", "demo-llama", "--context", "1,x"], "--context"),
+        (["bench", "demo-llama", "--threads", "999"], "999 threads"),
+        (["bench", "demo-llama", "--context", "5000"], "1024 positions"),
+        (["bench", "--shape", "gpt-9"], "gpt-9"),
+        (["bench", "demo-llama", "--steps", "0"], "--steps"),
         (["verify", "demo-bitnet", "--layer", "9"], "layers 0 to 3"),
         (["verify", "demo-bitnet", "--stall", "1"], "stall"),
         (["verify", "demo-llama"], "float"),

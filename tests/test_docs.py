@@ -50,7 +50,8 @@ def test_links_between_documents_lead_somewhere(document):
 def test_every_command_is_documented():
     page = (ROOT / "docs" / "commands.md").read_text()
     commands = (
-        "quantize", "export", "generate", "evaluate", "inspect", "verify", "estimate", "devices"
+        "quantize", "export", "generate", "bench", "evaluate", "inspect", "verify", "estimate",
+        "devices",
     )
     for command in commands:
         assert f"\n## {command}\n" in page

@@ -111,7 +111,7 @@ def test_what_is_not_toml_or_not_there_is_refused(tmp_path):
 
 
 def test_bundled_shapes_are_named():
-    assert shape_names() == ["bitnet-0.73b", "bitnet-2b"]
+    assert shape_names() == ["bitnet-0.73b", "bitnet-2b", "llama-2-7b"]
 
 
 @pytest.mark.parametrize(
@@ -130,3 +130,4 @@ def test_a_wrong_shape_is_refused(tmp_path, old, new, message):
 def test_published_parameter_counts():
     assert load_shape("bitnet-0.73b").parameters == 728_842_752
     assert load_shape("bitnet-2b").parameters == 2_412_820_480
+    assert load_shape("llama-2-7b").parameters == 6_738_415_616

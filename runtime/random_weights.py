@@ -1,0 +1,62 @@
+"""Random weights of any shape and format, made packed: to time a model that one does not have."""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+
+from ..model import LINEAR_NAMES, ModelConfig
+from ..quant.formats import Int8
+from ..quant.formats.base import Format, PackedWeight
+from .layer import Weights
+
+__all__ = ["random_weights"]
+
+# So many rows are drawn and quantized; the rows of a weight are a random choice of them. A float32
+# matrix of the whole weight, which would not fit beside a large model, never exists.
+_DRAWN_ROWS = 256
+
+
+def random_weights(config: ModelConfig, form: Format, seed: int = 0) -> Weights:
+    """The tensors of ``config``: linears in ``form``, embedding and head in INT8, norms near 1.
+
+    Linears are normal with variance 1 / K before they are quantized, so activations keep their
+    size through the layers. The same seed gives the same model, whatever the order of asking.
+
+    Raises
+    ------
+    FormatError
+        A linear's shape does not fit ``form``; all are checked before the first is made.
+    """
+    shapes = config.tensor_shapes()
+    for name in LINEAR_NAMES:
+        form.check(name, config.linear_shape(name))
+    linears = set(config.linear_weights())
+
+    def weight(name: str) -> np.ndarray | PackedWeight:
+        generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        shape = shapes[name]
+        if len(shape) == 2:
+            return _matrix(shape, form if name in linears else Int8(), generator)
+        spread = 0.1 * generator.standard_normal(shape, np.float32)
+        return spread if name.endswith(".bias") else 1 + spread
+
+    return weight
+
+
+def _matrix(
+    shape: tuple[int, int], form: Format, generator: np.random.Generator
+) -> PackedWeight:
+    M, K = shape
+    drawn = generator.standard_normal((min(M, _DRAWN_ROWS), K), np.float32)
+    drawn *= np.float32(1 / math.sqrt(K))
+    packed = form.quantize(drawn)
+    chosen = generator.integers(0, len(drawn), M)
+    layout = form.layout(shape)
+    tensors = {
+        suffix: tensor[chosen] if layout[suffix].per_row else tensor
+        for suffix, tensor in packed.tensors.items()
+    }
+    return PackedWeight(form, shape, tensors)
