@@ -11,9 +11,13 @@ from numba import get_num_threads
 __all__ = ["chunks_for", "over_rows"]
 
 # OpenMP's threads spin while they wait for each other. Beside other work on the same cores that
-# makes a matmul of 0.6 ms take 36 ms; sleeping costs about 15 us. Numba loads OpenMP with the first
-# parallel kernel, hence after this line; who has set the variable keeps it.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# makes a matmul of 0.6 ms take 36 ms; sleeping at once costs 35 us to wake up, some hundred times
+# to a token. So they spin for about 50 us (GNU's OpenMP counts turns), then sleep: between the
+# kernels of a decode step nobody sleeps, and beside other work a kernel loses 50 us. Numba loads
+# OpenMP with the first parallel kernel, hence after these lines; who has set a variable keeps it.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # A thread is worth waking for this many products (20 us of work or more).
 _PRODUCTS_PER_CHUNK = 1 << 20

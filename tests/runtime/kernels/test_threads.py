@@ -53,13 +53,20 @@ def test_sums_do_not_depend_on_threads(weight_format, restored_threads):
             assert np.array_equal(linear.integer(q[:count]), weight.sums(q[:count]))
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, "passive"), ("active", "active")])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "passive 1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "passive 7"),
+        ({"OMP_WAIT_POLICY": "active"}, "active None"),
+    ],
+)
 def test_wait_policy(given, expected):
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    if given:
-        environment["OMP_WAIT_POLICY"] = given
-    script = "import os, trilobite.runtime.linear; print(os.environ['OMP_WAIT_POLICY'])"
+    variables = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {key: value for key, value in os.environ.items() if key not in variables}
+    script = f"import os, trilobite.runtime.linear; print(*map(os.environ.get, {variables}))"
     printed = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], env=environment | given, capture_output=True, text=True,
+        check=True,
     )
     assert printed.stdout.strip() == expected
