@@ -57,6 +57,7 @@ class Target(StrEnum):
     """Kinds of files that ``export`` writes."""
 
     HF = "hf"
+    ONNX = "onnx"
 
 
 class KV(StrEnum):
@@ -161,7 +162,11 @@ def export(
     out: Annotated[Path, typer.Option("-o", "--output", help="The file or folder to write.")],
     type: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="How weights are stored; hf: bitnet, float32, bfloat16."),
+        typer.Option(metavar="TYPE", help="How weights are stored; hf: bitnet, float32, bfloat16; "
+                     "onnx: qdq, matmulnbits, matmulnbits-float."),
+    ] = None,
+    opset: Annotated[
+        int | None, typer.Option(help="onnx: operator set, 21 to 26; by default 23 or 25.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is there.")
@@ -171,7 +176,7 @@ def export(
     """Write a model as files that other tools read."""
     from .commands.export import run
 
-    run(Output(json), model, out, to.value, type, overwrite)
+    run(Output(json), model, out, to.value, type, opset, overwrite)
 
 
 @app.command(epilog="Example: trilobite generate demo-llama --prompt 'def add(' -n 32")

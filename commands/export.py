@@ -7,19 +7,27 @@ from collections import Counter
 from pathlib import Path
 
 from ..console import Output, bytes_text, make_table
+from ..errors import FormatError
 from ..quant.export import EXPORTERS, ExportRecord, export
+from ..quant.export.onnx import Onnx
 from .quantize import ProgressBar
 
 __all__ = ["run"]
 
 
 def run(
-    output: Output, source: str, out: Path, target: str, type: str | None, overwrite: bool
+    output: Output, source: str, out: Path, target: str, type: str | None, opset: int | None,
+    overwrite: bool,
 ) -> None:
     """Export with a progress bar, print what became of the tensors."""
+    exporter = EXPORTERS[target]
+    if opset is not None:
+        if not isinstance(exporter, Onnx):
+            raise FormatError(f"--opset is not an option of {target}; it is of onnx")
+        exporter = exporter.with_opset(opset)
     with output.progress(f"Exporting {source}", 1.0) as advance:
         bar = ProgressBar(output, advance, lines=False)
-        record = export(source, out, EXPORTERS[target], type, overwrite, bar)
+        record = export(source, out, exporter, type, overwrite, bar)
     _print(output, record)
     output.print(f"Written to {out}", markup=False)
     output.json(json.loads(record.to_json()))

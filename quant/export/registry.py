@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .base import Exporter
 from .huggingface import HuggingFace
+from .onnx import Onnx
 
 __all__ = ["EXPORTERS"]
 
-EXPORTERS: dict[str, Exporter] = {exporter.name: exporter for exporter in (HuggingFace(),)}
+EXPORTERS: dict[str, Exporter] = {exporter.name: exporter for exporter in (HuggingFace(), Onnx())}

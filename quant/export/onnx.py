@@ -1,0 +1,150 @@
+"""A folder with an ONNX decoder, for onnxruntime and onnxruntime-genai."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from ... import __version__
+from ...errors import FormatError
+from ..checkpoint import Checkpoint
+from ..convert import Progress
+from ..onnx import require_onnx
+from ..onnx.package import ir_version
+from ..output import copy_synced, write_synced
+from ..pipeline import COPIED
+from .base import Export, ExportedTensor, Exporter
+from .onnx_genai import genai_config
+
+if TYPE_CHECKING:
+    from .onnx_matrices import Matrix
+
+__all__ = ["Onnx"]
+
+MODEL, DATA = "model.onnx", "model.onnx.data"
+_STANDARD_OPSET = 23     # the first with Attention, RMSNormalization and RotaryEmbedding
+_TWO_BIT_OPSET = 25      # the first with INT2
+_GRAPH_BYTES = 1 << 20   # model.onnx per layer, rounded up
+_ACCURACY = {"matmulnbits": 4, "matmulnbits-float": 0}
+
+
+@dataclass(frozen=True)
+class Onnx(Exporter):
+    """model.onnx with its data beside it, genai_config.json, and the tokenizer's files.
+
+    ``opset`` None takes 23, or 25 where DequantizeLinear reads two-bit codes.
+    """
+
+    name = "onnx"
+    types: ClassVar[dict[str, str]] = {
+        "qdq": "ONNX's own operators: DequantizeLinear and MatMul",
+        "matmulnbits": "onnxruntime's MatMulNBits, which rounds activations to int8",
+        "matmulnbits-float": "MatMulNBits with float activations: exact, and slow",
+    }
+    writes = "folder"
+
+    opset: int | None = None
+
+    def with_opset(self, opset: int) -> Self:
+        """The same for another opset; raises ``FormatError`` if that is not written."""
+        ir_version(opset)
+        return replace(self, opset=opset)
+
+    def plan(self, checkpoint: Checkpoint, type: str) -> Export:
+        """See ``Exporter.plan``. Raises ``ToolError`` if the package ``onnx`` is missing."""
+        require_onnx()
+        return _Folder(checkpoint, type, self.opset or _default_opset(checkpoint, type))
+
+
+def _default_opset(checkpoint: Checkpoint, type: str) -> int:
+    from ..onnx.types import element_type  # noqa: PLC0415
+
+    forms = [checkpoint.format(name) for name in checkpoint.tensors]
+    two_bits = any(form is not None and element_type(form).bits == 2 for form in forms)
+    return _TWO_BIT_OPSET if type == "qdq" and two_bits else _STANDARD_OPSET
+
+
+class _Folder(Export):
+    """One folder, planned."""
+
+    def __init__(self, checkpoint: Checkpoint, type: str, opset: int) -> None:
+        self._checkpoint = checkpoint
+        self._opset = opset
+        self._nbits = type != "qdq"
+        self._positions = checkpoint.config.max_position_embeddings
+        shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
+        self._matrices = {
+            name: self._matrix(name, type) for name, shape in shapes.items() if len(shape) == 2
+        }
+        self.tensors = [
+            self._matrices[name].exported() if name in self._matrices else self._vector_record(name)
+            for name in shapes
+        ]
+        self.warnings = []
+        copied = sum(path.stat().st_size for path in self._copied())
+        tables = 4 * self._positions * checkpoint.config.head_dim
+        graph = _GRAPH_BYTES * (1 + checkpoint.config.num_layers)
+        stored = sum(tensor.bytes for tensor in self.tensors)
+        self.needed_bytes = stored + tables + graph + copied
+
+    def _matrix(self, name: str, type: str) -> Matrix:
+        from . import onnx_matrices as stored  # noqa: PLC0415
+
+        checkpoint = self._checkpoint
+        form = checkpoint.format(name)
+        embedding = name == "model.embed_tokens.weight"
+        if form is None:
+            return stored.FloatMatrix(checkpoint, name)
+        if type == "qdq":
+            return stored.CodeMatrix(checkpoint, name, self._opset, by_row=embedding)
+        if embedding and form.name != "int8":
+            raise FormatError(
+                f"{checkpoint.folder}: {name} is in {form.name}; {type} looks up an embedding of "
+                "int8 or floats: choose --type qdq"
+            )
+        return stored.BlockMatrix(checkpoint, name, _ACCURACY[type])
+
+    def _vector_record(self, name: str) -> ExportedTensor:
+        shape = self._checkpoint.tensors[name].shape
+        return ExportedTensor(name, name, shape, "FLOAT", 4 * shape[0], exact=True)
+
+    def write(self, path: Path, progress: Progress) -> None:
+        """See ``Export.write``."""
+        from onnx import helper  # noqa: PLC0415
+
+        from ..onnx.graph import MICROSOFT, GraphBuilder  # noqa: PLC0415
+        from ..onnx.sink import TensorSink  # noqa: PLC0415
+        from .onnx_decoder import DecoderGraph  # noqa: PLC0415
+
+        config = self._checkpoint.config
+        with TensorSink(path / DATA) as sink:
+            builder = GraphBuilder(sink)
+
+            def take(name: str) -> Matrix:
+                self._matrices[name].write(builder)
+                progress.advance(self._checkpoint.tensors[name].nbytes)
+                return self._matrices[name]
+
+            graph = DecoderGraph(
+                config, builder, self._opset, take, self._checkpoint.read, self._positions
+            ).build()
+        opsets = [helper.make_opsetid("", self._opset)]
+        opsets += [helper.make_opsetid(MICROSOFT, 1)] if self._nbits else []
+        model = helper.make_model(
+            graph, opset_imports=opsets, ir_version=ir_version(self._opset),
+            producer_name="trilobite", producer_version=__version__,
+        )
+        with (path / MODEL).open("xb") as file:
+            file.write(model.SerializeToString(deterministic=True))
+            file.flush()
+            os.fsync(file.fileno())
+        described = genai_config(config, MODEL, self._positions)
+        write_synced(path / "genai_config.json", json.dumps(described, indent=2) + "\n")
+        for file in self._copied():
+            copy_synced(file, path / file.name)
+
+    def _copied(self) -> list[Path]:
+        return [path for pattern in COPIED for path in self._checkpoint.folder.glob(pattern)]
