@@ -1,22 +1,31 @@
-"""llama.cpp's matmul, by ctypes into the libraries that the package llama-cpp-python brings."""
+"""Matmuls of llama.cpp and ik_llama.cpp, by ctypes into their shared libraries of ggml."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 from collections.abc import Callable
 from ctypes import POINTER, Structure, c_bool, c_char, c_float, c_int, c_int64, c_size_t, c_void_p
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["TYPES", "available", "matmuls"]
+__all__ = [
+    "TYPES", "Ggml", "GgmlWeight", "ik_library", "ik_llama", "llama_cpp", "llama_cpp_available"
+]
 
-# ggml.h: enum ggml_type
-TYPES = {"Q4_0": 2, "Q8_0": 8, "Q4_K": 12, "TQ1_0": 34, "TQ2_0": 35}
+# ggml.h: enum ggml_type; the second row is ik_llama.cpp's.
+TYPES = {
+    "Q4_0": 2, "Q8_0": 8, "Q4_K": 12, "TQ1_0": 34, "TQ2_0": 35,
+    "IQ1_BN": 134, "IQ2_BN": 135, "IQ2_BN_R4": 335,
+}
 _FLOAT32 = 0
 _REPACK = "_Z35ggml_backend_cpu_repack_buffer_typev"   # what llama.cpp does where it can
+_REPACKED = ("Q4_0", "Q4_K")
 _ROOM = 1 << 20
+_ALONE = os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0)   # two libraries export the same names
 
 
 _SILENT = ctypes.CFUNCTYPE(None, c_int, c_void_p, c_void_p)(lambda level, text, data: None)
@@ -27,38 +36,25 @@ class _InitParams(Structure):
 
 
 class _Plan(Structure):
-    """``ggml_cplan`` as far as it is used here; the rest is room."""
+    """``ggml_cplan`` as far as both libraries have it in common; the rest is room."""
 
     _fields_ = (
         ("work_size", c_size_t), ("work_data", c_void_p), ("n_threads", c_int),
-        ("threadpool", c_void_p), ("rest", c_char * 256),
+        ("rest", c_char * 256),
     )
 
 
-class _PoolParams(Structure):
-    _fields_ = (("room", c_char * 1024),)
+class Ggml:
+    """The functions that are called, with their types, of one ggml.
 
+    ``base`` makes tensors and graphs, ``cpu`` computes; ik_llama.cpp has both in one library, and
+    no thread pool in the signature of ``ggml_graph_plan``.
+    """
 
-def _folder() -> Path | None:
-    found = importlib.util.find_spec("llama_cpp")
-    return Path(found.origin).parent / "lib" if found and found.origin else None
-
-
-def available() -> bool:
-    """Whether llama-cpp-python is installed with its libraries."""
-    folder = _folder()
-    return folder is not None and (folder / "libggml-cpu.so").exists()
-
-
-class _Library:
-    """The functions that are called, with their types."""
-
-    def __init__(self) -> None:
-        folder = _folder()
-        self.base = ctypes.CDLL(str(folder / "libggml-base.so"), ctypes.RTLD_GLOBAL)
-        self.cpu = ctypes.CDLL(str(folder / "libggml-cpu.so"), ctypes.RTLD_GLOBAL)
+    def __init__(self, base: ctypes.CDLL, cpu: ctypes.CDLL) -> None:
         signatures = {
             "ggml_init": (c_void_p, [_InitParams]),
+            "ggml_free": (None, [c_void_p]),
             "ggml_new_tensor_2d": (c_void_p, [c_void_p, c_int, c_int64, c_int64]),
             "ggml_mul_mat": (c_void_p, [c_void_p] * 3),
             "ggml_new_graph": (c_void_p, [c_void_p]),
@@ -68,75 +64,144 @@ class _Library:
                 [c_int, POINTER(c_float), c_void_p, c_int64, c_int64, c_int64, c_void_p],
             ),
             "ggml_backend_alloc_ctx_tensors_from_buft": (c_void_p, [c_void_p] * 2),
+            "ggml_backend_buffer_free": (None, [c_void_p]),
             "ggml_backend_tensor_set": (None, [c_void_p, c_void_p, c_size_t, c_size_t]),
             "ggml_row_size": (c_size_t, [c_int, c_int64]),
             "ggml_get_data": (c_void_p, [c_void_p]),
-            "ggml_threadpool_params_default": (_PoolParams, [c_int]),
         }
         for name, (result, arguments) in signatures.items():
-            function = getattr(self.base, name)
+            function = getattr(base, name)
             function.restype, function.argtypes = result, arguments
-        self.cpu.ggml_graph_plan.restype = _Plan
-        self.cpu.ggml_graph_plan.argtypes = [c_void_p, c_int, c_void_p]
-        self.cpu.ggml_graph_compute.argtypes = [c_void_p, POINTER(_Plan)]
-        self.cpu.ggml_threadpool_new.restype = c_void_p
-        self.cpu.ggml_threadpool_new.argtypes = [POINTER(_PoolParams)]
-        self.base.ggml_log_set(_SILENT, None)
-        self.repack = getattr(self.cpu, _REPACK)
-        self.repack.restype = c_void_p
-        self.cpu.ggml_cpu_init()
-
-
-def matmuls(
-    kind: str, repack: bool, weight: np.ndarray, x: np.ndarray, threads: int, copies: int
-) -> tuple[list[Callable[[], np.ndarray]], int]:
-    """Calls that multiply float32 ``x`` [N, K] with a copy of ``weight`` [M, K] each; its bytes.
-
-    ``kind`` is a key of ``TYPES``; ``repack`` puts the weight into the layout that llama.cpp
-    prefers on this CPU.
-    """
-    library = _Library()
-    base = library.base
-    M, K = weight.shape
-    nbytes = base.ggml_row_size(TYPES[kind], K) * M
-    packed = np.empty(nbytes, np.uint8)
-    source = np.ascontiguousarray(weight, np.float32)
-    pointer = source.ctypes.data_as(POINTER(c_float))
-    base.ggml_quantize_chunk(TYPES[kind], pointer, packed.ctypes.data, 0, M, K, None)
-    parameters = base.ggml_threadpool_params_default(threads)
-    pool = library.cpu.ggml_threadpool_new(ctypes.byref(parameters))
-    calls = []
-    for _ in range(copies):
-        weights = base.ggml_init(_InitParams(_ROOM if repack else nbytes + _ROOM, None, repack))
-        tensor = base.ggml_new_tensor_2d(weights, TYPES[kind], K, M)
-        if repack:
-            base.ggml_backend_alloc_ctx_tensors_from_buft(weights, library.repack())
-            base.ggml_backend_tensor_set(tensor, packed.ctypes.data, 0, nbytes)
+        cpu.ggml_graph_compute.argtypes = [c_void_p, POINTER(_Plan)]
+        cpu.ggml_graph_plan.restype = _Plan
+        self.base, self.cpu = base, cpu
+        if base is not cpu:
+            cpu.ggml_graph_plan.argtypes = [c_void_p, c_int, c_void_p]
+            self.repack = getattr(cpu, _REPACK)
+            self.repack.restype = c_void_p
+            cpu.ggml_cpu_init()
         else:
-            ctypes.memmove(base.ggml_get_data(tensor), packed.ctypes.data, nbytes)
-        calls.append(_graph(library, tensor, M, x, threads, pool))
-    return calls, nbytes
+            cpu.ggml_graph_plan.argtypes = [c_void_p, c_int]
+        base.ggml_log_set(_SILENT, None)
+
+    def plan(self, graph: int, threads: int) -> _Plan:
+        """How a graph will be computed."""
+        pool = () if self.base is self.cpu else (None,)
+        return self.cpu.ggml_graph_plan(graph, threads, *pool)
 
 
-def _graph(
-    library: _Library, tensor: int, M: int, x: np.ndarray, threads: int, pool: int
-) -> Callable[[], np.ndarray]:
-    """One call: a graph of one node."""
-    base, (N, K) = library.base, x.shape
-    context = base.ggml_init(_InitParams(x.nbytes + 4 * N * M + _ROOM, None, False))
-    given = base.ggml_new_tensor_2d(context, _FLOAT32, K, N)
-    ctypes.memmove(base.ggml_get_data(given), x.ctypes.data, x.nbytes)
-    result = base.ggml_mul_mat(context, tensor, given)
-    graph = base.ggml_new_graph(context)
-    base.ggml_build_forward_expand(graph, result)
-    plan = library.cpu.ggml_graph_plan(graph, threads, pool)
-    work = np.empty(plan.work_size + 64, np.uint8)
-    plan.work_data = work.ctypes.data
-    place = (c_float * (N * M)).from_address(base.ggml_get_data(result))
-    y = np.frombuffer(place, np.float32).reshape(N, M)
+def _folder() -> Path | None:
+    found = importlib.util.find_spec("llama_cpp")
+    return Path(found.origin).parent / "lib" if found and found.origin else None
 
-    def call() -> np.ndarray:
-        assert work.size and library.cpu.ggml_graph_compute(graph, ctypes.byref(plan)) == 0
-        return y
 
-    return call
+def llama_cpp_available() -> bool:
+    """Whether llama-cpp-python is installed with its libraries."""
+    folder = _folder()
+    return folder is not None and (folder / "libggml-cpu.so").exists()
+
+
+@cache
+def llama_cpp() -> Ggml:
+    """The libraries that the package llama-cpp-python brings."""
+    folder = _folder()
+    return Ggml(*(
+        ctypes.CDLL(str(folder / name), _ALONE) for name in ("libggml-base.so", "libggml-cpu.so")
+    ))
+
+
+def ik_library(folder: str | Path) -> Path:
+    """The shared library of a built ik_llama.cpp: the first ``libggml.so`` below ``folder``.
+
+    Raises ``FileNotFoundError`` if there is none.
+    """
+    path = next(iter(sorted(Path(folder).rglob("libggml.so"))), None)
+    if path is None:
+        raise FileNotFoundError(
+            f"There is no libggml.so below {folder}; build ik_llama.cpp there with shared libraries"
+        )
+    return path
+
+
+@cache
+def ik_llama(path: Path) -> Ggml:
+    """What ``ik_library`` found."""
+    library = ctypes.CDLL(str(path), _ALONE)
+    return Ggml(library, library)
+
+
+class GgmlWeight:
+    """``copies`` of a float32 ``weight`` [M, K] in a type of ``TYPES``; ``nbytes`` of one copy.
+
+    llama.cpp repacks the types that it prefers in another layout on this CPU.
+    """
+
+    def __init__(
+        self, library: Ggml, kind: str, weight: np.ndarray, threads: int, copies: int
+    ) -> None:
+        base = library.base
+        self._library, self._threads = library, threads
+        self._M, self._K = M, K = weight.shape
+        self.nbytes = base.ggml_row_size(TYPES[kind], K) * M
+        packed = np.empty(self.nbytes, np.uint8)
+        source = np.ascontiguousarray(weight, np.float32)
+        pointer = source.ctypes.data_as(POINTER(c_float))
+        base.ggml_quantize_chunk(TYPES[kind], pointer, packed.ctypes.data, 0, M, K, None)
+        repack = kind in _REPACKED and base is not library.cpu
+        self._contexts: list[int] = []
+        self._graphs: list[int] = []
+        self._buffers: list[int] = []
+        self._tensors: list[int] = []
+        for _ in range(copies):
+            size = _ROOM if repack else self.nbytes + _ROOM
+            context = base.ggml_init(_InitParams(size, None, repack))
+            tensor = base.ggml_new_tensor_2d(context, TYPES[kind], K, M)
+            if repack:
+                buffer = base.ggml_backend_alloc_ctx_tensors_from_buft(context, library.repack())
+                base.ggml_backend_tensor_set(tensor, packed.ctypes.data, 0, self.nbytes)
+                self._buffers.append(buffer)
+            else:
+                ctypes.memmove(base.ggml_get_data(tensor), packed.ctypes.data, self.nbytes)
+            self._contexts.append(context)
+            self._tensors.append(tensor)
+
+    def calls(self, x: np.ndarray, copies: int) -> list[Callable[[], np.ndarray]]:
+        """Calls that multiply float32 ``x`` [N, K] with a copy each; earlier calls end."""
+        self._free(self._graphs)
+        return [self._graph(tensor, x) for tensor in self._tensors[:copies]]
+
+    def _graph(self, tensor: int, x: np.ndarray) -> Callable[[], np.ndarray]:
+        """One call: a graph of one node."""
+        base, compute = self._library.base, self._library.cpu.ggml_graph_compute
+        N, M = len(x), self._M
+        context = base.ggml_init(_InitParams(x.nbytes + 4 * N * M + _ROOM, None, False))
+        self._graphs.append(context)
+        given = base.ggml_new_tensor_2d(context, _FLOAT32, self._K, N)
+        ctypes.memmove(base.ggml_get_data(given), x.ctypes.data, x.nbytes)
+        result = base.ggml_mul_mat(context, tensor, given)
+        graph = base.ggml_new_graph(context)
+        base.ggml_build_forward_expand(graph, result)
+        plan = self._library.plan(graph, self._threads)
+        work = np.empty(plan.work_size + 64, np.uint8)
+        plan.work_data = work.ctypes.data
+        place = (c_float * (N * M)).from_address(base.ggml_get_data(result))
+        y = np.frombuffer(place, np.float32).reshape(N, M)
+
+        def call() -> np.ndarray:
+            assert work.size and compute(graph, ctypes.byref(plan)) == 0
+            return y
+
+        return call
+
+    def close(self) -> None:
+        """Give the memory back; the calls become invalid."""
+        self._free(self._graphs)
+        self._free(self._contexts)
+        for buffer in self._buffers:
+            self._library.base.ggml_backend_buffer_free(buffer)
+        self._buffers.clear()
+
+    def _free(self, contexts: list[int]) -> None:
+        for context in contexts:
+            self._library.base.ggml_free(context)
+        contexts.clear()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
-__all__ = ["available", "matmuls"]
+__all__ = ["OnnxWeight", "available"]
 
 _SCALE_OF_INT8 = 127.0
 _DOMAIN = "com.microsoft"
@@ -19,11 +20,11 @@ def available() -> bool:
     return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 
 
-def _model(nodes: list, weights: dict[str, np.ndarray], K: int, M: int, N: int) -> bytes:
+def _model(nodes: list, weights: dict[str, np.ndarray], K: int, M: int) -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [N, K])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [N, M])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", K])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", M])
     given = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "matmul", [x], [y], given)
     domains = [helper.make_opsetid("", 21), helper.make_opsetid(_DOMAIN, 1)]
@@ -32,7 +33,7 @@ def _model(nodes: list, weights: dict[str, np.ndarray], K: int, M: int, N: int) 
     return model.SerializeToString()
 
 
-def _dynamic(weight: np.ndarray, N: int) -> tuple[bytes, int]:
+def _dynamic(weight: np.ndarray) -> tuple[bytes, int]:
     """DynamicQuantizeMatMul: uint8 activations times int8 weights, one scale for the weight."""
     from onnx import helper
 
@@ -41,10 +42,10 @@ def _dynamic(weight: np.ndarray, N: int) -> tuple[bytes, int]:
     names = ["x", "w", "scale", "zero"]
     node = helper.make_node("DynamicQuantizeMatMul", names, ["y"], domain=_DOMAIN)
     weights = {"w": codes, "scale": scale, "zero": np.int8(0)}
-    return _model([node], weights, weight.shape[1], weight.shape[0], N), codes.nbytes
+    return _model([node], weights, weight.shape[1], weight.shape[0]), codes.nbytes
 
 
-def _blocks(weight: np.ndarray, N: int, bits: int, block: int) -> tuple[bytes, int]:
+def _blocks(weight: np.ndarray, bits: int, block: int) -> tuple[bytes, int]:
     """MatMulNBits at accuracy level 4; absmax scales."""
     from onnx import helper
 
@@ -62,35 +63,59 @@ def _blocks(weight: np.ndarray, N: int, bits: int, block: int) -> tuple[bytes, i
         "MatMulNBits", ["x", "w", "scale"], ["y"], domain=_DOMAIN, K=K, N=M, bits=bits,
         block_size=block, accuracy_level=_INT8_ACTIVATIONS,
     )
-    model = _model([node], {"w": packed, "scale": scale}, K, M, N)
+    model = _model([node], {"w": packed, "scale": scale}, K, M)
     return model, packed.nbytes + scale.nbytes
 
 
-def matmuls(
-    bits: int, block: int | None, weight: np.ndarray, x: np.ndarray, threads: int, copies: int
-) -> tuple[list[Callable[[], np.ndarray]], int]:
-    """Calls that multiply float32 ``x`` [N, K] with a copy of ``weight`` [M, K] each; its bytes.
-
-    ``bits`` and ``block`` are MatMulNBits'; without a block it is DynamicQuantizeMatMul.
-    """
+@cache
+def _share_threads(threads: int) -> None:
+    """Make one pool for all sessions: a pool each would leave as many threads waiting actively."""
     import onnxruntime
 
-    N = len(x)
-    model, nbytes = _blocks(weight, N, bits, block) if block else _dynamic(weight, N)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    calls = []
-    for _ in range(copies):
-        session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
-        binding = session.io_binding()
-        y = onnxruntime.OrtValue.ortvalue_from_numpy(np.empty((N, len(weight)), np.float32))
-        binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(x))
-        binding.bind_ortvalue_output("y", y)
+    onnxruntime.set_global_thread_pool_sizes(threads, 1)
 
-        def call(session=session, binding=binding, y=y) -> np.ndarray:   # noqa: ANN001
-            session.run_with_iobinding(binding)
-            return y
 
-        calls.append(call)
-    return calls, nbytes
+class OnnxWeight:
+    """``copies`` of a float32 ``weight`` [M, K]; ``nbytes`` of one copy.
+
+    ``bits`` and ``block`` are MatMulNBits'; without a block it is DynamicQuantizeMatMul. All of a
+    process run with the same number of ``threads``.
+    """
+
+    def __init__(
+        self, bits: int, block: int | None, weight: np.ndarray, threads: int, copies: int
+    ) -> None:
+        import onnxruntime
+
+        model, self.nbytes = _blocks(weight, bits, block) if block else _dynamic(weight)
+        _share_threads(threads)
+        options = onnxruntime.SessionOptions()
+        options.use_per_session_threads = False
+        options.log_severity_level = 3
+        self._M = len(weight)
+        self._sessions = [
+            onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+            for _ in range(copies)
+        ]
+
+    def calls(self, x: np.ndarray, copies: int) -> list[Callable[[], np.ndarray]]:
+        """Calls that multiply float32 ``x`` [N, K] with a copy each."""
+        import onnxruntime
+
+        calls = []
+        for session in self._sessions[:copies]:
+            binding = session.io_binding()
+            y = onnxruntime.OrtValue.ortvalue_from_numpy(np.empty((len(x), self._M), np.float32))
+            binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(x))
+            binding.bind_ortvalue_output("y", y)
+
+            def call(session=session, binding=binding, y=y) -> np.ndarray:   # noqa: ANN001
+                session.run_with_iobinding(binding)
+                return y
+
+            calls.append(call)
+        return calls
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._sessions.clear()
