@@ -34,7 +34,7 @@ from ..numerics import (
 )
 from .kernels.threads import chunks_for
 
-__all__ = ["TILE", "attend_float32", "attend_int8", "store_int8"]
+__all__ = ["TILE", "attend_float32", "attend_int8", "store_int8", "token_of"]
 
 TILE = ATTENTION_TILE
 
@@ -186,7 +186,7 @@ def _attend_one_float32(
 
 
 @numba.njit(cache=True)
-def _token_of(pair: int, tokens: int, heads: int) -> int:
+def token_of(pair: int, tokens: int, heads: int) -> int:
     """Token of a (token, head) pair: late tokens cost more, so they come from both ends in turn."""
     index = pair // heads
     return index // 2 if index % 2 == 0 else tokens - 1 - index // 2
@@ -201,7 +201,7 @@ def _pairs_int8(
     keys, key_scales, values, value_scales = cache
     tokens, heads = queries.shape[:2]
     for pair in range(begin, end):
-        n, head = _token_of(pair, tokens, heads), pair % heads
+        n, head = token_of(pair, tokens, heads), pair % heads
         kv = head // (heads // keys.shape[0])
         _attend_one_int8(
             queries[n, head], keys[kv], key_scales[kv], values[kv], value_scales[kv],
@@ -218,7 +218,7 @@ def _pairs_float32(
     keys, values = cache
     tokens, heads = queries.shape[:2]
     for pair in range(begin, end):
-        n, head = _token_of(pair, tokens, heads), pair % heads
+        n, head = token_of(pair, tokens, heads), pair % heads
         kv = head // (heads // keys.shape[0])
         _attend_one_float32(
             queries[n, head], keys[kv], values[kv],

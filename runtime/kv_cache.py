@@ -9,6 +9,8 @@ import numpy as np
 from ..errors import TrilobiteError
 from ..model import ModelConfig
 from .attention import attend_float32, attend_int8, store_int8
+from .attention_vnni import attend_tiled, store_tiled, tiled_cache
+from .kernels.choice import chosen_kernel
 
 __all__ = ["Float32Cache", "Int8Cache", "KVCache", "KVKind", "make_cache"]
 
@@ -31,14 +33,11 @@ class KVCache(Protocol):
         """Causal attention of ``queries`` float32 [N, heads, head_dim] at ``start`` and after."""
 
 
-class _Cache:
-    """Shape and bounds that both kinds share; a layer's arrays are [kv_heads, capacity, ...]."""
+class _Bounded:
+    """The bounds of a cache."""
 
-    def __init__(self, config: ModelConfig, capacity: int, dtype: type) -> None:
+    def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        shape = (config.num_layers, config.num_kv_heads, capacity, config.head_dim)
-        self._keys = np.zeros(shape, dtype)
-        self._values = np.zeros(shape, dtype)
 
     def _check(self, start: int, count: int) -> None:
         if start + count > self.capacity:
@@ -49,6 +48,16 @@ class _Cache:
 
     def _limit(self, window: int | None) -> int:
         return self.capacity if window is None else window
+
+
+class _Cache(_Bounded):
+    """Keys and values token by token; a layer's arrays are [kv_heads, capacity, ...]."""
+
+    def __init__(self, config: ModelConfig, capacity: int, dtype: type) -> None:
+        super().__init__(capacity)
+        shape = (config.num_layers, config.num_kv_heads, capacity, config.head_dim)
+        self._keys = np.zeros(shape, dtype)
+        self._values = np.zeros(shape, dtype)
 
 
 class Float32Cache(_Cache):
@@ -104,11 +113,35 @@ class Int8Cache(_Cache):
         )
 
 
-_KINDS = {"float32": Float32Cache, "int8": Int8Cache}
+class TiledInt8Cache(_Bounded):
+    """``Int8Cache`` with the same bits, laid out for AVX-512 VNNI in whole tiles of tokens."""
+
+    def __init__(self, config: ModelConfig, capacity: int) -> None:
+        super().__init__(capacity)
+        self._layers = tiled_cache(
+            config.num_layers, config.num_kv_heads, capacity, config.head_dim
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, scales included."""
+        return sum(array.nbytes for layer in self._layers for array in layer)
+
+    def store(self, layer: int, start: int, keys: np.ndarray, values: np.ndarray) -> None:
+        """Quantize and keep the keys and values of ``start`` to ``start + N - 1``."""
+        self._check(start, len(keys))
+        store_tiled(keys, values, self._layers[layer], start)
+
+    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
+        """Causal attention in integers, see ``attention.attend_int8``."""
+        return attend_tiled(queries, self._layers[layer], start, self._limit(window))
 
 
 def make_cache(kind: KVKind, config: ModelConfig, capacity: int) -> KVCache:
     """Make an empty cache for ``capacity`` tokens. Raise ``TrilobiteError`` on an unknown kind."""
-    if kind not in _KINDS:
-        raise TrilobiteError(f"KV cache kind {kind!r} is unknown; known are {sorted(_KINDS)}")
-    return _KINDS[kind](config, capacity)
+    if kind == "float32":
+        return Float32Cache(config, capacity)
+    if kind == "int8":
+        tiled = chosen_kernel() == "vnni"
+        return TiledInt8Cache(config, capacity) if tiled else Int8Cache(config, capacity)
+    raise TrilobiteError(f"KV cache kind {kind!r} is unknown; known are ['float32', 'int8']")

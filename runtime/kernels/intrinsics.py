@@ -16,6 +16,7 @@ from numba import types
 __all__ = [
     "AHEAD",
     "BYTES",
+    "FLOAT",
     "FLOATS",
     "INT8",
     "INT16S",

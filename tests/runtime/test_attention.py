@@ -9,7 +9,12 @@ from trilobite import numerics
 from trilobite.errors import TrilobiteError
 from trilobite.model import ModelConfig
 from trilobite.runtime.attention import TILE
-from trilobite.runtime.kv_cache import make_cache
+from trilobite.runtime.kernels.choice import available_kernels
+from trilobite.runtime.kv_cache import Int8Cache, TiledInt8Cache, make_cache
+
+needs_vnni = pytest.mark.skipif(
+    "vnni" not in available_kernels(), reason="this CPU has no AVX-512 VNNI"
+)
 
 
 def config(heads=4, kv_heads=2, head_dim=16):
@@ -171,7 +176,9 @@ def test_a_full_cache_says_how_much_is_needed():
 
 def test_cache_sizes():
     assert make_cache("float32", config(), 10).nbytes == 2 * 2 * 10 * 16 * 4
-    assert make_cache("int8", config(), 10).nbytes == 2 * 2 * 10 * (16 + 4)
+    assert Int8Cache(config(), 10).nbytes == 2 * 2 * 10 * (16 + 4)
+    # Whole tiles of tokens, whole vectors of elements.
+    assert TiledInt8Cache(config(head_dim=20), 33).nbytes == 2 * 2 * 2 * TILE * (32 + 4)
 
 
 def test_only_the_window_is_read():
@@ -181,3 +188,57 @@ def test_only_the_window_is_read():
     clean = cache.attend(0, 59, q[59:], 10)
     cache.store(0, 0, 100 * k[:50], 100 * v[:50])
     assert np.array_equal(cache.attend(0, 59, q[59:], 10), clean)
+
+
+def attended(cache, q, k, v, window, pieces):
+    start, outputs = 0, []
+    for count in pieces:
+        part = slice(start, start + count)
+        cache.store(0, start, k[part], v[part])
+        outputs.append(cache.attend(0, start, q[part], window))
+        start += count
+    return np.concatenate(outputs)
+
+
+@needs_vnni
+@given(
+    seed=st.integers(0, 1000),
+    pieces=st.lists(st.integers(1, 50), min_size=1, max_size=4),
+    heads=st.sampled_from([(1, 1), (4, 2), (6, 2), (5, 5)]),
+    head_dim=st.sampled_from([2, 16, 20, 64, 96, 128]),
+    window=st.sampled_from([None, 1, 3, TILE, 33, 70]),
+    scale=st.sampled_from([1e-30, 1e-6, 1.0, 30.0, 1e5, 1e30]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_tiled_cache_gives_the_bits_of_the_plain_one(
+    seed, pieces, heads, head_dim, window, scale
+):
+    q, k, v = random_qkv(seed, sum(pieces), *heads, head_dim)
+    k *= np.float32(scale)
+    v[::3] *= np.float32(1 / scale)   # scales of values that differ by more than int16 can hold
+    shape = config(*heads, head_dim)
+    plain, tiled = (
+        attended(kind(shape, len(q)), q, k, v, window, pieces)
+        for kind in (Int8Cache, TiledInt8Cache)
+    )
+    assert np.array_equal(plain, tiled)
+
+
+@needs_vnni
+def test_the_tiled_cache_on_the_largest_codes():
+    q = np.ones((40, 2, 128), np.float32)
+    q[:, 1] = -1
+    for k, v in ((q, q), (-q, q), (q, -q)):
+        plain, tiled = (
+            attended(kind(config(2, 2, 128), 40), q, k, v, None, [40])
+            for kind in (Int8Cache, TiledInt8Cache)
+        )
+        assert np.array_equal(plain, tiled)
+
+
+def test_the_cache_follows_the_kernel(monkeypatch):
+    monkeypatch.setenv("TRILOBITE_KERNEL", "portable")
+    assert type(make_cache("int8", config(), 8)) is Int8Cache
+    if "vnni" in available_kernels():
+        monkeypatch.setenv("TRILOBITE_KERNEL", "vnni")
+        assert type(make_cache("int8", config(), 8)) is TiledInt8Cache
