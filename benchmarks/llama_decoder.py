@@ -1,0 +1,127 @@
+"""Times llama.cpp's decoding and prefill, by the low-level interface of llama-cpp-python.
+
+As a script, in a process without Trilobite (see remote.py): it reads a JSON object of the
+arguments of ``measure`` from its standard input and writes the result to the file that is named.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["available", "measure"]
+
+_WARM_UP_STEPS = 2
+_BATCH = 512          # llama-bench's
+_ENOUGH = 6.0         # seconds: prefills that are as long in all are not repeated
+
+
+def available() -> bool:
+    """Whether llama-cpp-python is installed, and gguf to write models."""
+    return all(importlib.util.find_spec(name) for name in ("gguf", "llama_cpp"))
+
+
+class _Model:
+    """A model and one sequence."""
+
+    def __init__(self, path: Path, positions: int) -> None:
+        import llama_cpp
+
+        self._llama = llama_cpp
+        self._silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
+        llama_cpp.llama_log_set(self._silent, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        settings = llama_cpp.llama_model_default_params()
+        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), settings)
+        settings = llama_cpp.llama_context_default_params()
+        settings.n_ctx, settings.n_batch, settings.n_ubatch = positions, _BATCH, _BATCH
+        self._context = self._model and llama_cpp.llama_init_from_model(self._model, settings)
+        if not self._context:
+            sys.exit(f"llama.cpp does not load {path}")
+        self._memory = llama_cpp.llama_get_memory(self._context)
+
+    def threads(self, count: int) -> None:
+        """For everything from now on."""
+        self._llama.llama_set_n_threads(self._context, count, count)
+
+    def keep(self, tokens: int) -> None:
+        """Forget what follows the first ``tokens``."""
+        self._llama.llama_memory_seq_rm(self._memory, 0, tokens, -1)
+
+    def feed(self, ids: np.ndarray) -> float:
+        """Seconds until the logits of the last of ``ids`` are there."""
+        started = time.perf_counter()
+        for first in range(0, len(ids), _BATCH):
+            part = ids[first : first + _BATCH]
+            tokens = (ctypes.c_int32 * len(part))(*part.tolist())
+            batch = self._llama.llama_batch_get_one(tokens, len(part))
+            if self._llama.llama_decode(self._context, batch) != 0:
+                sys.exit("llama_decode failed")
+        self._llama.llama_synchronize(self._context)
+        return time.perf_counter() - started
+
+
+def measure(
+    path: str, vocabulary: int, contexts: list[int], prompts: list[int], threads: list[int],
+    steps: int,
+) -> dict[str, list[dict[str, float]]]:
+    """Tokens per second after ``contexts``, and of ``prompts``, with each number of ``threads``.
+
+    A decode rate is the median of ``steps`` steps of one token, a prefill rate that of up to three
+    runs after one that is not counted; long ones are not repeated.
+    """
+    most = max([*(context + _WARM_UP_STEPS + steps for context in contexts), *prompts])
+    model = _Model(Path(path), most)
+    ids = np.random.default_rng(0).integers(0, vocabulary, most)
+    result: dict[str, list[dict[str, float]]] = {"decode": [], "prefill": []}
+    for count in threads:
+        model.threads(count)
+        for tokens in prompts:
+            model.keep(0)
+
+            def prefill(tokens: int = tokens) -> float:
+                model.keep(0)
+                return model.feed(ids[:tokens])
+
+            seconds = repeated(prefill)
+            result["prefill"].append(
+                {"tokens": tokens, "threads": count, "tokens_per_second": tokens / seconds}
+            )
+    filled = 0
+    model.keep(0)
+    for context in sorted(contexts):
+        model.threads(max(threads))
+        model.feed(ids[filled:context])
+        filled = context
+        for count in threads:
+            model.threads(count)
+            times = [
+                model.feed(ids[context + step :][:1]) for step in range(_WARM_UP_STEPS + steps)
+            ]
+            model.keep(context)
+            rate = 1 / statistics.median(times[_WARM_UP_STEPS:])
+            result["decode"].append(
+                {"context": context, "threads": count, "tokens_per_second": rate}
+            )
+    return result
+
+
+def repeated(run: Callable[[], float]) -> float:
+    """The median of up to three runs after a first one; of the first alone if that is long."""
+    times = [run()]
+    while len(times) < 4 and sum(times) < _ENOUGH:
+        times.append(run())
+    return statistics.median(times[1:] or times)
+
+
+if __name__ == "__main__":
+    given = json.load(sys.stdin)
+    Path(given.pop("result")).write_text(json.dumps(measure(**given)))

@@ -1,0 +1,100 @@
+"""The end-to-end benchmark: its GGUF files, llama.cpp's side, and what is said of the results."""
+
+import end_to_end
+import llama_decoder
+import numpy as np
+import pytest
+import random_gguf
+from end_to_end import rates
+
+SMALL = random_gguf.Shape(
+    layers=2, hidden=256, intermediate=512, heads=4, kv_heads=2, head_dim=64, vocabulary=100,
+    rope_theta=1e4, tied=False,
+)
+needs_llama = pytest.mark.skipif(
+    not llama_decoder.available(), reason="llama-cpp-python or gguf is not installed"
+)
+
+
+@pytest.mark.parametrize("kind", ["TQ2_0", "Q4_0"])
+@needs_llama
+def test_a_gguf_file_has_every_tensor_of_the_shape(tmp_path, kind):
+    import gguf
+
+    path = tmp_path / "model.gguf"
+    random_gguf.write(path, SMALL, kind)
+    reader = gguf.GGUFReader(path)
+    found = {tensor.name: tensor for tensor in reader.tensors}
+    assert len(found) == 2 + 1 + 2 * (2 + 7)
+    sizes = {name: tuple(int(size) for size in found[name].shape) for name in found}
+    assert sizes["blk.1.attn_k.weight"] == (256, 128)   # K, M
+    assert sizes["blk.0.ffn_down.weight"] == (512, 256)
+    assert sizes["output.weight"] == sizes["token_embd.weight"] == (256, 100)
+    assert {found[name].tensor_type.name for name in found if "attn_q" in name} == {kind}
+    assert found["output.weight"].tensor_type.name == "Q6_K"
+    down = gguf.quants.dequantize(found["blk.0.ffn_down.weight"].data, found[
+        "blk.0.ffn_down.weight"].tensor_type)
+    assert down.shape == (256, 512)
+    assert down.std() == pytest.approx(512 ** -0.5, rel=0.1)
+    if kind == "TQ2_0":
+        assert len(np.unique(np.abs(down))) == 2   # zero and one magnitude
+
+
+@needs_llama
+def test_a_tied_head_is_stored_once(tmp_path):
+    import gguf
+
+    path = tmp_path / "model.gguf"
+    random_gguf.write(path, random_gguf.Shape(**vars(SMALL) | {"tied": True}), "Q4_0")
+    assert "output.weight" not in {tensor.name for tensor in gguf.GGUFReader(path).tensors}
+
+
+@needs_llama
+def test_llama_cpp_runs_such_a_file(tmp_path):
+    path = tmp_path / "model.gguf"
+    random_gguf.write(path, SMALL, "TQ2_0")
+    result = llama_decoder.measure(str(path), SMALL.vocabulary, [4, 8], [3, 6], [1], 2)
+    assert [(item["context"], item["threads"]) for item in result["decode"]] == [(4, 1), (8, 1)]
+    assert [item["tokens"] for item in result["prefill"]] == [3, 6]
+    for item in result["decode"] + result["prefill"]:
+        assert item["tokens_per_second"] > 0
+
+
+def test_long_prefills_are_not_repeated():
+    assert llama_decoder.repeated(iter([7.0]).__next__) == 7.0
+    assert llama_decoder.repeated(iter([9.0, 1.0]).__next__) == 9.0
+    assert llama_decoder.repeated(iter([5.0, 2.0]).__next__) == 2.0
+    assert llama_decoder.repeated(iter([0.5, 0.3, 0.1, 0.2, 9.0]).__next__) == 0.2
+
+
+def side(decode, prefill):
+    return {
+        "decode": [{"context": 128, "threads": 1, "tokens_per_second": decode}],
+        "prefill": [{"tokens": 512, "threads": 1, "tokens_per_second": prefill}],
+    }
+
+
+def test_rates_are_medians_over_rounds():
+    rounds = [
+        (side(10.0, 100.0), side(5.0, 10.0)),
+        (side(12.0, 90.0), side(3.0, 10.0)),
+        (side(11.0, 95.0), side(11.0, 10.0)),
+    ]
+    decode, prefill = rates("bitnet-2b", "ternary16", rounds)
+    assert (decode.stage, decode.tokens, decode.threads) == ("decode", 128, 1)
+    assert decode.tokens_per_second == 11.0 and decode.llama_tokens_per_second == 5.0
+    assert decode.ratio == 2.0 and decode.llama_type == "TQ2_0"
+    assert (prefill.stage, prefill.tokens, prefill.ratio) == ("prefill", 512, 9.5)
+
+
+def test_without_a_peer_there_is_no_ratio():
+    decode, _ = rates("bitnet-2b", "int4", [(side(10.0, 100.0), {})])
+    assert decode.tokens_per_second == 10.0
+    assert decode.ratio is None and decode.llama_tokens_per_second is None
+
+
+def test_the_shape_is_that_of_the_model():
+    shape = end_to_end.shape_of("bitnet-2b")
+    weights = {name: M * K for name, M, K in shape.linears(0)}
+    assert weights["blk.0.attn_k.weight"] == 640 * 2560
+    assert sum(weights.values()) * shape.layers == 2_084_044_800
