@@ -29,6 +29,7 @@ __all__ = [
     "dot4",
     "load",
     "opaque",
+    "opaque_address",
     "prefetch",
     "repeat",
     "splat",
@@ -123,6 +124,12 @@ def opaque(builder: Builder, value: Value) -> Value:
     """``value``, hidden from the optimizer: an empty instruction."""
     kind = ir.FunctionType(value.type, [value.type])
     return builder.call(ir.InlineAsm(kind, "", "=v,0", side_effect=False), [value])
+
+
+def opaque_address(builder: Builder, address: Value) -> Value:
+    """``address``, so that what is loaded from it is loaded here, not kept from an earlier load."""
+    kind = ir.FunctionType(INT64, [INT64])
+    return builder.call(ir.InlineAsm(kind, "", "=r,0", side_effect=False), [address])
 
 
 def repeat(

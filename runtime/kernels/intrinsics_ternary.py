@@ -1,179 +1,177 @@
-"""Ternary weights in AVX-512 VNNI: a token's sums straight from the packed bytes, and panels.
+"""Ternary weights in AVX-512 VNNI: sums straight from the packed bytes, and panels.
 
-Weights are digits t + 1 in 0..2. A group of 64 rows is [blocks, 4 vectors, 16 rows, 4 bytes]; byte
-b of a row holds columns b, b + 4, b + 8, ... of the block, so that a vector of four-byte lanes and
-four activations in every lane make one ``vpdpbusd`` to each digit.
-
-**Two bits** (16 columns to a block): digit d is in bits 2d and 2d + 1. Masked but not shifted, it
-counts 4^d times; each d has a sum of its own, shifted once at the end.
-
-**Base 3** (20 columns to a block): a byte is x[0] = ceil(v * 256 / 243), where v is the sum of
-digit[d] * 3^(4-d). With x[d+1] = 3 * x[d] mod 256, which is two byte additions,
-
-    256 * digit[d] = 3 * x[d] - x[d+1]
-    256 * sum_d digit[d] * a[d] = 3 * sum_d x[d] * a[d] - sum_d x[d+1] * a[d]
-
-so that no digit is ever taken apart: two sums of bytes times activations are enough. They may wrap
-around, but the left side must fit an int32: K up to 32,767 at a time.
+``ternary_forms`` has the layout of a row group and what is done to one vector; here are the loops.
+``form`` is a tuple whose length names one of ``FORMS``, part of its type so that only one is
+compiled. All else are addresses and counts.
 """
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
+from numba import njit, types
 from numba.extending import intrinsic
 
 from .intrinsics import (
     AHEAD,
     BYTES,
-    INT16S,
     INT32,
     WORDS,
     at,
     constant,
     dot4,
     load,
-    opaque,
+    opaque_address,
     prefetch,
     repeat,
     splat,
     store,
-    writes_memory,
 )
-from .intrinsics_panel import STEP, VECTORS
+from .intrinsics_panel import LARGEST_TILE, ROWS, STEP, VECTORS
+from .ternary_forms import FORMS, Form
 
-__all__ = ["BLOCK", "dot_base3", "dot_two_bit", "unpack_base3", "unpack_two_bit"]
+__all__ = ["BLOCK", "dot_tokens", "unpack"]
 
 BLOCK = 64 * VECTORS   # bytes
 
+Builder = ir.IRBuilder
 Values = list[ir.Value]
 
 
-def _load_block(builder: ir.IRBuilder, block: ir.Value) -> Values:
-    for vector in range(VECTORS):
-        prefetch(builder, block, AHEAD + 64 * vector)
-    return [load(builder, block, BYTES, 64 * vector) for vector in range(VECTORS)]
+def _with_form(
+    arguments: int, form: types.BaseTuple, body: Callable[[Builder, type[Form], Values], None]
+) -> tuple:
+    """What an ``intrinsic`` of int64 ``arguments`` and a form returns."""
+
+    def generate(context: Any, builder: Builder, _: Any, values: Values) -> ir.Value:
+        body(builder, FORMS[len(form) - 1], values[:-1])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * arguments, form), generate
 
 
-def _add_to(builder: ir.IRBuilder, totals: Values, sums: ir.Value) -> None:
-    for vector, total in enumerate(totals):
-        before = load(builder, sums, WORDS, 64 * vector)
-        store(builder, builder.add(before, total), sums, 64 * vector)
+def _load_vector(builder: Builder, block: ir.Value, vector: int) -> ir.Value:
+    prefetch(builder, block, AHEAD + 64 * vector)
+    return load(builder, block, BYTES, 64 * vector)
 
 
-def _triple(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """3 * x mod 256; LLVM would make x + x + x a byte multiplication, of four instructions."""
-    return builder.add(opaque(builder, builder.add(x, x)), x)
+def _four(builder: Builder, activations: ir.Value, digit: int) -> ir.Value:
+    return splat(builder, load(builder, activations, INT32, 4 * digit), WORDS)
 
 
 @intrinsic
-def dot_two_bit(_: Any, packed: Any, q: Any, sums: Any, blocks: Any) -> tuple:
-    """Add to int32 ``sums`` [64] from 2-bit ``packed`` [blocks] and int8 ``q`` [16 * blocks]."""
+def _dot_one(_: Any, packed: Any, q: Any, sums: Any, blocks: Any, form: Any) -> tuple:
+    """``dot_tokens`` of one token."""
 
-    def generate(builder: ir.IRBuilder, arguments: Values) -> None:
+    def generate(builder: Builder, form: type[Form], arguments: Values) -> None:
         packed, q, sums, blocks = arguments
 
         def block(index: ir.Value, totals: Values) -> Values:
-            weights = _load_block(builder, at(builder, packed, index, BLOCK))
-            activations = at(builder, q, index, 16)
+            here = at(builder, packed, index, BLOCK)
+            activations = at(builder, q, index, 4 * form.per_byte)
+            fours = [_four(builder, activations, digit) for digit in range(form.per_byte)]
             new = []
-            for digit in range(4):
-                mask = constant(BYTES, 3 << 2 * digit)
-                four = splat(builder, load(builder, activations, INT32, 4 * digit), WORDS)
-                new += [
-                    dot4(builder, totals[digit * VECTORS + v], builder.and_(weights[v], mask), four)
-                    for v in range(VECTORS)
-                ]
+            for vector in range(VECTORS):
+                weights = _load_vector(builder, here, vector)
+                own = totals[form.sums * vector:form.sums * (vector + 1)]
+                new += form.add(builder, weights, fours, own)
             return new
 
-        totals = repeat(builder, blocks, [constant(WORDS, 0)] * 4 * VECTORS, block)
-        shifted = [
-            builder.ashr(total, constant(WORDS, 2 * (place // VECTORS)))
-            for place, total in enumerate(totals)
-        ]
-        for place in range(VECTORS, 4 * VECTORS):
-            vector = place % VECTORS
-            shifted[vector] = builder.add(shifted[vector], shifted[place])
-        _add_to(builder, shifted[:VECTORS], sums)
+        nothing = [constant(WORDS, 0)] * form.sums * VECTORS
+        totals = repeat(builder, blocks, nothing, block)
+        for vector in range(VECTORS):
+            total = form.total(builder, totals[form.sums * vector:form.sums * (vector + 1)])
+            before = load(builder, sums, WORDS, 64 * vector)
+            store(builder, builder.add(before, total), sums, 64 * vector)
 
-    return writes_memory(4, generate)
+    return _with_form(4, form, generate)
 
 
-@intrinsic
-def dot_base3(_: Any, packed: Any, q: Any, sums: Any, blocks: Any) -> tuple:
-    """Add to int32 ``sums`` [64] from base-3 ``packed`` [blocks] and int8 ``q`` [20 * blocks]."""
+def _dot_tile(tokens: int) -> Callable[..., None]:
+    """``dot_tokens`` for a fixed number of tokens, each digit taken apart once for all of them."""
 
-    def generate(builder: ir.IRBuilder, arguments: Values) -> None:
-        packed, q, sums, blocks = arguments
+    def generate(builder: Builder, form: type[Form], arguments: Values) -> None:
+        packed, q, stride, sums, blocks = arguments
 
         def block(index: ir.Value, totals: Values) -> Values:
-            x = _load_block(builder, at(builder, packed, index, BLOCK))
-            activations = at(builder, q, index, 20)
-            these, nexts = totals[:VECTORS], totals[VECTORS:]
-            for digit in range(5):
-                four = splat(builder, load(builder, activations, INT32, 4 * digit), WORDS)
-                these = [dot4(builder, *pair, four) for pair in zip(these, x, strict=True)]
-                x = [_triple(builder, value) for value in x]
-                nexts = [dot4(builder, *pair, four) for pair in zip(nexts, x, strict=True)]
-            return these + nexts
+            here = at(builder, packed, index, BLOCK)
+            new = list(totals)
+            for vector in range(VECTORS):
+                # Read again for each vector: all of them at once would not fit the registers.
+                first = at(builder, opaque_address(builder, q), index, 4 * form.per_byte)
+                rows = [at(builder, first, stride, token) for token in range(tokens)]
+                weights = _load_vector(builder, here, vector)
+                for digit, digits in enumerate(form.digits(builder, weights)):
+                    for token, row in enumerate(rows):
+                        place = token * VECTORS + vector
+                        new[place] = dot4(
+                            builder, new[place], digits, _four(builder, row, digit)
+                        )
+            return new
 
-        totals = repeat(builder, blocks, [constant(WORDS, 0)] * 2 * VECTORS, block)
-        scaled = [
-            builder.sub(builder.mul(this, constant(WORDS, 3)), following)
-            for this, following in zip(totals[:VECTORS], totals[VECTORS:], strict=True)
-        ]
-        _add_to(builder, [builder.ashr(sum_, constant(WORDS, 8)) for sum_ in scaled], sums)
+        places = [4 * ROWS * token + 64 * v for token in range(tokens) for v in range(VECTORS)]
+        before = [load(builder, sums, WORDS, place) for place in places]
+        for place, total in zip(places, repeat(builder, blocks, before, block), strict=True):
+            store(builder, total, sums, place)
 
-    return writes_memory(4, generate)
+    @intrinsic
+    def dot_tile(
+        _: Any, packed: Any, q: Any, stride: Any, sums: Any, blocks: Any, form: Any
+    ) -> tuple:
+        return _with_form(5, form, generate)
+
+    return dot_tile
+
+
+_tile2, _tile3, _tile4, _tile5, _tile6 = map(_dot_tile, range(2, LARGEST_TILE + 1))
+
+
+@njit(cache=True)
+def dot_tokens(
+    packed: int, q: int, stride: int, tokens: int, sums: int, blocks: int, form: tuple
+) -> None:
+    """Add to int32 ``sums`` [tokens, ROWS] the digits of ``packed`` [blocks] times activations.
+
+    ``q`` int8 [tokens, columns] has rows ``stride`` bytes apart. Tokens are shared out evenly over
+    tiles, each of which takes the digits apart anew.
+    """
+    tiles = (tokens + LARGEST_TILE - 1) // LARGEST_TILE
+    for tile in range(tiles):
+        first = tokens * tile // tiles
+        count = tokens * (tile + 1) // tiles - first
+        activations, totals = q + first * stride, sums + first * 4 * ROWS
+        if count == 6:
+            _tile6(packed, activations, stride, totals, blocks, form)
+        elif count == 5:
+            _tile5(packed, activations, stride, totals, blocks, form)
+        elif count == 4:
+            _tile4(packed, activations, stride, totals, blocks, form)
+        elif count == 3:
+            _tile3(packed, activations, stride, totals, blocks, form)
+        elif count == 2:
+            _tile2(packed, activations, stride, totals, blocks, form)
+        else:
+            _dot_one(packed, activations, totals, blocks, form)
 
 
 @intrinsic
-def unpack_two_bit(_: Any, packed: Any, panel: Any, blocks: Any) -> tuple:
-    """Write ``panel`` uint8 [4 * blocks steps] of digits from 2-bit ``packed`` [blocks]."""
+def unpack(_: Any, packed: Any, panel: Any, blocks: Any, form: Any) -> tuple:
+    """Write ``panel`` uint8 [digits to a byte * blocks steps] of the digits of ``packed``."""
 
-    def generate(builder: ir.IRBuilder, arguments: Values) -> None:
+    def generate(builder: Builder, form: type[Form], arguments: Values) -> None:
         packed, panel, blocks = arguments
 
         def block(index: ir.Value, _: Values) -> Values:
-            target = at(builder, panel, index, 4 * STEP)
-            weights = _load_block(builder, at(builder, packed, index, BLOCK))
+            here = at(builder, packed, index, BLOCK)
+            target = at(builder, panel, index, form.per_byte * STEP)
             for vector in range(VECTORS):
-                words = builder.bitcast(weights[vector], INT16S)
-                for digit in range(4):
-                    shifted = builder.lshr(words, constant(INT16S, 2 * digit))
-                    digits = builder.and_(builder.bitcast(shifted, BYTES), constant(BYTES, 3))
+                weights = _load_vector(builder, here, vector)
+                for digit, digits in enumerate(form.digits(builder, weights)):
                     store(builder, digits, target, STEP * digit + 64 * vector)
             return []
 
         repeat(builder, blocks, [], block)
 
-    return writes_memory(3, generate)
-
-
-@intrinsic
-def unpack_base3(_: Any, packed: Any, panel: Any, blocks: Any) -> tuple:
-    """Write ``panel`` uint8 [5 * blocks steps] of digits from base-3 ``packed`` [blocks].
-
-    The digit of x is 3 * x div 256: whether x reaches 256 / 3, and whether it reaches 512 / 3.
-    """
-
-    def generate(builder: ir.IRBuilder, arguments: Values) -> None:
-        packed, panel, blocks = arguments
-
-        def reaches(x: ir.Value, bound: int) -> ir.Value:
-            return builder.zext(builder.icmp_unsigned(">=", x, constant(BYTES, bound)), BYTES)
-
-        def block(index: ir.Value, _: Values) -> Values:
-            target = at(builder, panel, index, 5 * STEP)
-            x = _load_block(builder, at(builder, packed, index, BLOCK))
-            for digit, vector in product(range(5), range(VECTORS)):
-                digits = builder.add(reaches(x[vector], 86), reaches(x[vector], 171))
-                store(builder, digits, target, STEP * digit + 64 * vector)
-                x[vector] = _triple(builder, x[vector])
-            return []
-
-        repeat(builder, blocks, [], block)
-
-    return writes_memory(3, generate)
+    return _with_form(3, form, generate)

@@ -16,10 +16,21 @@ from ...numerics import add, quantize_activation, scale_sum
 from .intrinsics_panel import ROWS
 from .threads import chunks_for
 
-__all__ = ["Activations", "Outputs", "RowGroupKernel", "aligned", "finish", "groups_of"]
+__all__ = [
+    "PRODUCTS_PER_CHUNK",
+    "Activations",
+    "Outputs",
+    "RowGroupKernel",
+    "aligned",
+    "finish",
+    "groups_of",
+    "prepared",
+    "quantized",
+    "weight_memory",
+]
 
 _LINE = 64   # bytes of a cache line, and of a vector
-_PRODUCTS_PER_CHUNK = 1 << 22   # 15 us or more
+PRODUCTS_PER_CHUNK = 1 << 22   # 15 us or more
 _NOTHING = np.empty(0, np.float32)
 
 
@@ -49,6 +60,7 @@ def groups_of(M: int) -> int:
     return -(-M // ROWS)
 
 
+@njit(cache=True)
 def _stride(columns: int) -> int:
     """An odd number of cache lines: rows 4 KiB apart would share the sets of the L1 cache."""
     return (-(-columns // _LINE) | 1) * _LINE
@@ -74,42 +86,57 @@ class RowGroupKernel(ABC):
         """Exact sums of int8 ``q`` [N, K]; see ``IntegerLinear.integer``."""
         sums = np.empty(self._sums_shape(len(q)), self.sum_type)
         outputs = Outputs(sums, _NOTHING.reshape(0, 0), self._scale, _NOTHING)
-        self._multiply(_prepared(q, self._columns), outputs, self._chunks(len(q)))
+        self._multiply(prepared(q, self._columns), outputs, self._chunks(len(q)))
         return sums
 
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """See ``FusedKernel.output``."""
         y = np.empty((len(x), self.shape[0]), np.float32)
         outputs = Outputs(np.empty(self._sums_shape(0), self.sum_type), y, self._scale, bias)
-        self._multiply(_quantized(x, self._columns), outputs, self._chunks(len(x)))
+        self._multiply(quantized(x, self._columns), outputs, self._chunks(len(x)))
         return y
 
     def _sums_shape(self, N: int) -> tuple[int, ...]:
         return N, self.shape[0]
 
     def _chunks(self, N: int) -> int:
-        return chunks_for(self._groups, N * self.shape[0] * self.shape[1], _PRODUCTS_PER_CHUNK)
+        return chunks_for(self._groups, N * self.shape[0] * self.shape[1], PRODUCTS_PER_CHUNK)
 
     @abstractmethod
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         """Fill ``outputs``, in ``chunks`` at the same time if that is more than one."""
 
 
-def _prepared(q: np.ndarray, columns: int) -> Activations:
+@njit(cache=True)
+def prepared(q: np.ndarray, columns: int) -> Activations:
     """Activations from int8 ``q`` [N, K], with zeros up to at least ``columns``."""
-    padded = np.zeros((len(q), _stride(columns)), np.int8)
-    padded[:, : q.shape[1]] = q
-    return Activations(padded, q.sum(axis=1, dtype=np.int32), np.empty(0, np.float32))
+    N, K = q.shape
+    padded = np.empty((N, _stride(columns)), np.int8)
+    totals = np.empty(N, np.int32)
+    for n in range(N):
+        padded[n, :K] = q[n]
+        padded[n, K:] = 0
+        totals[n] = _total(q[n])
+    return Activations(padded, totals, np.empty(0, np.float32))
 
 
-def _quantized(x: np.ndarray, columns: int) -> Activations:
+@njit(cache=True)
+def quantized(x: np.ndarray, columns: int) -> Activations:
     """Activations from float32 ``x`` [N, K], by ``numerics.quantize_activation``."""
-    N = len(x)
+    N = x.shape[0]
     activations = Activations(
         np.empty((N, _stride(columns)), np.int8), np.empty(N, np.int32), np.empty(N, np.float32)
     )
-    _quantize(x, *activations)
+    _quantize(x, activations.q, activations.totals, activations.scale)
     return activations
+
+
+@njit(cache=True)
+def _total(row: np.ndarray) -> np.int32:
+    total = np.int32(0)
+    for k in range(row.shape[0]):
+        total += np.int32(row[k])
+    return total
 
 
 @njit(cache=True)
@@ -119,10 +146,17 @@ def _quantize(x: np.ndarray, q: np.ndarray, totals: np.ndarray, scale: np.ndarra
         row = q[n]
         scale[n] = quantize_activation(x[n], row[:K])
         row[K:] = 0
-        total = np.int32(0)
-        for k in range(K):
-            total += np.int32(row[k])
-        totals[n] = total
+        totals[n] = _total(row[:K])
+
+
+def weight_memory(groups: int, nbytes: int) -> np.ndarray:
+    """Uint8 [groups, nbytes], not initialized, that begins with a cache line.
+
+    numpy asks for huge pages from 4 MiB on; what Numba allocates has none.
+    """
+    memory = np.empty(groups * nbytes + _LINE, np.uint8)
+    skipped = -memory.ctypes.data % _LINE
+    return memory[skipped:skipped + groups * nbytes].reshape(groups, nbytes)
 
 
 @njit(cache=True)

@@ -1,8 +1,8 @@
 """Ternary weights in AVX-512 VNNI, at 1.6 or 2 bits in memory, as they are stored.
 
-A token reads the packed bytes once, in order, with no digit taken apart. Several tokens share
-the work of unpacking: 64 rows and some hundred columns at a time become a panel of digits in the
-L1 cache, which all tokens are then multiplied with. ``intrinsics_ternary`` has the layout.
+A few tokens read the packed bytes once, in order. More tokens share the work of unpacking: 64 rows
+and some hundred columns at a time become a panel of digits in the L1 cache, which all tokens are
+then multiplied with. ``ternary_forms`` has the layout.
 """
 
 from __future__ import annotations
@@ -13,93 +13,99 @@ from numba import njit, prange
 from ...quant.formats import Ternary
 from ...quant.formats.base import PackedWeight
 from .intrinsics_panel import ROWS, STEP, dot_panel
-from .intrinsics_ternary import BLOCK, dot_base3, dot_two_bit, unpack_base3, unpack_two_bit
-from .panel import Activations, Outputs, RowGroupKernel, aligned, finish
+from .intrinsics_ternary import BLOCK, dot_tokens, unpack
+from .panel import (
+    PRODUCTS_PER_CHUNK,
+    Activations,
+    Outputs,
+    aligned,
+    finish,
+    groups_of,
+    prepared,
+    quantized,
+    weight_memory,
+)
 from .ternary_digits import row_digits
+from .ternary_forms import FORMS, Telescoped, TwoBit
+from .threads import chunks_for
 
 __all__ = ["VnniTernary"]
 
-_BASE3_DIGITS = 5        # digits to a byte: 5 in base 3, 4 at two bits
-_PANEL_STEPS = 120       # 30 KiB, a multiple of both
+_PANEL_STEPS = 120       # 30 KiB, a multiple of the digits of every form
+_FEW_TOKENS = tuple(form.few_tokens for form in FORMS)
 _SEGMENT = 1600          # blocks of a token's sums in one go: at most 32,000 columns
-_FEW_TOKENS = 2          # are faster one by one
 
 
-class VnniTernary(RowGroupKernel):
-    """The sums and outputs of a ternary weight; ``nbytes`` is the memory it takes."""
+class VnniTernary:
+    """A ``FusedKernel`` of a ternary weight; ``nbytes`` is the memory that the weight takes."""
 
     def __init__(self, weight: PackedWeight, scale: np.ndarray) -> None:
-        self._digits = _BASE3_DIGITS if weight.format == Ternary("base3") else 4
-        blocks = -(-weight.shape[1] // (4 * self._digits))
-        super().__init__(weight.shape, blocks * 4 * self._digits, scale)
-        self._packed = aligned(self._groups * blocks * BLOCK).reshape(self._groups, blocks * BLOCK)
+        form = TwoBit if weight.format == Ternary("2bit") else Telescoped
+        self._form = (0,) * (FORMS.index(form) + 1)
+        columns = 4 * form.per_byte
+        blocks = -(-weight.shape[1] // columns)
+        self._rows, self._columns, self._scale = weight.shape[0], blocks * columns, scale
+        self._packed = weight_memory(groups_of(self._rows), blocks * BLOCK)
         for first, digits in row_digits(weight, self._columns):
-            _encode(digits, self._digits, self._packed[first // ROWS:])
+            # [groups, vectors, rows, blocks, digits, bytes] -> [groups, blocks, ..., digits]
+            shaped = digits.reshape(-1, 4, 16, blocks, form.per_byte, 4)
+            encoded = form.encode(shaped.transpose(0, 3, 1, 2, 5, 4))
+            self._packed[first // ROWS:][: len(encoded)] = encoded.reshape(len(encoded), -1)
         self.nbytes = self._packed.nbytes
 
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
-        operands = (self._packed, self._digits, activations, outputs)
+    def integer(self, q: np.ndarray) -> np.ndarray:
+        """See ``FusedKernel.integer``."""
+        sums = np.empty((len(q), self._rows), np.int32)
+        _integer(q, sums, self._packed, self._form, self._columns, self._scale)
+        return sums
+
+    def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """See ``FusedKernel.output``."""
+        y = np.empty((len(x), self._rows), np.float32)
+        operands = (x, y, self._packed, self._form, self._columns, self._scale, bias)
+        chunks = chunks_for(len(self._packed), len(x) * self._packed.size * 4, PRODUCTS_PER_CHUNK)
         if chunks > 1:
-            _multiply_parallel(*operands, chunks)
+            _output_parallel(*operands, chunks)
         else:
-            _multiply_groups(*operands, 0, self._groups)
-
-
-@njit(cache=True)
-def _encode(digits: np.ndarray, per_byte: int, packed: np.ndarray) -> None:
-    """Write ``packed`` uint8 [groups, bytes] from ``digits`` uint8 [groups * ROWS, columns]."""
-    columns = 4 * per_byte
-    for row in range(digits.shape[0]):
-        group, place = divmod(row, ROWS)
-        for block in range(digits.shape[1] // columns):
-            for byte in range(4):
-                value = np.int32(0)
-                for digit in range(per_byte):
-                    t = np.int32(digits[row, block * columns + 4 * digit + byte])
-                    value = value * 3 + t if per_byte == _BASE3_DIGITS else value + (t << 2 * digit)
-                if per_byte == _BASE3_DIGITS:
-                    value = (value * 256 + 242) // 243
-                packed[group, block * BLOCK + 4 * place + byte] = value
-
-
-@njit(cache=True)
-def _add_token(packed: np.ndarray, digits: int, q: np.ndarray, totals: np.ndarray) -> None:
-    """Add one token's products to int32 ``totals`` [ROWS]."""
-    blocks = packed.shape[0] // BLOCK
-    for first in range(0, blocks, _SEGMENT):
-        count = min(_SEGMENT, blocks - first)
-        weights = packed.ctypes.data + first * BLOCK
-        activations = q.ctypes.data + 4 * digits * first
-        if digits == _BASE3_DIGITS:
-            dot_base3(weights, activations, totals.ctypes.data, count)
-        else:
-            dot_two_bit(weights, activations, totals.ctypes.data, count)
+            _output(*operands)
+        return y
 
 
 @njit(cache=True)
 def _add_tokens(
-    packed: np.ndarray, digits: int, q: np.ndarray, panel: np.ndarray, totals: np.ndarray
+    packed: np.ndarray, form: tuple, columns: int, q: np.ndarray, totals: np.ndarray
 ) -> None:
-    """Add all tokens' products to int32 ``totals`` [N, ROWS]."""
+    """Add all of a few tokens' products to int32 ``totals`` [N, ROWS]."""
     blocks = packed.shape[0] // BLOCK
-    most = _PANEL_STEPS // digits
+    for first in range(0, blocks, _SEGMENT):
+        count = min(_SEGMENT, blocks - first)
+        dot_tokens(
+            packed.ctypes.data + first * BLOCK, q.ctypes.data + columns // blocks * first,
+            q.shape[1], q.shape[0], totals.ctypes.data, count, form,
+        )
+
+
+@njit(cache=True)
+def _add_panels(
+    packed: np.ndarray, form: tuple, columns: int, q: np.ndarray, panel: np.ndarray,
+    totals: np.ndarray,
+) -> None:
+    """Add all of many tokens' products to int32 ``totals`` [N, ROWS]."""
+    blocks = packed.shape[0] // BLOCK
+    steps = columns // 4 // blocks   # of a block
+    most = _PANEL_STEPS // steps
     for first in range(0, blocks, most):
         count = min(most, blocks - first)
-        weights = packed.ctypes.data + first * BLOCK
-        if digits == _BASE3_DIGITS:
-            unpack_base3(weights, panel.ctypes.data, count)
-        else:
-            unpack_two_bit(weights, panel.ctypes.data, count)
-        activations = q.ctypes.data + 4 * digits * first
+        unpack(packed.ctypes.data + first * BLOCK, panel.ctypes.data, count, form)
         dot_panel(
-            panel.ctypes.data, activations, q.shape[1], q.shape[0], totals.ctypes.data,
-            digits * count,
+            panel.ctypes.data, q.ctypes.data + 4 * steps * first, q.shape[1], q.shape[0],
+            totals.ctypes.data, steps * count,
         )
 
 
 @njit(cache=True)
 def _multiply_groups(
-    packed: np.ndarray, digits: int, activations: Activations, outputs: Outputs,
+    packed: np.ndarray, form: tuple, columns: int, activations: Activations, outputs: Outputs,
     start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""
@@ -108,20 +114,43 @@ def _multiply_groups(
     totals = aligned(4 * ROWS * q.shape[0]).view(np.int32).reshape((q.shape[0], ROWS))
     for group in range(start, stop):
         totals[:] = 0
-        if q.shape[0] <= _FEW_TOKENS:
-            for n in range(q.shape[0]):
-                _add_token(packed[group], digits, q[n], totals[n])
+        if q.shape[0] <= _FEW_TOKENS[len(form) - 1]:
+            _add_tokens(packed[group], form, columns, q, totals)
         else:
-            _add_tokens(packed[group], digits, q, panel, totals)
+            _add_panels(packed[group], form, columns, q, panel, totals)
         finish(totals, 1, group, activations, outputs)
 
 
-@njit(cache=True, parallel=True)
-def _multiply_parallel(
-    packed: np.ndarray, digits: int, activations: Activations, outputs: Outputs, chunks: int,
+@njit(cache=True)
+def _integer(
+    q: np.ndarray, sums: np.ndarray, packed: np.ndarray, form: tuple, columns: int,
+    scale: np.ndarray,
 ) -> None:
-    """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
+    """Write exact int32 ``sums`` [N, M] of int8 ``q`` [N, K]."""
+    nothing = np.empty(0, np.float32)
+    outputs = Outputs(sums, nothing.reshape((0, 0)), scale, nothing)
+    _multiply_groups(packed, form, columns, prepared(q, columns), outputs, 0, packed.shape[0])
+
+
+@njit(cache=True)
+def _output(
+    x: np.ndarray, y: np.ndarray, packed: np.ndarray, form: tuple, columns: int,
+    scale: np.ndarray, bias: np.ndarray,
+) -> None:
+    """Write float32 ``y`` [N, M] of ``x`` [N, K]."""
+    outputs = Outputs(np.empty((0, 0), np.int32), y, scale, bias)
+    _multiply_groups(packed, form, columns, quantized(x, columns), outputs, 0, packed.shape[0])
+
+
+@njit(cache=True, parallel=True)
+def _output_parallel(
+    x: np.ndarray, y: np.ndarray, packed: np.ndarray, form: tuple, columns: int,
+    scale: np.ndarray, bias: np.ndarray, chunks: int,
+) -> None:
+    """``_output``, in ``chunks`` at the same time."""
+    activations = quantized(x, columns)
+    outputs = Outputs(np.empty((0, 0), np.int32), y, scale, bias)
     groups = packed.shape[0]
     for chunk in prange(chunks):
         start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _multiply_groups(packed, digits, activations, outputs, start, stop)
+        _multiply_groups(packed, form, columns, activations, outputs, start, stop)

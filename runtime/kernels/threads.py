@@ -25,7 +25,8 @@ _PRODUCTS_PER_CHUNK = 1 << 20
 
 def chunks_for(rows: int, products: int, products_per_chunk: int = _PRODUCTS_PER_CHUNK) -> int:
     """Into how many threads to split ``rows`` that take ``products``; 0 or 1: do not."""
-    return min(get_num_threads(), rows, products // products_per_chunk)
+    most = min(rows, products // products_per_chunk)
+    return min(get_num_threads(), most) if most > 1 else most   # asking takes a microsecond
 
 
 def over_rows(
