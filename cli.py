@@ -41,6 +41,9 @@ class FormatName(StrEnum):
     INT2 = "int2"
     INT3 = "int3"
     INT4 = "int4"
+    INT4_FP8 = "int4-fp8"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
     INT8 = "int8"
     FP8 = "fp8"
 
@@ -122,7 +125,9 @@ def quantize(
     seed: Annotated[int, typer.Option(help="gptq, itf: which pieces of the text.")] = 0,
     group_size: Annotated[
         str | None,
-        typer.Option(help="int4, int3, int2, ternary-group: 32, 64, 128 (the default) or row."),
+        typer.Option(
+            help="int4, int3, int2, ternary-group, int4-fp8: 32, 64, 128 (the default) or row."
+        ),
     ] = None,
     symmetric: Annotated[
         bool | None,
@@ -133,6 +138,12 @@ def quantize(
     ] = None,
     packing: Annotated[str, typer.Option(help="ternary: base3 (1.6 bits) or 2bit.")] = "base3",
     granularity: Annotated[str, typer.Option(help="fp8: a scale per row or tensor.")] = "row",
+    scale_rule: Annotated[
+        str | None, typer.Option(help="mxfp4: floor, even (the default) or ceil.")
+    ] = None,
+    tensor_scale: Annotated[
+        str | None, typer.Option(help="int4-fp8: largest (the default) or fireq.")
+    ] = None,
     embedding: Annotated[
         str, typer.Option(help="Embedding and head: int8 per row, or keep.")
     ] = "int8",
@@ -150,7 +161,8 @@ def quantize(
     run(
         Output(json), checkpoint, out, method.value, calibration, seed, format=format.value,
         group_size=_group_size(group_size), symmetric=symmetric, packing=packing,
-        granularity=granularity, embedding=embedding, overwrite=overwrite, dry_run=dry_run,
+        granularity=granularity, scale_rule=scale_rule, tensor_scale=tensor_scale,
+        embedding=embedding, overwrite=overwrite, dry_run=dry_run,
     )
 
 

@@ -52,7 +52,9 @@ __all__ = [
     "flush_array",
     "mul",
     "quantize_activation",
+    "quantize_activation_fp8",
     "quantize_activations",
+    "quantize_activations_fp8",
     "reciprocal",
     "rope_tables",
     "rsqrt",
@@ -109,6 +111,13 @@ _scalar = njit(cache=True, forceinline=True)
 ABSMAX_FLOOR = np.float32(1e-5)
 INT8_MAX = np.float32(127)
 INT8_STEP = np.float32(1 / 127)
+E4M3_MAX = np.float32(448)
+E4M3_STEP = np.float32(1 / 448)
+E4M3_UNITS = np.float32(512)   # in 1: every E4M3 number is an integer times 2^-9
+_E4M3_NORMAL = np.float32(2.0**-6)
+_E4M3_CUT_BITS = np.int32(20)  # of float32's mantissa that E4M3 does not have
+_E4M3_CUT = np.int32((1 << 20) - 1)
+_E4M3_HALF = np.int32((1 << 19) - 1)   # just below half of the last bit kept
 
 # Attention: tokens of a tile, and its softmax weights as int16. Below the floor a tile's weights
 # are all zero next to the running maximum's weight of one; it keeps the reciprocal finite.
@@ -306,6 +315,36 @@ def quantize_activation(row: np.ndarray, out: np.ndarray) -> np.float32:
 
 
 @_scalar
+def _e4m3_units(x: np.float32) -> np.int32:
+    """The E4M3 number nearest to ``x``, ties to even, at most 448, as an integer times 2^-9."""
+    bits = np.int32(_bits(x) & _MAGNITUDE)
+    odd = np.int32(np.int32(bits >> _E4M3_CUT_BITS) & 1)
+    rounded = np.int32(np.int32(np.int32(bits + _E4M3_HALF) + odd) & np.int32(~_E4M3_CUT))
+    normal = np.float32(min(_float(rounded), E4M3_MAX) * E4M3_UNITS)
+    shifted = np.float32(mul(_float(bits), E4M3_UNITS) + _ROUNDER)
+    subnormal = np.float32(shifted - _ROUNDER)
+    magnitude = np.int32(normal if _float(bits) >= _E4M3_NORMAL else subnormal)
+    return np.int32(-magnitude) if _bits(x) < 0 else magnitude
+
+
+@njit(cache=True)
+def quantize_activation_fp8(row: np.ndarray, out: np.ndarray) -> np.float32:
+    """Quantize finite float32 [K] to E4M3, int32 [K] in units of 2^-9; return the scale.
+
+    absmax = max(|x|, 1e-5); code = e4m3(x * (448 * reciprocal(absmax))), to nearest, ties to even,
+    at most 448; scale = absmax * float32(1 / 448), which multiplies the E4M3 number.
+    """
+    largest = np.int32(0)
+    for k in range(row.shape[0]):
+        largest = max(largest, np.int32(_bits(row[k]) & _MAGNITUDE))
+    absmax = max(_float(largest), ABSMAX_FLOOR)
+    inverse = mul(E4M3_MAX, reciprocal(absmax))
+    for k in range(row.shape[0]):
+        out[k] = _e4m3_units(mul(row[k], inverse))
+    return mul(absmax, E4M3_STEP)
+
+
+@_scalar
 def scale_sum(total: int, scale_x: np.float32, scale_w: np.float32) -> np.float32:
     """Output of an integer dot product: (float32(total) * scale_x) * scale_w.
 
@@ -337,6 +376,21 @@ def quantize_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scale = np.empty(x.shape[0], np.float32)
     _quantize_rows(x, q, scale)
     return q, scale
+
+
+@njit(cache=True)
+def _quantize_rows_fp8(x: np.ndarray, units: np.ndarray, scale: np.ndarray) -> None:
+    for n in range(x.shape[0]):
+        scale[n] = quantize_activation_fp8(x[n], units[n])
+
+
+def quantize_activations_fp8(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``quantize_activation_fp8`` of each row of float32 [N, K]: (int32 [N, K], float32 [N])."""
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    units = np.empty(x.shape, np.int32)
+    scale = np.empty(x.shape[0], np.float32)
+    _quantize_rows_fp8(x, units, scale)
+    return units, scale
 
 
 def _scaled_frequencies(frequencies: np.ndarray, scaling: RopeScaling) -> np.ndarray:

@@ -82,8 +82,8 @@ def describe(spec: dict[str, Any] | None) -> str:
     if "group_size" in spec:
         size = spec["group_size"]
         extra = [f"g{size}" if size else "row", "" if spec.get("symmetric", True) else "asymmetric"]
-    elif "packing" in spec or "granularity" in spec:
-        extra = [spec.get("packing") or spec["granularity"]]
+    for option in ("packing", "granularity", "scale_rule"):
+        extra += [spec[option]] if option in spec else []
     return " ".join([spec["format"], *filter(None, extra)])
 
 

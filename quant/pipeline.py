@@ -55,6 +55,8 @@ def quantize(
     progress: Progress | None = None,
     method: str = ROUNDING,
     calibration: Calibration | None = None,
+    scale_rule: str | None = None,
+    tensor_scale: str | None = None,
 ) -> Manifest:
     """Write a quantized copy of a checkpoint and say what was done.
 
@@ -69,10 +71,11 @@ def quantize(
     out
         The folder to write: model.safetensors, config.json, manifest.json, tokenizer.
     format
-        ``ternary``, ``ternary-group``, ``int2``, ``int3``, ``int4``, ``int8`` or ``fp8``.
+        ``ternary``, ``ternary-group``, ``int2``, ``int3``, ``int4``, ``int4-fp8``, ``mxfp4``,
+        ``nvfp4``, ``int8`` or ``fp8``.
     group_size, symmetric
-        Of int4, int3, int2 and (the size) ternary-group: 32, 64, 128 (None means 128) or "row";
-        whether codes are symmetric around zero (None: those of int4 are).
+        Of int4, int3, int2 and (the size) ternary-group and int4-fp8: 32, 64, 128 (None means 128)
+        or "row"; whether codes are symmetric around zero (None: those of int4 are).
     packing
         Of ternary: ``base3`` (1.6 bits) or ``2bit``.
     granularity
@@ -91,6 +94,10 @@ def quantize(
         for ternary-group.
     calibration
         That text, from ``trilobite.calibration``; ``rtn`` needs none.
+    scale_rule
+        Of mxfp4: ``floor``, ``even`` (None) or ``ceil``; see ``Mxfp4``.
+    tensor_scale
+        Of int4-fp8: ``largest`` (None) or ``fireq``; see ``Int4Fp8``.
 
     Raises
     ------
@@ -102,7 +109,9 @@ def quantize(
         ``out`` exists, overlaps the source, or cannot be written; nothing is left behind.
     """
     progress = progress or Progress()
-    form = choose_format(format, group_size, symmetric, packing, granularity)
+    form = choose_format(
+        format, group_size, symmetric, packing, granularity, scale_rule, tensor_scale
+    )
     chosen = choose_method(method, form)
     if chosen is None:
         calibration = None

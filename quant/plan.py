@@ -72,6 +72,8 @@ def choose_format(
     symmetric: bool | None = None,
     packing: str = "base3",
     granularity: str = "row",
+    scale_rule: str | None = None,
+    tensor_scale: str | None = None,
 ) -> Format:
     """The format that the options of ``quantize`` describe.
 
@@ -85,8 +87,8 @@ def choose_format(
     options: dict[str, Any] = {}
     if group_size is not None:
         options["group_size"] = None if group_size == "row" else group_size
-    if symmetric is not None:
-        options["symmetric"] = symmetric
+    given = {"symmetric": symmetric, "scale_rule": scale_rule, "tensor_scale": tensor_scale}
+    options |= {option: value for option, value in given.items() if value is not None}
     defaults = (("packing", packing, "base3"), ("granularity", granularity, "row"))
     options |= {option: value for option, value, default in defaults if value != default}
     own = format_from_spec({"format": name}).spec()

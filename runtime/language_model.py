@@ -12,7 +12,6 @@ import numpy as np
 
 from ..errors import TrilobiteError
 from ..model import LINEAR_NAMES, ModelConfig
-from ..numerics import quantize_activations
 from .decoder import Decoder, Observer
 from .kv_cache import KVKind, make_cache
 from .sampling import Sampler
@@ -31,7 +30,8 @@ _WARM_UP = (1, 2, 16)
 class LinearTrace:
     """What went through one integer linear of one forward pass.
 
-    ``activations`` int8 [N, K]; ``sums`` the exact integers [N, M] before any scaling.
+    ``activations`` int8 [N, K] (int32 for int4-fp8); ``sums`` the exact integers [N, M] before any
+    scaling.
     """
 
     name: str
@@ -240,7 +240,7 @@ class LanguageModel:
         return Perplexity(math.exp(total / (count * window)), count * window)
 
     def trace(self, token_ids: Sequence[int], layer: int) -> list[LinearTrace]:
-        """The int8 activations into, and the exact sums out of, a layer's seven linears.
+        """The integer activations into, and the exact sums out of, a layer's seven linears.
 
         Raises
         ------
@@ -269,7 +269,7 @@ class LanguageModel:
         full_name = f"model.layers.{layer}.{name}"
         if linear.format is None:
             raise TrilobiteError(f"{full_name} is in float; only a quantized model has integers")
-        activations, _ = quantize_activations(x)
+        activations, _ = linear.activations(x)
         return LinearTrace(full_name, activations, linear.integer(activations))
 
 

@@ -12,6 +12,7 @@ from .kernels.fp8 import Fp8Linear
 from .kernels.int4 import Int4Linear
 from .kernels.int8 import Int8Linear
 from .kernels.narrow_int import GroupedTernaryLinear, NarrowIntLinear
+from .kernels.nibbles import Int4Fp8Linear, Mxfp4Linear, Nvfp4Linear
 from .kernels.ternary import TernaryLinear
 
 __all__ = ["IntegerLinear", "Linear", "make_linear"]
@@ -25,6 +26,9 @@ _KERNELS: dict[str, type[IntegerLinear]] = {
     "ternary-group": GroupedTernaryLinear,
     "int8": Int8Linear,
     "fp8": Fp8Linear,
+    "int4-fp8": Int4Fp8Linear,
+    "mxfp4": Mxfp4Linear,
+    "nvfp4": Nvfp4Linear,
 }
 
 

@@ -1,7 +1,11 @@
 """The rule of numbers: hand-worked values, special values, sum order, int8 activations."""
 
+import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from trilobite import numerics
 
@@ -162,3 +166,24 @@ def test_flush_array_is_flush_of_every_element():
     values = np.array([0, -0.0, 2.0**-127, -(2.0**-149), SMALLEST, -SMALLEST, 1, -INFINITY], F)
     expected = [bits(numerics.flush(value)) for value in values]
     assert [bits(value) for value in numerics.flush_array(values)] == expected
+
+
+def test_fp8_activations_by_hand():
+    # absmax 448: 448 * reciprocal(448) is 1 to within an ulp, so that no value here changes.
+    x = np.float32([448, -448, 17.5, 19.25, 2.0**-9, 1.4 * 2.0**-9, -0.0, 0.013])
+    units = np.empty(8, np.int32)
+    scale = numerics.quantize_activation_fp8(x, units)
+    assert scale == pytest.approx(1, rel=1e-6)
+    # 17.5 lies between 16 and 18, 19.25 between 18 and 20; 0.013 * 512 is 6.66.
+    assert units.tolist() == [448 * 512, -448 * 512, 18 * 512, 20 * 512, 1, 1, 0, 7]
+
+
+@given(hnp.arrays(np.float32, 40, elements=st.floats(-(2.0**100), 2.0**100, width=32)))
+def test_fp8_activations_round_as_ml_dtypes_does(x):
+    units, scale = numerics.quantize_activations_fp8(x[None])
+    absmax = max(np.abs(x).max(), np.float32(1e-5))
+    inverse = numerics.mul(np.float32(448), numerics.reciprocal(absmax))
+    scaled = np.array([numerics.mul(value, inverse) for value in x])
+    codes = np.clip(scaled, -448, 448).astype(ml_dtypes.float8_e4m3fn)
+    assert np.array_equal(units[0], codes.astype(np.float64) * 512)
+    assert scale[0] == numerics.mul(absmax, np.float32(1 / 448))

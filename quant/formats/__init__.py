@@ -1,4 +1,4 @@
-"""Number formats, one file each: ternary, INT4 (with INT3 and INT2), INT8, FP8.
+"""Number formats, one file each: ternary, INT4 (with INT3 and INT2), INT8, FP8, FP4 in blocks.
 
 Importing a format's module registers it. A new format is one file beside these, one line here,
 and one row in the table of ``tests/support/format_table.py``.
@@ -8,7 +8,10 @@ from .base import Codes, Format, PackedWeight, TensorLayout, format_from_spec, k
 from .fp8 import Fp8
 from .grouped_int import Int2, Int3, Int4
 from .grouped_ternary import GroupedTernary
+from .int4_fp8 import Int4Fp8
 from .int8 import Int8
+from .mxfp4 import Mxfp4
+from .nvfp4 import Nvfp4
 from .ternary import Ternary
 
 __all__ = [
@@ -19,7 +22,10 @@ __all__ = [
     "Int2",
     "Int3",
     "Int4",
+    "Int4Fp8",
     "Int8",
+    "Mxfp4",
+    "Nvfp4",
     "PackedWeight",
     "TensorLayout",
     "Ternary",

@@ -22,12 +22,14 @@ class Codes:
     """A quantized matrix before packing.
 
     ``values`` is [M, K] (int8, or uint8 for codes that are bit patterns); ``scale`` is float32
-    [1, 1], [M, 1] or [M, K / group_size]; ``zero_point`` has the shape of ``scale`` or is absent.
+    [1, 1], [M, 1] or [M, K / group_size]; ``zero_point`` has the shape of ``scale`` or is absent;
+    ``global_scale``, float32 [1, 1], divides all scales of a tensor where there is one.
     """
 
     values: np.ndarray
     scale: np.ndarray
     zero_point: np.ndarray | None = None
+    global_scale: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,8 @@ class Format(ABC):
     ) -> Mapping[str, np.ndarray]:
         """``tensors``, if they are those of ``layout(shape)`` in shape and dtype.
 
-        Raises ``FormatError`` on a missing or differing tensor, and on a scale that is not finite
-        and above zero.
+        Raises ``FormatError`` on a missing or differing tensor, and on a scale that is none (see
+        ``check_scale``).
         """
         for suffix, layout in self.layout(shape).items():
             if suffix not in tensors:
@@ -163,10 +165,18 @@ class Format(ABC):
                     f"{self.name} needs {suffix!r} as {layout.dtype} {list(layout.shape)} for a "
                     f"weight of shape {list(shape)}, not as {found.dtype} {list(found.shape)}"
                 )
-        scale = tensors["scale"]
+        self.check_scale(tensors["scale"])
+        if "global_scale" in tensors:
+            self._check_positive(tensors["global_scale"])
+        return tensors
+
+    def check_scale(self, scale: np.ndarray) -> None:
+        """Raise ``FormatError`` unless every stored ``scale`` stands for a number above zero."""
+        self._check_positive(scale)
+
+    def _check_positive(self, scale: np.ndarray) -> None:
         if not (np.isfinite(scale) & (scale > 0)).all():
             raise FormatError(f"{self.name} has a scale that is not a finite number above zero")
-        return tensors
 
 
 def known_formats() -> dict[str, type[Format]]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...errors import FormatError
 
-__all__ = ["GROUP_SIZES", "check_columns", "check_group_size", "grouped"]
+__all__ = ["GROUP_SIZES", "check_blocks", "check_columns", "check_group_size", "grouped"]
 
 GROUP_SIZES = (32, 64, 128)
 
@@ -17,13 +17,23 @@ def check_group_size(form: str, size: object) -> None:
         raise FormatError(f"{form}: group_size must be 32, 64, 128 or None (row), not {size!r}")
 
 
-def check_columns(tensor: str, K: int, size: int | None) -> None:
+def check_columns(tensor: str, K: int, size: int | None, one_per_row: bool = True) -> None:
     """Raise ``FormatError``, naming ``tensor``, unless K columns are whole groups."""
     if size and K % size:
         fitting = [str(other) for other in GROUP_SIZES if K % other == 0]
+        fitting += ["one group per row"] if one_per_row else []
         raise FormatError(
             f"{tensor}: K = {K} is not a multiple of the group size {size}; "
-            f"what fits: {', '.join([*fitting, 'one group per row'])}"
+            f"what fits: {', '.join(fitting) or 'another format'}"
+        )
+
+
+def check_blocks(tensor: str, K: int, form: str, size: int) -> None:
+    """Raise ``FormatError``, naming ``tensor``, unless K columns are whole blocks of ``form``."""
+    if K % size:
+        raise FormatError(
+            f"{tensor}: K = {K} is not a multiple of {size}, the columns of a block of {form}; "
+            "use int8 or fp8"
         )
 
 

@@ -61,9 +61,10 @@ class FusedKernel(Protocol):
 
 
 class IntegerLinear(Linear):
-    """A linear on int8 activations whose sums are exact integers.
+    """A linear on integer activations whose sums are exact integers.
 
-    The activations are quantized per token (``numerics.quantize_activation``); the sums over K are
+    The activations are quantized per token (``activations``: to int8 by
+    ``numerics.quantize_activation``, unless a subclass says otherwise); the sums over K are
     exact whatever their order, so every path through a kernel gives the same bits; the output is
     ``numerics.scale_sum``, plus the bias by ``numerics.add``. A subclass is the portable kernel,
     and the definition; where it sets ``_fused``, that does the work instead.
@@ -75,6 +76,8 @@ class IntegerLinear(Linear):
     """
 
     largest_weight: ClassVar[int]   # integer weight, in magnitude
+    largest_activation: ClassVar[int] = LARGEST_ACTIVATION
+    activation_type: ClassVar[type] = np.int8
     sum_type: ClassVar[type] = np.int32
     tokens_at_once: ClassVar[int] = 64   # their activations stay in a core's cache
 
@@ -86,7 +89,7 @@ class IntegerLinear(Linear):
         self._fused: FusedKernel | None = None
 
     def _check_sums(self) -> None:
-        limit = np.iinfo(self.sum_type).max // (LARGEST_ACTIVATION * self.largest_weight)
+        limit = np.iinfo(self.sum_type).max // (self.largest_activation * self.largest_weight)
         if self.shape[1] > limit:
             raise FormatError(
                 f"A {self.format.name} weight with K = {self.shape[1]} could overflow its "
@@ -103,23 +106,27 @@ class IntegerLinear(Linear):
         x = self._checked(x, np.float32)
         if self._fused:
             return self._fused.output(x, self._bias_or_empty)
-        q, scale_x = quantize_activations(x)
+        q, scale_x = self.activations(x)
         out = np.empty((len(q), self.shape[0]), np.float32)
         for first in range(0, len(q), self.tokens_at_once):
             tokens = slice(first, first + self.tokens_at_once)
             self._scale_sums(self._integer(q[tokens]), scale_x[tokens], out[tokens])
         return out
 
+    def activations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Integers [N, K] of float32 ``x`` [N, K], and the float32 scale [N] of each token."""
+        return quantize_activations(x)
+
     def _scale_sums(self, sums: np.ndarray, scale_x: np.ndarray, out: np.ndarray) -> None:
         """Write float32 ``out`` [N, M] from what ``integer`` gave."""
         _scale_sums(sums, scale_x, self._scale, self._bias_or_empty, out)
 
     def integer(self, q: np.ndarray) -> np.ndarray:
-        """Exact sums over K, before any scaling, from int8 ``q`` [N, K].
+        """Exact sums over K, before any scaling, from ``q`` [N, K] of ``activation_type``.
 
-        [N, M]; [N, groups, M] where a format has a scale per group.
+        [N, M]; [N, groups, M] where a format has a float scale per group.
         """
-        q = self._checked(q, np.int8)
+        q = self._checked(q, self.activation_type)
         return self._fused.integer(q) if self._fused else self._integer(q)
 
     @abstractmethod

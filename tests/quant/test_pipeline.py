@@ -42,6 +42,15 @@ CHOICES = [
         {"format": "int2", "group_size": 32},
         {"format": "int2", "group_size": 32, "symmetric": False}, 0.20,
     ),
+    (
+        {"format": "int4-fp8", "group_size": 64},
+        {"format": "int4-fp8", "group_size": 64, "tensor_scale": "largest"}, 0.015,
+    ),
+    (
+        {"format": "mxfp4", "scale_rule": "floor"},
+        {"format": "mxfp4", "scale_rule": "floor"}, 0.015,
+    ),
+    ({"format": "nvfp4"}, {"format": "nvfp4"}, 0.010),
     ({"format": "int8"}, {"format": "int8"}, 0.0001),
     ({"format": "fp8"}, {"format": "fp8", "granularity": "row"}, 0.0008),
     (
@@ -88,7 +97,8 @@ def test_the_shipped_checkpoints_in_every_format(tmp_path, demo, options, spec, 
 @pytest.mark.parametrize("options", [choice[0] for choice in CHOICES])
 def test_codes_and_errors_are_those_of_the_format(tmp_path, llama, options):
     folder, weights = llama
-    if options in ({"format": "int4"}, {"format": "int3"}, {"format": "ternary-group"}):
+    grouped = options["format"] in ("int4", "int3", "ternary-group", "int4-fp8")
+    if grouped and options.get("group_size", 128) in (64, 128):   # K is 64 and 96
         options = {**options, "group_size": 32}
     manifest = quantize(folder, tmp_path / "out", **options)
     form = format_from_spec(manifest.format)
@@ -300,6 +310,10 @@ def test_a_manifest_that_is_none_is_refused():
         ({"format": "int8", "symmetric": False}, "symmetric is not an option of the format int8"),
         ({"format": "fp8", "packing": "2bit"}, "packing is not an option of the format fp8"),
         ({"format": "int4", "granularity": "tensor"}, "granularity is not an option"),
+        ({"format": "nvfp4", "scale_rule": "floor"}, "scale_rule is not an option of the form"),
+        ({"format": "mxfp4", "scale_rule": "up"}, "scale_rule must be"),
+        ({"format": "int4-fp8", "tensor_scale": "up"}, "tensor_scale must be"),
+        ({"format": "int4-fp8", "group_size": "row"}, "group_size must be"),
         ({"format": "int4", "group_size": 0}, "group_size must be"),
         ({"format": "int4", "group_size": 48}, "group_size must be"),
         ({"format": "int4", "group_size": "rows"}, "group_size must be"),

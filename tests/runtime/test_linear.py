@@ -7,7 +7,6 @@ import pytest
 
 from support.format_table import FORMAT_TABLE
 from support.integer_weights import pack_values, random_weight, whole_range
-from trilobite import numerics
 from trilobite.errors import FormatError
 from trilobite.quant.formats import Int8, Ternary
 from trilobite.runtime.linear import make_linear
@@ -17,10 +16,6 @@ SHAPES = [(1, 1), (7, 13), (64, 256), (33, 161), (700, 900), (2100, 1024)]
 every_format = pytest.mark.parametrize("case", FORMAT_TABLE, ids=str)
 
 
-def random_activations(N, K, seed=1):
-    return np.random.default_rng(seed).integers(-128, 128, (N, K)).astype(np.int8)
-
-
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @every_format
 def test_sums_are_exact_for_any_number_of_tokens(case, shape, kernel):
@@ -28,7 +23,7 @@ def test_sums_are_exact_for_any_number_of_tokens(case, shape, kernel):
     weight = random_weight(case.format, M, K)
     linear = make_linear(weight.packed, None)
     assert linear.shape == (M, K) and linear.format == case.format
-    q = random_activations(40, K)
+    q = weight.random_activations(40)
     expected = weight.sums(q)
     for count in (0, 1, 2, 3, 17, 40):
         assert np.array_equal(linear.integer(q[:count]), expected[:count])
@@ -42,8 +37,8 @@ def test_largest_sums_are_exact(case, kernel):
     for zero_point in (0, 15):
         weight = pack_values(case.format, np.stack(rows), zero_point=zero_point)
         linear = make_linear(weight.packed, None)
-        for extreme in (-128, 127):
-            q = np.full((20, K), extreme, np.int8)
+        for extreme in weight.extremes:
+            q = np.full((20, K), extreme, linear.activation_type)
             q[1, ::7] = -127
             for count in (1, 2, 20):
                 assert np.array_equal(linear.integer(q[:count]), weight.sums(q[:count]))
@@ -58,7 +53,7 @@ def test_output_rule(case, with_bias, kernel):
     bias = rng.standard_normal(M).astype(F) if with_bias else None
     linear = make_linear(weight.packed, bias)
     x = rng.standard_normal((N, K)).astype(F)
-    expected = weight.output(*numerics.quantize_activations(x))
+    expected = weight.output(*weight.activations(x))
     if with_bias:
         expected = expected + bias
     y = linear(x)
@@ -72,11 +67,13 @@ def test_memory_is_that_of_the_packed_weight(case, kernel):
     linear = make_linear(random_weight(case.format, M, K).packed, None)
     eight = {"int8": 8, "fp8": 8}
     bits = {"ternary": 1.6, "ternary-group": 2, "int2": 2, "int3": 3, "int4": 4} | eight
+    bits |= {"mxfp4": 4, "nvfp4": 4, "int4-fp8": 4}
     bits = bits[case.format.name]
     if kernel in {"avx512", "avx2"} or (case.format, kernel) == (Ternary("2bit"), "vnni"):
         bits = max(bits, 2)
-    size = getattr(case.format, "group_size", K) or K
-    scales = 5 * M * K / size if hasattr(case.format, "group_size") else 0
+    size = getattr(case.format, "group_size", None) or case.columns
+    has_groups = hasattr(case.format, "group_size") or case.format.name in {"mxfp4", "nvfp4"}
+    scales = 5 * M * K / size if has_groups else 0
     assert linear.nbytes <= M * K * bits / 8 + scales + 5 * M
 
 

@@ -4,7 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trilobite.quant.formats import Format, Fp8, GroupedTernary, Int2, Int3, Int4, Int8, Ternary
+from trilobite.quant.formats import (
+    Format,
+    Fp8,
+    GroupedTernary,
+    Int2,
+    Int3,
+    Int4,
+    Int4Fp8,
+    Int8,
+    Mxfp4,
+    Nvfp4,
+    Ternary,
+)
 
 
 @dataclass(frozen=True)
@@ -59,4 +71,16 @@ FORMAT_TABLE = [
     FormatCase(Int8(), 0.000061, 8 + _SCALE_PER_ROW),
     FormatCase(Fp8("row"), 0.0007, 8 + _SCALE_PER_ROW),
     FormatCase(Fp8("tensor"), 0.0007, 8 + _SCALE_PER_TENSOR),
+    FormatCase(Mxfp4("floor"), 0.0132, 4 + 8 / 32, columns=32),
+    FormatCase(Mxfp4("even"), 0.0125, 4 + 8 / 32, columns=32),
+    FormatCase(Mxfp4("ceil"), 0.0133, 4 + 8 / 32, columns=32, idempotent=False),
+    FormatCase(Nvfp4(), 0.0090, 4 + 8 / 16 + _SCALE_PER_TENSOR, columns=16, idempotent=False),
+    FormatCase(
+        Int4Fp8(128), 0.0138, 4 + 8 / 128 + _SCALE_PER_TENSOR, columns=128, idempotent=False
+    ),
+    FormatCase(
+        Int4Fp8(128, "fireq"), 0.0138, 4 + 8 / 128 + _SCALE_PER_TENSOR, columns=128,
+        idempotent=False,
+    ),
+    FormatCase(Int4Fp8(32), 0.0094, 4 + 8 / 32 + _SCALE_PER_TENSOR, columns=32, idempotent=False),
 ]

@@ -4,9 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trilobite.quant.formats import Codes, Format, PackedWeight
+from trilobite import numerics
+from trilobite.quant.formats import Codes, Format, Mxfp4, PackedWeight
+from trilobite.quant.formats.e2m1 import E2M1_VALUES
+from trilobite.quant.formats.e4m3_scaled import E4m3Scaled
 from trilobite.quant.formats.fp8 import E4M3_VALUES
 from trilobite.quant.formats.grouped_int import GroupedInt
+
+E4M3_UNITS = 448 * 512   # the largest E4M3 number, in units of the smallest
+# What an integer of a weight is worth, besides the stored scale.
+_UNITS = {"fp8": 2.0**-9, "nvfp4": 2.0**-10, "int4-fp8": 2.0**-18}
 
 
 @dataclass(frozen=True)
@@ -16,10 +23,34 @@ class IntegerWeight:
     packed: PackedWeight
     integers: np.ndarray
 
+    @property
+    def grouped(self) -> bool:
+        """Whether a float scale for each group keeps the groups' sums apart."""
+        form = self.packed.format
+        integer_scales = isinstance(form, E4m3Scaled)
+        return isinstance(form, Mxfp4) or (hasattr(form, "group_size") and not integer_scales)
+
+    @property
+    def extremes(self) -> tuple[int, int]:
+        """The smallest and largest activation."""
+        fp8 = self.packed.format.name == "int4-fp8"
+        return (-E4M3_UNITS, E4M3_UNITS) if fp8 else (-128, 127)
+
+    def random_activations(self, N: int, seed: int = 1) -> np.ndarray:
+        """Integers [N, K] over the whole range, in the type that a kernel takes."""
+        low, high = self.extremes
+        q = np.random.default_rng(seed).integers(low, high + 1, (N, self.packed.shape[1]))
+        return q.astype(np.int8 if high == 127 else np.int32)
+
+    def activations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Integers and scales of float32 ``x``, by the rule of the format."""
+        fp8 = self.packed.format.name == "int4-fp8"
+        return (numerics.quantize_activations_fp8 if fp8 else numerics.quantize_activations)(x)
+
     def sums(self, q: np.ndarray) -> np.ndarray:
-        """int64 [N, M]; [N, groups, M] for formats with groups."""
+        """int64 [N, M]; [N, groups, M] for formats with a float scale for each group."""
         q = q.astype(np.int64)
-        if not hasattr(self.packed.format, "group_size"):
+        if not self.grouped:
             return q @ self.integers.T
         groups = self.packed.tensors["scale"].shape[1]
         weight = self.integers.reshape(len(self.integers), groups, -1)
@@ -28,10 +59,14 @@ class IntegerWeight:
     def output(self, q: np.ndarray, scale_x: np.ndarray) -> np.ndarray:
         """float32 [N, M] by the written rule, for scales far from underflow."""
         sums = self.sums(q).astype(np.float32)
-        scale = self.packed.tensors["scale"].astype(np.float32)
-        if not hasattr(self.packed.format, "group_size"):
-            unit = np.float32(2.0**-9 if self.packed.format.name == "fp8" else 1)
-            return sums * scale_x[:, None] * (scale.reshape(-1) * unit)
+        codes = self.packed.codes()
+        scale = codes.scale
+        if not self.grouped:
+            unit = np.float32(_UNITS.get(self.packed.format.name, 1))
+            scale = scale * unit if codes.global_scale is None else unit / codes.global_scale
+            return sums * scale_x[:, None] * scale.reshape(-1)
+        if isinstance(self.packed.format, Mxfp4):
+            scale = scale / 2
         total = np.zeros((len(q), len(self.integers)), np.float32)
         for group in range(scale.shape[1]):
             total = total + sums[:, group] * scale[:, group]
@@ -44,6 +79,10 @@ def whole_range(weight_format: Format) -> np.ndarray:
         codes = np.arange(256).astype(np.uint8)
         codes = codes[~np.isnan(E4M3_VALUES)]
         return codes[np.argsort(E4M3_VALUES[codes], kind="stable")]
+    if weight_format.name in ("mxfp4", "nvfp4"):
+        return np.argsort(E2M1_VALUES, kind="stable").astype(np.uint8)
+    if weight_format.name == "int4-fp8":
+        return np.arange(-8, 8).astype(np.int8)
     if isinstance(weight_format, GroupedInt):
         codes = np.arange(weight_format.top + 1)
         symmetric = weight_format.symmetric
@@ -60,17 +99,28 @@ def pack_values(
     rng = np.random.default_rng(seed)
     layout = weight_format.layout((M, K))
     scale = rng.uniform(1e-3, 2e-3, layout["scale"].shape).astype(layout["scale"].dtype)
-    zero_points = None
+    zero_points = global_scale = None
     integers = values.astype(np.int64)
     if weight_format.name == "fp8":
         integers = (E4M3_VALUES[values] * 2**9).astype(np.int64)
+    if weight_format.name in ("mxfp4", "nvfp4"):
+        integers = (2 * E2M1_VALUES[values]).astype(np.int64)
+    if isinstance(weight_format, Mxfp4):
+        scale = np.float32(2.0) ** rng.integers(-12, -8, scale.shape)
+    if isinstance(weight_format, E4m3Scaled):
+        scale = rng.choice(E4M3_VALUES[1:0x7F], scale.shape)
+        if zero_point is not None:
+            scale[:] = 448
+        global_scale = np.float32([[2.0**9 if weight_format.name == "int4-fp8" else 777.7]])
+        repeated = np.repeat(scale * 2**9, K // scale.shape[1], axis=1)
+        integers *= repeated.astype(np.int64)
     if "zero_point" in layout:
         top = weight_format.top
         zero_points = rng.integers(0, top + 1, layout["zero_point"].shape).astype(np.uint8)
         if zero_point is not None:
             zero_points[:] = min(zero_point, top)
         integers -= np.repeat(zero_points, K // zero_points.shape[1], axis=1)
-    codes = Codes(values, scale.astype(np.float32), zero_points)
+    codes = Codes(values, scale.astype(np.float32), zero_points, global_scale)
     return IntegerWeight(PackedWeight(weight_format, (M, K), weight_format.pack(codes)), integers)
 
 
