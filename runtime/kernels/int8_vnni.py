@@ -1,7 +1,7 @@
-"""INT8 weights in AVX-512 VNNI, from the stored bytes: nothing is repacked or copied.
+"""INT8 weights in AVX-512 VNNI, from the stored bytes: none are copied for long.
 
-Four rows meet up to five tokens at a time, whose sums stay in registers. For 64 rows, a tile of
-tokens stays in the L1 cache.
+A few tokens read the rows one after the other, as a single stream. For more, 64 rows of some
+columns at a time are transposed into a panel, which all tokens are then multiplied with.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .intrinsics_int8 import LARGEST_TILE, ROW_TILE, dot_rows
-from .intrinsics_panel import ROWS
+from .intrinsics_int8 import LARGEST_TILE, dot_row, unpack_int8
+from .intrinsics_panel import ROWS, dot_panel
 from .panel import Activations, Outputs, RowGroupKernel, aligned, finish
 
 __all__ = ["VnniInt8"]
 
 _OFFSET = 128   # of a weight, to make it unsigned
 _VECTOR = 64    # columns
+_PANEL_VECTORS = 24   # of 64 rows: 96 KiB, in the L2 cache
 
 
 class VnniInt8(RowGroupKernel):
@@ -50,17 +51,28 @@ class VnniInt8(RowGroupKernel):
 
 @njit(cache=True)
 def _add_rows(rows: int, K: int, q: np.ndarray, totals: np.ndarray) -> None:
-    """Add to int32 ``totals`` [N, ROWS] from the 64 rows at the address ``rows``."""
+    """Add to int32 ``totals`` [N, ROWS] from the 64 rows at the address ``rows``, in order."""
     N, stride = q.shape
     vectors = (K + _VECTOR - 1) // _VECTOR
-    tiles = (N + LARGEST_TILE - 1) // LARGEST_TILE
-    for tile in range(tiles):
-        first = N * tile // tiles
-        tokens = N * (tile + 1) // tiles - first
-        activations = q.ctypes.data + first * stride
-        sums = totals.ctypes.data + 4 * ROWS * first
-        for r in range(0, ROWS, ROW_TILE):
-            dot_rows(rows + r * K, K, activations, stride, tokens, sums + 4 * r, vectors)
+    for r in range(ROWS):
+        sums = totals.ctypes.data + 4 * r
+        dot_row(rows + r * K, q.ctypes.data, stride, N, sums, vectors)
+
+
+@njit(cache=True)
+def _add_panels(rows: int, K: int, q: np.ndarray, panel: np.ndarray, totals: np.ndarray) -> None:
+    """``_add_rows`` by way of panels; meanwhile the next 64 rows are prefetched, in order."""
+    N, stride = q.shape
+    vectors = (K + _VECTOR - 1) // _VECTOR
+    ahead = rows + ROWS * K
+    for first in range(0, vectors, _PANEL_VECTORS):
+        count = min(_PANEL_VECTORS, vectors - first)
+        column = first * _VECTOR
+        unpack_int8(rows + column, K, panel.ctypes.data, count)
+        dot_panel(
+            panel.ctypes.data, q.ctypes.data + column, stride, N, totals.ctypes.data,
+            count * _VECTOR // 4, ahead + ROWS * column,
+        )
 
 
 @njit(cache=True)
@@ -72,11 +84,15 @@ def _multiply_groups(
     M, K = weight.shape
     N = activations.q.shape[0]
     totals = aligned(4 * ROWS * N).view(np.int32).reshape((N, ROWS))
+    panel = aligned(_PANEL_VECTORS * _VECTOR * ROWS)
     for group in range(start, stop):
         totals[:] = 0
         whole = (group + 1) * ROWS < M
         rows = weight.ctypes.data + group * ROWS * K if whole else last.ctypes.data
-        _add_rows(rows, K, activations.q, totals)
+        if N <= LARGEST_TILE:
+            _add_rows(rows, K, activations.q, totals)
+        else:
+            _add_panels(rows, K, activations.q, panel, totals)
         finish(totals, _OFFSET, group, activations, outputs)
 
 

@@ -1,16 +1,21 @@
 """INT8 weights in AVX-512 VNNI, row-major as they are stored.
 
 ``vpdpbusd`` wants one unsigned operand: weights go in as w + 128, so every sum is 128 times the sum
-of the activations too large. Lanes are columns, added up at the end of a row. Rows are read in
-whole vectors, past their end; activations are zero there. In numpy, ``dot_rows`` is
+of the activations too large. Rows are read in whole vectors, past their end; activations are zero
+there.
 
-    sums[:tokens, :ROW_TILE] += q.astype(int) @ (rows.astype(int) + 128).T
+**A few tokens.** Lanes are columns, added up at the end of a row: rows are read one after the
+other, a single stream. In numpy, ``dot_row`` is
+
+    sums[:tokens] += q.astype(int) @ (row.astype(int) + 128)
+
+**More tokens.** 16 rows at a time are transposed into a panel, w + 128 too.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from itertools import product
 from typing import Any
 
 from llvmlite import ir
@@ -18,8 +23,10 @@ from numba import njit
 from numba.extending import intrinsic
 
 from .intrinsics import (
+    AHEAD,
     BYTES,
     INT32,
+    INT64,
     WORDS,
     at,
     constant,
@@ -32,73 +39,106 @@ from .intrinsics import (
     to_unsigned,
     writes_memory,
 )
-from .intrinsics_panel import ROWS
+from .intrinsics_panel import ROWS, STEP, VECTORS
+from .intrinsics_rows import for_steps
 
-__all__ = ["LARGEST_TILE", "ROW_TILE", "dot_rows"]
+__all__ = ["LARGEST_TILE", "dot_row", "unpack_int8"]
 
-ROW_TILE = 4       # rows at once; with 5 tokens 20 sums, 4 weights and an activation in registers
-LARGEST_TILE = 5   # tokens
-_AHEAD = 1024      # bytes to prefetch ahead, in each of the rows
+LARGEST_TILE = 6   # tokens
+_IN_FLIGHT = 8     # sums at least, to hide the latency of vpdpbusd
+
+Values = list[ir.Value]
+
+
+def _dot_vector(
+    builder: ir.IRBuilder, row: ir.Value, tokens: Values, index: ir.Value, totals: Values
+) -> Values:
+    """``totals``, one to a token, plus the products of the ``index``th vector of ``row``."""
+    here = at(builder, row, index, 64)
+    prefetch(builder, here, AHEAD)
+    weights = to_unsigned(builder, load(builder, here, BYTES))
+    return [
+        dot4(builder, total, weights, load(builder, at(builder, token, index, 64), BYTES))
+        for total, token in zip(totals, tokens, strict=True)
+    ]
 
 
 def _dot_tile(tokens: int) -> Callable[..., None]:
-    """``dot_rows`` for a fixed number of tokens."""
+    """``dot_row`` for a fixed number of tokens."""
+    unrolled = -(-_IN_FLIGHT // tokens)
 
-    def generate(builder: ir.IRBuilder, arguments: list[ir.Value]) -> None:
-        rows, row_stride, q, q_stride, sums, vectors = arguments
-        starts = [at(builder, rows, row_stride, row) for row in range(ROW_TILE)]
-        token_starts = [at(builder, q, q_stride, token) for token in range(tokens)]
+    def generate(builder: ir.IRBuilder, arguments: Values) -> None:
+        row, q, stride, sums, vectors = arguments
+        starts = [at(builder, q, stride, token) for token in range(tokens)]
 
-        def vector(index: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
-            weights = []
-            for start in starts:
-                here = at(builder, start, index, 64)
-                prefetch(builder, here, _AHEAD)
-                weights.append(to_unsigned(builder, load(builder, here, BYTES)))
-            new = []
-            for token, start in enumerate(token_starts):
-                signed = load(builder, at(builder, start, index, 64), BYTES)
-                new += [
-                    dot4(builder, totals[token * ROW_TILE + row], weights[row], signed)
-                    for row in range(ROW_TILE)
-                ]
+        def several(index: ir.Value, totals: Values) -> Values:
+            first = builder.mul(index, constant(INT64, unrolled))
+            new: Values = []
+            for place in range(unrolled):
+                vector = builder.add(first, constant(INT64, place))
+                before = totals[place * tokens:(place + 1) * tokens]
+                new += _dot_vector(builder, row, starts, vector, before)
             return new
 
-        totals = repeat(builder, vectors, [constant(WORDS, 0)] * ROW_TILE * tokens, vector)
+        rounds = builder.udiv(vectors, constant(INT64, unrolled))
+        zeros = [constant(WORDS, 0)] * tokens * unrolled
+        parts = repeat(builder, rounds, zeros, several)
+        done = builder.mul(rounds, constant(INT64, unrolled))
+
+        def one(index: ir.Value, totals: Values) -> Values:
+            return _dot_vector(builder, row, starts, builder.add(done, index), totals)
+
+        parts[:tokens] = repeat(builder, builder.sub(vectors, done), parts[:tokens], one)
         reduce = declare(builder, "llvm.vector.reduce.add.v16i32", INT32, [WORDS])
-        places = product(range(tokens), range(ROW_TILE))
-        for (token, row), lanes in zip(places, totals, strict=True):
-            place = 4 * (token * ROWS + row)
+        for token in range(tokens):
+            lanes = functools.reduce(builder.add, parts[token::tokens])
+            place = 4 * ROWS * token
             total = builder.add(load(builder, sums, INT32, place), builder.call(reduce, [lanes]))
             store(builder, total, sums, place)
 
     @intrinsic
-    def dot_tile(
-        _: Any, rows: Any, row_stride: Any, q: Any, q_stride: Any, sums: Any, vectors: Any
-    ) -> tuple:
-        return writes_memory(6, generate)
+    def dot_tile(_: Any, row: Any, q: Any, stride: Any, sums: Any, vectors: Any) -> tuple:
+        return writes_memory(5, generate)
 
     return dot_tile
 
 
-_dot1, _dot2, _dot3, _dot4, _dot5 = map(_dot_tile, range(1, LARGEST_TILE + 1))
+_dot1, _dot2, _dot3, _dot4, _dot5, _dot6 = map(_dot_tile, range(1, LARGEST_TILE + 1))
 
 
 @njit(cache=True)
-def dot_rows(
-    rows: int, row_stride: int, q: int, q_stride: int, tokens: int, sums: int, vectors: int
-) -> None:
-    """Add to ``sums`` [tokens, ROWS], columns 0 to 3, from ``ROW_TILE`` rows of 64 * ``vectors``.
+def dot_row(row: int, q: int, stride: int, tokens: int, sums: int, vectors: int) -> None:
+    """Add to ``sums`` [tokens, ROWS], column 0, from a row of 64 * ``vectors`` columns.
 
-    ``rows``, ``q`` and ``sums`` are addresses; 1 to 5 tokens. Sums wrap around modulo 2^32.
+    ``row``, ``q`` and ``sums`` are addresses, the rows of ``q`` ``stride`` bytes apart; 1 to 6
+    tokens. Sums wrap around modulo 2^32.
     """
-    if tokens == 5:
-        _dot5(rows, row_stride, q, q_stride, sums, vectors)
-    elif tokens == 4:
-        _dot4(rows, row_stride, q, q_stride, sums, vectors)
-    elif tokens == 3:
-        _dot3(rows, row_stride, q, q_stride, sums, vectors)
+    if tokens == 1:
+        _dot1(row, q, stride, sums, vectors)
     elif tokens == 2:
-        _dot2(rows, row_stride, q, q_stride, sums, vectors)
+        _dot2(row, q, stride, sums, vectors)
+    elif tokens == 3:
+        _dot3(row, q, stride, sums, vectors)
+    elif tokens == 4:
+        _dot4(row, q, stride, sums, vectors)
+    elif tokens == 5:
+        _dot5(row, q, stride, sums, vectors)
     else:
-        _dot1(rows, row_stride, q, q_stride, sums, vectors)
+        _dot6(row, q, stride, sums, vectors)
+
+
+@intrinsic
+def unpack_int8(_: Any, rows: Any, stride: Any, panel: Any, vectors: Any) -> tuple:
+    """Write a panel of w + 128 from 64 rows of 64 * ``vectors`` columns, ``stride`` bytes apart."""
+
+    def generate(builder: ir.IRBuilder, arguments: Values) -> None:
+        *source, panel, vectors = arguments
+
+        def write(step: ir.Value, group: int, words: ir.Value) -> None:
+            target = at(builder, panel, step, STEP)
+            store(builder, to_unsigned(builder, words), target, 64 * group)
+
+        for group in range(VECTORS):
+            for_steps(builder, *source, vectors, group, write)
+
+    return writes_memory(4, generate)

@@ -33,6 +33,15 @@ def test_rows_and_columns_that_fill_no_vector(M, K, kernel):
         assert np.array_equal(linear.integer(q[:N]), expected[:N])
 
 
+@pytest.mark.parametrize("K", [1536, 1537, 3200])
+def test_columns_beyond_one_panel(K, kernel):
+    weight = random_weight(Int8(), 65, K)
+    q = np.random.default_rng(K).integers(-128, 128, (31, K)).astype(np.int8)
+    linear, expected = Int8Linear(weight.packed, None), weight.sums(q)
+    for N in (1, 6, 7, 31):
+        assert np.array_equal(linear.integer(q[:N]), expected[:N])
+
+
 def test_the_stored_weight_is_not_copied(kernel):
     weight = random_weight(Int8(), 8, 16).packed
     assert np.shares_memory(Int8Linear(weight, None)._weight, weight.tensors["packed"])
