@@ -1,4 +1,4 @@
-"""The sum of squares of a row, in the written order of ``numerics``."""
+"""The sum of a row, or of its squares, in the written order of ``numerics``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .elementwise import lanes_layout
 from .floats.add import FloatAdd
 from .floats.format import FLOAT32
 from .floats.multiply import FloatMultiply
-from .floats.shifting import delay
+from .floats.shifting import delay, delay_pulse
 from .rows import row_layout
 
-__all__ = ["SumOfSquares", "tree_schedule"]
+__all__ = ["LaneSum", "tree_schedule"]
 
 
 def tree_schedule(latency: int) -> list[tuple[int, int, int]]:
@@ -37,8 +37,10 @@ def tree_schedule(latency: int) -> list[tuple[int, int, int]]:
     return schedule
 
 
-class SumOfSquares(wiring.Component):
-    """``numerics.sum_of_squares`` of rows that come ``lanes`` elements per cycle, bit for bit.
+class LaneSum(wiring.Component):
+    """``numerics.sum_lanes`` of rows that come ``lanes`` elements per cycle, bit for bit.
+
+    With ``squares``, ``numerics.sum_of_squares``.
 
     The rule's 16 sums are kept in registers; an adder per element of a beat serves 16 / ``lanes``
     of them in turn, and as it returns to one of them not before ``FloatAdd.latency`` cycles, a beat
@@ -49,6 +51,8 @@ class SumOfSquares(wiring.Component):
     ----------
     lanes : int
         Elements of a beat: 1, 2 or 4.
+    squares : bool
+        Sum the squares of the elements.
 
     Members
     -------
@@ -64,7 +68,7 @@ class SumOfSquares(wiring.Component):
     Attributes
     ----------
     latency : int
-        36.
+        32; with squares 36.
 
     Raises
     ------
@@ -73,12 +77,16 @@ class SumOfSquares(wiring.Component):
     """
 
     _schedule = tree_schedule(FloatAdd.latency)
-    latency = FloatMultiply.latency + FloatAdd.latency + 2 + _schedule[-1][0] + FloatAdd.latency
+    sum_latency = FloatAdd.latency + 2 + _schedule[-1][0] + FloatAdd.latency
+    squares_latency = FloatMultiply.latency + sum_latency
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, squares: bool = False) -> None:
         if lanes < 1 or LANES % lanes or LANES // lanes < FloatAdd.latency:
-            raise ValueError(f"A sum of squares takes 1, 2 or 4 lanes, not {lanes!r}")
+            raise ValueError(f"A lane sum takes 1, 2 or 4 lanes, not {lanes!r}")
         self.lanes = lanes
+        self.squares = squares
+        self.latency = self.squares_latency if squares else self.sum_latency
+        self._square_latency = self.latency - self.sum_latency
         super().__init__({
             "i": In(data.StructLayout({"beat": row_layout(lanes_layout(lanes)), "valid": 1})),
             "idle": Out(1), "o": Out(FLOAT32.layout), "o_valid": Out(1),
@@ -95,9 +103,9 @@ class SumOfSquares(wiring.Component):
         with m.If(self.o_valid):
             m.d.sync += busy.eq(0)
 
-        # Squares arrive (p): which of the rule's lanes they go to, and which ones hold a sum.
-        p_valid = _pulse(m, self.i.valid, FloatMultiply.latency, "p_valid")
-        p_last = delay(m, self.i.beat.last, FloatMultiply.latency, "p_last")
+        # Addends arrive (p): which of the rule's lanes they go to, and which ones hold a sum.
+        p_valid = delay_pulse(m, self.i.valid, self._square_latency, "p_valid")
+        p_last = delay(m, self.i.beat.last, self._square_latency, "p_last")
         group = Signal(range(groups))
         held = Signal(groups)
         p_held = Signal(groups)
@@ -108,22 +116,24 @@ class SumOfSquares(wiring.Component):
                 m.d.sync += [group.eq(0), held.eq(0)]
 
         # Sums arrive (s), and may be added to in that very cycle.
-        s_valid = _pulse(m, p_valid, FloatAdd.latency, "s_valid")
+        s_valid = delay_pulse(m, p_valid, FloatAdd.latency, "s_valid")
         s_group = delay(m, group, FloatAdd.latency, "s_group")
         s_held = delay(m, p_held, FloatAdd.latency, "s_held")
         s_last = delay(m, p_last, FloatAdd.latency, "s_last")
         sums = [[Signal(FLOAT32.layout, name=f"sum_{number}_{lane}", reset_less=True)
                  for lane in range(self.lanes)] for number in range(groups)]
         for lane in range(self.lanes):
-            m.submodules[f"square_{lane}"] = square = FloatMultiply(FLOAT32)
             m.submodules[f"add_{lane}"] = add = FloatAdd(FLOAT32)
             value = self.i.beat.values[lane]
+            if self.squares:
+                m.submodules[f"square_{lane}"] = square = FloatMultiply(FLOAT32)
+                m.d.comb += [square.i_a.eq(value), square.i_b.eq(value)]
+                value = square.o
             stored = Array(sums[number][lane].as_value() for number in range(groups))[group]
             latest = Mux(s_valid & (s_group == group), add.o.as_value(), stored)
             m.d.comb += [
-                square.i_a.eq(value), square.i_b.eq(value),
                 add.i_a.eq(Mux(held.bit_select(group, 1), latest, 0)),
-                add.i_b.eq(square.o),
+                add.i_b.eq(value),
             ]
             for number in range(groups):
                 with m.If(s_valid & (s_group == number)):
@@ -162,11 +172,3 @@ class SumOfSquares(wiring.Component):
             m.d.sync += [lane.eq(value) for lane, value in zip(lanes, values, strict=True)]
         m.d.comb += [self.o.eq(add.o), self.o_valid.eq(active & (cycle == end))]
 
-
-def _pulse(m: Module, value: Value, cycles: int, name: str) -> Value:
-    """``value``, ``cycles`` cycles later; a reset drops what is under way."""
-    for cycle in range(1, cycles + 1):
-        later = Signal(name=f"{name}_{cycle}")
-        m.d.sync += later.eq(value)
-        value = later
-    return value

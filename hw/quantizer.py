@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import zip_longest
 
+import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..numerics import ABSMAX_FLOOR, INT8_MAX, INT8_STEP
+from ..numerics import (
+    ABSMAX_FLOOR,
+    INT8_MAX,
+    INT8_STEP,
+    WEIGHT_FLOOR,
+    WEIGHT_MAX,
+    WEIGHT_STEP,
+)
 from .credits import CreditQueue
 from .elementwise import lanes_layout
 from .floats.format import FLOAT32, constant
@@ -18,19 +27,37 @@ from .floats.shifting import delay
 from .floats.to_integer import FloatToInteger
 from .rows import RowFork, row_layout
 
-__all__ = ["Quantizer"]
+__all__ = ["ACTIVATIONS", "SOFTMAX_WEIGHTS", "CodeRule", "Quantizer"]
 
-_WIDTH = 8
 _ROWS_WAITING = 3   # rows between their last beat taken and their first code given
 
 
-class Quantizer(wiring.Component):
-    """``numerics.quantize_activation`` of every row: int8 codes and one scale, bit for bit.
+@dataclass(frozen=True)
+class CodeRule:
+    """How a row becomes signed codes of ``width`` bits.
 
-    A row of K finite elements comes as ceil(K / lanes) beats, zero past K, and leaves as as many.
-    Its first codes leave ``latency`` cycles after its last beat was taken, since the largest
-    magnitude must be known; meanwhile the next row comes in. One beat per cycle when nothing
-    stalls, in rows of ``latency`` / 2 beats or more.
+    With the largest magnitude, at least ``floor``: code = clip(rint(x * (maximum / largest))), and
+    scale = largest * step.
+    """
+
+    width: int
+    maximum: np.float32
+    step: np.float32
+    floor: np.float32
+
+
+ACTIVATIONS = CodeRule(8, INT8_MAX, INT8_STEP, ABSMAX_FLOOR)        # what enters a matmul
+SOFTMAX_WEIGHTS = CodeRule(16, WEIGHT_MAX, WEIGHT_STEP, WEIGHT_FLOOR)   # what weighs the values
+
+
+class Quantizer(wiring.Component):
+    """Integer codes of every row and one scale, by a ``CodeRule``, bit for bit.
+
+    With ``ACTIVATIONS``, ``numerics.quantize_activation``; with ``SOFTMAX_WEIGHTS``, the weights of
+    a tile in ``runtime.attention``. A row of K finite elements comes as ceil(K / lanes) beats, zero
+    past K, and leaves as as many. Its first codes leave ``latency`` cycles after its last beat was
+    taken, since the largest magnitude must be known; meanwhile the next row comes in. One beat per
+    cycle when nothing stalls, in rows of ``latency`` / 2 beats or more.
 
     Two passes: the magnitudes, as integers, which order as they do, through a tree of maxima, and
     the reciprocal of the largest; then each element times the inverse, rounded and clipped. None of
@@ -42,12 +69,14 @@ class Quantizer(wiring.Component):
         Elements of a beat.
     max_beats : int
         Most beats of a row; a longer row is cut into rows of this many.
+    rule : CodeRule
+        Width of the codes, and how they are chosen.
 
     Members
     -------
     i : ``In(stream.Signature(row_layout(lanes_layout(lanes))))``
         Rows. ``i.ready`` depends on ``i.p.last``.
-    o : ``Out(stream.Signature(row_layout(ArrayLayout(signed(8), lanes))))``
+    o : ``Out(stream.Signature(row_layout(ArrayLayout(signed(rule.width), lanes))))``
         Codes.
     o_scale : ``Out(stream.Signature(FLOAT32.layout))``
         One scale per row, at the latest with its first codes. While three of them are not taken,
@@ -59,9 +88,10 @@ class Quantizer(wiring.Component):
         Cycles from a row's last beat taken to its first codes offered: 36 + ceil(log2(lanes)).
     """
 
-    def __init__(self, lanes: int, max_beats: int) -> None:
+    def __init__(self, lanes: int, max_beats: int, rule: CodeRule = ACTIVATIONS) -> None:
         self.lanes = lanes
         self.max_beats = max_beats
+        self.rule = rule
         levels = (lanes - 1).bit_length()
         self._statistic_latency = levels + 1 + FloatReciprocal.latency + FloatMultiply.latency
         self._code_latency = FloatMultiply.latency + FloatToInteger.latency
@@ -69,7 +99,7 @@ class Quantizer(wiring.Component):
         self._fork = RowFork(lanes, max_beats, wait=self.latency)
         super().__init__({
             "i": In(stream.Signature(row_layout(lanes_layout(lanes)))),
-            "o": Out(stream.Signature(row_layout(data.ArrayLayout(signed(_WIDTH), lanes)))),
+            "o": Out(stream.Signature(row_layout(data.ArrayLayout(signed(rule.width), lanes)))),
             "o_scale": Out(stream.Signature(FLOAT32.layout)),
         })
 
@@ -78,7 +108,7 @@ class Quantizer(wiring.Component):
         m.submodules.fork = fork = self._fork
         wiring.connect(m, wiring.flipped(self.i), fork.i)
 
-        # Statistic: the largest magnitude, 127 / it, it / 127.
+        # Statistic: the largest magnitude, the largest code over it, its product with the step.
         m.submodules.inverses = inverses = CreditQueue(
             FLOAT32.layout, self._statistic_latency, _ROWS_WAITING)
         m.submodules.scales = scales = CreditQueue(
@@ -94,9 +124,9 @@ class Quantizer(wiring.Component):
         m.submodules.scale = scale = FloatMultiply(FLOAT32)
         m.d.comb += [
             reciprocal.i.eq(absmax),
-            inverse.i_a.eq(constant(INT8_MAX)), inverse.i_b.eq(reciprocal.o),
+            inverse.i_a.eq(constant(self.rule.maximum)), inverse.i_b.eq(reciprocal.o),
             scale.i_a.eq(delay(m, absmax, reciprocal.latency, "absmax")),
-            scale.i_b.eq(constant(INT8_STEP)),
+            scale.i_b.eq(constant(self.rule.step)),
             inverses.i.eq(inverse.o), scales.i.eq(scale.o),
         ]
         wiring.connect(m, scales.o, wiring.flipped(self.o_scale))
@@ -111,7 +141,7 @@ class Quantizer(wiring.Component):
         ]
         for lane in range(self.lanes):
             m.submodules[f"multiply_{lane}"] = multiply = FloatMultiply(FLOAT32)
-            m.submodules[f"round_{lane}"] = to_integer = FloatToInteger(FLOAT32, _WIDTH)
+            m.submodules[f"round_{lane}"] = to_integer = FloatToInteger(FLOAT32, self.rule.width)
             m.d.comb += [
                 multiply.i_a.eq(fork.o.p.values[lane]), multiply.i_b.eq(inverses.o.p),
                 to_integer.i.eq(multiply.o),
@@ -140,7 +170,7 @@ class Quantizer(wiring.Component):
         m.d.comb += largest.eq(Mux(terms[0] > so_far, terms[0], so_far))
         with m.If(valid):
             m.d.sync += so_far.eq(Mux(last, 0, largest))
-        floor = constant(ABSMAX_FLOOR).as_bits()
+        floor = constant(self.rule.floor).as_bits()
         absmax = Signal(FLOAT32.layout, name="absmax", reset_less=True)
         m.d.sync += absmax.eq(Mux(largest > floor, largest, floor))
         return absmax

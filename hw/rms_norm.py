@@ -13,7 +13,7 @@ from .floats.format import FLOAT32
 from .floats.multiply import FloatMultiply
 from .floats.reciprocal import FloatRsqrt
 from .floats.shifting import delay
-from .lane_sum import SumOfSquares
+from .lane_sum import LaneSum
 from .rows import RowFork, row_layout
 
 __all__ = ["RmsNorm", "norm_layout"]
@@ -33,7 +33,7 @@ class RmsNorm(wiring.Component):
     first results leave ``latency`` cycles after its last beat was taken; meanwhile the next row
     comes in. One beat per cycle when nothing stalls, in rows of ``latency`` / 2 beats or more.
 
-    Two passes: the sum of squares in the 16 lanes of the rule (``SumOfSquares``) and the factor
+    Two passes: the sum of squares in the 16 lanes of the rule (``LaneSum``) and the factor
     rsqrt(sum * inverse_width + epsilon); then (x * factor) * weight. The pipelines do not stop
     (``CreditQueue``).
 
@@ -61,7 +61,7 @@ class RmsNorm(wiring.Component):
         Cycles from a row's last beat taken to its first results offered: 75.
     """
 
-    _factor_latency = (SumOfSquares.latency + FloatMultiply.latency + FloatAdd.latency
+    _factor_latency = (LaneSum.squares_latency + FloatMultiply.latency + FloatAdd.latency
                        + FloatRsqrt.latency)
     _scaling_latency = 2 * FloatMultiply.latency
     latency = _factor_latency + 1 + _scaling_latency + 1
@@ -70,7 +70,7 @@ class RmsNorm(wiring.Component):
         self.lanes = lanes
         self.max_beats = max_beats
         self._fork = RowFork(lanes, max_beats, wait=self.latency)
-        self._sum = SumOfSquares(lanes)
+        self._sum = LaneSum(lanes, squares=True)
         row = stream.Signature(row_layout(lanes_layout(lanes)))
         super().__init__({
             "i": In(row),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
-__all__ = ["delay", "leading_zeros", "shift_right_sticky"]
+__all__ = ["delay", "delay_pulse", "leading_zeros", "shift_right_sticky"]
 
 
 def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
@@ -17,6 +17,15 @@ def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
     """
     for cycle in range(1, cycles + 1):
         later = Signal(value.shape(), name=f"{name}_{cycle}", reset_less=True)
+        m.d.sync += later.eq(value)
+        value = later
+    return value
+
+
+def delay_pulse(m: Module, value: Value, cycles: int, name: str) -> Value:
+    """``value``, one bit, ``cycles`` cycles later; a reset drops what is under way."""
+    for cycle in range(1, cycles + 1):
+        later = Signal(name=f"{name}_{cycle}")
         m.d.sync += later.eq(value)
         value = later
     return value

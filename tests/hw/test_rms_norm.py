@@ -5,7 +5,7 @@ import pytest
 
 from support.float32 import to_bits
 from support.unused import never_elaborated
-from trilobite.hw.lane_sum import SumOfSquares, tree_schedule
+from trilobite.hw.lane_sum import LaneSum, tree_schedule
 from trilobite.hw.reference import pack_floats, pack_rows, unpack_rows
 from trilobite.hw.rms_norm import RmsNorm
 from trilobite.numerics import LANES
@@ -76,7 +76,7 @@ def test_rows_follow_each_other_without_a_gap(lanes):
     for beats, count in cases:
         row = np.linspace(-3, 5, beats * lanes, dtype=np.float32)
         runs.append([(row, row[::-1].copy(), 1e-5)] * count)
-    assert (RmsNorm.latency, SumOfSquares.latency) == (75, 36)
+    assert (RmsNorm.latency, LaneSum.squares_latency) == (75, 36)
     observed = exchange(simulation(lanes), [traffic(lanes, run) for run in runs])
     for (beats, count), run, each in zip(cases, runs, observed, strict=True):
         # The first row's last beat is taken in cycle `beats`, its first result `latency` later.
@@ -111,7 +111,7 @@ def test_the_schedule_of_the_tree_reads_what_has_arrived(latency):
 @pytest.mark.parametrize("lanes", [0, 3, 8, 16])
 def test_lanes_that_the_adders_cannot_serve_are_refused(lanes):
     with never_elaborated(), pytest.raises(ValueError, match=f"1, 2 or 4 lanes, not {lanes}"):
-        SumOfSquares(lanes)
+        LaneSum(lanes)
 
 
 @pytest.mark.icarus

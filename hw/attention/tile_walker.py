@@ -1,0 +1,171 @@
+"""From passes over the cache to the tiles that are read, in an order that hides the softmax."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from ..axi import request_layout
+from ..floats.format import FLOAT32
+from .parameters import TILE, AttentionParameters
+
+__all__ = ["COUNT_WIDTH", "TileWalker", "block_layout", "pass_layout", "tile_layout"]
+
+COUNT_WIDTH = 20   # of the words of a request
+
+
+def pass_layout(parameters: AttentionParameters, address_width: int) -> data.StructLayout:
+    """A pass: up to Q queries that read one KV head together.
+
+    ``word`` is where the head's tiles begin; the queries' positions begin with ``position``, rise
+    by one every ``group`` queries and end with ``last_position``; ``chunks`` is head_dim / chunk
+    and ``inverse_root`` float32(1 / sqrt(head_dim)).
+    """
+    word = request_layout(address_width, parameters.word_bytes, COUNT_WIDTH)["word"].shape
+    return data.StructLayout({
+        "word": word,
+        "position": range(parameters.max_context),
+        "last_position": range(parameters.max_context),
+        "queries": range(parameters.queries + 1),
+        "group": range(parameters.queries + 1),
+        "chunks": range(parameters.max_chunks + 1),
+        "inverse_root": FLOAT32.layout,
+    })
+
+
+def tile_layout(parameters: AttentionParameters) -> data.StructLayout:
+    """A tile of a pass.
+
+    Query i sees ``remaining + i // group`` of its tokens: all ``TILE`` at the most, none if that is
+    not above zero. ``bank`` and ``pass_bank`` say which half of the buffers its data, and its
+    queries, are in; ``first`` is a pass's first tile.
+    """
+    return data.StructLayout({
+        "remaining": signed((parameters.max_context + TILE).bit_length() + 1),
+        "queries": range(parameters.queries + 1),
+        "group": range(parameters.queries + 1),
+        "chunks": range(parameters.max_chunks + 1),
+        "bank": 1, "pass_bank": 1, "first": 1, "last": 1,
+    })
+
+
+def block_layout(parameters: AttentionParameters) -> data.StructLayout:
+    """Words that will come: a tile's scales and keys, or its ``values``; ``rows`` of codes."""
+    return data.StructLayout({
+        "values": 1, "rows": range(parameters.rows + 1), "tile": tile_layout(parameters),
+    })
+
+
+class TileWalker(wiring.Component):
+    """Ask for the tiles of passes: keys of the next tile, then values of the one before.
+
+    So while a tile's scores become weights, the keys of the next tile come in, across passes
+    too. Tokens that no query of the pass sees are not asked for, but to the end of a row.
+
+    Parameters
+    ----------
+    parameters : AttentionParameters
+        Shape of the unit.
+    address_width : int
+        Of the memory's byte addresses.
+
+    Members
+    -------
+    i : ``In(stream.Signature(pass_layout(...)))``
+        Passes.
+    o_request : ``Out(stream.Signature(request_layout(...)))``
+        What to read.
+    o : ``Out(stream.Signature(block_layout(parameters)))``
+        What that is, in the same order.
+    """
+
+    def __init__(self, parameters: AttentionParameters, address_width: int) -> None:
+        self.parameters = parameters
+        request = request_layout(address_width, parameters.word_bytes, COUNT_WIDTH)
+        super().__init__({
+            "i": In(stream.Signature(pass_layout(parameters, address_width))),
+            "o_request": Out(stream.Signature(request)),
+            "o": Out(stream.Signature(block_layout(parameters))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        requests = self._queue(m, "requests", self.o_request)
+        blocks = self._queue(m, "blocks", self.o)
+
+        # The tile whose keys come next.
+        active = Signal()
+        current = Signal(self.i.p.shape())
+        state = Signal(tile_layout(p))   # of the tile, but for ``last``
+        tile = Signal(tile_layout(p))
+        left = Signal(range(p.max_context + 1))   # tokens from here on that the last query sees
+        rows = Signal(range(p.rows + 1))
+        m.d.comb += [
+            tile.eq(state),
+            tile.last.eq(left <= TILE),
+            rows.eq(Mux(tile.last, (left + p.word_tokens - 1) // p.word_tokens, p.rows)),
+        ]
+
+        # The tiles whose keys were asked for, and their values not yet.
+        waiting = data.StructLayout({
+            "word": current.word.shape(), "rows": range(p.rows + 1), "tile": tile_layout(p)})
+        older, newer = Signal(waiting), Signal(waiting)
+        older_waits, newer_waits = Signal(), Signal()
+        ask_keys, ask_values = Signal(), Signal()
+        free = requests.w_rdy & blocks.w_rdy
+        m.d.comb += [
+            ask_keys.eq(free & active & ~newer_waits),
+            ask_values.eq(free & older_waits & (newer_waits | ~active)),
+        ]
+
+        request = Signal(self.o_request.p.shape())
+        block = Signal(block_layout(p))
+        code_words = Mux(ask_keys, rows, older.rows) * block.tile.chunks
+        m.d.comb += [
+            request.word.eq(Mux(ask_keys, current.word, older.word)),
+            request.more.eq(code_words + Mux(ask_keys, 2 * p.scale_words - 1, -1)),
+            block.values.eq(~ask_keys),
+            block.rows.eq(Mux(ask_keys, rows, older.rows)),
+            block.tile.eq(Mux(ask_keys, tile, older.tile)),
+            requests.w_en.eq(ask_keys | ask_values), requests.w_data.eq(request),
+            blocks.w_en.eq(ask_keys | ask_values), blocks.w_data.eq(block),
+        ]
+
+        whole_tile = 2 * p.scale_words + 2 * p.rows * current.chunks
+        with m.If(ask_keys):
+            asked = Signal(waiting)
+            m.d.comb += [
+                asked.word.eq(current.word + 2 * p.scale_words + p.rows * current.chunks),
+                asked.rows.eq(rows), asked.tile.eq(tile),
+            ]
+            with m.If(older_waits):
+                m.d.sync += [newer.eq(asked), newer_waits.eq(1)]
+            with m.Else():
+                m.d.sync += [older.eq(asked), older_waits.eq(1)]
+            m.d.sync += [
+                current.word.eq(current.word + whole_tile),
+                state.remaining.eq(state.remaining - TILE), left.eq(left - TILE),
+                state.first.eq(0), state.bank.eq(~state.bank),
+            ]
+            with m.If(tile.last):
+                m.d.sync += [active.eq(0), state.pass_bank.eq(~state.pass_bank)]
+        with m.If(ask_values):
+            m.d.sync += [older.eq(newer), older_waits.eq(newer_waits), newer_waits.eq(0)]
+
+        m.d.comb += self.i.ready.eq(~active)
+        with m.If(self.i.valid & ~active):
+            m.d.sync += [
+                active.eq(1), current.eq(self.i.p), state.first.eq(1),
+                state.remaining.eq(self.i.p.position + 1), left.eq(self.i.p.last_position + 1),
+                Cat(state.queries, state.group, state.chunks).eq(
+                    Cat(self.i.p.queries, self.i.p.group, self.i.p.chunks)),
+            ]
+        return m
+
+    def _queue(self, m: Module, name: str, out) -> SyncFIFO:
+        m.submodules[name] = queue = SyncFIFO(width=out.p.shape().size, depth=4)
+        m.d.comb += [out.p.eq(queue.r_data), out.valid.eq(queue.r_rdy), queue.r_en.eq(out.ready)]
+        return queue
