@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
             facts = {
                 name: value for name, value in rounds[0][0].items() if name not in STAGES
             }
-            loaded.append({"model": model, "kind": kind} | facts)
+            loaded.append(facts | {"model": model, "kind": kind})
             for rate in rates(model, kind, rounds):
                 found.append(rate)
                 theirs = "" if rate.ratio is None else (
