@@ -56,7 +56,6 @@ def machine() -> dict[str, object]:
         "llvm_cpu": numba.core.codegen.ll.get_host_cpu_name(),
         "features": [name for name in _TOLD if name in cpu_features()],
         "cores": os.cpu_count(),
-        "cache": facts.get("cache size"),
         "kernel": chosen_kernel(),
         "python": platform.python_version(),
         "numba": numba.__version__,
