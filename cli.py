@@ -147,6 +147,19 @@ def quantize(
     embedding: Annotated[
         str, typer.Option(help="Embedding and head: int8 per row, or keep.")
     ] = "int8",
+    tensor_format: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="RE=FORMAT[,option=value...] for the matrices whose name matches; may be repeated."
+        ),
+    ] = None,
+    target_bpw: Annotated[
+        float | None,
+        typer.Option(help="Instead of --format: bits per linear weight, spent where the error is."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A tensor that does not fit its format is an error.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder written before.")
     ] = False,
@@ -162,7 +175,8 @@ def quantize(
         Output(json), checkpoint, out, method.value, calibration, seed, format=format.value,
         group_size=_group_size(group_size), symmetric=symmetric, packing=packing,
         granularity=granularity, scale_rule=scale_rule, tensor_scale=tensor_scale,
-        embedding=embedding, overwrite=overwrite, dry_run=dry_run,
+        embedding=embedding, tensor_formats=tensor_format or (), target_bpw=target_bpw,
+        strict=strict, overwrite=overwrite, dry_run=dry_run,
     )
 
 

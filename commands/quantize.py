@@ -21,7 +21,7 @@ def run(
     """Quantize with a line per tensor, print the totals."""
     options |= {"method": method}
     tokens = 0
-    if method != ROUNDING:
+    if method != ROUNDING or (options["target_bpw"] is not None and text is not None):
         options["calibration"] = calibration(source, text, seed)
         tokens = options["calibration"].tokens
     output.print(f"Memory needed: at most {bytes_text(estimate_memory(source, tokens))}")
@@ -72,6 +72,10 @@ class ProgressBar(Progress):
         """See ``Progress``."""
         if self._lines:
             self._output.print(_line(record), markup=False, soft_wrap=True)
+
+    def note(self, sentence: str) -> None:
+        """See ``Progress``."""
+        self._output.print(sentence, markup=False, soft_wrap=True)
 
 
 def describe(spec: dict[str, Any] | None) -> str:

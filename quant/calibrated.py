@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import FormatError
 from ..model import LINEAR_STAGES
 from .checkpoint import Checkpoint
-from .convert import Progress, write_codes
+from .convert import Progress, write_codes, write_tensor
 from .formats import PackedWeight
 from .manifest import TensorRecord
 from .methods import Calibration, CalibrationRun, Method
@@ -28,8 +28,9 @@ def write_layers(
     """Quantize and write ``planned``, the linear weights by name; the records by name.
 
     Each weight sees the inputs that the quantized matrices before it give, as in the finished
-    model. Only one weight and one layer's packed weights are in memory at a time, besides what the
-    run keeps of the text.
+    model. Formats that ``method`` does not make are rounded to; a weight without one is kept. Only
+    one weight and one layer's packed weights are in memory at a time, besides what the run keeps of
+    the text.
     """
     config = checkpoint.config
     run = calibration.start(config, checkpoint.weight)
@@ -53,8 +54,14 @@ def _write(
 ) -> TensorRecord:
     weight = np.concatenate(list(WeightBlocks(checkpoint, tensor.name).float32()))
     form = tensor.format
+    if form is None:
+        run.set(linear, weight)
+        return write_tensor(checkpoint, tensor, writer, progress)
     try:
-        codes = method.quantize(weight, moments, form)
+        if isinstance(form, method.formats):
+            codes = method.quantize(weight, moments, form)
+        else:
+            codes = form.encode(weight)
     except FormatError as error:
         raise FormatError(f"{tensor.name}: {error}") from None
     run.set(linear, PackedWeight(form, weight.shape, form.pack(codes)))

@@ -27,6 +27,9 @@ class Progress:
     def tensor(self, record: TensorRecord) -> None:
         """A tensor is finished."""
 
+    def note(self, sentence: str) -> None:
+        """Something worth knowing that goes into no file, such as how bits were shared out."""
+
 
 class _ErrorMeter:
     """Adds up, over row blocks, how far a quantized weight is from the weight."""

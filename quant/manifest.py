@@ -102,14 +102,19 @@ class Manifest:
     source
         ``name``, ``files``: a list of ``name``, ``bytes``, ``sha256``. See ``Source``.
     format
-        ``Format.spec()`` of the linear weights: ``format`` and its parameters.
+        ``Format.spec()`` of the linear weights: ``format`` and its parameters; only ``format``,
+        "mixed", where each weight's was chosen to meet a target.
     method
         How the codes were chosen: "rtn" (each weight to its nearest) or one of ``quant.methods``.
     calibration
         The text that the method saw: ``source``, ``sha256`` of its token ids, how many
         ``sequences`` of what ``length``, ``seed``; None for "rtn".
     embedding
-        "int8" or "keep": what the embedding and an untied head became.
+        "int8" or "keep": what the embedding and an untied head became, but for ``tensor_formats``.
+    tensor_formats
+        The rules ``RE=FORMAT`` for single tensors, in the order in which they were applied.
+    target_bits_per_weight
+        The target that the formats were chosen to meet, or None.
     tensors
         One object per tensor, in the order of the model. See ``TensorRecord``.
     totals
@@ -127,6 +132,8 @@ class Manifest:
     method: str
     calibration: dict[str, Any] | None
     embedding: str
+    tensor_formats: tuple[str, ...]
+    target_bits_per_weight: float | None
     tensors: tuple[TensorRecord, ...]
     totals: Totals
     warnings: tuple[str, ...]
@@ -148,7 +155,8 @@ class Manifest:
                 for record in fields["tensors"]
             )
             fields["totals"] = Totals(**fields["totals"])
-            fields["warnings"] = tuple(fields["warnings"])
+            for key in ("tensor_formats", "warnings"):
+                fields[key] = tuple(fields[key])
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"This is not a manifest of Trilobite: {error}") from None

@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import platform
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +19,20 @@ from ..errors import FormatError
 from .calibrated import write_layers
 from .checkpoint import DEMOS, Checkpoint, open_checkpoint
 from .convert import Progress, write_tensor
-from .formats import Format, GroupedTernary, Ternary
+from .formats import Format, GroupedTernary, Int4, Ternary
 from .manifest import InputFile, Manifest, Source, TensorRecord, Totals
 from .methods import ROUNDING, Calibration, Method, choose_method
+from .mixed import allocate, parse_rule
 from .output import OutputFolder, copy_synced, write_synced
-from .plan import PlannedTensor, choose_format, estimate_memory, plan_tensors
+from .plan import (
+    Plan,
+    PlannedTensor,
+    check_source,
+    choose_format,
+    estimate_memory,
+    plan_tensors,
+)
+from .sensitivity import measure_choices
 from .writer import SafetensorsWriter, StoredTensor, safetensors_bytes
 
 __all__ = ["COPIED", "Progress", "estimate_memory", "quantize"]
@@ -57,6 +68,9 @@ def quantize(
     calibration: Calibration | None = None,
     scale_rule: str | None = None,
     tensor_scale: str | None = None,
+    tensor_formats: Sequence[str] = (),
+    target_bpw: float | None = None,
+    strict: bool = False,
 ) -> Manifest:
     """Write a quantized copy of a checkpoint and say what was done.
 
@@ -98,13 +112,22 @@ def quantize(
         Of mxfp4: ``floor``, ``even`` (None) or ``ceil``; see ``Mxfp4``.
     tensor_scale
         Of int4-fp8: ``largest`` (None) or ``fireq``; see ``Int4Fp8``.
+    tensor_formats
+        Rules ``RE=FORMAT`` for single matrices (see ``mixed.parse_rule``); a later one wins. A
+        format that ``method`` does not make is rounded to.
+    target_bpw
+        Stored bits per linear weight: the formats are chosen per weight out of int2, int3, int4 and
+        int8, to spend bits where they take away most error (``mixed.allocate``); by the error of
+        outputs where ``calibration`` is given. Goes without ``format``.
+    strict
+        A tensor that does not fit its format is an error; else it is kept, with a warning.
 
     Raises
     ------
     CheckpointError
         The source is missing, damaged, not understood, or quantized already.
     FormatError
-        An option does not exist or does not fit the format; tensors do not fit it (all named).
+        An option does not exist or does not fit the format; no linear weight fits it (all named).
     OutputError
         ``out`` exists, overlaps the source, or cannot be written; nothing is left behind.
     """
@@ -112,17 +135,25 @@ def quantize(
     form = choose_format(
         format, group_size, symmetric, packing, granularity, scale_rule, tensor_scale
     )
+    rules = [parse_rule(text) for text in tensor_formats]
+    if target_bpw is not None:
+        form = _check_target(target_bpw, form)
     chosen = choose_method(method, form)
-    if chosen is None:
-        calibration = None
-    elif calibration is None:
+    if chosen is not None and calibration is None:
         raise FormatError(
             f"Method {method} needs calibration text: pass calibration=trilobite.calibration(...)"
         )
+    if chosen is None and target_bpw is None:
+        calibration = None
     with open_checkpoint(source) as checkpoint:
         name = str(source) if str(source) in DEMOS else checkpoint.folder.resolve().name
-        job = _Job(checkpoint, name, form, embedding, plan_tensors(checkpoint, form, embedding),
-                   chosen, calibration)
+        check_source(checkpoint)
+        linear = dict.fromkeys(checkpoint.config.linear_weights(), form)
+        if target_bpw is not None:
+            linear = _meet_target(checkpoint, target_bpw, calibration, progress)
+        plan = plan_tensors(checkpoint, linear, embedding, rules, strict)
+        job = _Job(checkpoint, name, form, embedding, plan, chosen, calibration,
+                   tuple(tensor_formats), target_bpw)
         if dry_run:
             return job.dry_run()
         output = OutputFolder(Path(out), checkpoint.folder, job.needed_bytes(), overwrite)
@@ -133,6 +164,33 @@ def quantize(
         return manifest
 
 
+def _check_target(target_bpw: float, form: Format) -> Format:
+    """What stands for the format where each weight gets its own."""
+    if form != Ternary():   # the default of ``format``
+        raise FormatError(
+            f"A target of {target_bpw:g} bits chooses the format of each weight; leave out "
+            f"format {form.name} (tensor_formats can still fix single ones)"
+        )
+    if not 1 <= target_bpw <= 16:   # also of NaN
+        raise FormatError(f"target_bpw must be 1 to 16 bits per weight, not {target_bpw}")
+    return Int4()
+
+
+def _meet_target(
+    checkpoint: Checkpoint, target_bpw: float, calibration: Calibration | None, progress: Progress
+) -> dict[str, Format]:
+    """The format of each linear weight; tells ``progress`` how many got which."""
+    names = checkpoint.config.linear_weights()
+    weights = sum(math.prod(checkpoint.tensors[name].shape) for name in names)
+    chosen = allocate(measure_choices(checkpoint, calibration), target_bpw, weights)
+    bits = sum(choice.bits for choice in chosen.values()) / weights
+    counts = Counter(choice.format.name for choice in chosen.values())
+    shares = ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
+    by = "the outputs" if calibration else "the weights"
+    progress.note(f"{bits:.3f} bits per linear weight, by the error of {by}: {shares}")
+    return {name: choice.format for name, choice in chosen.items()}
+
+
 @dataclass(frozen=True)
 class _Job:
     """One quantization: what to read, and what becomes of it."""
@@ -141,9 +199,16 @@ class _Job:
     source_name: str
     form: Format
     embedding: str
-    planned: list[PlannedTensor]
+    plan: Plan
     method: Method | None
     calibration: Calibration | None
+    tensor_formats: tuple[str, ...]
+    target_bpw: float | None
+
+    @property
+    def planned(self) -> list[PlannedTensor]:
+        """Every tensor in order."""
+        return self.plan.tensors
 
     def inputs(self) -> list[Path]:
         """Every file that is read or copied, by name."""
@@ -211,28 +276,46 @@ class _Job:
         config["quantization_config"] = {
             "quant_method": "trilobite",
             "version": 1,
-            "format": self.form.name,
+            "format": self.form_spec()["format"],
             "tensors": {
                 tensor.name: tensor.format.spec() for tensor in self.planned if tensor.format
             },
         }
         return config
 
+    def form_spec(self) -> dict[str, Any]:
+        """The format of the linear weights, as far as they have one in common."""
+        return self.form.spec() if self.target_bpw is None else {"format": "mixed"}
+
     def manifest(self, files: list[InputFile], records: list[TensorRecord]) -> Manifest:
         """The record of it all."""
-        trained = self.checkpoint.config.bitlinear
-        rounded = isinstance(self.form, _TERNARY) and self.method is None and not trained
+        warnings = self.plan.warnings
+        if self.rounds_to_ternary():
+            warnings = (NOT_TRAINED_TERNARY, *warnings)
         return Manifest(
             trilobite_version=__version__,
             libraries={"python": platform.python_version(), "numpy": np.__version__},
             source=Source(self.source_name, tuple(files)),
-            format=self.form.spec(),
+            format=self.form_spec(),
             method=self.method.name if self.method else ROUNDING,
             calibration=self.calibration.describe() if self.calibration else None,
             embedding=self.embedding,
+            tensor_formats=self.tensor_formats,
+            target_bits_per_weight=self.target_bpw,
             tensors=tuple(records),
             totals=self.totals(records),
-            warnings=(NOT_TRAINED_TERNARY,) if rounded else (),
+            warnings=warnings,
+        )
+
+    def rounds_to_ternary(self) -> bool:
+        """Whether plain rounding makes trits of a model that was not trained with them."""
+        if self.checkpoint.config.bitlinear:
+            return False
+        names = set(self.checkpoint.config.linear_weights())
+        return any(
+            isinstance(tensor.format, _TERNARY)
+            and not (self.method and isinstance(tensor.format, self.method.formats))
+            for tensor in self.planned if tensor.name in names
         )
 
     def totals(self, records: list[TensorRecord]) -> Totals:

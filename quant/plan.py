@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from ..model import LINEAR_NAMES
 from .checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from .formats import Format, Int8, format_from_spec, known_formats
 from .manifest import TensorRecord
+from .mixed import Rule, apply_rules
 from .weight_blocks import row_blocks
 from .writer import StoredTensor
 
-__all__ = ["PlannedTensor", "choose_format", "estimate_memory", "plan_tensors"]
+__all__ = [
+    "Plan", "PlannedTensor", "check_source", "choose_format", "estimate_memory", "plan_tensors",
+]
 
 _EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 _PROCESS_BYTES = 60_000_000   # Python, numpy, the toolkit and its command line
@@ -97,32 +100,58 @@ def choose_format(
     return format_from_spec({**own, **options})
 
 
-def plan_tensors(checkpoint: Checkpoint, form: Format, embedding: str) -> list[PlannedTensor]:
-    """Every tensor of ``checkpoint`` in order: ``form`` for linear weights, the rest as told.
+@dataclass(frozen=True)
+class Plan:
+    """Every tensor of a checkpoint in order, and why some are not quantized (a sentence each)."""
 
-    Raises
-    ------
-    CheckpointError
-        The checkpoint has been quantized by Trilobite already.
-    FormatError
-        ``embedding`` is neither "int8" nor "keep", or a tensor does not fit its format (all that
-        do not are named).
-    """
+    tensors: list[PlannedTensor]
+    warnings: tuple[str, ...]
+
+
+def check_source(checkpoint: Checkpoint) -> None:
+    """Raise ``CheckpointError`` if Trilobite has quantized the checkpoint already."""
     if checkpoint.quantization is not None:
         raise CheckpointError(
             f"{checkpoint.folder} has been quantized by Trilobite already; quantizing it again "
             "would add error to error: quantize the checkpoint that it was made from"
         )
+
+
+def plan_tensors(
+    checkpoint: Checkpoint, linear: Mapping[str, Format], embedding: str, rules: Iterable[Rule],
+    strict: bool,
+) -> Plan:
+    """What becomes of each tensor: ``linear`` for the linear weights, then ``rules``.
+
+    Tensors that do not fit their format are kept as they are, with a warning.
+
+    Raises
+    ------
+    FormatError
+        ``embedding`` is neither "int8" nor "keep"; a rule matches nothing; with ``strict``, a
+        tensor does not fit its format; no linear weight is left to quantize (all are named).
+    """
     if embedding not in ("int8", "keep"):
         raise FormatError(f"embedding must be 'int8' or 'keep', not {embedding!r}")
-    formats: dict[str, Format] = dict.fromkeys(checkpoint.config.linear_weights(), form)
+    formats: dict[str, Format | None] = {
+        name: None for name, info in checkpoint.tensors.items() if len(info.shape) == 2
+    }
+    formats |= linear
     if embedding == "int8":
-        formats |= dict.fromkeys(_EMBEDDINGS, Int8())
-    planned = [
-        PlannedTensor(name, info, formats.get(name)) for name, info in checkpoint.tensors.items()
+        formats |= {name: Int8() for name in _EMBEDDINGS if name in formats}
+    formats = apply_rules(formats, rules)
+    problems = _problems(checkpoint, formats)
+    if problems and (strict or set(linear) <= set(problems)):
+        raise FormatError("\n".join(problems.values()))
+    tensors = [
+        PlannedTensor(name, info, None if name in problems else formats.get(name))
+        for name, info in checkpoint.tensors.items()
     ]
-    _check_all(planned)
-    return planned
+    kept = [
+        f"{problem}. It is kept in {checkpoint.tensors[name].dtype}"
+        for name, problem in problems.items()
+    ]
+    return Plan(tensors, tuple(kept))
 
 
 def estimate_memory(source: str | Path, calibration_tokens: int = 0) -> int:
@@ -153,13 +182,15 @@ def _largest_block(tensors: Mapping[str, TensorInfo]) -> int:
     return max(shape[1] * (row_blocks(shape)[0][1]) for shape in shapes)
 
 
-def _check_all(planned: list[PlannedTensor]) -> None:
-    problems = []
-    for tensor in planned:
+def _problems(
+    checkpoint: Checkpoint, formats: Mapping[str, Format | None]
+) -> dict[str, str]:
+    """By name, why a tensor cannot have its format."""
+    problems = {}
+    for name, form in formats.items():
         try:
-            if tensor.format is not None:
-                tensor.format.check(tensor.name, tensor.info.shape)
+            if form is not None:
+                form.check(name, checkpoint.tensors[name].shape)
         except FormatError as error:
-            problems.append(str(error))
-    if problems:
-        raise FormatError("\n".join(problems))
+            problems[name] = str(error)
+    return problems

@@ -40,12 +40,12 @@ class WeightBlocks:
         elif checkpoint.config.bitlinear and name in checkpoint.config.linear_weights():
             self._scale = Ternary().statistics(self._stored())
 
-    def float32(self) -> Iterator[np.ndarray]:
-        """Float32 rows, block by block."""
+    def float32(self, every: int = 1) -> Iterator[np.ndarray]:
+        """Float32 rows, block by block; with ``every``, only each so-manieth block."""
         if self._scale is None:
-            yield from self._stored()
+            yield from self._stored(every)
         else:
-            for trits in self._trits():
+            for trits in self._trits(every):
                 yield trits * self._scale
 
     def encoded(self, form: Format) -> Iterator[tuple[np.ndarray, Codes]]:
@@ -61,14 +61,14 @@ class WeightBlocks:
             for rows in self.float32():
                 yield rows, form.encode(rows, statistics)
 
-    def _stored(self) -> Iterator[np.ndarray]:
-        for start, stop in self._ranges:
+    def _stored(self, every: int = 1) -> Iterator[np.ndarray]:
+        for start, stop in self._ranges[::every]:
             yield self._checkpoint.rows(self._name, start, stop)
 
-    def _trits(self) -> Iterator[np.ndarray]:
+    def _trits(self, every: int = 1) -> Iterator[np.ndarray]:
         if self._packed:
-            for start, stop in self._ranges:
+            for start, stop in self._ranges[::every]:
                 yield self._checkpoint.codes(self._name, start, stop)
         else:
-            for rows in self._stored():
+            for rows in self._stored(every):
                 yield Ternary().encode(rows, self._scale).values

@@ -43,7 +43,7 @@ class CalibrationRun:
         self._layer = DecoderLayer(self._config, layer)
         self._layer.load_norms(self._weights)
 
-    def set(self, name: str, weight: PackedWeight) -> None:
+    def set(self, name: str, weight: PackedWeight | np.ndarray) -> None:
         """Use ``weight`` from now on for the linear ``name``."""
         full_name = f"{self._layer.prefix}{name}.weight"
         self._layer.load_linear(

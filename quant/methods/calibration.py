@@ -26,7 +26,7 @@ class CalibrationRun(Protocol):
     def inputs(self, stage: int) -> Iterable[np.ndarray]:
         """Float32 [N, K] blocks of what the linears of a stage read."""
 
-    def set(self, name: str, weight: PackedWeight) -> None:
+    def set(self, name: str, weight: PackedWeight | np.ndarray) -> None:
         """Use ``weight`` from now on for the linear ``name``, one of ``LINEAR_NAMES``."""
 
     def end(self) -> None:
