@@ -21,6 +21,7 @@ __all__ = ["available", "measure"]
 
 _WARM_UP_STEPS = 2
 _BATCH = 512          # llama-bench's
+_PART = 128           # tokens
 _ENOUGH = 6.0         # seconds: prefills that are as long in all are not repeated
 
 
@@ -43,6 +44,7 @@ class _Model:
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), settings)
         settings = llama_cpp.llama_context_default_params()
         settings.n_ctx, settings.n_batch, settings.n_ubatch = positions, _BATCH, _BATCH
+        settings.n_seq_max, settings.kv_unified = 2, True   # the second for ``fill``
         self._context = self._model and llama_cpp.llama_init_from_model(self._model, settings)
         if not self._context:
             sys.exit(f"llama.cpp does not load {path}")
@@ -56,6 +58,30 @@ class _Model:
         """Forget what follows the first ``tokens``."""
         self._llama.llama_memory_seq_rm(self._memory, 0, tokens, -1)
 
+    def fill(self, ids: np.ndarray, context: int) -> None:
+        """Let the sequence begin with ``context`` tokens, without computing most of them.
+
+        The keys and values of the first ``_PART`` of ``ids`` are copied by way of a second
+        sequence and moved to where they belong; a remainder is computed.
+        """
+        llama = self._llama
+        self.keep(0)
+        self.feed(ids[: min(_PART, context)])
+        size = llama.llama_state_seq_get_size(self._context, 0)
+        state = (ctypes.c_uint8 * size)()
+        llama.llama_state_seq_get_data(self._context, state, size, 0)
+        for first in range(_PART, context - _PART + 1, _PART):
+            if llama.llama_state_seq_set_data(self._context, state, size, 1) != size:
+                sys.exit("llama.cpp does not take the state that it gave")
+            llama.llama_memory_seq_add(self._memory, 1, 0, -1, first)
+            llama.llama_memory_seq_cp(self._memory, 1, 0, -1, -1)
+            llama.llama_memory_seq_rm(self._memory, 1, -1, -1)
+        filled = llama.llama_memory_seq_pos_max(self._memory, 0) + 1
+        self.feed(ids[filled:context])
+        filled = llama.llama_memory_seq_pos_max(self._memory, 0) + 1
+        if filled != context:
+            sys.exit(f"The sequence has {filled} tokens instead of {context}")
+
     def feed(self, ids: np.ndarray) -> float:
         """Seconds until the logits of the last of ``ids`` are there."""
         started = time.perf_counter()
@@ -67,6 +93,11 @@ class _Model:
                 sys.exit("llama_decode failed")
         self._llama.llama_synchronize(self._context)
         return time.perf_counter() - started
+
+    def logits(self, vocabulary: int) -> np.ndarray:
+        """Of the last token."""
+        place = self._llama.llama_get_logits(self._context)
+        return np.ctypeslib.as_array(place, (vocabulary,)).copy()
 
 
 def measure(
@@ -95,12 +126,9 @@ def measure(
             result["prefill"].append(
                 {"tokens": tokens, "threads": count, "tokens_per_second": tokens / seconds}
             )
-    filled = 0
-    model.keep(0)
-    for context in sorted(contexts):
+    for context in contexts:
         model.threads(max(threads))
-        model.feed(ids[filled:context])
-        filled = context
+        model.fill(ids, context)
         for count in threads:
             model.threads(count)
             times = [

@@ -60,6 +60,35 @@ def test_llama_cpp_runs_such_a_file(tmp_path):
         assert item["tokens_per_second"] > 0
 
 
+@needs_llama
+@pytest.mark.parametrize("context", [5, 128, 256, 300, 512])
+def test_a_context_is_filled_as_if_it_had_been_computed(tmp_path, context):
+    path = tmp_path / "model.gguf"
+    random_gguf.write(path, random_gguf.Shape(**vars(SMALL) | {"layers": 1}), "Q4_0")
+    model = llama_decoder._Model(path, 600)
+    model.threads(1)
+    ids = np.arange(600) * 7 % 90
+    # In a model of one layer, keys and values depend on the token and its position alone.
+    copies = max(context // 128, 1)
+    same = np.concatenate([np.tile(ids[:128], copies)[:context], ids[128 * copies : context]])
+
+    def logits():
+        model.feed(ids[599:])
+        found = model.logits(SMALL.vocabulary)
+        assert np.isfinite(found).all()
+        return found
+
+    model.fill(ids, context)
+    filled = logits()
+    model.keep(0)
+    model.feed(same)
+    computed = logits()
+    model.keep(0)
+    model.feed(same[::-1])
+    near, far = (np.linalg.norm(filled - other) for other in (computed, logits()))
+    assert near < far / 10   # float16 keys are rotated again
+
+
 def test_long_prefills_are_not_repeated():
     assert llama_decoder.repeated(iter([7.0]).__next__) == 7.0
     assert llama_decoder.repeated(iter([9.0, 1.0]).__next__) == 9.0
