@@ -10,6 +10,7 @@ import typer
 
 from . import __version__
 from .console import Output, reports_errors
+from .errors import FormatError
 
 __all__ = ["app", "main"]
 
@@ -54,6 +55,14 @@ class MethodName(StrEnum):
     RTN = "rtn"
     GPTQ = "gptq"
     ITF = "itf"
+
+
+class Layout(StrEnum):
+    """How ``quantize`` stores the weights of an ONNX model."""
+
+    QDQ = "qdq"
+    MATMULNBITS = "matmulnbits"
+    MATMULNBITS_FLOAT = "matmulnbits-float"
 
 
 class Target(StrEnum):
@@ -108,9 +117,14 @@ def _options(
 @reports_errors
 def quantize(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A folder, demo-bitnet or demo-llama.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT", help="A folder, demo-bitnet or demo-llama, or any model.onnx."
+        ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--output", help="The folder (of ONNX the file) to write.")
+    ],
     format: Annotated[
         FormatName, typer.Option(help="Number format of the layers' weights.")
     ] = FormatName.TERNARY,
@@ -166,9 +180,28 @@ def quantize(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be written.")
     ] = False,
+    layout: Annotated[
+        Layout | None,
+        typer.Option("--as", help="ONNX: DequantizeLinear (qdq, the default), or MatMulNBits "
+                     "with int8 or float activations."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Write a low-bit copy of a checkpoint, tensor by tensor."""
+    if checkpoint.lower().endswith(".onnx"):
+        from .commands.quantize_onnx import run as run_onnx
+
+        if tensor_format or target_bpw is not None:
+            raise FormatError("--tensor-format and --target-bpw are not options for ONNX models")
+        run_onnx(
+            Output(json), checkpoint, out, method.value, layout.value if layout else "qdq", strict,
+            overwrite, dry_run, name=format.value, group_size=_group_size(group_size),
+            symmetric=symmetric, packing=packing, granularity=granularity, scale_rule=scale_rule,
+            tensor_scale=tensor_scale,
+        )
+        return
+    if layout:
+        raise FormatError("--as is an option for ONNX models; this is none")
     from .commands.quantize import run
 
     run(

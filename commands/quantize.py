@@ -11,7 +11,7 @@ from ..quant.manifest import Manifest, TensorRecord
 from ..quant.methods import ROUNDING, Calibration
 from ..quant.pipeline import Progress, estimate_memory, quantize
 
-__all__ = ["ProgressBar", "describe", "quantize_with_progress", "run"]
+__all__ = ["ProgressBar", "describe", "quantize_with_progress", "run", "tensor_line"]
 
 
 def run(
@@ -28,7 +28,7 @@ def run(
     manifest = quantize_with_progress(output, source, out, lines=True, **options)
     if options["dry_run"]:
         for record in manifest.tensors:
-            output.print(_line(record), markup=False, soft_wrap=True)
+            output.print(tensor_line(record), markup=False, soft_wrap=True)
     _print_totals(output, manifest)
     if options["dry_run"]:
         output.print("Dry run: no weight was read and nothing was written.")
@@ -71,7 +71,7 @@ class ProgressBar(Progress):
     def tensor(self, record: TensorRecord) -> None:
         """See ``Progress``."""
         if self._lines:
-            self._output.print(_line(record), markup=False, soft_wrap=True)
+            self._output.print(tensor_line(record), markup=False, soft_wrap=True)
 
     def note(self, sentence: str) -> None:
         """See ``Progress``."""
@@ -91,7 +91,8 @@ def describe(spec: dict[str, Any] | None) -> str:
     return " ".join([spec["format"], *filter(None, extra)])
 
 
-def _line(record: TensorRecord) -> str:
+def tensor_line(record: TensorRecord) -> str:
+    """What became of a tensor, in one line."""
     shape = " x ".join(str(extent) for extent in record.shape)
     error = ""
     if record.format is not None and record.nmse is not None:

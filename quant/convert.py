@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import FormatError
 from .checkpoint import Checkpoint
+from .error_meter import ErrorMeter, six_digits
 from .formats import Codes, Format
 from .manifest import TensorRecord
 from .plan import PlannedTensor
@@ -31,36 +32,19 @@ class Progress:
         """Something worth knowing that goes into no file, such as how bits were shared out."""
 
 
-class _ErrorMeter:
-    """Adds up, over row blocks, how far a quantized weight is from the weight."""
-
-    def __init__(self) -> None:
-        self._squares = self._error_squares = self._largest = 0.0
-
-    def add(self, weight: np.ndarray, quantized: np.ndarray) -> None:
-        """Count a block; both float32 and of one shape."""
-        error = quantized - weight
-        self._squares += float(np.square(weight, dtype=np.float64).sum())
-        self._error_squares += float(np.square(error, dtype=np.float64).sum())
-        self._largest = max(self._largest, float(np.abs(error).max()))
-
-    def record(self, tensor: PlannedTensor, output_nmse: float | None = None) -> TensorRecord:
-        """What was counted, and the error of the outputs if it is known."""
-        nmse = self._error_squares / self._squares if self._squares else 0.0
-        outputs = None if output_nmse is None else _six_digits(output_nmse)
-        return tensor.record(_six_digits(nmse), _six_digits(self._largest), outputs)
-
-
-def _six_digits(value: float) -> float:
-    """``value`` rounded: its last digits may depend on numpy's order of addition."""
-    return float(f"{value:.6g}")
+def _record(
+    tensor: PlannedTensor, meter: ErrorMeter, output_nmse: float | None = None
+) -> TensorRecord:
+    """What was counted, and the error of the outputs if it is known."""
+    outputs = None if output_nmse is None else six_digits(output_nmse)
+    return tensor.record(meter.nmse, meter.max_abs_error, outputs)
 
 
 def write_tensor(
     checkpoint: Checkpoint, tensor: PlannedTensor, writer: SafetensorsWriter, progress: Progress
 ) -> TensorRecord:
     """Convert one tensor, block by block."""
-    meter = _ErrorMeter()
+    meter = ErrorMeter()
     if tensor.format is None:
         _keep(checkpoint, tensor, writer, progress)
     else:
@@ -68,7 +52,7 @@ def write_tensor(
             _quantize(checkpoint, tensor, tensor.format, writer, meter, progress)
         except FormatError as error:
             raise FormatError(f"{tensor.name}: {error}") from None
-    record = meter.record(tensor)
+    record = _record(tensor, meter)
     progress.tensor(record)
     return record
 
@@ -78,19 +62,19 @@ def write_codes(
     writer: SafetensorsWriter, progress: Progress,
 ) -> TensorRecord:
     """Write a whole tensor whose ``codes`` a method has chosen for the float32 ``weight``."""
-    meter = _ErrorMeter()
+    meter = ErrorMeter()
     meter.add(weight, tensor.format.dequantize(codes))
     for suffix, block in tensor.format.pack(codes).items():
         writer.append(f"{tensor.name}_{suffix}", block)
     progress.advance(tensor.info.nbytes)
-    record = meter.record(tensor, output_nmse)
+    record = _record(tensor, meter, output_nmse)
     progress.tensor(record)
     return record
 
 
 def _quantize(
     checkpoint: Checkpoint, tensor: PlannedTensor, form: Format, writer: SafetensorsWriter,
-    meter: _ErrorMeter, progress: Progress,
+    meter: ErrorMeter, progress: Progress,
 ) -> None:
     M, K = tensor.info.shape
     layout = form.layout((M, K))

@@ -35,7 +35,7 @@ from .plan import (
 from .sensitivity import measure_choices
 from .writer import SafetensorsWriter, StoredTensor, safetensors_bytes
 
-__all__ = ["COPIED", "Progress", "estimate_memory", "quantize"]
+__all__ = ["COPIED", "NOT_TRAINED_TERNARY", "Progress", "estimate_memory", "hashed", "quantize"]
 
 # Files that go along unchanged; config.json is rewritten.
 COPIED = (
@@ -241,7 +241,7 @@ class _Job:
 
     def run(self, folder: Path, progress: Progress) -> Manifest:
         """Write all files into ``folder``."""
-        files = [_hashed(path, progress) for path in self.inputs()]
+        files = [hashed(path, progress) for path in self.inputs()]
         with SafetensorsWriter(folder / "model.safetensors", self.stored()) as writer:
             records = self.write_tensors(writer, progress)
         for path in self.copied():
@@ -340,7 +340,8 @@ def _size(files: list[Path]) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def _hashed(path: Path, progress: Progress) -> InputFile:
+def hashed(path: Path, progress: Progress) -> InputFile:
+    """A file's name, size and hash; tells ``progress`` of its bytes."""
     digest = hashlib.sha256()
     size = 0
     with path.open("rb") as file:

@@ -14,6 +14,7 @@ from ..formats import Codes
 from ..onnx.dequantize import DequantizeLayout
 from ..onnx.graph import MICROSOFT, GraphBuilder
 from ..onnx.matmul_nbits import NBitsLayout
+from ..onnx.store import PARTS, dequantize_tensors, nbits_tensors
 from ..weight_blocks import row_blocks
 from ..writer import StoredTensor
 from .base import ExportedTensor
@@ -55,6 +56,17 @@ class Matrix(ABC):
 
     def _ranges(self) -> list[tuple[int, int]]:
         return row_blocks(self.shape)
+
+    def _encoded(self) -> Iterator[Codes]:
+        """The matrix's codes in blocks of rows."""
+        return (self._checkpoint.encoded(self.name, *rows) for rows in self._ranges())
+
+    def _parts(self) -> list[str]:
+        """Names of the tensors that hold codes, scales and zero points."""
+        return [f"{self.name}.{part}" for part in PARTS]
+
+    def _add(self, graph: GraphBuilder, tensors: list[TensorProto]) -> list[str]:
+        return [graph.tensor(tensor) for tensor in tensors]
 
     def _record(self, type: str, note: str | None = None) -> ExportedTensor:
         return ExportedTensor(
@@ -137,19 +149,9 @@ class CodeMatrix(Matrix):
 
     def write(self, graph: GraphBuilder) -> None:
         """See ``Matrix``; holds one byte per code, and again as much to transpose them."""
-        layout, name = self._layout, self.name
-        codes = self._codes()
-        packed = layout.codes(codes.values)
-        kind = layout.type.name
-        self._inputs = [
-            graph.tensor(graph.sink.stored(f"{name}.codes", kind, layout.shape, [packed])),
-            graph.array(f"{name}.scale", layout.scale(codes)),
-        ]
-        if (zero_point := layout.zero_point(codes)) is not None:
-            tensor = graph.sink.stored(
-                f"{name}.zero_point", kind, layout.scale_shape, [zero_point]
-            )
-            self._inputs.append(graph.tensor(tensor))
+        self._inputs = self._add(graph, dequantize_tensors(
+            self._layout, self._encoded(), self._parts(), graph.sink
+        ))
 
     def multiply(self, graph: GraphBuilder, x: str, path: str) -> str:
         """See ``Matrix``."""
@@ -169,20 +171,6 @@ class CodeMatrix(Matrix):
 
     def _dequantized(self, graph: GraphBuilder, path: str) -> str:
         return graph.op("DequantizeLinear", self._inputs, path, **self._layout.attributes)
-
-    def _codes(self) -> Codes:
-        """All codes, one byte each."""
-        values = np.empty(self.shape, np.int8)
-        scales, zero_points = [], []
-        for start, stop in self._ranges():
-            codes = self._checkpoint.encoded(self.name, start, stop)
-            values[start:stop] = codes.values.view(np.int8)
-            scales.append(codes.scale)
-            zero_points.append(codes.zero_point)
-        per_tensor = self._layout.scale_shape == ()
-        scale = scales[0] if per_tensor else np.concatenate(scales)
-        zero_point = None if zero_points[0] is None else np.concatenate(zero_points)
-        return Codes(values, scale, zero_point)
 
     def _by(self) -> tuple[tuple[int, ...], int]:
         return self._layout.shape, self._layout.axis
@@ -213,26 +201,9 @@ class BlockMatrix(Matrix):
 
     def write(self, graph: GraphBuilder) -> None:
         """See ``Matrix``."""
-        layout, name, sink = self._layout, self.name, graph.sink
-        scales: list[np.ndarray] = []
-        zero_points: list[np.ndarray] = []
-
-        def packed() -> Iterator[np.ndarray]:
-            for start, stop in self._ranges():
-                rows = layout.rows(self._checkpoint.encoded(name, start, stop))
-                scales.append(rows.scale)
-                if rows.zero_point is not None:
-                    zero_points.append(rows.zero_point)
-                yield rows.packed
-
-        shape = layout.packed_shape
-        nbytes = shape[0] * shape[1] * shape[2]
-        self._inputs = [
-            graph.tensor(sink.stored(f"{name}.codes", "UINT8", shape, packed(), nbytes)),
-            graph.array(f"{name}.scale", np.concatenate(scales)),
-        ]
-        if zero_points:
-            self._inputs.append(graph.array(f"{name}.zero_point", np.concatenate(zero_points)))
+        self._inputs = self._add(graph, nbits_tensors(
+            self._layout, self._encoded(), self._parts(), graph.sink
+        ))
 
     def multiply(self, graph: GraphBuilder, x: str, path: str) -> str:
         """See ``Matrix``."""

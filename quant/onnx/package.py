@@ -6,10 +6,12 @@ import importlib.util
 
 from ...errors import FormatError, ToolError
 
-__all__ = ["OPSETS", "ir_version", "require_onnx"]
+__all__ = ["OPSETS", "ir_version", "oldest_ir_version", "require_onnx"]
 
 # What is written: blocked DequantizeLinear begins with opset 21; onnxruntime 1.31 ends with 26.
 OPSETS = range(21, 27)
+_IR_HISTORY = ((8, 3), (9, 4), (10, 5), (11, 6), (14, 7), (18, 8), (20, 9), (22, 10), (23, 11),
+               (24, 12), (26, 13))   # last opset of each, from onnx's table of versions
 _IR_VERSIONS = {21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
 
 
@@ -34,3 +36,8 @@ def ir_version(opset: int) -> int:
             f"ONNX opset {opset} is not written; choose {OPSETS[0]} to {OPSETS[-1]}"
         )
     return _IR_VERSIONS[opset]
+
+
+def oldest_ir_version(opset: int) -> int:
+    """The first version of the file format in which an opset, or a type that came with it, is."""
+    return next((ir for known, ir in _IR_HISTORY if known >= opset), _IR_HISTORY[-1][1])

@@ -1,0 +1,36 @@
+"""How far a quantized weight is from the weight."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["ErrorMeter", "six_digits"]
+
+
+class ErrorMeter:
+    """Adds up errors over blocks of a weight."""
+
+    def __init__(self) -> None:
+        self._squares = self._error_squares = self._largest = 0.0
+
+    def add(self, weight: np.ndarray, quantized: np.ndarray) -> None:
+        """Count a block; both float32 and of one shape."""
+        error = quantized - weight
+        self._squares += float(np.square(weight, dtype=np.float64).sum())
+        self._error_squares += float(np.square(error, dtype=np.float64).sum())
+        self._largest = max(self._largest, float(np.abs(error).max()))
+
+    @property
+    def nmse(self) -> float:
+        """Sum of squared errors over sum of squared weights, in six digits; 0 for zeros."""
+        return six_digits(self._error_squares / self._squares if self._squares else 0.0)
+
+    @property
+    def max_abs_error(self) -> float:
+        """The largest error, in six digits."""
+        return six_digits(self._largest)
+
+
+def six_digits(value: float) -> float:
+    """``value`` rounded: its last digits may depend on numpy's order of addition."""
+    return float(f"{value:.6g}")
