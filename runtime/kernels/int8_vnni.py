@@ -11,35 +11,17 @@ from numba import njit, prange
 
 from .intrinsics_int8 import LARGEST_TILE, dot_row, unpack_int8
 from .intrinsics_panel import ROWS, dot_panel
-from .panel import Activations, Outputs, RowGroupKernel, aligned, finish
+from .panel import Activations, Outputs, aligned, finish
+from .row_major import VECTOR, RowMajorKernel, address_of
 
 __all__ = ["VnniInt8"]
 
-_OFFSET = 128   # of a weight, to make it unsigned
-_VECTOR = 64    # columns
+_OFFSET = 128         # of a weight, to make it unsigned
 _PANEL_VECTORS = 24   # of 64 rows: 96 KiB, in the L2 cache
 
 
-class VnniInt8(RowGroupKernel):
-    """The sums and outputs of int8 ``weight`` [M, K]."""
-
-    def __init__(self, weight: np.ndarray, scale: np.ndarray) -> None:
-        M, K = weight.shape
-        super().__init__((M, K), -(-K // _VECTOR) * _VECTOR, scale)
-        self._weight = weight
-        self._last = self._last_group()
-        copied = 0 if np.shares_memory(self._last, weight) else self._last.nbytes
-        self.nbytes = weight.nbytes + copied
-
-    def _last_group(self) -> np.ndarray:
-        """The last rows, flat; copied where reading 64 whole rows would leave the weight."""
-        M, K = self.shape
-        rows = self._weight[(self._groups - 1) * ROWS:].reshape(-1)
-        if self._columns == K and M % ROWS == 0:
-            return rows
-        copied = np.zeros((ROWS - 1) * K + self._columns, np.int8)
-        copied[: len(rows)] = rows
-        return copied
+class VnniInt8(RowMajorKernel):
+    """The sums and outputs of an int8 weight."""
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         operands = (self._weight, self._last, activations, outputs)
@@ -53,7 +35,7 @@ class VnniInt8(RowGroupKernel):
 def _add_rows(rows: int, K: int, q: np.ndarray, totals: np.ndarray) -> None:
     """Add to int32 ``totals`` [N, ROWS] from the 64 rows at the address ``rows``, in order."""
     N, stride = q.shape
-    vectors = (K + _VECTOR - 1) // _VECTOR
+    vectors = (K + VECTOR - 1) // VECTOR
     for r in range(ROWS):
         sums = totals.ctypes.data + 4 * r
         dot_row(rows + r * K, q.ctypes.data, stride, N, sums, vectors)
@@ -63,15 +45,15 @@ def _add_rows(rows: int, K: int, q: np.ndarray, totals: np.ndarray) -> None:
 def _add_panels(rows: int, K: int, q: np.ndarray, panel: np.ndarray, totals: np.ndarray) -> None:
     """``_add_rows`` by way of panels; meanwhile the next 64 rows are prefetched, in order."""
     N, stride = q.shape
-    vectors = (K + _VECTOR - 1) // _VECTOR
+    vectors = (K + VECTOR - 1) // VECTOR
     ahead = rows + ROWS * K
     for first in range(0, vectors, _PANEL_VECTORS):
         count = min(_PANEL_VECTORS, vectors - first)
-        column = first * _VECTOR
+        column = first * VECTOR
         unpack_int8(rows + column, K, panel.ctypes.data, count)
         dot_panel(
             panel.ctypes.data, q.ctypes.data + column, stride, N, totals.ctypes.data,
-            count * _VECTOR // 4, ahead + ROWS * column,
+            count * VECTOR // 4, ahead + ROWS * column,
         )
 
 
@@ -81,15 +63,13 @@ def _multiply_groups(
     start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""
-    M, K = weight.shape
-    N = activations.q.shape[0]
+    K, N = weight.shape[1], activations.q.shape[0]
     totals = aligned(4 * ROWS * N).view(np.int32).reshape((N, ROWS))
-    panel = aligned(_PANEL_VECTORS * _VECTOR * ROWS)
+    panel = aligned(_PANEL_VECTORS * VECTOR * ROWS)
     for group in range(start, stop):
         totals[:] = 0
-        whole = (group + 1) * ROWS < M
-        rows = weight.ctypes.data + group * ROWS * K if whole else last.ctypes.data
-        if N <= LARGEST_TILE:
+        rows = address_of(group, weight, last)
+        if 0 < N <= LARGEST_TILE:
             _add_rows(rows, K, activations.q, totals)
         else:
             _add_panels(rows, K, activations.q, panel, totals)

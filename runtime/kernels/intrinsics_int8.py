@@ -132,13 +132,16 @@ def unpack_int8(_: Any, rows: Any, stride: Any, panel: Any, vectors: Any) -> tup
     """Write a panel of w + 128 from 64 rows of 64 * ``vectors`` columns, ``stride`` bytes apart."""
 
     def generate(builder: ir.IRBuilder, arguments: Values) -> None:
-        *source, panel, vectors = arguments
-
-        def write(step: ir.Value, group: int, words: ir.Value) -> None:
-            target = at(builder, panel, step, STEP)
-            store(builder, to_unsigned(builder, words), target, 64 * group)
-
+        rows, stride, panel, vectors = arguments
         for group in range(VECTORS):
-            for_steps(builder, *source, vectors, group, write)
+            here = builder.add(panel, constant(INT64, 64 * group))
+
+            def write(
+                step: ir.Value, words: ir.Value, nothing: Values, here: ir.Value = here
+            ) -> Values:
+                store(builder, to_unsigned(builder, words), at(builder, here, step, STEP))
+                return nothing
+
+            for_steps(builder, rows, stride, vectors, group, [], write)
 
     return writes_memory(4, generate)

@@ -57,19 +57,20 @@ def for_steps(
     stride: ir.Value,
     vectors: ir.Value,
     group: int,
-    use: Callable[[ir.Value, int, ir.Value], None],
-) -> None:
-    """Call ``use(step, group, words)`` for each step of a panel, whose ``words`` are of 16 rows.
+    carried: list[ir.Value],
+    body: Callable[[ir.Value, ir.Value, list[ir.Value]], list[ir.Value]],
+) -> list[ir.Value]:
+    """``for step in panel: carried = body(step, words, carried)``; gives the last ``carried``.
 
-    ``rows`` is the address of a panel's 64 rows, of 64 * ``vectors`` columns, ``stride`` bytes
-    apart; ``group`` says which 16 of them.
+    ``words`` are four columns of 16 rows, the ``group``th of a panel's 64; these are at the address
+    ``rows``, of 64 * ``vectors`` columns, ``stride`` bytes apart.
     """
     start = at(builder, rows, stride, _LANES * group)
 
-    def block(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+    def block(index: ir.Value, values: list[ir.Value]) -> list[ir.Value]:
         column, first = (builder.mul(index, constant(INT64, n)) for n in (64, _LANES))
         for word, words in enumerate(_transposed(builder, start, stride, column)):
-            use(builder.add(first, constant(INT64, word)), group, words)
-        return []
+            values = body(builder.add(first, constant(INT64, word)), words, values)
+        return values
 
-    repeat(builder, vectors, [], block)
+    return repeat(builder, vectors, carried, block)

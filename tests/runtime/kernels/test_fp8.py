@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from support.integer_weights import random_weight
+from support.integer_weights import pack_values, random_weight
 from trilobite.errors import FormatError
 from trilobite.quant.formats import Fp8, PackedWeight
 from trilobite.runtime.kernels import fp8
@@ -54,20 +54,36 @@ def test_the_stored_weight_is_not_copied(portable):
     assert np.shares_memory(Fp8Linear(weight, None)._weight, weight.tensors["packed"])
 
 
-@pytest.mark.parametrize("K", [1, 3, 4, 159, 160, 161, 500])
-def test_shapes_that_fill_no_panel(K, kernel):
+@pytest.mark.parametrize("lowest", [-128, -127])   # only the latter has a negative in int8
+@pytest.mark.parametrize("K", [1, 3, 63, 64, 65, 500, 767, 768, 769, 1600])
+def test_shapes_that_fill_no_vector_and_no_panel(K, lowest, kernel):
     for M in (1, 64, 65):
         weight = random_weight(Fp8(), M, K, seed=M)
         linear = Fp8Linear(weight.packed, None)
-        q = np.random.default_rng(K).integers(-128, 128, (8, K)).astype(np.int8)
-        for N in (0, 1, 2, 7, 8):
-            assert np.array_equal(linear.integer(q[:N]), weight.sums(q[:N]))
+        q = np.random.default_rng(K).integers(lowest, 128, (14, K)).astype(np.int8)
+        expected = weight.sums(q)
+        for N in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14):
+            assert np.array_equal(linear.integer(q[:N]), expected[:N])
+
+
+@pytest.mark.parametrize("N", [1, 8, 9, 13])
+@pytest.mark.parametrize("codes", ["all", "none", "some"])
+def test_numbers_that_are_no_multiples_of_eight_units(codes, N, kernel):
+    """All of them, none, or a few, in either sign: the kernels treat them apart."""
+    rng = np.random.default_rng(N)
+    small = (rng.integers(0, 32, (70, 900)) | rng.choice([0, 128], (70, 900))).astype(np.uint8)
+    large = (rng.integers(32, 127, (70, 900)) | rng.choice([0, 128], (70, 900))).astype(np.uint8)
+    share = {"all": 1, "none": 0, "some": 0.002}[codes]
+    values = np.where(rng.random((70, 900)) < share, small, large)
+    weight = pack_values(Fp8(), values)
+    assert (weight.integers % 8 != 0).any() == (share > 0)
+    q = rng.integers(-127, 128, (N, 900)).astype(np.int8)
+    assert np.array_equal(Fp8Linear(weight.packed, None).integer(q), weight.sums(q))
 
 
 @pytest.mark.parametrize("code", [0x7E, 0xFE])
-@pytest.mark.parametrize("activation", [-128, 127])
-def test_columns_beyond_one_segment_of_a_sum(code, activation, kernel):
-    K = 130_000
+@pytest.mark.parametrize(("activation", "K"), [(-128, 130_000), (127, 1_050_000)])
+def test_columns_beyond_one_segment_of_a_sum(code, activation, K, kernel):
     linear = Fp8Linear(packed_codes(np.full((2, K), code, np.uint8), 1.0), None)
     sums = linear.integer(np.full((1, K), activation, np.int8))
     sign = 1 if code < 128 else -1

@@ -15,7 +15,7 @@ def test_by_hand(kernel):
     assert sums.tolist() == [[-127 * 255, 126], [-127, 11]]
 
 
-@pytest.mark.parametrize("N", [1, 2, 63, 64, 65])
+@pytest.mark.parametrize("N", [0, 1, 2, 63, 64, 65])
 def test_tokens(N, kernel):
     weight = random_weight(Int8(), 6, 333)
     q = np.random.default_rng(N).integers(-128, 128, (N, 333)).astype(np.int8)
