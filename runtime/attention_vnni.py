@@ -26,6 +26,7 @@ from ..numerics import (
     sub,
 )
 from .attention import token_of
+from .elementwise import apply_rope
 from .kernels.intrinsics_attention import (
     HEAD_UNIT,
     KEY_OFFSET,
@@ -37,12 +38,23 @@ from .kernels.intrinsics_attention import (
 from .kernels.panel import aligned
 from .kernels.threads import chunks_for
 
-__all__ = ["TiledCache", "attend_tiled", "store_tiled", "tiled_cache"]
+__all__ = [
+    "TiledCache",
+    "append_and_attend_tiled",
+    "attend_tiled",
+    "store_tiled",
+    "tiled_cache",
+]
 
 _TILE = ATTENTION_TILE
 _QUADS = _TILE // 4
 _PRODUCTS_PER_CHUNK = 1 << 18   # 10 us or more: keys and values come from memory
+_KEY_OFFSETS = np.uint32(0x0101_0101 * KEY_OFFSET)   # of the four keys in a word, by their top bits
 _LOWEST = np.float32(-np.inf)
+
+# Each call counts references to its arrays, which for a short context would cost more than the
+# arithmetic; inlined, LLVM sees that nothing needs counting.
+_inlined = numba.njit(cache=True, forceinline=True)
 
 
 class TiledCache(NamedTuple):
@@ -100,17 +112,18 @@ def store_tiled(
     A scale per head and token, as in ``attention.store_int8``.
     """
     N, heads, width = keys.shape
-    codes = np.empty(width, np.int8)
+    codes = np.zeros(-(-width // 4) * 4, np.int8)
+    words = codes.view(np.uint32)
     for n in range(N):
         tile, place = divmod(start + n, _TILE)
         quad, byte = divmod(place, 4)
         for head in range(heads):
-            cache.key_scales[head, start + n] = quantize_activation(keys[n, head], codes)
-            target = cache.keys[head, tile]
-            for d in range(width):
-                at = d // 4 * 4 * _TILE + 4 * place + d % 4
-                target[at] = np.uint8(np.int32(codes[d]) + KEY_OFFSET)
-            cache.value_scales[head, start + n] = quantize_activation(values[n, head], codes)
+            cache.key_scales[head, start + n] = quantize_activation(keys[n, head], codes[:width])
+            target = cache.keys[head, tile].view(np.uint32)
+            for word in range(words.shape[0]):
+                target[word * _TILE + place] = words[word] ^ _KEY_OFFSETS
+            row = codes[:width]
+            cache.value_scales[head, start + n] = quantize_activation(values[n, head], row)
             stored = cache.values[head, tile]
             for d in range(width):
                 stored[d // 16 * VALUE_VECTOR + 64 * quad + 4 * (d % 16) + byte] = codes[d]
@@ -127,7 +140,7 @@ def _scratch(tiles: int, padded: int) -> _Scratch:
     )
 
 
-@numba.njit(cache=True)
+@_inlined
 def _score(
     query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray, first: int, last: int,
     scratch: _Scratch,
@@ -162,7 +175,7 @@ def _score(
         scores[last + 1 - tile * _TILE:tiles * _TILE] = _LOWEST
 
 
-@numba.njit(cache=True)
+@_inlined
 def _add_tile(weights: np.ndarray, lanes: np.ndarray) -> np.float32:
     """``sum_lanes`` of float32 [TILE] weights, none of them negative."""
     for lane in range(LANES):
@@ -174,7 +187,7 @@ def _add_tile(weights: np.ndarray, lanes: np.ndarray) -> np.float32:
     return add(add(lanes[0], lanes[2]), add(lanes[1], lanes[3]))
 
 
-@numba.njit(cache=True)
+@_inlined
 def _softmax(tiles: int, values: int, scratch: _Scratch) -> np.float32:
     """Turn scores into weights in place; write ``shrinks``; return the sum of all weights.
 
@@ -201,7 +214,7 @@ def _softmax(tiles: int, values: int, scratch: _Scratch) -> np.float32:
     return total
 
 
-@numba.njit(cache=True)
+@_inlined
 def _to_bytes(
     tiles: int, value_scales: np.ndarray, first: int, scratch: _Scratch
 ) -> None:
@@ -239,7 +252,7 @@ def _to_bytes(
             row[:skipped] = 0
 
 
-@numba.njit(cache=True)
+@_inlined
 def _attend_head(
     query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
     values: np.ndarray, value_scales: np.ndarray, first: int, last: int,
@@ -299,12 +312,46 @@ def attend_tiled(
     queries: np.ndarray, cache: TiledCache, start: int, window: int
 ) -> np.ndarray:
     """``attention.attend_int8`` of float32 ``queries`` [N, heads, head_dim], bit for bit."""
+    return _attend(queries, cache, start, window, _chunks(queries, start, window))
+
+
+@numba.njit(cache=True)
+def _attend(
+    queries: np.ndarray, cache: TiledCache, start: int, window: int, chunks: int
+) -> np.ndarray:
     out = np.empty_like(queries)
-    tokens, heads, _ = queries.shape
-    products = 2 * queries.size * min(start + tokens, window)
-    chunks = chunks_for(tokens * heads, products, _PRODUCTS_PER_CHUNK)
     if chunks > 1:
         _attend_parallel(queries, cache, start, window, chunks, out)
     else:
-        _attend_pairs(queries, cache, start, window, 0, tokens * heads, out)
+        pairs = queries.shape[0] * queries.shape[1]
+        _attend_pairs(queries, cache, start, window, 0, pairs, out)
     return out
+
+
+@numba.njit(cache=True)
+def _append_and_attend(
+    queries: np.ndarray, keys: np.ndarray, values: np.ndarray, cosine: np.ndarray,
+    sine: np.ndarray, cache: TiledCache, start: int, window: int, chunks: int,
+) -> np.ndarray:
+    apply_rope(queries, cosine, sine)
+    apply_rope(keys, cosine, sine)
+    store_tiled(keys, values, cache, start)
+    return _attend(queries, cache, start, window, chunks)
+
+
+def append_and_attend_tiled(
+    queries: np.ndarray, keys: np.ndarray, values: np.ndarray, cosine: np.ndarray,
+    sine: np.ndarray, cache: TiledCache, start: int, window: int,
+) -> np.ndarray:
+    """Rotary embedding of ``queries`` and ``keys`` in place, ``store_tiled``, ``attend_tiled``."""
+    chunks = _chunks(queries, start, window)
+    return _append_and_attend(
+        queries, keys, values, cosine, sine, cache, start, window, chunks
+    )
+
+
+def _chunks(queries: np.ndarray, start: int, window: int) -> int:
+    """Into how many threads to split the attention."""
+    tokens, heads, _ = queries.shape
+    products = 2 * queries.size * min(start + tokens, window)
+    return chunks_for(tokens * heads, products, _PRODUCTS_PER_CHUNK)

@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import TrilobiteError
 from ..model import ModelConfig
 from .attention import attend_float32, attend_int8, store_int8
-from .attention_vnni import attend_tiled, store_tiled, tiled_cache
+from .attention_vnni import append_and_attend_tiled, attend_tiled, store_tiled, tiled_cache
+from .elementwise import apply_rope
 from .kernels.choice import chosen_kernel
 
 __all__ = ["Float32Cache", "Int8Cache", "KVCache", "KVKind", "make_cache"]
@@ -32,9 +33,15 @@ class KVCache(Protocol):
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
         """Causal attention of ``queries`` float32 [N, heads, head_dim] at ``start`` and after."""
 
+    def append_and_attend(
+        self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
+        cosine: np.ndarray, sine: np.ndarray, window: int | None,
+    ) -> np.ndarray:
+        """Turn ``queries`` and ``keys`` in place (``apply_rope``), ``store``, ``attend``."""
+
 
 class _Bounded:
-    """The bounds of a cache."""
+    """The bounds of a cache, and a step's parts one after the other."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -48,6 +55,16 @@ class _Bounded:
 
     def _limit(self, window: int | None) -> int:
         return self.capacity if window is None else window
+
+    def append_and_attend(
+        self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
+        cosine: np.ndarray, sine: np.ndarray, window: int | None,
+    ) -> np.ndarray:
+        """Turn ``queries`` and ``keys`` in place, ``store``, ``attend``."""
+        apply_rope(queries, cosine, sine)
+        apply_rope(keys, cosine, sine)
+        self.store(layer, start, keys, values)
+        return self.attend(layer, start, queries, window)
 
 
 class _Cache(_Bounded):
@@ -135,6 +152,16 @@ class TiledInt8Cache(_Bounded):
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
         """Causal attention in integers, see ``attention.attend_int8``."""
         return attend_tiled(queries, self._layers[layer], start, self._limit(window))
+
+    def append_and_attend(
+        self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
+        cosine: np.ndarray, sine: np.ndarray, window: int | None,
+    ) -> np.ndarray:
+        """Turn ``queries`` and ``keys`` in place, ``store``, ``attend``, in one call."""
+        self._check(start, len(keys))
+        return append_and_attend_tiled(
+            queries, keys, values, cosine, sine, self._layers[layer], start, self._limit(window)
+        )
 
 
 def make_cache(kind: KVKind, config: ModelConfig, capacity: int) -> KVCache:

@@ -11,7 +11,7 @@ from ..errors import CheckpointError
 from ..model import LINEAR_NAMES, LINEAR_STAGES, ModelConfig
 from ..numerics import flush_array
 from ..quant.formats.base import PackedWeight
-from .elementwise import add_residual, apply_rope, relu2_gate, rms_norm, silu_gate
+from .elementwise import add_and_norm, add_residual, gate_for, rms_norm
 from .kv_cache import KVCache
 from .linear import Linear, make_linear
 
@@ -21,8 +21,6 @@ __all__ = ["DecoderLayer", "Observer", "Rope", "Weights", "vector"]
 Weights = Callable[[str], "np.ndarray | PackedWeight"]
 # Receives intermediate tensors by name while a forward pass runs.
 Observer = Callable[[str, np.ndarray], None]
-
-_GATES = {"silu": silu_gate, "relu2": relu2_gate}
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class DecoderLayer:
         self.linears: dict[str, Linear] = {}
         self.norms: dict[str, np.ndarray] = {}
         self._epsilon = np.float32(config.rms_norm_eps)
+        self._gate = gate_for(config.activation)
         if weights is not None:
             self.load_norms(weights)
             for name in LINEAR_NAMES:
@@ -97,10 +96,9 @@ class DecoderLayer:
         q = q.reshape(len(h), config.num_heads, config.head_dim)
         k = k.reshape(len(h), config.num_kv_heads, config.head_dim)
         v = v.reshape(len(h), config.num_kv_heads, config.head_dim)
-        apply_rope(q, rope.cosine, rope.sine)
-        apply_rope(k, rope.cosine, rope.sine)
-        cache.store(slot, start, k, v)
-        attended = cache.attend(slot, start, q, config.window(self.index)).reshape(len(h), -1)
+        attended = cache.append_and_attend(
+            slot, start, q, k, v, rope.cosine, rope.sine, config.window(self.index)
+        ).reshape(len(h), -1)
         if config.sub_norm:
             attended = rms_norm(attended, self.norms["self_attn.attn_sub_norm"], self._epsilon)
         return attended
@@ -115,9 +113,7 @@ class DecoderLayer:
 
     def gate(self, h: np.ndarray) -> np.ndarray:
         """What the down projection reads, float32 [N, intermediate_size]."""
-        gated = _GATES[self.config.activation](
-            self.linears["mlp.gate_proj"](h), self.linears["mlp.up_proj"](h)
-        )
+        gated = self._gate(self.linears["mlp.gate_proj"](h), self.linears["mlp.up_proj"](h))
         if self.config.sub_norm:
             gated = rms_norm(gated, self.norms["mlp.ffn_sub_norm"], self._epsilon)
         return gated
@@ -134,8 +130,10 @@ class DecoderLayer:
         self._report(observe, 0, h)
         attended = self.attend(h, cache, self.index, start, rope)
         self._report(observe, 1, attended)
-        self.add_attention(x, attended)
-        h = self.feed_forward_input(x)
+        h = add_and_norm(
+            x, self.linears["self_attn.o_proj"](attended), self.norms["post_attention_layernorm"],
+            self._epsilon,
+        )
         self._report(observe, 2, h)
         gated = self.gate(h)
         self._report(observe, 3, gated)

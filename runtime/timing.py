@@ -172,16 +172,16 @@ def _clocked(decoder: Decoder, session: Session) -> Iterator[Counter[str]]:
     """Seconds by stage, as they add up while the block runs."""
     clocks: Counter[str] = Counter()
     linears = [dict(layer.linears) for layer in decoder.layers]
-    head, attend = decoder.head, session.cache.attend
+    head, attend = decoder.head, session.cache.append_and_attend
     for layer, held in zip(decoder.layers, linears, strict=True):
         layer.linears.update({
             name: _Clocked(linear, clocks, "matmul") for name, linear in held.items()
         })
     decoder.head = _Clocked(head, clocks, "head")
-    session.cache.attend = _Clocked(attend, clocks, "attention")
+    session.cache.append_and_attend = _Clocked(attend, clocks, "attention")
     try:
         yield clocks
     finally:
         for layer, held in zip(decoder.layers, linears, strict=True):
             layer.linears.update(held)
-        decoder.head, session.cache.attend = head, attend
+        decoder.head, session.cache.append_and_attend = head, attend

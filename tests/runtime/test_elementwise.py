@@ -5,12 +5,16 @@ import pytest
 
 from trilobite import numerics
 from trilobite.runtime.elementwise import (
+    add_and_norm,
     add_residual,
     apply_rope,
+    gate_for,
     relu2_gate,
     rms_norm,
     silu_gate,
+    silu_gate_avx512,
 )
+from trilobite.runtime.kernels.choice import available_kernels
 
 
 @pytest.fixture
@@ -85,3 +89,36 @@ def test_residual_is_added_in_place(x):
     before, update = x.copy(), x[::-1].copy()
     add_residual(x, update)
     assert np.array_equal(x, before + update)
+
+
+def test_add_and_norm_is_one_after_the_other(x):
+    update, weight = x[::-1].copy(), np.linspace(0.5, 2, 37, dtype=np.float32)
+    other = x.copy()
+    add_residual(other, update)
+    assert np.array_equal(
+        add_and_norm(x, update, weight, np.float32(1e-5)),
+        rms_norm(other, weight, np.float32(1e-5)),
+    )
+    assert np.array_equal(x, other)
+
+
+@pytest.mark.skipif("avx512" not in available_kernels(), reason="this CPU has no AVX-512")
+def test_the_silu_gate_in_avx512_has_the_same_bits():
+    rng = np.random.default_rng(3)
+    bits = rng.integers(0, 1 << 32, (2, 100_003), dtype=np.uint32).view(np.float32)
+    any_gate, any_up = numerics.flush_array(np.nan_to_num(bits, nan=-0.0))
+    gates = np.concatenate([any_gate, rng.uniform(-100, 100, 100_003).astype(np.float32)])
+    ups = np.concatenate([any_up, any_up])
+    for gate, up in ((gates, ups), (gates[:5], ups[:5])):
+        expected, result = silu_gate(gate[None], up[None]), silu_gate_avx512(gate[None], up[None])
+        assert np.array_equal(result, expected, equal_nan=True)
+        assert np.array_equal(np.signbit(result), np.signbit(expected))
+
+
+def test_the_gate_follows_activation_and_kernel(monkeypatch):
+    monkeypatch.setenv("TRILOBITE_KERNEL", "portable")
+    assert gate_for("silu") is silu_gate
+    assert gate_for("relu2") is relu2_gate
+    if "avx512" in available_kernels():
+        monkeypatch.setenv("TRILOBITE_KERNEL", "avx512")
+        assert gate_for("silu") is silu_gate_avx512
