@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import TrilobiteError
-from .quant.checkpoint import open_checkpoint
+from .quant.checkpoint import Checkpoint, open_checkpoint
 from .runtime.calibration_text import SEQUENCES, CalibrationText, choose_text
 from .runtime.decoder import Decoder
 from .runtime.language_model import LanguageModel
@@ -24,7 +24,8 @@ def load(
     Parameters
     ----------
     path
-        A folder with config.json and safetensors, or ``demo-bitnet`` or ``demo-llama``.
+        A folder with config.json and safetensors, a GGUF file, or ``demo-bitnet`` or
+        ``demo-llama``.
     kv
         How keys and values are cached; ``auto`` takes int8 for a model that ``trilobite.quantize``
         wrote and float32 for any other.
@@ -42,7 +43,7 @@ def load(
         if kv == "auto":
             kv = "float32" if checkpoint.quantization is None else "int8"
         decoder = Decoder(checkpoint.config, checkpoint.weight, progress)
-        return LanguageModel(checkpoint.folder, decoder, kv)
+        return LanguageModel(checkpoint.folder, decoder, kv, _files(checkpoint))
 
 
 def calibration(
@@ -69,4 +70,12 @@ def calibration(
     """
     with open_checkpoint(source) as checkpoint:
         file = None if text is None else Path(text)
-        return choose_text(checkpoint.folder, checkpoint.config, file, sequences, seed)
+        files = _files(checkpoint)
+        return choose_text(
+            checkpoint.folder, checkpoint.config, file, sequences, seed, files and files()
+        )
+
+
+def _files(checkpoint: Checkpoint) -> Callable[[], dict[str, bytes]] | None:
+    """What gives the tokenizer's files, where they are not in a folder."""
+    return None if checkpoint.folder.is_dir() else checkpoint.companions

@@ -68,6 +68,7 @@ class Layout(StrEnum):
 class Target(StrEnum):
     """Kinds of files that ``export`` writes."""
 
+    GGUF = "gguf"
     HF = "hf"
     ONNX = "onnx"
 
@@ -221,8 +222,12 @@ def export(
     out: Annotated[Path, typer.Option("-o", "--output", help="The file or folder to write.")],
     type: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="How weights are stored; hf: bitnet, float32, bfloat16; "
-                     "onnx: qdq, matmulnbits, matmulnbits-float."),
+        typer.Option(
+            metavar="TYPE",
+            help="How weights are stored (gguf: tq1_0, tq2_0, q4_0, q8_0, f16; hf: bitnet, "
+            "float32, bfloat16; onnx: qdq, matmulnbits, matmulnbits-float); default: what holds "
+            "the model's own codes.",
+        ),
     ] = None,
     opset: Annotated[
         int | None, typer.Option(help="onnx: operator set, 21 to 26; by default 23 or 25.")

@@ -404,6 +404,12 @@ def _scaled_frequencies(frequencies: np.ndarray, scaling: RopeScaling) -> np.nda
     return share * frequencies + (1 - share) * frequencies / scaling.factor
 
 
+def rope_factors(head_dim: int, theta: float, scaling: RopeScaling) -> np.ndarray:
+    """What ``scaling`` divides each rotary frequency by: float64 [head_dim / 2]."""
+    frequencies = theta ** -(np.arange(0, head_dim, 2) / head_dim)
+    return frequencies / _scaled_frequencies(frequencies, scaling)
+
+
 def rope_tables(config: ModelConfig, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Tables (cos, sin) of the rotary angles at ``positions``: float32 [positions, head_dim / 2].
 

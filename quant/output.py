@@ -12,7 +12,7 @@ from typing import Self
 
 from ..errors import OutputError
 
-__all__ = ["OutputFile", "OutputFolder", "copy_synced", "write_synced"]
+__all__ = ["OutputFile", "OutputFolder", "write_synced"]
 
 _SPARE_BYTES = 16 << 20   # room left for the file system's own bookkeeping
 
@@ -172,18 +172,10 @@ class OutputFile:
             )
 
 
-def write_synced(path: Path, text: str) -> None:
-    """Write a text file and put it on the disk."""
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def copy_synced(source: Path, target: Path) -> None:
-    """Copy a small file and put the copy on the disk."""
-    with target.open("xb") as file:
-        file.write(source.read_bytes())
+def write_synced(path: Path, content: str | bytes) -> None:
+    """Write a small file, text as UTF-8, and put it on the disk."""
+    with path.open("xb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
 

@@ -9,6 +9,7 @@ import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from .formats import Format, GroupedTernary, Int4, Ternary
 from .manifest import InputFile, Manifest, Source, TensorRecord, Totals
 from .methods import ROUNDING, Calibration, Method, choose_method
 from .mixed import allocate, parse_rule
-from .output import OutputFolder, copy_synced, write_synced
+from .output import OutputFolder, write_synced
 from .plan import (
     Plan,
     PlannedTensor,
@@ -35,13 +36,8 @@ from .plan import (
 from .sensitivity import measure_choices
 from .writer import SafetensorsWriter, StoredTensor, safetensors_bytes
 
-__all__ = ["COPIED", "NOT_TRAINED_TERNARY", "Progress", "estimate_memory", "hashed", "quantize"]
+__all__ = ["NOT_TRAINED_TERNARY", "Progress", "estimate_memory", "hashed", "quantize"]
 
-# Files that go along unchanged; config.json is rewritten.
-COPIED = (
-    "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json",
-    "training.json",
-)
 _HASH_BYTES = 1 << 20
 _TERNARY = (Ternary, GroupedTernary)
 
@@ -81,7 +77,7 @@ def quantize(
     Parameters
     ----------
     source
-        A checkpoint folder, or ``demo-bitnet`` / ``demo-llama``.
+        A checkpoint folder, a GGUF file, or ``demo-bitnet`` / ``demo-llama``.
     out
         The folder to write: model.safetensors, config.json, manifest.json, tokenizer.
     format
@@ -213,13 +209,13 @@ class _Job:
     def inputs(self) -> list[Path]:
         """Every file that is read or copied, by name."""
         folder = self.checkpoint.folder
-        files = {tensor.info.file for tensor in self.planned}
-        files |= {folder / "config.json", *folder.glob("model.safetensors.index.json")}
-        return sorted(files | set(self.copied()), key=lambda path: path.name)
+        copied = [folder / name for name in self.companions] if folder.is_dir() else []
+        return sorted({*self.checkpoint.inputs, *copied}, key=lambda path: path.name)
 
-    def copied(self) -> list[Path]:
+    @cached_property
+    def companions(self) -> dict[str, bytes]:
         """The files that go along unchanged."""
-        return [path for pattern in COPIED for path in self.checkpoint.folder.glob(pattern)]
+        return self.checkpoint.companions()
 
     def stored(self) -> dict[str, StoredTensor]:
         """All tensors of the new file."""
@@ -228,7 +224,8 @@ class _Job:
     def needed_bytes(self) -> int:
         """Room that the new folder takes, rounded up."""
         manifest = 1000 * len(self.planned)
-        return safetensors_bytes(self.stored()) + _size(self.copied()) + manifest
+        companions = sum(map(len, self.companions.values()))
+        return safetensors_bytes(self.stored()) + companions + manifest
 
     def total_bytes(self) -> int:
         """What ``Progress.advance`` will count: files hashed and tensors read."""
@@ -244,8 +241,8 @@ class _Job:
         files = [hashed(path, progress) for path in self.inputs()]
         with SafetensorsWriter(folder / "model.safetensors", self.stored()) as writer:
             records = self.write_tensors(writer, progress)
-        for path in self.copied():
-            copy_synced(path, folder / path.name)
+        for name, content in self.companions.items():
+            write_synced(folder / name, content)
         write_synced(folder / "config.json", json.dumps(self.config(), indent=2) + "\n")
         manifest = self.manifest(files, records)
         write_synced(folder / "manifest.json", manifest.to_json())

@@ -22,7 +22,7 @@ def row_blocks(shape: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 class WeightBlocks:
-    """One matrix [M, K] of ``checkpoint``.
+    """One matrix [M, K] of ``checkpoint``, as its model computes with it.
 
     A linear weight of a BitNet model counts as the trits times the scale that the model computes
     with, whether they are stored packed or as master weights, which are rounded here as they are
@@ -33,42 +33,37 @@ class WeightBlocks:
         self._checkpoint = checkpoint
         self._name = name
         self._ranges = row_blocks(checkpoint.tensors[name].shape)
-        self._packed = checkpoint.native_ternary(name)
-        self._scale: np.ndarray | None = None
-        if self._packed:
-            self._scale = np.full((1, 1), checkpoint.ternary_scale(name), np.float32)
-        elif checkpoint.config.bitlinear and name in checkpoint.config.linear_weights():
-            self._scale = Ternary().statistics(self._stored())
 
     def float32(self, every: int = 1) -> Iterator[np.ndarray]:
         """Float32 rows, block by block; with ``every``, only each so-manieth block."""
-        if self._scale is None:
-            yield from self._stored(every)
+        form = self._checkpoint.format(self._name)
+        if form is None:
+            for start, stop in self._ranges[::every]:
+                yield self._checkpoint.rows(self._name, start, stop)
         else:
-            for trits in self._trits(every):
-                yield trits * self._scale
+            for codes in self.stored(every):
+                yield form.dequantize(codes)
 
     def encoded(self, form: Format) -> Iterator[tuple[np.ndarray, Codes]]:
         """Float32 rows and their codes in ``form``, block by block.
 
-        Trits that the model was trained with stay exactly as they are in a ternary format.
+        Codes that are stored stay exactly as they are where ``form`` holds them.
         """
-        if self._scale is not None and isinstance(form, Ternary):
-            for trits in self._trits():
-                yield trits * self._scale, Codes(trits, self._scale)
+        if self.holds(form):
+            for codes in self.stored():
+                yield form.dequantize(codes), codes
         else:
             statistics = form.statistics(self.float32())
             for rows in self.float32():
                 yield rows, form.encode(rows, statistics)
 
-    def _stored(self, every: int = 1) -> Iterator[np.ndarray]:
-        for start, stop in self._ranges[::every]:
-            yield self._checkpoint.rows(self._name, start, stop)
+    def holds(self, form: Format) -> bool:
+        """Whether ``form`` holds the stored codes as they are; trits do not mind their packing."""
+        stored = self._checkpoint.stored_format(self._name)
+        both_ternary = isinstance(stored, Ternary) and isinstance(form, Ternary)
+        return both_ternary or stored == form
 
-    def _trits(self, every: int = 1) -> Iterator[np.ndarray]:
-        if self._packed:
-            for start, stop in self._ranges[::every]:
-                yield self._checkpoint.codes(self._name, start, stop)
-        else:
-            for rows in self._stored(every):
-                yield Ternary().encode(rows, self._scale).values
+    def stored(self, every: int = 1) -> Iterator[Codes]:
+        """The stored codes, block by block; ``every`` as in ``float32``."""
+        for start, stop in self._ranges[::every]:
+            yield self._checkpoint.encoded(self._name, start, stop)

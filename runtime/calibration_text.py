@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,14 @@ class CalibrationText:
 
 
 def choose_text(
-    folder: Path, config: ModelConfig, file: Path | None, sequences: int, seed: int
+    folder: Path, config: ModelConfig, file: Path | None, sequences: int, seed: int,
+    files: Mapping[str, bytes] | None = None,
 ) -> CalibrationText:
     """Sequences of 512 tokens (or of the model's positions) drawn by ``seed``, without overlap.
 
     From the UTF-8 text ``file``, or else one from each of some standard-library modules that the
-    model's training.json does not hold out. A short text gives fewer sequences, or a shorter one.
+    model's training.json does not hold out. ``files`` has the tokenizer where ``folder`` has not
+    (see ``Tokenizer``). A short text gives fewer sequences, or a shorter one.
 
     Raises
     ------
@@ -69,7 +72,9 @@ def choose_text(
         raise TrilobiteError(f"Calibration needs at least 1 sequence, not {sequences}")
     if seed < 0:
         raise TrilobiteError(f"The seed must not be negative, as {seed} is")
-    tokenizer = Tokenizer(folder / "tokenizer.json", config.bos_token_id, config.eos_token_ids)
+    tokenizer = Tokenizer(
+        folder / "tokenizer.json", config.bos_token_id, config.eos_token_ids, files
+    )
     rng = np.random.default_rng(seed)
     if file is None:
         documents = training_documents(folder / "training.json")

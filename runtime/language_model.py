@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,8 +151,12 @@ class LanguageModel:
         How sessions keep keys and values.
     """
 
-    def __init__(self, folder: Path, decoder: Decoder, kv: KVKind) -> None:
+    def __init__(
+        self, folder: Path, decoder: Decoder, kv: KVKind,
+        files: Callable[[], Mapping[str, bytes]] | None = None,
+    ) -> None:
         self.folder = folder
+        self._files = files
         self.decoder = decoder
         self.kv = kv
         self._tokenizer: Tokenizer | None = None
@@ -167,7 +171,8 @@ class LanguageModel:
         """The model's tokenizer. Raises ``CheckpointError`` if its files are missing or broken."""
         if self._tokenizer is None:
             self._tokenizer = Tokenizer(
-                self.folder / "tokenizer.json", self.config.bos_token_id, self.config.eos_token_ids
+                self.folder / "tokenizer.json", self.config.bos_token_id,
+                self.config.eos_token_ids, self._files() if self._files else None,
             )
         return self._tokenizer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import tokenizers
@@ -31,6 +31,8 @@ class Tokenizer:
         The ``tokenizer.json``; ``tokenizer_config.json`` beside it is read for the begin token.
     bos_token_id, eos_token_ids
         From the model's config.
+    files
+        The content of both by name, where they are not on the disk.
 
     Raises
     ------
@@ -39,25 +41,28 @@ class Tokenizer:
     """
 
     def __init__(
-        self, file: Path, bos_token_id: int | None = None, eos_token_ids: tuple[int, ...] = ()
+        self, file: Path, bos_token_id: int | None = None, eos_token_ids: tuple[int, ...] = (),
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
-        if not file.is_file():
+        content = _content(file, files)
+        if content is None:
             raise CheckpointError(f"{file} does not exist; text needs the model's tokenizer.json")
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(file))
+            self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
         except Exception as error:   # the library raises bare Exception
             raise CheckpointError(f"{file} is not a tokenizer: {error}") from None
-        self.bos_token_id = bos_token_id if self._wants_bos(file.parent) else None
+        self.bos_token_id = bos_token_id if self._wants_bos(file, files) else None
         self.eos_token_ids = eos_token_ids
 
     @staticmethod
-    def _wants_bos(folder: Path) -> bool:
+    def _wants_bos(tokenizer: Path, files: Mapping[str, bytes] | None) -> bool:
         """Whether text starts with the begin token, where the tokenizer does not add it itself."""
-        file = folder / "tokenizer_config.json"
-        if not file.is_file():
+        file = tokenizer.with_name("tokenizer_config.json")
+        content = _content(file, files)
+        if content is None:
             return True
         try:
-            settings = json.loads(file.read_text(encoding="utf-8"))
+            settings = json.loads(content.decode("utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise CheckpointError(f"{file} is not JSON: {error}") from None
         if not isinstance(settings, dict):
@@ -90,6 +95,13 @@ class Tokenizer:
             piece = stream.step(self._tokenizer, token_id)
             if piece:
                 yield piece
+
+
+def _content(file: Path, files: Mapping[str, bytes] | None) -> bytes | None:
+    """What ``file`` holds, on the disk or in ``files``; None where it does not exist."""
+    if files is not None:
+        return files.get(file.name)
+    return file.read_bytes() if file.is_file() else None
 
 
 def held_out_documents(training_file: Path) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,18 +12,28 @@ import numpy as np
 from ...model import ModelConfig
 from ..formats import Codes, Format, PackedWeight
 from .assemble import assemble
-from .bitnet import PackedTrits
 from .families import parse_config
 from .fields import read_json
-from .locate import TensorFiles, resolve
+from .gguf.assemble import assemble_gguf
+from .gguf.config import huggingface_config
+from .gguf.container import GgufFile
+from .gguf.tokenizer import tokenizer_files
+from .locate import TensorFiles, is_gguf, resolve
 from .quantization import parse_quantization
 from .source import TensorInfo, TensorSource
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
 
+# Small files of a folder that belong to the model.
+_COMPANIONS = (
+    "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json",
+    "training.json",
+)
+
+
 def open_checkpoint(source: str | Path) -> Checkpoint:
-    """Open a checkpoint: a folder, or ``demo-bitnet`` / ``demo-llama`` for the shipped ones.
+    """Open a checkpoint: a folder, a GGUF file, or ``demo-bitnet`` / ``demo-llama``, the shipped.
 
     Raises
     ------
@@ -31,45 +42,56 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         weight has been read by then, but for a head that is stored beside tied embeddings and
         has to equal them.
     """
-    return Checkpoint(resolve(source))
+    path = resolve(source)
+    return Checkpoint(path, _read_gguf(path) if is_gguf(path) else _read_folder(path))
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a folder or file turned out to hold, and how it is closed."""
+
+    raw_config: dict[str, Any]
+    config: ModelConfig
+    sources: dict[str, TensorSource]
+    close: Callable[[], None]
+    inputs: tuple[Path, ...]
+    companions: Callable[[], dict[str, bytes]]
+    quantization: dict[str, Any] | None = None
+    manifest: dict[str, Any] | None = None
 
 
 class Checkpoint:
     """A model's description and its tensors under their canonical (Hugging Face) names.
 
-    Opening reads config.json and the headers of the safetensors files, and checks that exactly
-    the tensors which the config calls for are there, with their shapes. Weights are read when
-    asked for, by blocks of rows where asked by rows. A context manager; not for use by several
-    threads at once.
+    Opening reads config.json and the headers of the safetensors files (or the header of the GGUF
+    file), and checks that exactly the tensors which the config calls for are there, with their
+    shapes. Weights are read when asked for, by blocks of rows where asked by rows. A context
+    manager; not for use by several threads at once.
 
     Attributes
     ----------
     folder, config, raw_config
-        The folder, its model, and the JSON object that config.json holds.
+        The folder or GGUF file, its model, and the JSON object that config.json holds (of a GGUF
+        file: what the metadata says, as config.json would).
     tensors
         Shape, type and size of each tensor, in the order of ``ModelConfig.tensor_shapes``.
     quantization
         The ``quantization_config`` of a folder that Trilobite quantized, else None.
     manifest
         Its manifest.json, else None.
+    inputs
+        Every file that the tensors and the description come from, and no others, sorted by name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, content: _Content) -> None:
         self.folder = folder
-        path = folder / "config.json"
-        self.raw_config: dict[str, Any] = read_json(path)
-        self.config: ModelConfig = parse_config(self.raw_config, path)
-        quantization = parse_quantization(self.raw_config, path)
-        self.quantization = quantization.stated
-        manifest = folder / "manifest.json"
-        quantized = self.quantization is not None and manifest.exists()
-        self.manifest: dict[str, Any] | None = read_json(manifest) if quantized else None
-        self._files = TensorFiles(folder)
-        try:
-            self._sources = assemble(folder, self.config, quantization, self._files.entries)
-        except BaseException:
-            self._files.close()
-            raise
+        self.raw_config = content.raw_config
+        self.config = content.config
+        self.quantization = content.quantization
+        self.manifest = content.manifest
+        self.inputs = content.inputs
+        self._content = content
+        self._sources = content.sources
         self.tensors: Mapping[str, TensorInfo] = {
             name: source.info for name, source in self._sources.items()
         }
@@ -82,7 +104,15 @@ class Checkpoint:
 
     def close(self) -> None:
         """Close the files; nothing can be read afterwards."""
-        self._files.close()
+        self._content.close()
+
+    def companions(self) -> dict[str, bytes]:
+        """Small files that belong to the model, by name: the tokenizer's above all.
+
+        Those of the folder, or what a GGUF file's metadata makes; works on a closed checkpoint.
+        Raises ``CheckpointError`` if a GGUF file has a tokenizer that is not read.
+        """
+        return self._content.companions()
 
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows ``start`` to ``stop`` of a matrix as float32 [R, K]; reads those rows only.
@@ -113,25 +143,17 @@ class Checkpoint:
         """The format in which the model computes with a tensor; None: it is float32."""
         return self._source(name).form
 
+    def stored_format(self, name: str) -> Format | None:
+        """The format that holds a tensor's stored codes exactly; None: there are none."""
+        return self._source(name).stored_form
+
     def encoded(self, name: str, start: int, stop: int) -> Codes:
-        """Codes of rows ``start`` to ``stop`` of a matrix that has a ``format``.
+        """Codes of rows ``start`` to ``stop`` of a matrix that has a ``stored_format``.
 
         They are the stored ones; trits of BitNet's master weights are rounded here, by absmean of
         the whole tensor. Raises as ``rows`` does.
         """
         return self._source(name).encoded(start, stop)
-
-    def native_ternary(self, name: str) -> bool:
-        """Whether a weight is stored as trits by BitNet's own packing."""
-        return isinstance(self._source(name), PackedTrits)
-
-    def codes(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Trits int8 [R, K] of rows ``start`` to ``stop`` of a ``native_ternary`` weight."""
-        return self._packed_trits(name).codes(start, stop)
-
-    def ternary_scale(self, name: str) -> np.float32:
-        """The factor that the trits of a ``native_ternary`` weight are multiplied by."""
-        return self._packed_trits(name).scale()
 
     def _source(self, name: str) -> TensorSource:
         if name not in self._sources:
@@ -144,8 +166,41 @@ class Checkpoint:
             raise ValueError(f"{name} has shape {source.info.shape}; rows are read of matrices")
         return source
 
-    def _packed_trits(self, name: str) -> PackedTrits:
-        source = self._source(name)
-        if not isinstance(source, PackedTrits):
-            raise ValueError(f"{name} is not stored as packed trits")
-        return source
+
+def _read_folder(folder: Path) -> _Content:
+    path = folder / "config.json"
+    raw_config = read_json(path)
+    config = parse_config(raw_config, path)
+    quantization = parse_quantization(raw_config, path)
+    manifest = folder / "manifest.json"
+    quantized = quantization.stated is not None and manifest.exists()
+    stated = read_json(manifest) if quantized else None
+    files = TensorFiles(folder)
+    try:
+        sources = assemble(folder, config, quantization, files.entries)
+    except BaseException:
+        files.close()
+        raise
+    used = {source.info.file for source in sources.values()}
+    used |= {path, *folder.glob("model.safetensors.index.json")}
+    inputs = tuple(sorted(used, key=lambda file: file.name))
+
+    def companions() -> dict[str, bytes]:
+        paths = [file for pattern in _COMPANIONS for file in folder.glob(pattern)]
+        return {file.name: file.read_bytes() for file in paths}
+
+    return _Content(raw_config, config, sources, files.close, inputs, companions,
+                    quantization.stated, stated)
+
+
+def _read_gguf(path: Path) -> _Content:
+    file = GgufFile(path)
+    try:
+        raw_config = huggingface_config(file)
+        config = parse_config(raw_config, path)
+        sources = assemble_gguf(file, config)
+    except BaseException:
+        file.close()
+        raise
+    return _Content(raw_config, config, sources, file.close, (path,),
+                    lambda: tokenizer_files(file))

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, Self
 
 from ...errors import CheckpointError
 from .fields import printable, read_json, shown
+from .gguf.container import MAGIC
 from .safetensors_file import SafetensorsFile, StoredTensor
 
-__all__ = ["DEMOS", "StoredEntry", "TensorFiles", "resolve"]
+__all__ = ["DEMOS", "StoredEntry", "TensorFiles", "is_gguf", "resolve"]
 
 DEMOS = ("demo-bitnet", "demo-llama")
 _SINGLE = "model.safetensors"
@@ -17,14 +18,14 @@ _INDEX = "model.safetensors.index.json"
 
 
 def resolve(source: str | Path) -> Path:
-    """The folder that ``source`` names: a shipped demo by its name, else a folder by its path.
+    """The folder or GGUF file that ``source`` names: a shipped demo by its name, else a path.
 
     A folder of one's own called like a demo is reached as ``./demo-bitnet``.
 
     Raises
     ------
     CheckpointError
-        There is no such folder, or it has no config.json.
+        There is nothing of that name, or no GGUF file and no folder with a config.json.
     """
     if str(source) in DEMOS:
         return Path(__file__).parents[2] / "models" / str(source)
@@ -36,12 +37,25 @@ def resolve(source: str | Path) -> Path:
             f"model.safetensors, or a shipped checkpoint by its name: {demos}"
         )
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} is a file; give the folder that holds config.json")
+        if is_gguf(folder):
+            return folder
+        raise CheckpointError(
+            f"{folder} is a file, and not GGUF; give the folder that holds config.json"
+        )
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"{folder} has no config.json; give a Hugging Face checkpoint folder, or {demos}"
         )
     return folder
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether ``path`` is a file that begins as GGUF files do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 class StoredEntry(NamedTuple):

@@ -8,8 +8,9 @@ import numpy as np
 
 from ...errors import CheckpointError, FormatError
 from ..formats import Codes, Format, PackedWeight
+from .floats import check_finite
 from .locate import StoredEntry
-from .source import TensorInfo, TensorSource, check_entry, check_finite
+from .source import TensorInfo, TensorSource, check_entry
 
 __all__ = ["QuantizedTensor"]
 

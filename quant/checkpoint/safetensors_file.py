@@ -1,9 +1,7 @@
 """Safetensors files that nobody vouches for: the header is checked in full, then rows are read.
 
-Written here rather than left to the ``safetensors`` package for three reasons: an error names
-the tensor; reading through a file handle keeps the peak at the size of a block, where a memory
-map counts every page touched; and a file that shrinks while open gives an error, not a bus
-error.
+Written here rather than left to the ``safetensors`` package because an error names the tensor, and
+reading through a file handle (``RawFile``) keeps the peak at the size of a block.
 
 The layout (https://huggingface.co/docs/safetensors): 8 bytes little-endian length of the header, a
 JSON object ``name -> {dtype, shape, data_offsets}``, then the data without gaps.
@@ -14,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +19,7 @@ import numpy as np
 
 from ...errors import CheckpointError
 from .fields import parse_json_object, printable, shown
+from .raw_file import RawFile
 
 __all__ = ["SafetensorsFile", "StoredTensor"]
 
@@ -68,10 +66,7 @@ class SafetensorsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._file: FileIO = path.open("rb", buffering=0)
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+        self._file = RawFile(path)
         try:
             self.tensors: Mapping[str, StoredTensor] = self._read_header()
         except BaseException:
@@ -101,43 +96,18 @@ class SafetensorsFile:
         tensor = self.tensors[name]
         dtype = np.dtype(_DTYPES[tensor.dtype])
         if not tensor.shape:
-            return self._read_at(name, tensor.begin, (), dtype)
+            return self._file.read(name, tensor.begin, (), dtype)
         stop = tensor.shape[0] if stop is None else stop
         if not 0 <= start <= stop <= tensor.shape[0]:
             raise ValueError(f"{name} has {tensor.shape[0]} rows, not rows {start} to {stop}")
         row_bytes = math.prod(tensor.shape[1:]) * dtype.itemsize
         shape = (stop - start, *tensor.shape[1:])
-        return self._read_at(name, tensor.begin + start * row_bytes, shape, dtype)
-
-    def _read_at(
-        self, name: str, offset: int, shape: tuple[int, ...], dtype: np.dtype
-    ) -> np.ndarray:
-        block = np.empty(shape, dtype)
-        if not block.nbytes:
-            return block
-        try:
-            complete = self._fill(block.reshape(-1).view(np.uint8).data, offset)
-        except OSError as error:
-            raise CheckpointError(f"{self.path}: {printable(name)}: {error.strerror}") from None
-        if not complete:
-            raise CheckpointError(f"{self.path}: the file ends inside of {name}; it was cut short")
-        return block
-
-    def _fill(self, target: memoryview, offset: int) -> bool:
-        """Fill ``target`` from ``offset`` on; False where the file ends first."""
-        self._file.seek(offset)
-        filled = 0
-        while filled < len(target):   # one call reads at most 2 GiB on Linux
-            count = self._file.readinto(target[filled:])
-            if not count:
-                return False
-            filled += count
-        return True
+        return self._file.read(name, tensor.begin + start * row_bytes, shape, dtype)
 
     def _read_header(self) -> dict[str, StoredTensor]:
-        size = self.path.stat().st_size
+        size = self._file.size
         prefix = bytearray(8)
-        if not self._fill(memoryview(prefix), 0):
+        if not self._file.fill(memoryview(prefix), 0):
             raise CheckpointError(f"{self.path} has {size} bytes; it is no safetensors file")
         length = int.from_bytes(prefix, "little")
         if length > min(_HEADER_LIMIT, size - 8):
@@ -147,7 +117,7 @@ class SafetensorsFile:
             )
         where = f"{self.path}: the safetensors header"
         text = bytearray(length)
-        if not self._fill(memoryview(text), 8):
+        if not self._file.fill(memoryview(text), 8):
             raise CheckpointError(f"{where} ends early; the file was cut short")
         header = parse_json_object(text, where)
         self._check_metadata(header.pop("__metadata__", None))

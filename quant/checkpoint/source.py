@@ -12,9 +12,10 @@ import numpy as np
 
 from ...errors import CheckpointError
 from ..formats import Codes, Format, PackedWeight, Ternary
+from .floats import check_finite, to_float32
 from .locate import StoredEntry
 
-__all__ = ["PlainTensor", "TensorInfo", "TensorSource", "check_entry", "check_finite", "to_float32"]
+__all__ = ["PlainTensor", "TensorInfo", "TensorSource", "check_entry"]
 
 _BLOCK_VALUES = 4 << 20   # 16 MiB of float32
 _FLOATS = ("F32", "F16", "BF16")
@@ -46,12 +47,20 @@ class TensorSource(ABC):
         """The format in which the model computes with this matrix; None: float32."""
         return None
 
+    @property
+    def stored_form(self) -> Format | None:
+        """The format whose codes ``encoded`` gives, exactly; None: the file has no such codes.
+
+        It differs from ``form`` where a tool stores codes but computes with floats.
+        """
+        return self.form
+
     @abstractmethod
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Float32 rows ``start`` to ``stop`` along the first axis; reads those rows only."""
 
     def encoded(self, start: int, stop: int) -> Codes:
-        """Codes of rows ``start`` to ``stop`` in ``form``, which must not be None."""
+        """Codes of rows ``start`` to ``stop`` in ``stored_form``, which must not be None."""
         raise ValueError(f"{self.name} is stored as floats; it has no codes")
 
     @abstractmethod
@@ -129,27 +138,6 @@ def check_entry(entry: StoredEntry, shape: tuple[int, ...], dtypes: tuple[str, .
         )
     if tensor.dtype not in dtypes:
         raise CheckpointError(f"{entry} is stored as {tensor.dtype}; it must be {_one_of(dtypes)}")
-
-
-def check_finite(entry: StoredEntry, block: np.ndarray, first_row: int) -> None:
-    """Raise ``CheckpointError`` at the first NaN or infinity of rows ``first_row`` and on."""
-    finite = np.isfinite(block)
-    if finite.all():
-        return
-    position = [int(axis) for axis in np.unravel_index(np.argmin(finite), block.shape)]
-    value = block[tuple(position)]
-    if position:
-        position[0] += first_row
-    raise CheckpointError(f"{entry} holds {value} at {position}; weights must be finite")
-
-
-def to_float32(stored: np.ndarray, dtype: str) -> np.ndarray:
-    """Stored F32, F16 or BF16 (as uint16 bit patterns) as float32, exactly."""
-    if dtype == "BF16":
-        bits = stored.astype(np.uint32)
-        bits <<= 16
-        return bits.view(np.float32)
-    return stored.astype(np.float32, copy=False)
 
 
 def _one_of(words: tuple[str, ...]) -> str:

@@ -11,8 +11,7 @@ from ...model import ModelConfig
 from ..checkpoint import Checkpoint
 from ..convert import Progress
 from ..formats import Ternary
-from ..output import copy_synced, write_synced
-from ..pipeline import COPIED
+from ..output import write_synced
 from ..writer import SafetensorsWriter, StoredTensor, safetensors_bytes
 from .base import Export, Exporter
 from .huggingface_tensors import BitnetTensor, FloatTensor, HuggingFaceTensor
@@ -61,8 +60,9 @@ class _Folder(Export):
         self._dtype = dtype
         self.tensors = [part for tensor in tensors for part in tensor.exported()]
         self.warnings = []
-        copied = sum(path.stat().st_size for path in self._copied())
-        self.needed_bytes = safetensors_bytes(self._stored()) + copied + _CONFIG_BYTES
+        self._companions = checkpoint.companions()
+        companions = sum(map(len, self._companions.values()))
+        self.needed_bytes = safetensors_bytes(self._stored()) + companions + _CONFIG_BYTES
 
     def write(self, path: Path, progress: Progress) -> None:
         """See ``Export.write``."""
@@ -70,8 +70,8 @@ class _Folder(Export):
             for tensor in self._planned:
                 tensor.write(writer)
                 progress.advance(self._checkpoint.tensors[tensor.name].nbytes)
-        for file in self._copied():
-            copy_synced(file, path / file.name)
+        for name, content in self._companions.items():
+            write_synced(path / name, content)
         config = huggingface_config(self._checkpoint, self._dtype)
         if self._quantization is not None:
             config["quantization_config"] = self._quantization
@@ -79,9 +79,6 @@ class _Folder(Export):
 
     def _stored(self) -> dict[str, StoredTensor]:
         return {name: entry for tensor in self._planned for name, entry in tensor.stored().items()}
-
-    def _copied(self) -> list[Path]:
-        return [path for pattern in COPIED for path in self._checkpoint.folder.glob(pattern)]
 
 
 def huggingface_config(checkpoint: Checkpoint, dtype: str) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import numpy as np
 
 from ...errors import FormatError
 from ..checkpoint import Checkpoint
-from ..weight_blocks import row_blocks
+from ..weight_blocks import WeightBlocks, row_blocks
 from ..writer import SafetensorsWriter, StoredTensor
 from .base import ExportedTensor
+from .gguf_encode import bfloat16
 
 __all__ = ["BitnetTensor", "FloatTensor", "HuggingFaceTensor"]
 
@@ -62,22 +63,11 @@ class FloatTensor(HuggingFaceTensor):
         if len(self.shape) != 2:
             writer.append(self.name, self._convert(self.checkpoint.read(self.name)))
             return
-        form = self.checkpoint.format(self.name)
-        for start, stop in row_blocks(self.shape):
-            if form is None:
-                rows = self.checkpoint.rows(self.name, start, stop)
-            else:
-                rows = form.dequantize(self.checkpoint.encoded(self.name, start, stop))
+        for rows in WeightBlocks(self.checkpoint, self.name).float32():
             writer.append(self.name, self._convert(rows))
 
     def _convert(self, numbers: np.ndarray) -> np.ndarray:
-        if self.type != "BF16":
-            return numbers.astype(np.float32)
-        bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
-        # Half an ulp, less one where the last kept bit is even: ties go to even. Finite values
-        # near the end of the range become infinite, which a bfloat16 cannot avoid.
-        bits = bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))
-        return (bits >> np.uint32(16)).astype(np.uint16)
+        return bfloat16(numbers) if self.type == "BF16" else numbers.astype(np.float32)
 
 
 class BitnetTensor(HuggingFaceTensor):

@@ -14,8 +14,7 @@ from ..checkpoint import Checkpoint
 from ..convert import Progress
 from ..onnx import require_onnx
 from ..onnx.package import ir_version
-from ..output import copy_synced, write_synced
-from ..pipeline import COPIED
+from ..output import write_synced
 from .base import Export, ExportedTensor, Exporter
 from .onnx_genai import genai_config
 
@@ -84,11 +83,12 @@ class _Folder(Export):
             for name in shapes
         ]
         self.warnings = []
-        copied = sum(path.stat().st_size for path in self._copied())
+        self._companions = checkpoint.companions()
+        companions = sum(map(len, self._companions.values()))
         tables = 4 * self._positions * checkpoint.config.head_dim
         graph = _GRAPH_BYTES * (1 + checkpoint.config.num_layers)
         stored = sum(tensor.bytes for tensor in self.tensors)
-        self.needed_bytes = stored + tables + graph + copied
+        self.needed_bytes = stored + tables + graph + companions
 
     def _matrix(self, name: str, type: str) -> Matrix:
         from . import onnx_matrices as stored  # noqa: PLC0415
@@ -143,8 +143,5 @@ class _Folder(Export):
             os.fsync(file.fileno())
         described = genai_config(config, MODEL, self._positions)
         write_synced(path / "genai_config.json", json.dumps(described, indent=2) + "\n")
-        for file in self._copied():
-            copy_synced(file, path / file.name)
-
-    def _copied(self) -> list[Path]:
-        return [path for pattern in COPIED for path in self._checkpoint.folder.glob(pattern)]
+        for name, content in self._companions.items():
+            write_synced(path / name, content)

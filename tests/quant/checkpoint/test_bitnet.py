@@ -13,7 +13,7 @@ from support.checkpoints import edit_config, edit_tensors
 from trilobite.errors import CheckpointError
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.checkpoint.bitnet import unpack_rows
-from trilobite.quant.formats import PackedWeight
+from trilobite.quant.formats import PackedWeight, Ternary
 
 Q = "model.layers.0.self_attn.q_proj.weight"
 STORAGES = ["online", "autobitlinear", "bitlinear", "older"]
@@ -64,21 +64,21 @@ def test_packed_weights_are_native(library, storage):
     with open_checkpoint(library(storage)) as checkpoint:
         info = checkpoint.tensors[Q]
         assert (info.dtype, info.shape, info.nbytes) == ("ternary", (64, 64), 16 * 64 + 4)
-        assert checkpoint.native_ternary(Q)
-        codes = checkpoint.codes(Q, 0, 64)
+        assert checkpoint.stored_format(Q) == Ternary()
+        codes = checkpoint.encoded(Q, 0, 64).values
         assert codes.dtype == np.int8
         assert set(np.unique(codes)) == {-1, 0, 1}
         for start, stop in [(0, 1), (15, 17), (31, 49), (63, 64), (20, 20)]:
-            np.testing.assert_array_equal(checkpoint.codes(Q, start, stop), codes[start:stop])
-        scale = checkpoint.ternary_scale(Q)
-        assert scale.dtype == np.float32
+            part = checkpoint.encoded(Q, start, stop).values
+            np.testing.assert_array_equal(part, codes[start:stop])
+        scale = checkpoint.encoded(Q, 0, 1).scale
+        assert (scale.dtype, scale.shape) == (np.float32, (1, 1))
         np.testing.assert_array_equal(checkpoint.read(Q), codes * scale)
 
 
 @pytest.mark.parametrize("storage", ["online", "older"])
 def test_master_weights_are_read_as_they_are(library, storage):
     with open_checkpoint(library(storage)) as checkpoint:
-        assert not checkpoint.native_ternary(Q)
         assert checkpoint.tensors[Q].dtype == "F32"
         assert len(np.unique(checkpoint.read(Q))) > 1000
 
@@ -122,9 +122,9 @@ def test_a_code_that_is_no_trit_is_placed(copy_of):
 
     edit_tensors(folder, damage)
     with open_checkpoint(folder) as checkpoint:
-        checkpoint.codes(Q, 0, 37)
+        checkpoint.encoded(Q, 0, 37)
         with pytest.raises(CheckpointError, match="code 3 for output row 37, column 7"):
-            checkpoint.codes(Q, 30, 40)
+            checkpoint.encoded(Q, 30, 40)
         for read in (checkpoint.read, checkpoint.weight):
             with pytest.raises(CheckpointError, match="code 3 for output row 37, column 7"):
                 read(Q)
@@ -138,14 +138,14 @@ def test_scales_are_positive_and_finite(copy_of, storage, value):
     folder = copy_of(storage)
     edit_tensors(folder, lambda tensors: tensors[f"{Q}_scale"].fill_(value))
     with open_checkpoint(folder) as checkpoint, pytest.raises(CheckpointError, match="_scale "):
-        checkpoint.ternary_scale(Q)
+        checkpoint.encoded(Q, 0, 1)
 
 
 def test_a_scale_may_be_a_scalar(copy_of):
     folder = copy_of("autobitlinear")
     edit_tensors(folder, lambda tensors: tensors.update({f"{Q}_scale": torch.tensor(0.5)}))
     with open_checkpoint(folder) as checkpoint:
-        assert checkpoint.ternary_scale(Q) == 0.5
+        assert checkpoint.encoded(Q, 0, 1).scale == 0.5
 
 
 def test_both_names_of_a_norm(copy_of):

@@ -61,7 +61,7 @@ def test_what_a_checkpoint_says_of_itself(library):
         assert len({info.file for info in checkpoint.tensors.values()}) > 2
         assert checkpoint.quantization is None
         assert checkpoint.manifest is None
-        assert not checkpoint.native_ternary(Q)
+        assert checkpoint.format(Q) is None and checkpoint.stored_format(Q) is None
 
 
 @pytest.mark.parametrize("name", ["demo-bitnet", "demo-llama"])
@@ -80,8 +80,8 @@ def test_misuse_is_a_programming_error(library):
             checkpoint.rows("model.norm.weight", 0, 1)
         with pytest.raises(ValueError, match="has 64 rows, not rows 60 to 65"):
             checkpoint.rows(Q, 60, 65)
-        with pytest.raises(ValueError, match="is not stored as packed trits"):
-            checkpoint.codes(Q, 0, 1)
+        with pytest.raises(ValueError, match="is stored as floats; it has no codes"):
+            checkpoint.encoded(Q, 0, 1)
 
 
 def test_missing_tensors_are_named(copy_of):

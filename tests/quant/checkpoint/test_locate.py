@@ -41,9 +41,11 @@ def test_not_a_checkpoint_folder(tmp_path):
     with pytest.raises(CheckpointError, match=r"has no config\.json"):
         resolve(tmp_path)
     file = tmp_path / "model.gguf"
-    file.write_bytes(b"GGUF")
-    with pytest.raises(CheckpointError, match=r"model\.gguf is a file; give the folder"):
+    file.write_bytes(b"GGUX")
+    with pytest.raises(CheckpointError, match=r"model\.gguf is a file, and not GGUF; give the fol"):
         resolve(file)
+    file.write_bytes(b"GGUF")
+    assert resolve(file) == file
 
 
 def test_no_weights(copy_of):

@@ -64,7 +64,7 @@ def test_what_a_quantized_folder_says_of_itself(quantized):
         assert checkpoint.quantization["quant_method"] == "trilobite"
         assert checkpoint.manifest == {"format": "mixed"}
         assert not checkpoint.config.bitlinear
-        assert not checkpoint.native_ternary(Q)
+        assert checkpoint.format(Q) == checkpoint.stored_format(Q) == checkpoint.weight(Q).format
 
 
 @pytest.mark.parametrize("storage", ["online", "older"])
@@ -88,7 +88,6 @@ def test_packed_bitnet_source_is_described_but_not_looked_for(library, tmp_path)
     ))
     with open_checkpoint(folder) as checkpoint:
         assert checkpoint.config.bitlinear
-        assert not checkpoint.native_ternary(Q)
 
 
 @pytest.mark.parametrize(("edit", "message"), [

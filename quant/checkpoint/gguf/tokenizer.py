@@ -1,0 +1,169 @@
+"""Tokenizers between GGUF's metadata and Hugging Face's tokenizer.json: byte-level BPE only.
+
+llama.cpp splits text by a rule that it knows by name (``tokenizer.ggml.pre``); a file that names
+the wrong one tokenizes wrongly without a word, so a rule that is not known is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from ....errors import CheckpointError
+from ..fields import shown
+from .container import GgufFile
+
+__all__ = ["CONTROL", "NORMAL", "SPLITS", "UNUSED", "USER", "split_name", "tokenizer_files"]
+
+NORMAL, CONTROL, USER, UNUSED = 1, 3, 4, 5   # token types
+_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# Names that llama.cpp knows, with the regular expression that tokenizer.json has for each; None is
+# GPT-2's own, which the ByteLevel pre-tokenizer brings. Where one rule has several names, the
+# first is written.
+SPLITS: dict[str, str | None] = {
+    "gpt-2": None,
+    "llama-bpe": _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _REST,
+    "qwen2": _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _REST,
+}
+_ALIASES = {
+    "llama3": "llama-bpe", "llama-v3": "llama-bpe", "falcon3": "llama-bpe",
+    "deepseek-r1-qwen": "qwen2", "phi-2": "gpt-2",
+}
+_WHOLE_WORDS = ("llama-bpe",)   # a word of the vocabulary is taken whole, without merging
+
+
+def split_name(pre_tokenizer: Any, where: str) -> str:
+    """llama.cpp's name for the ``pre_tokenizer`` of a tokenizer.json.
+
+    Raises ``CheckpointError`` where llama.cpp has no name for it.
+    """
+    steps = [pre_tokenizer]
+    if _is(pre_tokenizer, "Sequence") and isinstance(pre_tokenizer.get("pretokenizers"), list):
+        steps = pre_tokenizer["pretokenizers"]
+    if steps and _is(steps[-1], "ByteLevel") and not steps[-1].get("add_prefix_space"):
+        own = steps[-1].get("use_regex", True)
+        if own and len(steps) == 1:
+            return "gpt-2"
+        if not own and len(steps) == 2 and _is(steps[0], "Split"):
+            plain = steps[0].get("behavior") == "Isolated" and not steps[0].get("invert")
+            for name, known in SPLITS.items():
+                if plain and steps[0].get("pattern") == {"Regex": known}:
+                    return name
+    raise CheckpointError(
+        f"{where}: llama.cpp has no name for the pre_tokenizer {shown(pre_tokenizer)}; it would "
+        f"split text in another way. Known are byte-level ones like those of {', '.join(SPLITS)}"
+    )
+
+
+def tokenizer_files(file: GgufFile) -> dict[str, bytes]:
+    """tokenizer.json and tokenizer_config.json of a GGUF file; nothing if it has no vocabulary.
+
+    Raises ``CheckpointError`` if the tokenizer is not byte-level BPE, or is damaged.
+    """
+    model = file.metadata.get("tokenizer.ggml.model")
+    if model in (None, "none", "no_vocab"):
+        return {}
+    if model != "gpt2":
+        raise CheckpointError(
+            f"{file.path}: the tokenizer is of the kind {shown(model)}; only byte-level BPE "
+            '("gpt2") is read'
+        )
+    stated = file.metadata.get("tokenizer.ggml.pre", "default")
+    split = _ALIASES.get(stated, stated) if isinstance(stated, str) else None
+    if split not in SPLITS:
+        raise CheckpointError(
+            f"{file.path}: tokenizer.ggml.pre is {shown(stated)}, a way to split text that is not "
+            f"known; known are {', '.join([*SPLITS, *_ALIASES])}"
+        )
+    tokens, types = _vocabulary(file)
+    files = {
+        "tokenizer.json": _tokenizer(tokens, types, _merges(file, set(tokens)), split),
+        "tokenizer_config.json": _settings(file, tokens, split),
+    }
+    return {name: json.dumps(value, ensure_ascii=False).encode() for name, value in files.items()}
+
+
+def _is(step: Any, kind: str) -> bool:
+    return isinstance(step, dict) and step.get("type") == kind
+
+
+def _vocabulary(file: GgufFile) -> tuple[list[str], list[int]]:
+    tokens = file.metadata.get("tokenizer.ggml.tokens")
+    if not isinstance(tokens, list) or not tokens:
+        raise CheckpointError(f"{file.path}: tokenizer.ggml.tokens is no list of words")
+    if len(set(tokens)) != len(tokens):
+        raise CheckpointError(f"{file.path}: tokenizer.ggml.tokens holds a token twice")
+    types = file.metadata.get("tokenizer.ggml.token_type")
+    if types is None:
+        return tokens, [NORMAL] * len(tokens)
+    if not isinstance(types, np.ndarray) or types.dtype.kind not in "iu" or (
+        len(types) != len(tokens)
+    ):
+        raise CheckpointError(f"{file.path}: tokenizer.ggml.token_type must be a whole number for "
+                              f"each of the {len(tokens)} tokens")
+    return tokens, types.tolist()
+
+
+def _merges(file: GgufFile, tokens: set[str]) -> list[list[str]]:
+    merges = file.metadata.get("tokenizer.ggml.merges", [])
+    pairs = [merge.split(" ") for merge in merges] if isinstance(merges, list) else [[]]
+    for pair in pairs:
+        if len(pair) != 2 or not {*pair, "".join(pair)} <= tokens:
+            raise CheckpointError(
+                f"{file.path}: tokenizer.ggml.merges holds {shown(pair)}; a merge is two tokens "
+                "that make a third one, with a blank between"
+            )
+    return pairs
+
+
+def _tokenizer(
+    tokens: list[str], types: list[int], merges: list[list[str]], split: str
+) -> dict[str, Any]:
+    added = [
+        {
+            "id": index, "content": token, "single_word": False, "lstrip": False, "rstrip": False,
+            "normalized": False, "special": types[index] == CONTROL,
+        }
+        for index, token in enumerate(tokens) if types[index] in (CONTROL, USER) and token
+    ]
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    before: dict[str, Any] = {**level, "use_regex": True}
+    if (pattern := SPLITS[split]) is not None:
+        before = {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
+             "invert": False},
+            {**level, "use_regex": False},
+        ]}
+    return {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
+        "normalizer": None, "pre_tokenizer": before, "post_processor": None,
+        "decoder": {**level, "use_regex": True},
+        "model": {
+            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
+            "ignore_merges": split in _WHOLE_WORDS,
+            "vocab": {token: index for index, token in enumerate(tokens)}, "merges": merges,
+        },
+    }
+
+
+def _settings(file: GgufFile, tokens: list[str], split: str) -> dict[str, Any]:
+    """Begin and end tokens; text begins with one if the file says so, or Llama 3 by itself."""
+    settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    for kind in ("bos", "eos"):
+        index = file.metadata.get(f"tokenizer.ggml.{kind}_token_id")
+        if index is None:
+            continue
+        if type(index) is not int or not 0 <= index < len(tokens):
+            raise CheckpointError(f"{file.path}: tokenizer.ggml.{kind}_token_id is {shown(index)}; "
+                                  f"there are {len(tokens)} tokens")
+        settings[f"{kind}_token"] = tokens[index]
+    stated = file.metadata.get("tokenizer.ggml.add_bos_token")
+    settings["add_bos_token"] = split == "llama-bpe" if stated is None else stated is True
+    template = file.metadata.get("tokenizer.chat_template")
+    if isinstance(template, str):
+        settings["chat_template"] = template
+    return settings
