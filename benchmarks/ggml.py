@@ -80,9 +80,9 @@ class Ggml:
             self.repack = getattr(cpu, _REPACK)
             self.repack.restype = c_void_p
             cpu.ggml_cpu_init()
+            base.ggml_log_set(_SILENT, None)
         else:
             cpu.ggml_graph_plan.argtypes = [c_void_p, c_int]
-        base.ggml_log_set(_SILENT, None)
 
     def plan(self, graph: int, threads: int) -> _Plan:
         """How a graph will be computed."""

@@ -240,7 +240,9 @@ def in_processes(arguments: argparse.Namespace) -> dict[str, object]:
             part = Path(folder) / "part.json"
             given = [*sys.argv, "--threads", count, "--json", str(part)]
             variables = os.environ | environment(int(count), arguments.isa)
-            subprocess.run([sys.executable, *given], env=variables, check=True)
+            done = subprocess.run([sys.executable, *given], env=variables, check=False)
+            if done.returncode:   # it has said why
+                sys.exit(done.returncode)
             measured = json.loads(part.read_text())
         result["machine"] = measured["machine"]
         for name in ("limits", "cells"):

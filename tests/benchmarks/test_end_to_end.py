@@ -1,5 +1,9 @@
 """The end-to-end benchmark: its GGUF files, llama.cpp's side, and what is said of the results."""
 
+import json
+import subprocess
+import sys
+
 import end_to_end
 import llama_decoder
 import numpy as np
@@ -11,6 +15,28 @@ SMALL = random_gguf.Shape(
     layers=2, hidden=256, intermediate=512, heads=4, kv_heads=2, head_dim=64, vocabulary=100,
     rope_theta=1e4, tied=False,
 )
+TINY = """
+name = "Tiny"
+source = "this test"
+parameters = 668160
+
+[config]
+family = "bitnet"
+hidden_size = 256
+intermediate_size = 512
+num_layers = 1
+num_heads = 4
+num_kv_heads = 2
+head_dim = 64
+vocab_size = 300
+max_position_embeddings = 64
+rms_norm_eps = 1e-5
+rope_theta = 10000.0
+activation = "silu"
+tie_word_embeddings = true
+sub_norm = true
+bitlinear = true
+"""
 needs_llama = pytest.mark.skipif(
     not llama_decoder.available(), reason="llama-cpp-python or gguf is not installed"
 )
@@ -127,3 +153,33 @@ def test_the_shape_is_that_of_the_model():
     weights = {name: M * K for name, M, K in shape.linears(0)}
     assert weights["blk.0.attn_k.weight"] == 640 * 2560
     assert sum(weights.values()) * shape.layers == 2_084_044_800
+
+
+@pytest.mark.parametrize("peer", ["none", pytest.param("llama.cpp", marks=needs_llama)])
+def test_the_command_writes_rates_and_what_was_loaded(tmp_path, peer):
+    shape, result = tmp_path / "tiny.toml", tmp_path / "result.json"
+    shape.write_text(TINY)
+    printed = subprocess.run(
+        [sys.executable, end_to_end.__file__, "--models", str(shape), "--types", "ternary16",
+         "--context", "4", "--prompt", "3", "--threads", "1", "--steps", "1", "--peer", peer,
+         "--folder", str(tmp_path), "--json", str(result)],
+        capture_output=True, text=True, check=False,
+    )
+    assert printed.returncode == 0, printed.stderr
+    found = json.loads(result.read_text())
+    stages = [(rate["stage"], rate["tokens"], rate["threads"]) for rate in found["rates"]]
+    assert stages == [("decode", 4, 1), ("prefill", 3, 1)]
+    for rate in found["rates"]:
+        assert rate["tokens_per_second"] > 0
+        assert (rate["ratio"] is None) == (peer == "none")
+    (model,) = found["models"]
+    assert model["model"] == str(shape) and model["weight_bytes"] > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "tiny.toml"]
+
+
+def test_an_unknown_type_is_refused():
+    printed = subprocess.run(
+        [sys.executable, end_to_end.__file__, "--types", "int5"], capture_output=True, text=True,
+        check=False,
+    )
+    assert printed.returncode == 2 and "no such type: int5" in printed.stderr
