@@ -152,13 +152,19 @@ class Payloads:
                 f"{fault} is said to lie in {printable(location)!r}; external data must lie in a "
                 "file of the model's folder, named relative to it"
             )
-        file = (self._folder / location).resolve()
-        if not file.is_relative_to(self._folder):
+        try:
+            file = (self._folder / location).resolve()
+            inside, there = file.is_relative_to(self._folder), file.is_file()
+        except (OSError, RuntimeError) as error:   # a name too long; links that lead in a circle
+            raise CheckpointError(
+                f"{fault} is said to lie in {printable(location[:60])!r}: {error.args[-1]}"
+            ) from None
+        if not inside:
             raise CheckpointError(
                 f"{fault} is said to lie in {printable(location)!r}, which leads outside of the "
                 "model's folder"
             )
-        if not file.is_file():
+        if not there:
             raise CheckpointError(f"{fault} lies in {file}, which is no file")
         return file
 

@@ -84,6 +84,8 @@ def _trace(value: Value) -> FoundWeight:
         current, flipped, links = waiting.pop()
         if current.is_output:
             found.others.append("the graph's output")
+        elif links and not current.readers:
+            found.others.append("a node whose result nobody reads")
         for reader in current.readers:
             axis = _summed_axis(reader, rank)
             after = _link(reader, rank)
@@ -102,6 +104,8 @@ def _summed_axis(reader: Reader, rank: int) -> int | None:
     node, position = reader.node, reader.position
     if not is_standard(node) or node.op_type not in ("MatMul", "Gemm") or position > 1:
         return None
+    if not _well_formed(node, rank):
+        return None
     other = reader.scope.find(node.input[1 - position])
     if other is not None and other.tensor is not None:
         return None   # a product of constants: whoever folds it should see its floats
@@ -110,6 +114,14 @@ def _summed_axis(reader: Reader, rank: int) -> int | None:
         return before if position else last
     transposed = integer_attribute(node, "transB" if position else "transA", 0)
     return last if bool(position) == bool(transposed) else before
+
+
+def _well_formed(node: NodeProto, rank: int) -> bool:
+    """Whether a MatMul or Gemm has the inputs and the output that it must have."""
+    counts = (2,) if node.op_type == "MatMul" else (2, 3)
+    matrix = node.op_type == "MatMul" or rank == _MATRIX
+    return (matrix and len(node.input) in counts and all(node.input[:2])
+            and len(node.output) == 1 and bool(node.output[0]))
 
 
 def _link(reader: Reader, rank: int) -> Value | None:

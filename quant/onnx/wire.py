@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from onnx import ModelProto, TensorProto
 
 from ...errors import CheckpointError
@@ -112,7 +112,19 @@ class _Walker:
         tensor = kind.full_name == TensorProto.DESCRIPTOR.full_name
         if tensor and number == _RAW_DATA and length >= _LARGE_BYTES:
             return [_encode(_MARK_BYTES), self._leave(length)]
-        return [prefix, self._take(length, end)]
+        content = self._take(length, end)
+        if field is not None and field.type == FieldDescriptor.TYPE_STRING:
+            self._check_text(content, field.name)
+        return [prefix, content]
+
+    def _check_text(self, content: bytes, field: str) -> None:
+        """Names must be UTF-8: protobuf hands others on as bytes."""
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError:
+            raise self._refuse(
+                f"has a {field} that is not UTF-8 before byte {self._position}"
+            ) from None
 
     def _leave(self, length: int) -> bytes:
         """Skip a tensor's bytes; the mark that stands for them."""
