@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from .errors import TrilobiteError
+from .errors import OutputError, TrilobiteError
 from .quant.checkpoint import Checkpoint, open_checkpoint
 from .runtime.calibration_text import SEQUENCES, CalibrationText, choose_text
 from .runtime.decoder import Decoder
+from .runtime.kv_cache import KVKind, make_cache
+from .runtime.kv_scales import KeyRecorder, key_factors, read_factors, write_factors
 from .runtime.language_model import LanguageModel
 
-__all__ = ["calibration", "load"]
+__all__ = ["calibrate_kv", "calibration", "load"]
 
 
 def load(
-    path: str | Path, kv: Literal["auto", "int8", "float32"] = "auto",
+    path: str | Path, kv: KVKind | Literal["auto"] = "auto",
     progress: Callable[[str], None] | None = None,
+    kv_scales: str | Path | None = None,
 ) -> LanguageModel:
     """Load a checkpoint folder, quantized or not.
 
@@ -27,23 +30,53 @@ def load(
         A folder with config.json and safetensors, a GGUF file, or ``demo-bitnet`` or
         ``demo-llama``.
     kv
-        How keys and values are cached; ``auto`` takes int8 for a model that ``trilobite.quantize``
-        wrote and float32 for any other.
+        How keys and values are cached: ``int8``, ``int4``, ``fp8``, ``float32``; ``auto`` takes
+        int8 for a model that ``trilobite.quantize`` wrote and float32 for any other.
     progress
         Called with each tensor's name as it is loaded.
+    kv_scales
+        A file of ``calibrate_kv``: static scales of key channels.
 
     Raises
     ------
     CheckpointError
         The folder is not a checkpoint that is understood in every part.
     """
-    if kv not in ("auto", "int8", "float32"):
-        raise TrilobiteError(f"KV cache kind {kv!r} is unknown; known are auto, int8, float32")
+    if kv not in ("auto", *get_args(KVKind)):
+        known = ", ".join(("auto", *get_args(KVKind)))
+        raise TrilobiteError(f"KV cache kind {kv!r} is unknown; known are {known}")
     with open_checkpoint(path) as checkpoint:
         if kv == "auto":
             kv = "float32" if checkpoint.quantization is None else "int8"
+        factors = None if kv_scales is None else read_factors(Path(kv_scales), checkpoint.config)
         decoder = Decoder(checkpoint.config, checkpoint.weight, progress)
-        return LanguageModel(checkpoint.folder, decoder, kv, _files(checkpoint))
+        return LanguageModel(checkpoint.folder, decoder, kv, _files(checkpoint), factors)
+
+
+def calibrate_kv(path: str | Path, out: str | Path, text: CalibrationText) -> None:
+    """Write static scales of a model's key channels, measured on ``text``, to the file ``out``.
+
+    A safetensors file for ``load(..., kv_scales=out)``; see ``runtime.kv_scales`` for the rule. The
+    keys are those that the model computes with an int8 cache, or float32 if it is not quantized.
+
+    Raises
+    ------
+    CheckpointError
+        As ``load`` does.
+    OutputError
+        ``out`` exists or cannot be written.
+    """
+    if Path(out).exists():
+        raise OutputError(f"{out} exists; choose another file, or remove it")
+    model = load(path)
+    config = model.config
+    recorder = KeyRecorder(config, make_cache(model.kv, config, text.sequences.shape[1]))
+    for sequence in text.sequences:
+        model.decoder.hidden(sequence, recorder, 0)
+    try:
+        write_factors(Path(out), key_factors(recorder))
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror}") from None
 
 
 def calibration(

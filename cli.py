@@ -34,6 +34,11 @@ Json = Annotated[
 ]
 
 
+KVScales = Annotated[
+    Path | None, typer.Option(help="Static scales of key channels: a file of calibrate-kv.")
+]
+
+
 class FormatName(StrEnum):
     """Number formats that ``quantize`` writes."""
 
@@ -78,6 +83,8 @@ class KV(StrEnum):
 
     AUTO = "auto"
     INT8 = "int8"
+    INT4 = "int4"
+    FP8 = "fp8"
     FLOAT32 = "float32"
 
 
@@ -254,12 +261,16 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Keep this much probability; 1 keeps all.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
     kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
+    kv_scales: KVScales = None,
     json: Json = None,
 ) -> None:
     """Continue a prompt, streaming the text; prints prefill and decode tokens/s."""
     from .commands.generate import run
 
-    run(Output(json), model, prompt, new_tokens, temperature, top_k, top_p, seed, kv.value)
+    run(
+        Output(json), model, prompt, new_tokens, temperature, top_k, top_p, seed, kv.value,
+        kv_scales,
+    )
 
 
 @app.command(epilog="Example: trilobite bench --shape bitnet-0.73b --context 128 --threads 1,2")
@@ -315,12 +326,30 @@ def evaluate(
         int | None, typer.Option(help="Use only the first so many tokens of the text.")
     ] = None,
     kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
+    kv_scales: KVScales = None,
     json: Json = None,
 ) -> None:
     """Measure perplexity in windows of 512 tokens."""
     from .commands.evaluate import run
 
-    run(Output(json), model, text, tokens, kv.value)
+    run(Output(json), model, text, tokens, kv.value, kv_scales)
+
+
+@app.command("calibrate-kv", epilog="Example: trilobite calibrate-kv demo-llama -o keys.st")
+@reports_errors
+def calibrate_kv(
+    model: Model,
+    out: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    calibration: Annotated[
+        Path | None, typer.Option(help="UTF-8 text. The demo models have their own.")
+    ] = None,
+    sequences: Annotated[int, typer.Option(help="Pieces of 512 tokens.")] = 16,
+    seed: Annotated[int, typer.Option(help="Which pieces of the text.")] = 0,
+) -> None:
+    """Measure static scales of key channels on text, for --kv-scales."""
+    from .commands.calibrate_kv import run
+
+    run(Output(None), model, out, calibration, sequences, seed)
 
 
 @app.command(epilog="Example: trilobite inspect demo-bitnet")

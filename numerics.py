@@ -55,6 +55,7 @@ __all__ = [
     "quantize_activation_fp8",
     "quantize_activations",
     "quantize_activations_fp8",
+    "quantize_int4",
     "reciprocal",
     "rope_tables",
     "rsqrt",
@@ -111,6 +112,8 @@ _scalar = njit(cache=True, forceinline=True)
 ABSMAX_FLOOR = np.float32(1e-5)
 INT8_MAX = np.float32(127)
 INT8_STEP = np.float32(1 / 127)
+INT4_MAX = np.float32(7)
+INT4_STEP = np.float32(1 / 7)
 E4M3_MAX = np.float32(448)
 E4M3_STEP = np.float32(1 / 448)
 E4M3_UNITS = np.float32(512)   # in 1: every E4M3 number is an integer times 2^-9
@@ -312,6 +315,24 @@ def quantize_activation(row: np.ndarray, out: np.ndarray) -> np.float32:
         q = np.int32(_bits(shifted) - _ROUNDER_BITS)
         out[k] = np.int8(min(max(q, np.int32(-128)), np.int32(127)))
     return mul(absmax, INT8_STEP)
+
+
+@njit(cache=True)
+def quantize_int4(row: np.ndarray, out: np.ndarray) -> np.float32:
+    """Quantize finite float32 [K] to -7..7, int8 [K] in ``out``; return the scale.
+
+    As ``quantize_activation`` with 7 for 127: of the four-bit keys and values.
+    """
+    largest = np.int32(0)
+    for k in range(row.shape[0]):
+        largest = max(largest, np.int32(_bits(row[k]) & _MAGNITUDE))
+    absmax = max(_float(largest), ABSMAX_FLOOR)
+    inverse = mul(INT4_MAX, reciprocal(absmax))
+    for k in range(row.shape[0]):
+        shifted = np.float32(mul(row[k], inverse) + _ROUNDER)
+        q = np.int32(_bits(shifted) - _ROUNDER_BITS)
+        out[k] = np.int8(min(max(q, np.int32(-7)), np.int32(7)))
+    return mul(absmax, INT4_STEP)
 
 
 @_scalar

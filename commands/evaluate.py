@@ -12,10 +12,13 @@ from ..runtime.text import read_text
 __all__ = ["measure", "run"]
 
 
-def run(output: Output, path: str, text: Path | None, tokens: int | None, kv: str) -> None:
+def run(
+    output: Output, path: str, text: Path | None, tokens: int | None, kv: str,
+    kv_scales: Path | None,
+) -> None:
     """Print the perplexity of ``text``, or of the held-out modules."""
     with output.console.status("Loading the model ..."):
-        model = load(path, kv=kv)
+        model = load(path, kv=kv, kv_scales=kv_scales)
         ids = model.held_out_tokens() if text is None else model.tokenizer.encode(read_text(text))
     result = measure(output, model, ids[:tokens], f"Perplexity of {path}")
     output.print(

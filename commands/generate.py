@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from ..api import load
 from ..console import Output
@@ -14,10 +15,11 @@ __all__ = ["run"]
 def run(
     output: Output, path: str, prompt: str, new_tokens: int, temperature: float,
     top_k: int, top_p: float, seed: int, kv: str,
+    kv_scales: Path | None,
 ) -> None:
     """Stream the continuation of ``prompt`` and print the rates."""
     with output.console.status("Loading the model (kernels are compiled on first use) ..."):
-        model = load(path, kv=kv)
+        model = load(path, kv=kv, kv_scales=kv_scales)
         model.warm_up()
         generation = model.generate(prompt, new_tokens, temperature, top_k, top_p, seed)
         first = next(generation, "")

@@ -1,8 +1,8 @@
-"""The keys and values of past tokens, in float32 or in int8 with a scale per head and token."""
+"""The keys and values of past tokens: float32, or 4 or 8 bits with a scale per head and token."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
@@ -12,10 +12,13 @@ from .attention import attend_float32, attend_int8, store_int8
 from .attention_vnni import append_and_attend_tiled, attend_tiled, store_tiled, tiled_cache
 from .elementwise import apply_rope
 from .kernels.choice import chosen_kernel
+from .kv_packed import Fp8Cache, Int4Cache
 
 __all__ = ["Float32Cache", "Int8Cache", "KVCache", "KVKind", "make_cache"]
 
-KVKind = Literal["float32", "int8"]
+KVKind = Literal["float32", "int8", "int4", "fp8"]
+
+_PACKED = {"int4": Int4Cache, "fp8": Fp8Cache}
 
 
 class KVCache(Protocol):
@@ -171,4 +174,7 @@ def make_cache(kind: KVKind, config: ModelConfig, capacity: int) -> KVCache:
     if kind == "int8":
         tiled = chosen_kernel() == "vnni"
         return TiledInt8Cache(config, capacity) if tiled else Int8Cache(config, capacity)
-    raise TrilobiteError(f"KV cache kind {kind!r} is unknown; known are ['float32', 'int8']")
+    if kind in _PACKED:
+        return _PACKED[kind](config, capacity)
+    known = ", ".join(get_args(KVKind))
+    raise TrilobiteError(f"KV cache kind {kind!r} is unknown; known are {known}")

@@ -14,6 +14,7 @@ from ..errors import TrilobiteError
 from ..model import LINEAR_NAMES, ModelConfig
 from .decoder import Decoder, Observer
 from .kv_cache import KVKind, make_cache
+from .kv_scales import ScaledKeys
 from .sampling import Sampler
 from .text import Tokenizer, held_out_documents
 
@@ -50,7 +51,9 @@ class Perplexity:
 class Session:
     """A sequence being fed to the model: its KV cache and how far it is."""
 
-    def __init__(self, decoder: Decoder, kv: KVKind, capacity: int) -> None:
+    def __init__(
+        self, decoder: Decoder, kv: KVKind, capacity: int, key_factors: np.ndarray | None = None
+    ) -> None:
         limit = decoder.config.max_position_embeddings
         if capacity > limit:
             raise TrilobiteError(
@@ -60,6 +63,8 @@ class Session:
         self.capacity = capacity
         self._decoder = decoder
         self.cache = make_cache(kv, decoder.config, capacity)
+        if key_factors is not None:
+            self.cache = ScaledKeys(self.cache, key_factors)
         self.position = 0
 
     def feed(self, token_ids: Sequence[int], observe: Observer | None = None) -> np.ndarray:
@@ -147,18 +152,22 @@ class LanguageModel:
     config : ModelConfig
     tokenizer : Tokenizer
         Read when first used, so that a checkpoint without one still gives logits.
-    kv : "int8" or "float32"
+    kv : "int8", "int4", "fp8" or "float32"
         How sessions keep keys and values.
+    key_factors
+        Static scales of key channels (``kv_scales``), or None.
     """
 
     def __init__(
         self, folder: Path, decoder: Decoder, kv: KVKind,
         files: Callable[[], Mapping[str, bytes]] | None = None,
+        key_factors: np.ndarray | None = None,
     ) -> None:
         self.folder = folder
         self._files = files
         self.decoder = decoder
         self.kv = kv
+        self.key_factors = key_factors
         self._tokenizer: Tokenizer | None = None
 
     @property
@@ -183,7 +192,7 @@ class LanguageModel:
 
     def session(self, capacity: int) -> Session:
         """Start an empty sequence of at most ``capacity`` tokens."""
-        return Session(self.decoder, self.kv, capacity)
+        return Session(self.decoder, self.kv, capacity, self.key_factors)
 
     def logits(self, token_ids: Sequence[int]) -> np.ndarray:
         """Float32 logits [tokens, vocab_size]; row n predicts the token after the n-th."""
