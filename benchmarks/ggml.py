@@ -61,7 +61,7 @@ class Ggml:
             "ggml_build_forward_expand": (None, [c_void_p] * 2),
             "ggml_quantize_chunk": (
                 c_size_t,
-                [c_int, POINTER(c_float), c_void_p, c_int64, c_int64, c_int64, c_void_p],
+                [c_int, POINTER(c_float), c_void_p, c_int64, c_int64, c_int64, *[c_void_p] * 2],
             ),
             "ggml_backend_alloc_ctx_tensors_from_buft": (c_void_p, [c_void_p] * 2),
             "ggml_backend_buffer_free": (None, [c_void_p]),
@@ -146,7 +146,8 @@ class GgmlWeight:
         packed = np.empty(self.nbytes, np.uint8)
         source = np.ascontiguousarray(weight, np.float32)
         pointer = source.ctypes.data_as(POINTER(c_float))
-        base.ggml_quantize_chunk(TYPES[kind], pointer, packed.ctypes.data, 0, M, K, None)
+        # The last argument is ik_llama.cpp's alone; llama.cpp does not look at it.
+        base.ggml_quantize_chunk(TYPES[kind], pointer, packed.ctypes.data, 0, M, K, None, None)
         repack = kind in _REPACKED and base is not library.cpu
         self._contexts: list[int] = []
         self._graphs: list[int] = []
