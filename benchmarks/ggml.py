@@ -149,44 +149,45 @@ class GgmlWeight:
         # The last argument is ik_llama.cpp's alone; llama.cpp does not look at it.
         base.ggml_quantize_chunk(TYPES[kind], pointer, packed.ctypes.data, 0, M, K, None, None)
         repack = kind in _REPACKED and base is not library.cpu
-        self._contexts: list[int] = []
-        self._graphs: list[int] = []
-        self._buffers: list[int] = []
-        self._tensors: list[int] = []
-        for _ in range(copies):
-            size = _ROOM if repack else self.nbytes + _ROOM
-            context = base.ggml_init(_InitParams(size, None, repack))
-            tensor = base.ggml_new_tensor_2d(context, TYPES[kind], K, M)
+        # One context for all: ik_llama.cpp has no more than 64.
+        size = _ROOM * copies if repack else (self.nbytes + _ROOM) * copies
+        self._weights = base.ggml_init(_InitParams(size, None, repack))
+        self._graphs: int | None = None
+        self._buffer: int | None = None
+        self._tensors = [
+            base.ggml_new_tensor_2d(self._weights, TYPES[kind], K, M) for _ in range(copies)
+        ]
+        if repack:
+            self._buffer = base.ggml_backend_alloc_ctx_tensors_from_buft(
+                self._weights, library.repack()
+            )
+        for tensor in self._tensors:
             if repack:
-                buffer = base.ggml_backend_alloc_ctx_tensors_from_buft(context, library.repack())
                 base.ggml_backend_tensor_set(tensor, packed.ctypes.data, 0, self.nbytes)
-                self._buffers.append(buffer)
             else:
                 ctypes.memmove(base.ggml_get_data(tensor), packed.ctypes.data, self.nbytes)
-            self._contexts.append(context)
-            self._tensors.append(tensor)
 
     def calls(self, x: np.ndarray, copies: int) -> list[Callable[[], np.ndarray]]:
         """Calls that multiply float32 ``x`` [N, K] with a copy each; earlier calls end."""
-        self._free(self._graphs)
-        return [self._graph(tensor, x) for tensor in self._tensors[:copies]]
+        base, tensors = self._library.base, self._tensors[:copies]
+        self._end_calls()
+        size = x.nbytes + (4 * len(x) * self._M + _ROOM) * (len(tensors) + 1)
+        self._graphs = base.ggml_init(_InitParams(size, None, False))
+        given = base.ggml_new_tensor_2d(self._graphs, _FLOAT32, self._K, len(x))
+        ctypes.memmove(base.ggml_get_data(given), x.ctypes.data, x.nbytes)
+        return [self._graph(tensor, given, len(x)) for tensor in tensors]
 
-    def _graph(self, tensor: int, x: np.ndarray) -> Callable[[], np.ndarray]:
+    def _graph(self, tensor: int, given: int, N: int) -> Callable[[], np.ndarray]:
         """One call: a graph of one node."""
         base, compute = self._library.base, self._library.cpu.ggml_graph_compute
-        N, M = len(x), self._M
-        context = base.ggml_init(_InitParams(x.nbytes + 4 * N * M + _ROOM, None, False))
-        self._graphs.append(context)
-        given = base.ggml_new_tensor_2d(context, _FLOAT32, self._K, N)
-        ctypes.memmove(base.ggml_get_data(given), x.ctypes.data, x.nbytes)
-        result = base.ggml_mul_mat(context, tensor, given)
-        graph = base.ggml_new_graph(context)
+        result = base.ggml_mul_mat(self._graphs, tensor, given)
+        graph = base.ggml_new_graph(self._graphs)
         base.ggml_build_forward_expand(graph, result)
         plan = self._library.plan(graph, self._threads)
         work = np.empty(plan.work_size + 64, np.uint8)
         plan.work_data = work.ctypes.data
-        place = (c_float * (N * M)).from_address(base.ggml_get_data(result))
-        y = np.frombuffer(place, np.float32).reshape(N, M)
+        place = (c_float * (N * self._M)).from_address(base.ggml_get_data(result))
+        y = np.frombuffer(place, np.float32).reshape(N, self._M)
 
         def call() -> np.ndarray:
             assert work.size and compute(graph, ctypes.byref(plan)) == 0
@@ -196,13 +197,13 @@ class GgmlWeight:
 
     def close(self) -> None:
         """Give the memory back; the calls become invalid."""
-        self._free(self._graphs)
-        self._free(self._contexts)
-        for buffer in self._buffers:
-            self._library.base.ggml_backend_buffer_free(buffer)
-        self._buffers.clear()
+        self._end_calls()
+        self._library.base.ggml_free(self._weights)
+        if self._buffer:
+            self._library.base.ggml_backend_buffer_free(self._buffer)
+        self._tensors.clear()
 
-    def _free(self, contexts: list[int]) -> None:
-        for context in contexts:
-            self._library.base.ggml_free(context)
-        contexts.clear()
+    def _end_calls(self) -> None:
+        if self._graphs:
+            self._library.base.ggml_free(self._graphs)
+            self._graphs = None
