@@ -1,6 +1,6 @@
 """INT8 weights in AVX-512 VNNI, from the stored bytes: none are copied for long.
 
-A few tokens read the rows one after the other, as a single stream. For more, 64 rows of some
+A few tokens read the rows in order, or four at once that are far apart. For more, 64 rows of some
 columns at a time are transposed into a panel, which all tokens are then multiplied with.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .intrinsics_int8 import LARGEST_TILE, dot_row, unpack_int8
+from .intrinsics_int8 import LARGEST_TILE, STREAMS, dot_rows, unpack_int8
 from .intrinsics_panel import ROWS, dot_panel
 from .panel import Activations, Outputs, aligned, finish
 from .row_major import VECTOR, RowMajorKernel, address_of
@@ -33,12 +33,12 @@ class VnniInt8(RowMajorKernel):
 
 @njit(cache=True)
 def _add_rows(rows: int, K: int, q: np.ndarray, totals: np.ndarray) -> None:
-    """Add to int32 ``totals`` [N, ROWS] from the 64 rows at the address ``rows``, in order."""
+    """Add to int32 ``totals`` [N, ROWS] from the 64 rows at the address ``rows``."""
     N, stride = q.shape
     vectors = (K + VECTOR - 1) // VECTOR
-    for r in range(ROWS):
+    for r in range(ROWS // STREAMS[N]):
         sums = totals.ctypes.data + 4 * r
-        dot_row(rows + r * K, q.ctypes.data, stride, N, sums, vectors)
+        dot_rows(rows + r * K, K, q.ctypes.data, stride, N, sums, vectors)
 
 
 @njit(cache=True)

@@ -4,18 +4,19 @@
 of the activations too large. Rows are read in whole vectors, past their end; activations are zero
 there.
 
-**A few tokens.** Lanes are columns, added up at the end of a row: rows are read one after the
-other, a single stream. In numpy, ``dot_row`` is
+**A few tokens.** Lanes are columns, added up at the end of a row. One or two tokens read four rows
+of a group of 64 at once, 16 rows apart: four streams that go on for 16 rows each. More tokens read
+one row after the other. In numpy, with ``step`` = 64 // STREAMS[tokens], ``dot_rows`` is
 
-    sums[:tokens] += q.astype(int) @ (row.astype(int) + 128)
+    sums[:tokens, ::step] += q.astype(int) @ (rows[::step].astype(int) + 128).T
 
 **More tokens.** 16 rows at a time are transposed into a panel, w + 128 too.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
@@ -42,63 +43,55 @@ from .intrinsics import (
 from .intrinsics_panel import ROWS, STEP, VECTORS
 from .intrinsics_rows import for_steps
 
-__all__ = ["LARGEST_TILE", "dot_row", "unpack_int8"]
+__all__ = ["LARGEST_TILE", "STREAMS", "dot_rows", "unpack_int8"]
 
-LARGEST_TILE = 6   # tokens
-_IN_FLIGHT = 8     # sums at least, to hide the latency of vpdpbusd
+LARGEST_TILE = 6   # tokens: their 24 sums, 4 weights and an activation in registers
+STREAMS = (0, 4, 4, 1, 1, 1, 1)   # rows at once, by the number of tokens
+_STREAM_AHEAD = 2048   # bytes to prefetch ahead in each of several
 
 Values = list[ir.Value]
 
 
-def _dot_vector(
-    builder: ir.IRBuilder, row: ir.Value, tokens: Values, index: ir.Value, totals: Values
-) -> Values:
-    """``totals``, one to a token, plus the products of the ``index``th vector of ``row``."""
-    here = at(builder, row, index, 64)
-    prefetch(builder, here, AHEAD)
-    weights = to_unsigned(builder, load(builder, here, BYTES))
-    return [
-        dot4(builder, total, weights, load(builder, at(builder, token, index, 64), BYTES))
-        for total, token in zip(totals, tokens, strict=True)
-    ]
-
-
 def _dot_tile(tokens: int) -> Callable[..., None]:
-    """``dot_row`` for a fixed number of tokens."""
-    unrolled = -(-_IN_FLIGHT // tokens)
+    """``dot_rows`` for a fixed number of tokens."""
+    streams = STREAMS[tokens]
+    ahead = AHEAD if streams == 1 else _STREAM_AHEAD
 
     def generate(builder: ir.IRBuilder, arguments: Values) -> None:
-        row, q, stride, sums, vectors = arguments
-        starts = [at(builder, q, stride, token) for token in range(tokens)]
+        rows, stride, q, q_stride, sums, vectors = arguments
+        part = builder.mul(stride, constant(INT64, ROWS // streams))
+        row_starts = [at(builder, rows, part, stream) for stream in range(streams)]
+        token_starts = [at(builder, q, q_stride, token) for token in range(tokens)]
 
-        def several(index: ir.Value, totals: Values) -> Values:
-            first = builder.mul(index, constant(INT64, unrolled))
+        def vector(index: ir.Value, totals: Values) -> Values:
+            weights = []
+            for start in row_starts:
+                here = at(builder, start, index, 64)
+                prefetch(builder, here, ahead)
+                weights.append(to_unsigned(builder, load(builder, here, BYTES)))
             new: Values = []
-            for place in range(unrolled):
-                vector = builder.add(first, constant(INT64, place))
-                before = totals[place * tokens:(place + 1) * tokens]
-                new += _dot_vector(builder, row, starts, vector, before)
+            for token, start in enumerate(token_starts):
+                signed = load(builder, at(builder, start, index, 64), BYTES)
+                before = totals[token * streams:(token + 1) * streams]
+                new += [
+                    dot4(builder, total, unsigned, signed)
+                    for total, unsigned in zip(before, weights, strict=True)
+                ]
             return new
 
-        rounds = builder.udiv(vectors, constant(INT64, unrolled))
-        zeros = [constant(WORDS, 0)] * tokens * unrolled
-        parts = repeat(builder, rounds, zeros, several)
-        done = builder.mul(rounds, constant(INT64, unrolled))
-
-        def one(index: ir.Value, totals: Values) -> Values:
-            return _dot_vector(builder, row, starts, builder.add(done, index), totals)
-
-        parts[:tokens] = repeat(builder, builder.sub(vectors, done), parts[:tokens], one)
+        totals = repeat(builder, vectors, [constant(WORDS, 0)] * streams * tokens, vector)
         reduce = declare(builder, "llvm.vector.reduce.add.v16i32", INT32, [WORDS])
-        for token in range(tokens):
-            lanes = functools.reduce(builder.add, parts[token::tokens])
-            place = 4 * ROWS * token
+        places = product(range(tokens), range(0, ROWS, ROWS // streams))
+        for (token, row), lanes in zip(places, totals, strict=True):
+            place = 4 * (ROWS * token + row)
             total = builder.add(load(builder, sums, INT32, place), builder.call(reduce, [lanes]))
             store(builder, total, sums, place)
 
     @intrinsic
-    def dot_tile(_: Any, row: Any, q: Any, stride: Any, sums: Any, vectors: Any) -> tuple:
-        return writes_memory(5, generate)
+    def dot_tile(
+        _: Any, rows: Any, stride: Any, q: Any, q_stride: Any, sums: Any, vectors: Any
+    ) -> tuple:
+        return writes_memory(6, generate)
 
     return dot_tile
 
@@ -107,24 +100,27 @@ _dot1, _dot2, _dot3, _dot4, _dot5, _dot6 = map(_dot_tile, range(1, LARGEST_TILE 
 
 
 @njit(cache=True)
-def dot_row(row: int, q: int, stride: int, tokens: int, sums: int, vectors: int) -> None:
-    """Add to ``sums`` [tokens, ROWS], column 0, from a row of 64 * ``vectors`` columns.
+def dot_rows(
+    rows: int, stride: int, q: int, q_stride: int, tokens: int, sums: int, vectors: int
+) -> None:
+    """Add to ``sums`` [tokens, ROWS], of 64 rows, columns 0, ROWS / streams, ... from these rows.
 
-    ``row``, ``q`` and ``sums`` are addresses, the rows of ``q`` ``stride`` bytes apart; 1 to 6
-    tokens. Sums wrap around modulo 2^32.
+    There are ``STREAMS[tokens]`` streams; 1 to 6 tokens. ``rows``, of 64 * ``vectors`` columns,
+    ``q`` and ``sums`` are addresses; rows are ``stride`` and ``q_stride`` bytes apart. Sums wrap
+    around modulo 2^32.
     """
     if tokens == 1:
-        _dot1(row, q, stride, sums, vectors)
+        _dot1(rows, stride, q, q_stride, sums, vectors)
     elif tokens == 2:
-        _dot2(row, q, stride, sums, vectors)
+        _dot2(rows, stride, q, q_stride, sums, vectors)
     elif tokens == 3:
-        _dot3(row, q, stride, sums, vectors)
+        _dot3(rows, stride, q, q_stride, sums, vectors)
     elif tokens == 4:
-        _dot4(row, q, stride, sums, vectors)
+        _dot4(rows, stride, q, q_stride, sums, vectors)
     elif tokens == 5:
-        _dot5(row, q, stride, sums, vectors)
+        _dot5(rows, stride, q, q_stride, sums, vectors)
     else:
-        _dot6(row, q, stride, sums, vectors)
+        _dot6(rows, stride, q, q_stride, sums, vectors)
 
 
 @intrinsic
