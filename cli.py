@@ -44,6 +44,9 @@ class FormatName(StrEnum):
 
     TERNARY = "ternary"
     TERNARY_GROUP = "ternary-group"
+    TERNARY_PLANES = "ternary-planes"
+    HLQ2 = "hlq2"
+    HLQ3 = "hlq3"
     INT2 = "int2"
     INT3 = "int3"
     INT4 = "int4"

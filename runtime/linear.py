@@ -13,6 +13,7 @@ from .kernels.int4 import Int4Linear
 from .kernels.int8 import Int8Linear
 from .kernels.narrow_int import GroupedTernaryLinear, NarrowIntLinear
 from .kernels.nibbles import Int4Fp8Linear, Mxfp4Linear, Nvfp4Linear
+from .kernels.planes import HlqLinear, TernaryPlanesLinear
 from .kernels.ternary import TernaryLinear
 
 __all__ = ["IntegerLinear", "Linear", "make_linear"]
@@ -24,6 +25,9 @@ _KERNELS: dict[str, type[IntegerLinear]] = {
     "int3": NarrowIntLinear,
     "int4": Int4Linear,
     "ternary-group": GroupedTernaryLinear,
+    "ternary-planes": TernaryPlanesLinear,
+    "hlq2": HlqLinear,
+    "hlq3": HlqLinear,
     "int8": Int8Linear,
     "fp8": Fp8Linear,
     "int4-fp8": Int4Fp8Linear,

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import FormatError
-from .base import Codes, Format, TensorLayout
+from .base import Codes, TensorLayout
 from .bits import columns_per_unit, pack_bits, unpack_bits
+from .group_format import GroupFormat
 from .groups import check_columns, check_group_size, grouped
 from .scales import float16_scale
 
@@ -18,7 +19,7 @@ __all__ = ["GroupedInt", "Int2", "Int3", "Int4"]
 
 
 @dataclass(frozen=True)
-class GroupedInt(Format):
+class GroupedInt(GroupFormat):
     """Integers of ``bits`` bits in groups of ``group_size`` columns (None: one group per row).
 
     Symmetric, with ``half = 2**(bits - 1)``: ``scale = float16(absmax / (half - 1))``,
@@ -45,6 +46,11 @@ class GroupedInt(Format):
             raise FormatError(
                 f"{self.name}: symmetric must be true or false, not {self.symmetric!r}"
             )
+
+    @property
+    def code_type(self) -> type:
+        """Of ``Codes.values``."""
+        return np.int8 if self.symmetric else np.uint8
 
     @property
     def top(self) -> int:
@@ -103,7 +109,7 @@ class GroupedInt(Format):
     def round(
         self, weights: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None
     ) -> np.ndarray:
-        """Codes of ``weights``, nearest under scales (and zero points) that broadcast to them."""
+        """See ``GroupFormat.round``."""
         quotients = np.rint(weights / scale)
         if zero_point is None:
             return np.clip(quotients, -self.half, self.half - 1, out=quotients).astype(np.int8)
@@ -143,12 +149,16 @@ class GroupedInt(Format):
     def restore(
         self, values: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None
     ) -> np.ndarray:
-        """Float32 weights of codes, inverse of ``round`` up to its rounding."""
+        """See ``GroupFormat.restore``."""
         weights = values.astype(np.float32)
         if zero_point is not None:
             weights -= zero_point
         weights *= scale
         return weights
+
+    def counts(self, values: np.ndarray, zero_point: np.ndarray | None) -> np.ndarray:
+        """See ``GroupFormat.counts``: the code above its zero point."""
+        return self.restore(values, np.float32(1), zero_point).astype(np.float64)[..., None]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Codes, Format, TensorLayout
+from .base import Codes, TensorLayout
+from .group_format import GroupFormat
 from .groups import check_columns, check_group_size, grouped
 from .scales import float16_scale
 from .ternary import Ternary
@@ -20,7 +21,7 @@ _TRITS = Ternary(packing="base3")
 
 
 @dataclass(frozen=True)
-class GroupedTernary(Format):
+class GroupedTernary(GroupFormat):
     """-1, 0 or 1 times a float16 scale per group of ``group_size`` columns (None: per row).
 
     Rounding is the iterative ternary fitting of PT2-LLM (arXiv 2510.03267), without its offset:
@@ -75,14 +76,19 @@ class GroupedTernary(Format):
         return float16_scale(scale, 1)
 
     def round(self, weights: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
-        """Trits int8 of ``weights``, nearest under scales that broadcast to them."""
+        """See ``GroupFormat.round``."""
         del zero_point
         return np.clip(np.rint(weights / scale), -1, 1).astype(np.int8)
 
     def restore(self, values: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
-        """Float32 weights of trits."""
+        """See ``GroupFormat.restore``."""
         del zero_point
         return values * np.asarray(scale, np.float32)
+
+    def counts(self, values: np.ndarray, zero_point: None) -> np.ndarray:
+        """See ``GroupFormat.counts``: the trit."""
+        del zero_point
+        return values.astype(np.float64)[..., None]
 
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
         """See ``Format.pack``."""

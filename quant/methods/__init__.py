@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import FormatError
 from ..formats import Codes, Format
+from ..formats.codebook import Codebook
 from ..formats.grouped_int import GroupedInt
 from ..formats.grouped_ternary import GroupedTernary
 from . import gptq, itf
@@ -39,7 +40,7 @@ class Method:
 METHODS = {
     method.name: method
     for method in (
-        Method("gptq", gptq.gptq, (GroupedInt,)),
+        Method("gptq", gptq.gptq, (GroupedInt, Codebook)),
         Method("itf", itf.itf, (GroupedTernary,)),
     )
 }

@@ -3,104 +3,152 @@
 Frantar, Ashkboos, Hoefler and Alistarh 2022, "GPTQ: Accurate Post-Training Quantization for
 Generative Pre-trained Transformers" (arXiv 2210.17323), with the columns in ``activation_order``,
 scales that may clip (``fit_clipped``), and coordinate descent at the end (``refine``).
+
+The Hessian is not inverted. With ``H = R R^T``, R upper triangular, ``R^-1`` is the paper's factor
+of the inverse, and a block of columns only needs the inverse of its own part of R: what it makes up
+for is ``errors before it @ R[before, block]`` (Chee et al. 2023, "QuIP", arXiv 2307.13304, theorem
+6, has the equivalence column by column).
+
+For formats with several parameters per group (HLQ, two ternary planes) a group's levels are fitted
+when its turn comes, to the weights as they are then, and its columns are rounded one by one like
+any others. (ELUTQ, arXiv 2510.19482, fixes all codes of a group first, so that its columns cannot
+make up for each other's errors.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..formats import Codes
+from ..formats.group_format import GroupFormat
 from ..formats.grouped_int import GroupedInt
-from ..formats.grouped_ternary import GroupedTernary
 from .calibration import row_errors
 from .clip import fit_clipped
 from .order import activation_order
 from .refine import refine
 
-__all__ = ["gptq", "inverse_factor"]
-
-FitGroup = Callable[..., tuple[np.ndarray, np.ndarray | None]]
+__all__ = ["gptq", "triangular_inverse", "upper_factor"]
 
 DAMPING = 0.01   # of the mean of the Hessian's diagonal
-BLOCK = 128      # columns between two updates of all that follow
+BLOCK = 128      # columns between two updates of all that follow; whole groups or parts of one
 
 
-def gptq(
-    weight: np.ndarray, hessian: np.ndarray, form: GroupedInt | GroupedTernary,
-    fit: FitGroup = fit_clipped,
-) -> Codes:
+def gptq(weight: np.ndarray, hessian: np.ndarray, form: GroupFormat) -> Codes:
     """Codes of float32 ``weight`` [M, K] for inputs with ``hessian`` float64 [K, K].
 
-    ``fit(form, group, importance)`` gives a group's scale and zero point, as ``fit_clipped`` does.
     Rows that end up with a larger ``row_errors`` than plain rounding gives keep the plain rounding.
     Arithmetic is float64; same inputs, same codes.
     """
-    codes = refine(weight, hessian, form, _column_by_column(weight, hessian, form, fit))
-    return _better_rows(weight, hessian, form, codes, form.encode(weight))
+    codes = refine(weight, hessian, form, _Columns(weight, hessian, form).round_all())
+    return better_rows(weight, hessian, form, codes, form.encode(weight))
 
 
-def _column_by_column(
-    weight: np.ndarray, hessian: np.ndarray, form: GroupedInt | GroupedTernary,
-    fit: FitGroup = fit_clipped,
-) -> Codes:
-    """The algorithm of the paper."""
-    M, K = weight.shape
-    size = form.group_size or K
-    order = activation_order(np.diag(hessian), size)
-    factor = inverse_factor(hessian[np.ix_(order, order)])
-    # One row for each column of the weight, in the order in which they are rounded.
-    columns = np.ascontiguousarray(weight.T[order], np.float64)
-    importance = np.diag(hessian)[order]
-    values = np.empty((K, M), np.int8 if form.symmetric else np.uint8)
-    scale = np.empty((K // size, M), np.float32)
-    zero_point = None if form.symmetric else np.empty((K // size, M), np.uint8)
-    for start in range(0, K, BLOCK):
-        stop = min(start + BLOCK, K)
-        errors = np.empty((stop - start, M))
-        for column in range(start, stop):
-            group = order[column] // size
-            if column % size == 0:
-                members = slice(column, column + size)
-                scale[group], zero = fit(form, columns[members].T, importance[members])
-                if zero_point is not None:
-                    zero_point[group] = zero
-            zero = None if zero_point is None else zero_point[group]
-            values[order[column]] = form.round(columns[column], scale[group], zero)
-            rounded = form.restore(values[order[column]], scale[group], zero)
-            error = (columns[column] - rounded) / factor[column, column]
-            columns[column + 1 : stop] -= factor[column, column + 1 : stop, None] * error
-            errors[column - start] = error
-        columns[stop:] -= factor[start:stop, stop:].T @ errors
-    return Codes(
-        np.ascontiguousarray(values.T), np.ascontiguousarray(scale.T),
-        None if zero_point is None else np.ascontiguousarray(zero_point.T),
-    )
+@dataclass
+class _Columns:
+    """The algorithm of the paper: all columns of a weight, in the order of their rounding."""
+
+    weight: np.ndarray
+    hessian: np.ndarray
+    form: GroupFormat
+    codes: Codes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bring the columns in order: one row of ``_targets`` for each."""
+        M, K = self.weight.shape
+        self._size = self.form.group_size or K
+        self._order = activation_order(np.diag(self.hessian), self._size)
+        self._importance = np.diag(self.hessian)[self._order]
+        self._targets = np.ascontiguousarray(self.weight.T[self._order], np.float64)
+        extra = (self.form.parameters,) if self.form.parameters > 1 else ()
+        integers = isinstance(self.form, GroupedInt) and not self.form.symmetric
+        self.codes = Codes(
+            np.empty((M, K), self.form.code_type),
+            np.empty((M, K // self._size, *extra), np.float32),
+            np.empty((M, K // self._size), np.uint8) if integers else None,
+        )
+
+    def round_all(self) -> Codes:
+        """Block after block; each begins with what it must make up for."""
+        K = len(self._order)
+        factor = upper_factor(self.hessian[np.ix_(self._order, self._order)])
+        errors = np.empty(self._targets.shape)   # weight minus rounded weight
+        for start in range(0, K, BLOCK):
+            block = slice(start, min(start + BLOCK, K))
+            inverse = triangular_inverse(factor[block, block])
+            columns = self._targets[block] + inverse.T @ (factor[:start, block].T @ errors[:start])
+            errors[block] = self._targets[block] - self._round_block(start, columns, inverse)
+        return self.codes
+
+    def _round_block(self, start: int, columns: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        """The rounded ``columns`` [columns, M] from ``start`` on; they are used up."""
+        rounded = np.empty(columns.shape)
+        for i in range(len(columns)):
+            group = self._order[start + i] // self._size
+            if (start + i) % self._size == 0:
+                self._fit(group, start, i, columns)
+            values = self._round(group, start + i, columns[i])
+            rounded[i] = self._restore(group, values)
+            error = (columns[i] - rounded[i]) / factor[i, i]
+            columns[i + 1 :] -= factor[i, i + 1 :, None] * error
+        return rounded
+
+    def _fit(self, group: int, start: int, i: int, columns: np.ndarray) -> None:
+        """Choose the parameters of ``group``, whose columns begin with ``start + i``.
+
+        A group longer than the block is the whole row, of which nothing is rounded yet.
+        """
+        members = columns[i : i + self._size] if self._size <= BLOCK else self._targets
+        importance = self._importance[start + i : start + i + self._size]
+        if isinstance(self.form, GroupedInt):
+            scale, zero_point = fit_clipped(self.form, members.T, importance)
+        else:
+            scale, zero_point = self.form.fit(members.T, importance), None
+        self.codes.scale[:, group] = scale
+        if zero_point is not None:
+            self.codes.zero_point[:, group] = zero_point
+
+    def _round(self, group: int, place: int, column: np.ndarray) -> np.ndarray:
+        values = self.form.round(column, *self._parameters(group))
+        self.codes.values[:, self._order[place]] = values
+        return values
+
+    def _restore(self, group: int, values: np.ndarray) -> np.ndarray:
+        return self.form.restore(values, *self._parameters(group))
+
+    def _parameters(self, group: int) -> tuple[np.ndarray, np.ndarray | None]:
+        zero_point = self.codes.zero_point
+        return self.codes.scale[:, group], None if zero_point is None else zero_point[:, group]
 
 
-def inverse_factor(hessian: np.ndarray) -> np.ndarray:
-    """Upper triangular U with ``U^T U`` the inverse of the damped ``hessian``.
+def upper_factor(hessian: np.ndarray) -> np.ndarray:
+    """Upper triangular R with ``R R^T`` the damped ``hessian``.
 
     Columns whose inputs are always zero are given a diagonal of 1: they are rounded as they are.
     """
-    damped = hessian.copy()
+    damped = hessian[::-1, ::-1].copy()
     diagonal = np.einsum("kk->k", damped)   # a view
     diagonal[diagonal == 0] = 1
     diagonal += DAMPING * diagonal.mean()
-    return np.linalg.cholesky(np.linalg.inv(damped)).T
+    return np.linalg.cholesky(damped)[::-1, ::-1]
 
 
-def _better_rows(
-    weight: np.ndarray, hessian: np.ndarray, form: GroupedInt, first: Codes, second: Codes
+def triangular_inverse(upper: np.ndarray) -> np.ndarray:
+    """Inverse of an upper triangular matrix."""
+    return np.triu(np.linalg.inv(upper))
+
+
+def better_rows(
+    weight: np.ndarray, hessian: np.ndarray, form: GroupFormat, first: Codes, second: Codes
 ) -> Codes:
     """Row by row the codes with the smaller output error; ``second`` where they are equal."""
     exact = weight.astype(np.float64)
     errors = [row_errors(form.dequantize(codes) - exact, hessian) for codes in (first, second)]
-    keep = (errors[0] < errors[1])[:, None]
+    keep = errors[0] < errors[1]
 
     def pick(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return np.where(keep, one, other)
+        return np.where(keep.reshape(-1, *[1] * (one.ndim - 1)), one, other)
 
     return Codes(
         pick(first.values, second.values),

@@ -22,10 +22,4 @@ def itf(weight: np.ndarray, hessian: np.ndarray, form: GroupedTernary) -> Codes:
 
     No row has larger ``row_errors`` than ``form.encode`` gives.
     """
-    return gptq.gptq(weight, hessian, form, _fit)
-
-
-def _fit(
-    form: GroupedTernary, group: np.ndarray, importance: np.ndarray
-) -> tuple[np.ndarray, None]:
-    return form.fit(group, importance), None
+    return gptq.gptq(weight, hessian, form)

@@ -12,18 +12,17 @@ from dataclasses import replace
 import numpy as np
 
 from ..formats import Codes
-from ..formats.grouped_int import GroupedInt
-from .calibration import row_errors
+from ..formats.group_format import GroupFormat
 from .order import activation_order
 
 __all__ = ["refine"]
 
 PASSES = 2
-BLOCK = 128   # columns between two updates of the whole gradient
-_FLOAT16 = (2.0**-24, 65504.0)
+BLOCK = 128      # columns between two updates of a group's whole gradient
+_RIDGE = 1e-9    # for parameters that no code counts, or that always count alike
 
 
-def refine(weight: np.ndarray, hessian: np.ndarray, form: GroupedInt, codes: Codes) -> Codes:
+def refine(weight: np.ndarray, hessian: np.ndarray, form: GroupFormat, codes: Codes) -> Codes:
     """Codes of ``weight`` [M, K] whose ``row_errors`` are nowhere larger than those of ``codes``.
 
     Zero points stay. Arithmetic is float64; a column whose inputs are always zero is left alone.
@@ -33,66 +32,91 @@ def refine(weight: np.ndarray, hessian: np.ndarray, form: GroupedInt, codes: Cod
     order = activation_order(np.diag(hessian), size).reshape(-1, size)
     for _ in range(PASSES):
         for columns in order:
-            group = int(columns[0]) // size
-            descent.fit_scale(group)
-            for start in range(0, size, BLOCK):
-                descent.round_again(group, columns[start : start + BLOCK])
+            descent.improve(int(columns[0]) // size, columns)
     return descent.codes
 
 
 class _Descent:
-    """The codes so far, and half the gradient of the output error at them."""
+    """The codes so far, and the errors that they make."""
 
     def __init__(
-        self, weight: np.ndarray, hessian: np.ndarray, form: GroupedInt, codes: Codes
+        self, weight: np.ndarray, hessian: np.ndarray, form: GroupFormat, codes: Codes
     ) -> None:
         self.codes = replace(codes, values=codes.values.copy(), scale=codes.scale.copy())
         self._form = form
         self._hessian = hessian
-        self._size = form.group_size or weight.shape[1]
-        self._quantized = form.dequantize(codes).astype(np.float64)
-        self._gradient = (self._quantized - weight) @ hessian
+        self._errors = form.dequantize(codes).astype(np.float64) - weight
 
-    def fit_scale(self, group: int) -> None:
-        """Give ``group`` of every row the scale, as float16, that makes the error smallest."""
-        scale, zero_point = self._parameters(group)
-        members = slice(group * self._size, (group + 1) * self._size)
-        steps = self._form.restore(
-            self.codes.values[:, members], np.float32(1), _as_columns(zero_point)
-        ).astype(np.float64)
-        slope = np.einsum("mk,mk->m", self._gradient[:, members], steps)
-        curvature = row_errors(steps, self._hessian[members, members])
-        ideal = scale - np.divide(slope, curvature, out=np.zeros_like(slope), where=curvature > 0)
-        fitted = np.clip(ideal, *_FLOAT16).astype(np.float16).astype(np.float32)
-        change = fitted.astype(np.float64) - scale
-        change[change * (2 * slope + change * curvature) >= 0] = 0   # clipping can make it worse
-        self.codes.scale[:, group] = np.where(change == 0, scale, fitted)
-        moved = change[:, None] * steps
-        self._quantized[:, members] += moved
-        self._gradient += moved @ self._hessian[members]
-
-    def round_again(self, group: int, columns: np.ndarray) -> None:
-        """Round the ``columns`` (of ``group``) one by one to what now makes the error smallest."""
-        scale, zero_point = self._parameters(group)
+    def improve(self, group: int, columns: np.ndarray) -> None:
+        """Fit the parameters of a group, then round its ``columns`` again, in this order."""
         hessian = self._hessian[np.ix_(columns, columns)]
-        gradient = np.ascontiguousarray(self._gradient[:, columns].T)
+        # Half the gradient of the output error, and below what the group adds to it.
+        gradient = self._errors @ self._hessian[:, columns]
+        gradient += self._fit(group, columns, hessian, gradient) @ hessian
+        for start in range(0, len(columns), BLOCK):
+            part = slice(start, start + BLOCK)
+            moved = self._round_again(
+                group, columns[part], hessian[part, part], gradient[:, part]
+            )
+            gradient += moved @ hessian[part]
+
+    def _fit(
+        self, group: int, columns: np.ndarray, hessian: np.ndarray, gradient: np.ndarray
+    ) -> np.ndarray:
+        """Give every row the parameters, as they are stored, that make its error smallest.
+
+        Returns the change of the weights [M, columns].
+        """
+        scale, zero_point = self._parameters(group)
+        before = scale.reshape(len(scale), -1).astype(np.float64)
+        zero_column = None if zero_point is None else zero_point[:, None]
+        counts = self._form.counts(self.codes.values[:, columns], zero_column)
+        slope = np.einsum("mk,mkp->mp", gradient, counts)
+        curvature = np.stack([
+            np.einsum("mk,mkp->mp", counts[:, :, p] @ hessian, counts)
+            for p in range(self._form.parameters)
+        ], axis=1)
+        trace = np.einsum("mpp->m", curvature)[:, None, None] + np.finfo(np.float64).tiny
+        ridge = _RIDGE * trace * np.eye(self._form.parameters)
+        ideal = before - np.linalg.solve(curvature + ridge, slope[..., None])[..., 0]
+        fitted = self._form.storable(ideal)
+        change = fitted - before
+        # The least error is at the ideal; clipping and rounding can lead away from it.
+        gain = np.einsum("mp,mp->m", change, 2 * slope + np.einsum("mpr,mr->mp", curvature, change))
+        change[gain >= 0] = 0
+        taken = np.where(gain[:, None] < 0, fitted, before).astype(np.float32)
+        self.codes.scale[:, group] = taken.reshape(scale.shape)
+        moved = np.einsum("mkp,mp->mk", counts, change)
+        self._errors[:, columns] += moved
+        return moved
+
+    def _round_again(
+        self, group: int, columns: np.ndarray, hessian: np.ndarray, gradient: np.ndarray
+    ) -> np.ndarray:
+        """Round the ``columns`` one by one to what now makes the error smallest.
+
+        Returns the change of the weights [M, columns].
+        """
+        parameters = self._parameters(group)
+        gradient = np.ascontiguousarray(gradient.T)
+        before = self._form.restore(
+            self.codes.values[:, columns].T, *(_as_row(one) for one in parameters)
+        ).astype(np.float64)
         moved = np.zeros_like(gradient)
         for i, column in enumerate(columns):
             if hessian[i, i] == 0:
                 continue
-            before = self._quantized[:, column]
-            values = self._form.round(before - gradient[i] / hessian[i, i], scale, zero_point)
-            after = self._form.restore(values, scale, zero_point)
-            moved[i] = after - before
-            gradient += hessian[:, i, None] * moved[i]
+            values = self._form.round(before[i] - gradient[i] / hessian[i, i], *parameters)
+            moved[i] = self._form.restore(values, *parameters) - before[i]
+            gradient[i + 1 :] += hessian[i + 1 :, i, None] * moved[i]
             self.codes.values[:, column] = values
-            self._quantized[:, column] = after
-        self._gradient += moved.T @ self._hessian[columns]
+        self._errors[:, columns] += moved.T
+        return moved.T
 
     def _parameters(self, group: int) -> tuple[np.ndarray, np.ndarray | None]:
         zero_point = self.codes.zero_point
         return self.codes.scale[:, group], None if zero_point is None else zero_point[:, group]
 
 
-def _as_columns(parameter: np.ndarray | None) -> np.ndarray | None:
-    return None if parameter is None else parameter[:, None]
+def _as_row(parameter: np.ndarray | None) -> np.ndarray | None:
+    return None if parameter is None else parameter[None]

@@ -19,7 +19,7 @@ from ...quant.formats.bits import pack_bits, unpack_bits
 from .int4 import GroupedIntLinear
 from .threads import over_rows
 
-__all__ = ["GroupedTernaryLinear", "NarrowIntLinear"]
+__all__ = ["GroupedTernaryLinear", "NarrowIntLinear", "narrow_sums"]
 
 _STEP = 32       # columns to an int16 sum; divides every group size
 _LOW_BITS = 2
@@ -51,12 +51,8 @@ class NarrowIntLinear(GroupedIntLinear):
 
     def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, groups, M] of int8 ``q`` [N, K]."""
-        padded = np.zeros((len(q), self._columns), np.int16)
-        padded[:, : self.shape[1]] = q
-        sums = np.empty((len(q), *self._scale.shape), np.int32)
         operands = (self._low, self._high, self._zero_point)
-        over_rows(_sum_groups, _sum_groups_parallel, operands, padded, self.shape[0], sums)
-        return sums
+        return narrow_sums(operands, q, len(self._scale), self._columns)
 
 
 class GroupedTernaryLinear(NarrowIntLinear):
@@ -64,6 +60,22 @@ class GroupedTernaryLinear(NarrowIntLinear):
 
     def _codes(self, weight: PackedWeight) -> np.ndarray:
         return (weight.codes().values + np.int8(GroupedTernary.half)).view(np.uint8)
+
+
+def narrow_sums(
+    operands: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray, groups: int, columns: int
+) -> np.ndarray:
+    """Exact int32 sums [N, groups, M] of int8 ``q`` [N, K].
+
+    ``operands`` are the planes of low bits uint8 [columns / 4, M] and of high bits [columns / 8, M]
+    or of no bytes, and the zero points [groups, M] or [1, M]; columns are K in whole steps of 32.
+    """
+    padded = np.zeros((len(q), columns), np.int16)
+    padded[:, : q.shape[1]] = q
+    M = operands[0].shape[1]
+    sums = np.empty((len(q), groups, M), np.int32)
+    over_rows(_sum_groups, _sum_groups_parallel, operands, padded, M, sums)
+    return sums
 
 
 @njit(cache=True)

@@ -15,7 +15,7 @@ from .intrinsics_shuffle import QUADS_PER_CHUNK, TABLES, look_up
 from .panel import Activations, Outputs, RowGroupKernel, aligned, finish
 from .ternary_digits import row_digits
 
-__all__ = ["ShuffleTernary"]
+__all__ = ["ShuffleTernary", "build_pair_tables"]
 
 # Of entry d0 + 4 * d1, what the two activations count; entries with a digit 3 are never read.
 _FIRST = np.int16([entry % 4 - 1 for entry in range(16)])
@@ -37,7 +37,7 @@ class ShuffleTernary(RowGroupKernel):
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         tables = aligned(len(activations.q) * self._columns // 4 * TABLES)
         tables = tables.reshape(len(activations.q), -1) if tables.size else tables.reshape(0, 0)
-        _build_tables(activations.q, tables)
+        build_pair_tables(activations.q, tables)
         operands = (self._packed, tables, activations, outputs, self._vectors)
         if chunks > 1:
             _multiply_parallel(*operands, chunks)
@@ -58,7 +58,7 @@ def _encode(digits: np.ndarray, packed: np.ndarray) -> None:
 
 
 @njit(cache=True)
-def _build_tables(q: np.ndarray, tables: np.ndarray) -> None:
+def build_pair_tables(q: np.ndarray, tables: np.ndarray) -> None:
     """Write uint8 ``tables`` [N, quads * TABLES] of the sums that two activations can have."""
     for n in range(tables.shape[0]):
         for pair in range(tables.shape[1] * 2 // TABLES):

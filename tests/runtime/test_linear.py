@@ -67,13 +67,14 @@ def test_memory_is_that_of_the_packed_weight(case, kernel):
     linear = make_linear(random_weight(case.format, M, K).packed, None)
     eight = {"int8": 8, "fp8": 8}
     bits = {"ternary": 1.6, "ternary-group": 2, "int2": 2, "int3": 3, "int4": 4} | eight
-    bits |= {"mxfp4": 4, "nvfp4": 4, "int4-fp8": 4}
+    bits |= {"mxfp4": 4, "nvfp4": 4, "int4-fp8": 4, "ternary-planes": 4, "hlq2": 2, "hlq3": 3}
     bits = bits[case.format.name]
     if kernel in {"avx512", "avx2"} or (case.format, kernel) == (Ternary("2bit"), "vnni"):
         bits = max(bits, 2)
     size = getattr(case.format, "group_size", None) or case.columns
     has_groups = hasattr(case.format, "group_size") or case.format.name in {"mxfp4", "nvfp4"}
-    scales = 5 * M * K / size if has_groups else 0
+    terms = getattr(case.format, "parameters", 1)
+    scales = 5 * terms * M * K / size if has_groups else 0
     assert linear.nbytes <= M * K * bits / 8 + scales + 5 * M
 
 

@@ -8,6 +8,8 @@ from trilobite.quant.formats import (
     Format,
     Fp8,
     GroupedTernary,
+    Hlq2,
+    Hlq3,
     Int2,
     Int3,
     Int4,
@@ -16,6 +18,7 @@ from trilobite.quant.formats import (
     Mxfp4,
     Nvfp4,
     Ternary,
+    TernaryPlanes,
 )
 
 
@@ -53,6 +56,10 @@ FORMAT_TABLE = [
     FormatCase(GroupedTernary(128), 0.1872, 1.6015625 + 16 / 128, columns=128, idempotent=False),
     FormatCase(GroupedTernary(32), 0.1780, 1.6015625 + 16 / 32, columns=32, idempotent=False),
     FormatCase(GroupedTernary(None), 0.1899, 1.6015625 + 16 / 1024, columns=8, idempotent=False),
+    FormatCase(TernaryPlanes(128), 0.0256, 2 * 1.6015625 + 32 / 128, columns=128),
+    FormatCase(TernaryPlanes(None), 0.0296, 2 * 1.6015625 + 32 / 1024),
+    FormatCase(Hlq2(128), 0.1090, 2 + 48 / 128, columns=128),
+    FormatCase(Hlq3(None), 0.0369, 3 + 64 / 1024, columns=8),
     FormatCase(Int4(128), 0.0138, 4 + 16 / 128, columns=128),
     FormatCase(Int4(64), 0.0116, 4 + 16 / 64, columns=64),
     FormatCase(Int4(32), 0.0094, 4 + 16 / 32, columns=32),

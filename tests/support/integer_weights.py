@@ -6,6 +6,7 @@ import numpy as np
 
 from trilobite import numerics
 from trilobite.quant.formats import Codes, Format, Mxfp4, PackedWeight
+from trilobite.quant.formats.codebook import Codebook
 from trilobite.quant.formats.e2m1 import E2M1_VALUES
 from trilobite.quant.formats.e4m3_scaled import E4m3Scaled
 from trilobite.quant.formats.fp8 import E4M3_VALUES
@@ -18,7 +19,10 @@ _UNITS = {"fp8": 2.0**-9, "nvfp4": 2.0**-10, "int4-fp8": 2.0**-18}
 
 @dataclass(frozen=True)
 class IntegerWeight:
-    """A packed weight next to ``integers`` int64 [M, K], the whole numbers its sums are made of."""
+    """A packed weight next to ``integers`` int64 [M, K], the whole numbers its sums are made of.
+
+    [M, K, terms] for formats with several parameters to a group, as their counts are.
+    """
 
     packed: PackedWeight
     integers: np.ndarray
@@ -48,8 +52,13 @@ class IntegerWeight:
         return (numerics.quantize_activations_fp8 if fp8 else numerics.quantize_activations)(x)
 
     def sums(self, q: np.ndarray) -> np.ndarray:
-        """int64 [N, M]; [N, groups, M] for formats with a float scale for each group."""
+        """int64 [N, M]; [N, groups (* terms), M] for formats with float scales for each group."""
         q = q.astype(np.int64)
+        if self.integers.ndim == 3:
+            groups, (M, _, terms) = self.packed.tensors["scale"].shape[1], self.integers.shape
+            weight = self.integers.reshape(M, groups, -1, terms)
+            sums = np.einsum("ngk,mgkt->ngtm", q.reshape(len(q), groups, -1), weight, optimize=True)
+            return sums.reshape(len(q), groups * terms, M)
         if not self.grouped:
             return q @ self.integers.T
         groups = self.packed.tensors["scale"].shape[1]
@@ -60,7 +69,7 @@ class IntegerWeight:
         """float32 [N, M] by the written rule, for scales far from underflow."""
         sums = self.sums(q).astype(np.float32)
         codes = self.packed.codes()
-        scale = codes.scale
+        scale = codes.scale.reshape(len(codes.scale), -1)
         if not self.grouped:
             unit = np.float32(_UNITS.get(self.packed.format.name, 1))
             scale = scale * unit if codes.global_scale is None else unit / codes.global_scale
@@ -75,6 +84,8 @@ class IntegerWeight:
 
 def whole_range(weight_format: Format) -> np.ndarray:
     """Every code of a format, in the order of the integers that they stand for."""
+    if isinstance(weight_format, Codebook):
+        return np.arange(len(weight_format.table)).astype(np.uint8)
     if weight_format.name == "fp8":
         codes = np.arange(256).astype(np.uint8)
         codes = codes[~np.isnan(E4M3_VALUES)]
@@ -97,6 +108,12 @@ def pack_values(
     """Pack code ``values`` [M, K] with random scales, and zero points unless one is given."""
     M, K = values.shape
     rng = np.random.default_rng(seed)
+    if isinstance(weight_format, Codebook):
+        groups = K // (weight_format.group_size or K)
+        scale = rng.uniform(1e-3, 2e-3, (M, groups, weight_format.parameters)).astype(np.float16)
+        codes = Codes(values, scale.astype(np.float32))
+        packed = PackedWeight(weight_format, (M, K), weight_format.pack(codes))
+        return IntegerWeight(packed, weight_format.table.astype(np.int64)[values])
     layout = weight_format.layout((M, K))
     scale = rng.uniform(1e-3, 2e-3, layout["scale"].shape).astype(layout["scale"].dtype)
     zero_points = global_scale = None

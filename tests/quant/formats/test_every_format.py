@@ -11,6 +11,8 @@ from hypothesis.extra import numpy as hnp
 from support.format_table import FORMAT_TABLE, FormatCase, nmse
 from trilobite.errors import FormatError
 from trilobite.quant.formats import Codes, PackedWeight, format_from_spec, known_formats
+from trilobite.quant.formats.codebook import Codebook
+from trilobite.quant.formats.hlq import Hlq
 
 every_format = pytest.mark.parametrize("case", FORMAT_TABLE, ids=str)
 
@@ -69,7 +71,9 @@ def test_pack_and_unpack_round_trip(case: FormatCase, data):
     assert list(packed) == list(case.format.layout(weight.shape))
 
 
-@every_format
+@pytest.mark.parametrize(
+    "case", [case for case in FORMAT_TABLE if not isinstance(case.format, Codebook)], ids=str
+)
 @given(data=st.data())
 @settings(max_examples=60)
 def test_quantizing_again_changes_no_code(case: FormatCase, data):
@@ -117,6 +121,8 @@ def test_scales_are_usable_and_values_finite(case: FormatCase, data):
     assert np.isfinite(packed.dequantize()).all()
     scale = packed.codes().scale
     assert scale.dtype == np.float32
+    if isinstance(case.format, Hlq):   # the last is the offset
+        scale = scale[..., :-1]
     assert (scale > 0).all()
 
 

@@ -8,13 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trilobite.errors import FormatError
-from trilobite.quant.formats import GroupedTernary, Int2, Int3, Int4, Int8
+from trilobite.quant.formats import (
+    GroupedTernary,
+    Hlq2,
+    Hlq3,
+    Int2,
+    Int3,
+    Int4,
+    Int8,
+    TernaryPlanes,
+)
+from trilobite.quant.formats.codebook import Codebook
 from trilobite.quant.methods import choose_method, clip, gptq, itf, refine
 from trilobite.quant.methods.calibration import hessian, relative_output_error, row_errors
-from trilobite.quant.methods.gptq import inverse_factor
+from trilobite.quant.methods.gptq import triangular_inverse, upper_factor
 from trilobite.quant.methods.order import activation_order
 
-FORMS = [Int4(32), Int3(32), Int2(32), Int4(None, symmetric=False), Int2(64, symmetric=True)]
+FORMS = [
+    Int4(32), Int3(32), Int2(32), Int4(None, symmetric=False), Int2(64, symmetric=True),
+    Hlq2(32), Hlq3(None), TernaryPlanes(64),
+]
 every_form = pytest.mark.parametrize("form", FORMS, ids=str)
 
 
@@ -63,14 +76,31 @@ def test_groups_and_their_columns_come_by_falling_power():
     assert activation_order(np.ones(6), 3).tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_the_factor_is_that_of_the_inverse():
+def test_the_factor_is_that_of_the_damped_hessian():
     moments = correlated(12)
     moments[3] = moments[:, 3] = 0   # an input that is always zero
-    factor = inverse_factor(moments)
+    factor = upper_factor(moments)
     damped = moments + np.diag(np.eye(12)[3])
     damped += 0.01 * np.trace(damped) / 12 * np.eye(12)
     np.testing.assert_array_equal(factor, np.triu(factor))
-    np.testing.assert_allclose(factor.T @ factor @ damped, np.eye(12), atol=1e-9)
+    np.testing.assert_allclose(factor @ factor.T, damped, atol=1e-9)
+    inverse = triangular_inverse(factor)
+    np.testing.assert_array_equal(inverse, np.triu(inverse))
+    np.testing.assert_allclose(inverse @ factor, np.eye(12), atol=1e-9)
+    np.testing.assert_allclose(inverse.T @ inverse @ damped, np.eye(12), atol=1e-9)
+
+
+@every_form
+@pytest.mark.parametrize("block", [32, 64])
+def test_how_many_columns_are_a_block_does_not_matter(form, block, monkeypatch):
+    if form.group_size and form.group_size > block:
+        pytest.skip("a block holds whole groups")
+    weight, moments = gaussian(9, 192), correlated(192)
+    expected = gptq._Columns(weight, moments, form).round_all()
+    monkeypatch.setattr(gptq, "BLOCK", block)
+    found = gptq._Columns(weight, moments, form).round_all()
+    assert (found.values == expected.values).mean() > 0.99   # sums in another order
+    np.testing.assert_allclose(found.scale, expected.scale, rtol=1e-2)
 
 
 def test_two_correlated_columns_by_hand(monkeypatch, plain_ranges):
@@ -80,7 +110,7 @@ def test_two_correlated_columns_by_hand(monkeypatch, plain_ranges):
     monkeypatch.setattr(gptq, "DAMPING", 0.0)
     form, weight = Int4(None), np.float32([[7, 2.4, 1.3, 0]])
     moments = np.array([[1, 0, 0, 0], [0, 2, 0.8, 0], [0, 0.8, 1, 0], [0, 0, 0, 1]])
-    codes = gptq._column_by_column(weight, moments, form)
+    codes = gptq._Columns(weight, moments, form).round_all()
     assert codes.values.tolist() == [[7, 2, 2, 0]]
     assert error(form, weight, moments, codes) == pytest.approx(0.362)
     assert error(form, weight, moments, form.encode(weight)) == pytest.approx(0.602)
@@ -90,7 +120,9 @@ def test_two_correlated_columns_by_hand(monkeypatch, plain_ranges):
 def test_columns_without_correlation_are_rounded_as_they_are(form, plain_ranges):
     weight = gaussian(7, 128)
     power = np.diag(np.random.default_rng(2).uniform(0.1, 3, 128))
-    found, expected = gptq._column_by_column(weight, power, form), form.encode(weight)
+    if isinstance(form, Codebook):   # its levels depend on the columns' power
+        power = np.eye(128)
+    found, expected = gptq._Columns(weight, power, form).round_all(), form.encode(weight)
     for field in dataclasses.fields(expected):
         one, other = getattr(found, field.name), getattr(expected, field.name)
         np.testing.assert_array_equal(one, other)
@@ -127,7 +159,9 @@ def test_refinement_never_rises_and_ends_where_no_code_can_be_better(form, monke
         total = error(form, weight, moments, codes)
         assert (total <= last * (1 + 1e-9)).all()
         last, codes = total, refine.refine(weight, moments, form, codes)
-    top = (-form.half, form.half - 1) if form.symmetric else (0, form.top)
+    top = (0, len(form.table) - 1) if isinstance(form, Codebook) else (0, form.top)
+    if form.code_type is np.int8:
+        top = (-form.half, form.half - 1)
     for column in range(0, 128, 9):
         for step in (-1, 1):
             values = codes.values.astype(int)

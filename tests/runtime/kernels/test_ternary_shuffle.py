@@ -21,7 +21,7 @@ def shuffle(weight, vectors):
 def test_tables_hold_every_sum_of_two():
     q = np.int8([[-128, -128, 127, -3]])
     tables = np.empty((1, 64), np.uint8)
-    ternary_shuffle._build_tables(q, tables)
+    ternary_shuffle.build_pair_tables(q, tables)
     for pair, (a0, a1) in enumerate([(-128, -128), (127, -3)]):
         low, high = tables[0, 32 * pair:32 * pair + 32].reshape(2, 16)
         entries = (low + 256 * high.astype(np.int32)).astype(np.int16)
