@@ -106,7 +106,7 @@ class TernaryPlanesLinear(_PlanesLinear):
             narrow_sums((plane, none, one), q, self._groups, self._columns)
             for plane in self._packed
         ]
-        return np.stack(planes, axis=2).reshape(len(q), -1, self.shape[0])
+        return np.stack(planes, axis=2).reshape(len(q), *self._scale.shape)
 
 
 @njit(cache=True)
