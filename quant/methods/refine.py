@@ -17,7 +17,7 @@ from .order import activation_order
 
 __all__ = ["refine"]
 
-PASSES = 2
+PASSES = 6
 BLOCK = 128      # columns between two updates of a group's whole gradient
 _RIDGE = 1e-9    # for parameters that no code counts, or that always count alike
 
