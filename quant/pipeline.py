@@ -268,7 +268,8 @@ class _Job:
     def config(self) -> dict[str, Any]:
         """config.json of the new folder: the source's, with how each weight is stored."""
         config = dict(self.checkpoint.raw_config)
-        if (before := config.pop("quantization_config", None)) is not None:
+        before = config.pop("quantization_config", None)
+        if before is not None and before["quant_method"] == "bitnet":
             config["source_quantization_config"] = before
         config["quantization_config"] = {
             "quant_method": "trilobite",

@@ -46,6 +46,8 @@ def assemble(
     packed = ternary if quantization.packed_trits else set()
     _check_formats(folder, shapes, quantization)
     parts = {name: _parts(name, shapes[name], quantization, packed) for name in shapes}
+    foreign = _foreign(config, quantization, entries)
+    parts |= foreign
     head = entries.pop(_HEAD, None) if config.tie_word_embeddings else None
     needed = [part for held in parts.values() for part in held.values()]
     _check_complete(folder, config, needed, entries)
@@ -54,6 +56,8 @@ def assemble(
         held = {suffix: entries[part] for suffix, part in parts[name].items()}
         if name in quantization.formats:
             sources[name] = QuantizedTensor(name, shape, quantization.formats[name], held)
+        elif name in foreign:
+            sources[name] = quantization.scheme.source(name, shape, held)
         elif name in packed:
             divides = quantization.scale_divides
             sources[name] = PackedTrits(name, shape, held["weight"], held["scale"], divides)
@@ -78,6 +82,17 @@ def _canonical(stored: dict[str, StoredEntry]) -> dict[str, StoredEntry]:
             raise CheckpointError(f"{entry} is the same tensor as {entries[canonical]}; drop one")
         entries[canonical] = entry
     return entries
+
+
+def _foreign(
+    config: ModelConfig, quantization: Quantization, entries: dict[str, StoredEntry]
+) -> dict[str, dict[str, str]]:
+    """The stored names of each matrix that another tool packed, by role."""
+    if quantization.scheme is None:
+        return {}
+    names = config.linear_weights() + ([] if config.tie_word_embeddings else [_HEAD])
+    found = {name: quantization.scheme.parts(name, entries) for name in names}
+    return {name: parts for name, parts in found.items() if parts}
 
 
 def _parts(

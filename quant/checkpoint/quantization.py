@@ -9,11 +9,15 @@ from typing import Any
 
 from ...errors import CheckpointError, FormatError
 from ..formats import Format, format_from_spec
+from .compressed_tensors import compressed_scheme
 from .fields import Fields, shown
+from .gptq import awq_scheme, gptq_scheme
+from .scheme import Scheme
 
 __all__ = ["BitnetStorage", "Quantization", "parse_quantization"]
 
 TRILOBITE_VERSION = 1
+_SCHEMES = {"gptq": gptq_scheme, "awq": awq_scheme, "compressed-tensors": compressed_scheme}
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,13 @@ class Quantization:
     ``bitnet`` describes the ternary linears of a BitNet model; in a folder that Trilobite
     quantized it is what ``source_quantization_config`` said of the source. ``formats`` maps the
     canonical name of each weight that Trilobite packed to its format, and ``stated`` is the
-    configuration that Trilobite wrote, as it stands.
+    configuration that Trilobite wrote, as it stands. ``scheme`` reads the linears of other tools.
     """
 
     bitnet: BitnetStorage | None = None
     formats: Mapping[str, Format] = field(default_factory=dict)
     stated: dict[str, Any] | None = None
+    scheme: Scheme | None = None
 
     @property
     def packed_trits(self) -> bool:
@@ -60,15 +65,17 @@ def parse_quantization(raw: dict[str, Any], path: Path) -> Quantization:
     Raises
     ------
     CheckpointError
-        Another method than ``bitnet`` and ``trilobite``, or a setting that is not understood.
+        A method that is not known, or a setting that is not understood.
     """
     stated = raw.get("quantization_config")
     if stated is None:
         return Quantization()
     fields = Fields(raw, str(path)).fields("quantization_config")
-    method = fields.choice("quant_method", ["bitnet", "trilobite"])
+    method = fields.choice("quant_method", ["bitnet", "trilobite", *_SCHEMES])
     if method == "bitnet":
         return Quantization(_bitnet(fields))
+    if method in _SCHEMES:
+        return Quantization(scheme=_SCHEMES[method](fields))
     source = None
     if raw.get("source_quantization_config") is not None:
         inner = Fields(raw, str(path)).fields("source_quantization_config")

@@ -43,12 +43,13 @@ class BlockType:
         return K // self.values * self.nbytes
 
     def dequantize(self, rows: np.ndarray) -> np.ndarray:
-        """Float32 [R, K] of uint8 rows [R, row_bytes(K)].
+        """Float32 [R, K] of uint8 rows [R, row_bytes(K)]; scales that are none give NaN, infinity.
 
         Raises ``FormatError`` on a code that the type does not have.
         """
         blocks = np.ascontiguousarray(rows).reshape(-1, self.nbytes)
-        return self.decode(blocks).reshape(len(rows), -1)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return self.decode(blocks).reshape(len(rows), -1)
 
 
 def half(blocks: np.ndarray, at: int) -> np.ndarray:

@@ -1,0 +1,184 @@
+"""What is fuzzed: bytes go in, and either a checkpoint comes out or a ``TrilobiteError``.
+
+A target takes bytes and a scratch folder. Any other exception is a finding, and so is more memory
+than ``LARGEST_TENSOR`` values for a file of a few kilobytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from trilobite.errors import TrilobiteError
+from trilobite.quant.checkpoint import Checkpoint, open_checkpoint
+from trilobite.quant.checkpoint.safetensors_file import SafetensorsFile
+
+__all__ = ["SEEDS", "TARGETS"]
+
+Target = Callable[[bytes, Path], None]
+_CONFIG_SIZE = 4   # bytes in front of a folder's config.json that say how long it is
+
+
+def gguf(data: bytes, scratch: Path) -> None:
+    """A GGUF file: header, every weight, the tokenizer."""
+    path = scratch / "model.gguf"
+    path.write_bytes(data)
+    try:
+        with open_checkpoint(path) as checkpoint:
+            _read(checkpoint)
+            checkpoint.companions()
+    except TrilobiteError as error:
+        assert str(error)
+
+
+def safetensors(data: bytes, scratch: Path) -> None:
+    """A safetensors file: header, every tensor."""
+    path = scratch / "model.safetensors"
+    path.write_bytes(data)
+    try:
+        with SafetensorsFile(path) as file:
+            for name, tensor in file.tensors.items():
+                assert file.read(name).nbytes == tensor.nbytes <= len(data)
+    except TrilobiteError as error:
+        assert str(error)
+
+
+def folder(data: bytes, scratch: Path) -> None:
+    """A folder: the length of config.json, config.json, model.safetensors."""
+    size = int.from_bytes(data[:_CONFIG_SIZE], "little")
+    (scratch / "config.json").write_bytes(data[_CONFIG_SIZE : _CONFIG_SIZE + size])
+    (scratch / "model.safetensors").write_bytes(data[_CONFIG_SIZE + size :])
+    try:
+        with open_checkpoint(scratch) as checkpoint:
+            _read(checkpoint)
+    except TrilobiteError as error:
+        assert str(error)
+
+
+def index(data: bytes, scratch: Path) -> None:
+    """The index of a sharded folder: no file outside of the folder is ever opened."""
+    inside = scratch / "sharded"
+    if not inside.exists():
+        inside.mkdir()
+        (inside / "config.json").write_text(json.dumps(_config()))
+    (inside / "model.safetensors.index.json").write_bytes(data)
+    _OPENED.clear()
+    try:
+        with open_checkpoint(inside):
+            raise AssertionError("a folder without weights was opened")
+    except TrilobiteError as error:
+        assert str(error)
+    outside = [path for path in _OPENED if Path(path).suffix == ".safetensors"
+               and Path(path).resolve().parent != inside.resolve()]
+    assert outside == []
+
+
+_OPENED: list[str] = []
+
+
+def _record_open(event: str, arguments: tuple) -> None:
+    if event == "open" and isinstance(arguments[0], str):
+        _OPENED.append(arguments[0])
+        del _OPENED[:-50]
+
+
+sys.addaudithook(_record_open)
+
+
+def _read(checkpoint: Checkpoint) -> None:
+    """Every tensor as the runtime takes it, and every stored code."""
+    for name, info in checkpoint.tensors.items():
+        assert math.prod(info.shape) <= LARGEST_TENSOR
+        checkpoint.read(name)
+        checkpoint.weight(name)
+        if checkpoint.stored_format(name) is not None:
+            checkpoint.encoded(name, 0, info.shape[0])
+
+
+LARGEST_TENSOR = 1 << 24   # a stored value takes at least 1.6 bits of a file below 1 MB
+TARGETS: dict[str, Target] = {
+    "gguf": gguf, "safetensors": safetensors, "folder": folder, "index": index,
+}
+
+
+def _config() -> dict:
+    from support.llama_folder import CONFIG
+
+    return {**CONFIG, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 16}
+
+
+def _llama(scratch: Path) -> Path:
+    from support.llama_folder import write_llama
+
+    source = scratch / "llama"
+    if not source.exists():
+        write_llama(source, **_config())
+        (source / "tokenizer.json").unlink()
+    return source
+
+
+def _gguf_seeds(scratch: Path) -> list[bytes]:
+    from trilobite.quant.export import EXPORTERS, export
+
+    seeds = []
+    for type in ("auto", "q4_0", "q8_0", "f16"):
+        export(_llama(scratch), scratch / f"{type}.gguf", EXPORTERS["gguf"], type)
+        seeds.append((scratch / f"{type}.gguf").read_bytes())
+    return seeds
+
+
+def _folder_bytes(source: Path) -> bytes:
+    config = (source / "config.json").read_bytes()
+    weights = (source / "model.safetensors").read_bytes()
+    return len(config).to_bytes(_CONFIG_SIZE, "little") + config + weights
+
+
+def _folder_seeds(scratch: Path) -> list[bytes]:
+    from trilobite.quant.pipeline import quantize
+
+    source = _llama(scratch)
+    seeds = [_folder_bytes(source)]
+    for format in ("ternary", "int4", "fp8"):
+        out = scratch / f"folder-{format}"
+        sizes = {"group_size": 32} if format == "int4" else {}
+        quantize(source, out, format, overwrite=True, **sizes)
+        seeds.append(_folder_bytes(out))
+    return seeds + _packed_seeds(scratch)
+
+
+def _packed_seeds(scratch: Path) -> list[bytes]:
+    """Folders as GPTQ, AWQ and compressed-tensors store them."""
+    from support.packed_checkpoints import write_awq, write_compressed, write_gptq
+
+    writers = {
+        "gptq": lambda folder: write_gptq(folder, 4, 32),
+        "awq": lambda folder: write_awq(folder, 32),
+        **{kind: lambda folder, kind=kind: write_compressed(folder, kind)
+           for kind in ("int4-group-asymmetric", "int8-channel", "nvfp4", "mxfp4")},
+    }
+    seeds = []
+    for kind, write in writers.items():
+        copy = scratch / f"packed-{kind}"
+        shutil.copytree(_llama(scratch), copy)
+        write(copy)
+        seeds.append(_folder_bytes(copy))
+    return seeds
+
+
+def _index_seeds(scratch: Path) -> list[bytes]:
+    names = ["model.norm.weight", "lm_head.weight"]
+    paths = ["../outside.safetensors", "model-00001-of-00002.safetensors", "/dev/zero"]
+    return [json.dumps({"weight_map": dict.fromkeys(names, path)}).encode() for path in paths]
+
+
+SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
+    "gguf": _gguf_seeds,
+    "safetensors": lambda scratch: [(_llama(scratch) / "model.safetensors").read_bytes()],
+    "folder": _folder_seeds,
+    "index": _index_seeds,
+}

@@ -1,0 +1,15 @@
+"""Every reader for a moment, by mutation; ``run.py`` does it for hours, guided by coverage."""
+
+import pytest
+
+from fuzz.run import run_plain
+from fuzz.targets import SEEDS, TARGETS
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_mutated_file_is_read_or_refused(target, tmp_path_factory, tmp_path):
+    seeds = SEEDS[target](tmp_path_factory.mktemp("seeds"))
+    if target != "index":
+        for data in seeds:
+            TARGETS[target](data, tmp_path)
+    assert run_plain(target, seeds, 2.0, tmp_path, seed=0) > 10
