@@ -178,19 +178,23 @@ def _tokens(rate: float) -> str:
 
 def machine(results: Results) -> str:
     """The machine, its limits, and the versions of what was compared."""
-    facts = results["machine"][0]
-    limits = {
-        limit["threads"]: limit for limit in results["limits"] if limit["isa"] == "host"
-    }
-    reads = ", ".join(f"{limits[count]['read_gb_per_s']:.0f}" for count in sorted(limits))
-    peaks = ", ".join(f"{limits[count]['vnni_gmac_per_s']:.0f}" for count in sorted(limits))
-    counts = " and ".join(str(count) for count in sorted(limits))
+    facts = max(results["machine"], key=lambda facts: len(facts["features"]))
+    limits = [limit for limit in results["limits"] if limit["isa"] == "host"]
+    counts = sorted({limit["threads"] for limit in limits})
+
+    def most(name: str) -> str:
+        values = [
+            max(limit[name] for limit in limits if limit["threads"] == count) for count in counts
+        ]
+        return " and ".join(f"{value:.0f}" for value in values)
+
     names = ("numba", "numpy", "llama-cpp-python", "onnxruntime")
     versions = ", ".join(f"{name} {facts[name]}" for name in names if facts.get(name))
     return (
         f"{facts['cpu']} (LLVM's {facts['llvm_cpu']}; {', '.join(facts['features'])}), "
-        f"{facts['cores']} virtual cores. With {counts} threads it reads {reads} GB/s and "
-        f"multiplies {peaks} GMAC/s by `vpdpbusd`. Python {facts['python']}, {versions}."
+        f"{facts['cores']} virtual cores. With {' and '.join(map(str, counts))} threads it reads "
+        f"{most('read_gb_per_s')} GB/s and multiplies {most('vnni_gmac_per_s')} GMAC/s by "
+        f"`vpdpbusd`. Python {facts['python']}, {versions}."
     )
 
 

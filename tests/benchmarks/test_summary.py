@@ -83,6 +83,26 @@ def test_whole_models_are_beside_llama_cpp():
     ]
 
 
+def test_the_machine_is_described_with_its_largest_limits():
+    found = results() | {
+        "machine": [
+            {"cpu": "A CPU", "llvm_cpu": "znver4", "features": features, "cores": 2,
+             "python": "3.12", "numba": "0.68"}
+            for features in (["avx2"], ["avx2", "avx512vnni"])
+        ],
+        "limits": [
+            {"threads": threads, "isa": isa, "read_gb_per_s": read, "vnni_gmac_per_s": 7.0}
+            for threads, isa, read in (
+                (2, "host", 20.0), (1, "host", 10.0), (1, "host", 12.0), (1, "avx2", 99.0)
+            )
+        ],
+    }
+    assert summary.machine(found) == (
+        "A CPU (LLVM's znver4; avx2, avx512vnni), 2 virtual cores. With 1 and 2 threads it reads "
+        "12 and 20 GB/s and multiplies 7 and 7 GMAC/s by `vpdpbusd`. Python 3.12, numba 0.68."
+    )
+
+
 def test_only_blocks_are_rewritten(monkeypatch):
     monkeypatch.setitem(summary.BLOCKS, "matmul", lambda results: "| new |")
     text = "a\n<!-- table: matmul -->\n| old |\n| old |\n<!-- end of table -->\nb\n"
