@@ -54,6 +54,10 @@ class Output:
         """Print for people."""
         self.console.print(*values, **options)
 
+    def note_compiling(self) -> None:
+        """Say on standard error why the first run of a kernel takes long."""
+        Console(stderr=True, highlight=False).print("[dim]Compiling kernels, once ...[/]")
+
     def warn(self, message: str) -> None:
         """Print a warning that is not overlooked."""
         self.console.print(f"[bold yellow]Warning:[/] {message}")

@@ -12,6 +12,7 @@ from ..api import load
 from ..console import Output, bytes_text, make_table
 from ..errors import TrilobiteError
 from ..quant.plan import choose_format
+from ..runtime.compiling import when_compiling
 from ..runtime.decoder import Decoder
 from ..runtime.kernels.choice import chosen_kernel
 from ..runtime.kv_cache import KVKind
@@ -46,7 +47,9 @@ def run(
     for count in lengths["--threads"]:
         with threads(count):   # raises before the long work
             pass
-    with output.console.status("Loading the model ..."):
+    with (
+        when_compiling(output.note_compiling), output.console.status("Loading the model ..."),
+    ):
         began = time.perf_counter()
         name, decoder, kind = _decoder(model, shape, kv, seed, options)
         load_seconds = time.perf_counter() - began

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..api import load
 from ..console import Output
+from ..runtime.compiling import when_compiling
 from ..runtime.language_model import Generation
 
 __all__ = ["run"]
@@ -18,7 +19,9 @@ def run(
     kv_scales: Path | None,
 ) -> None:
     """Stream the continuation of ``prompt`` and print the rates."""
-    with output.console.status("Loading the model (kernels are compiled on first use) ..."):
+    with (
+        when_compiling(output.note_compiling), output.console.status("Loading the model ..."),
+    ):
         model = load(path, kv=kv, kv_scales=kv_scales)
         model.warm_up()
         generation = model.generate(prompt, new_tokens, temperature, top_k, top_p, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ..model import ModelConfig
 from ..numerics import flush_array, rope_tables
 from ..quant.formats.base import PackedWeight
 from .elementwise import rms_norm
-from .kv_cache import KVCache
+from .kv_cache import KVCache, KVKind, make_cache
 from .layer import DecoderLayer, Observer, Rope, Weights, vector
 from .linear import Linear, make_linear
 
@@ -19,6 +20,10 @@ __all__ = ["Decoder", "Embedding", "Observer", "Weights"]
 # The rotary tables grow by this many positions: a long-context model's whole table would take
 # more memory than a short session needs.
 _ROPE_STEP = 1024
+# Token counts that between them take every kernel: one token, a few, and enough for a batch; and
+# the earlier positions that make attention worth two threads.
+_WARM_UP_TOKENS = (1, 2, 16)
+_WARM_UP_CONTEXT = 512
 
 
 class Embedding:
@@ -115,6 +120,26 @@ class Decoder:
         for layer in self.layers:
             layer.forward(x, cache, start, rope, observe)
         return rms_norm(x, self._norm, self._epsilon)
+
+    def warm_up(self, kv: KVKind) -> None:
+        """Compile, or load from the cache, what any prefill and decode step needs.
+
+        Runs one layer of each set of number formats and the head, with an empty cache.
+        """
+        one_layer = replace(self.config, num_layers=1, sliding_windows=())
+        most = self.config.max_position_embeddings
+        context = max(0, min(_WARM_UP_CONTEXT, most - max(_WARM_UP_TOKENS)))
+        cache = make_cache(kv, one_layer, min(most, context + max(_WARM_UP_TOKENS)))
+        layers = {
+            tuple(linear.format for linear in layer.linears.values()): layer
+            for layer in self.layers
+        }
+        for tokens in _WARM_UP_TOKENS:
+            for start in {0, context}:
+                x = self.embedding(np.zeros(tokens, np.int64))
+                for layer in layers.values():
+                    layer.forward(x, cache, start, self._rope.slice(start, start + tokens), slot=0)
+            self.logits(rms_norm(x[-1:], self._norm, self._epsilon))
 
     def _extend_rope(self, positions: int) -> None:
         if positions > len(self._rope.cosine):

@@ -23,8 +23,6 @@ __all__ = ["Generation", "LanguageModel", "LinearTrace", "Perplexity", "Session"
 # A prompt is fed in pieces of this many tokens, which bounds the memory that a prefill takes.
 _CHUNK = 512
 _WINDOW = 512
-# Token counts that between them take every kernel: one token, a few, and enough for a batch.
-_WARM_UP = (1, 2, 16)
 
 
 @dataclass(frozen=True)
@@ -119,6 +117,11 @@ class Generation(Iterator[str]):
         return next(self._pieces)
 
     @property
+    def cache_nbytes(self) -> int:
+        """Memory that the keys and values take."""
+        return self._session.cache.nbytes
+
+    @property
     def prefill_rate(self) -> float:
         """Prompt tokens per second."""
         return len(self.prompt_tokens) / self.prefill_seconds
@@ -187,8 +190,7 @@ class LanguageModel:
 
     def warm_up(self) -> None:
         """Compile what a prefill and a decode step need, so that neither is timed with it."""
-        for tokens in _WARM_UP:
-            self.session(tokens).prefill([0] * tokens)
+        self.decoder.warm_up(self.kv)
 
     def session(self, capacity: int) -> Session:
         """Start an empty sequence of at most ``capacity`` tokens."""

@@ -123,12 +123,16 @@ class DecoderLayer:
         add_residual(x, self.linears["mlp.down_proj"](gated))
 
     def forward(
-        self, x: np.ndarray, cache: KVCache, start: int, rope: Rope, observe: Observer | None
+        self, x: np.ndarray, cache: KVCache, start: int, rope: Rope,
+        observe: Observer | None = None, slot: int | None = None,
     ) -> None:
-        """Pass the residual stream ``x`` float32 [N, hidden_size] through the layer, in place."""
+        """Pass the residual stream ``x`` float32 [N, hidden_size] through the layer, in place.
+
+        ``slot`` is the layer's place in ``cache``, its index if None.
+        """
         h = self.attention_input(x)
         self._report(observe, 0, h)
-        attended = self.attend(h, cache, self.index, start, rope)
+        attended = self.attend(h, cache, self.index if slot is None else slot, start, rope)
         self._report(observe, 1, attended)
         h = add_and_norm(
             x, self.linears["self_attn.o_proj"](attended), self.norms["post_attention_layernorm"],

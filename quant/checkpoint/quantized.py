@@ -54,16 +54,22 @@ class QuantizedTensor(TensorSource):
 
     def weight(self) -> PackedWeight:
         """The packed bytes as they lie in the file, once every code has been seen to be valid."""
-        for start, stop in self.blocks():
-            self.encoded(start, stop)
-        return self._packed(0, self.info.shape[0])
+        packed = self._packed(0, self.info.shape[0])
+        try:
+            self._form.verify(packed.tensors, packed.shape)
+        except FormatError as error:
+            raise self._damaged(error) from None
+        return packed
 
     def encoded(self, start: int, stop: int) -> Codes:
         """The stored codes, once they have been seen to be valid."""
         try:
             return self._packed(start, stop).codes()
         except FormatError as error:
-            raise CheckpointError(f"{self.info.file}: {self.name} is damaged: {error}") from None
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: FormatError) -> CheckpointError:
+        return CheckpointError(f"{self.info.file}: {self.name} is damaged: {error}")
 
     def _packed(self, start: int, stop: int) -> PackedWeight:
         """Rows ``start`` to ``stop``; parts that are not per row are read whole."""

@@ -14,6 +14,8 @@ from ...errors import FormatError
 
 __all__ = ["Codes", "Format", "PackedWeight", "TensorLayout", "format_from_spec", "known_formats"]
 
+_VERIFIED_VALUES = 4 << 20   # unpacked at a time
+
 _REGISTRY: dict[str, type[Format]] = {}
 
 
@@ -121,6 +123,22 @@ class Format(ABC):
 
         ``shape`` is [M, K] of the rows that ``tensors`` hold: a row block unpacks alone.
         """
+
+    def verify(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> None:
+        """Raise ``FormatError`` where ``unpack`` would; a format may know how to without unpacking.
+
+        Here rows are unpacked, a block at a time.
+        """
+        M, K = shape
+        layout = self.layout(shape)
+        step = max(1, _VERIFIED_VALUES // K)
+        for start in range(0, M, step):
+            stop = min(start + step, M)
+            rows = {
+                suffix: tensor[start:stop] if layout[suffix].per_row else tensor
+                for suffix, tensor in tensors.items()
+            }
+            self.unpack(rows, (stop - start, K))
 
     @abstractmethod
     def dequantize(self, codes: Codes) -> np.ndarray:

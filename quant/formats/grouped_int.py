@@ -128,16 +128,22 @@ class GroupedInt(GroupFormat):
             tensors["zero_point"] = codes.zero_point
         return tensors
 
-    def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; every byte holds codes, but a zero point may be above ``top``."""
+    def verify(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> None:
+        """See ``Format.verify``; every byte holds codes, but a zero point may be above ``top``."""
         tensors = self.checked(tensors, shape)
+        if not self.symmetric and tensors["zero_point"].max() > self.top:
+            raise FormatError(
+                f"{self.name}: zero point {tensors['zero_point'].max()} is above {self.top}"
+            )
+
+    def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
+        """See ``Format.unpack``."""
+        self.verify(tensors, shape)
         unsigned = unpack_bits(tensors["packed"], self.bits)
         scale = tensors["scale"].astype(np.float32)
         if self.symmetric:
             return Codes(unsigned.view(np.int8) - np.int8(self.half), scale)
         zero_point = tensors["zero_point"]
-        if zero_point.max() > self.top:
-            raise FormatError(f"{self.name}: zero point {zero_point.max()} is above {self.top}")
         return Codes(unsigned, scale, zero_point)
 
     def dequantize(self, codes: Codes) -> np.ndarray:

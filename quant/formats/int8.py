@@ -46,11 +46,14 @@ class Int8(Format):
         """See ``Format.pack``."""
         return {"packed": codes.values, "scale": codes.scale}
 
-    def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; -128 is no code."""
-        tensors = self.checked(tensors, shape)
-        if tensors["packed"].min() == -128:
+    def verify(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> None:
+        """See ``Format.verify``; -128 is no code."""
+        if self.checked(tensors, shape)["packed"].min() == -128:
             raise FormatError("int8: code -128; symmetric codes go from -127 to 127")
+
+    def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
+        """See ``Format.unpack``."""
+        self.verify(tensors, shape)
         return Codes(tensors["packed"], tensors["scale"])
 
     def dequantize(self, codes: Codes) -> np.ndarray:

@@ -94,18 +94,22 @@ class Ternary(Format):
             packed += digits[:, i::per_byte] * np.uint8(base**i)
         return {"packed": packed, "scale": codes.scale.astype(np.float32)}
 
-    def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; also refuses padding that is not zero."""
-        tensors = self.checked(tensors, shape)
-        M, K = shape
-        packed = tensors["packed"]
+    def verify(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> None:
+        """See ``Format.verify``: looks at the bytes, and at the trits of each row's last one."""
+        packed, K = self.checked(tensors, shape)["packed"], shape[1]
         if self.packing == "base3" and packed.max() >= 3**5:
             raise FormatError(f"ternary: byte {packed.max()} is not five base-3 digits (0 to 242)")
         if self.packing == "2bit" and (packed & (packed >> 1) & 0x55).any():
             raise FormatError("ternary: code 3 among the 2-bit codes, which go from 0 to 2")
-        trits = TABLES[self.packing].take(packed, axis=0, mode="clip").reshape(M, -1)
-        if trits[:, K:].any():
+        used = (K - 1) % self._packing.trits_per_byte + 1
+        if TABLES[self.packing].take(packed[:, -1], axis=0)[:, used:].any():
             raise FormatError(f"ternary: a row's padding, after column {K - 1}, is not zero")
+
+    def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
+        """See ``Format.unpack``; also refuses padding that is not zero."""
+        self.verify(tensors, shape)
+        M, K = shape
+        trits = TABLES[self.packing].take(tensors["packed"], axis=0, mode="clip").reshape(M, -1)
         return Codes(np.ascontiguousarray(trits[:, :K]), tensors["scale"])
 
     def dequantize(self, codes: Codes) -> np.ndarray:

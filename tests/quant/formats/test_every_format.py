@@ -225,3 +225,25 @@ def assert_same_codes(left: Codes, right: Codes):
     if left.zero_point is not None:
         np.testing.assert_array_equal(left.zero_point, right.zero_point)
     np.testing.assert_array_equal(left.global_scale, right.global_scale)
+
+
+@every_format
+@given(data=st.data())
+@settings(max_examples=60)
+def test_verify_refuses_what_unpack_refuses(case: FormatCase, data):
+    weight = data.draw(matrices(case.columns))
+    tensors = {
+        suffix: part.copy() for suffix, part in case.format.quantize(weight).tensors.items()
+    }
+    suffix = data.draw(st.sampled_from(sorted(tensors)))
+    stored = tensors[suffix].reshape(-1).view(np.uint8)
+    stored[data.draw(st.integers(0, len(stored) - 1))] = data.draw(st.integers(0, 255))
+
+    def error_of(check):
+        try:
+            check(tensors, weight.shape)
+        except FormatError as error:
+            return str(error)
+        return None
+
+    assert error_of(case.format.verify) == error_of(case.format.unpack)
