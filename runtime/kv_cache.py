@@ -10,9 +10,9 @@ from ..errors import TrilobiteError
 from ..model import ModelConfig
 from .attention import attend_float32, attend_int8, store_int8
 from .attention_vnni import append_and_attend_tiled, attend_tiled, store_tiled, tiled_cache
-from .elementwise import apply_rope
 from .kernels.choice import chosen_kernel
 from .kv_packed import Fp8Cache, Int4Cache
+from .kv_steps import CacheSteps
 
 __all__ = ["Float32Cache", "Int8Cache", "KVCache", "KVKind", "make_cache"]
 
@@ -43,8 +43,8 @@ class KVCache(Protocol):
         """Turn ``queries`` and ``keys`` in place (``apply_rope``), ``store``, ``attend``."""
 
 
-class _Bounded:
-    """The bounds of a cache, and a step's parts one after the other."""
+class _Bounded(CacheSteps):
+    """The bounds of a cache."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -58,16 +58,6 @@ class _Bounded:
 
     def _limit(self, window: int | None) -> int:
         return self.capacity if window is None else window
-
-    def append_and_attend(
-        self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
-        cosine: np.ndarray, sine: np.ndarray, window: int | None,
-    ) -> np.ndarray:
-        """Turn ``queries`` and ``keys`` in place, ``store``, ``attend``."""
-        apply_rope(queries, cosine, sine)
-        apply_rope(keys, cosine, sine)
-        self.store(layer, start, keys, values)
-        return self.attend(layer, start, queries, window)
 
 
 class _Cache(_Bounded):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..errors import TrilobiteError
 from ..model import ModelConfig
 from ..quant.formats.fp8 import E4M3_VALUES
 from .attention_packed import attend_packed, store_fp8, store_int4
+from .kv_steps import CacheSteps
 
 __all__ = ["Fp8Cache", "Int4Cache"]
 
@@ -20,7 +21,7 @@ _CODES = np.zeros(448 * 512 + 1, np.uint8)              # of each magnitude that
 _CODES[_UNITS[:0x7F]] = np.arange(0x7F)
 
 
-class _PackedCache(ABC):
+class _PackedCache(CacheSteps):
     """A layer's arrays are [kv_heads, capacity, bytes of a vector]; scales as in int8."""
 
     table: ClassVar[np.ndarray]

@@ -21,6 +21,7 @@ from ..numerics import flush_array
 from ..quant.checkpoint.safetensors_file import SafetensorsFile
 from ..quant.writer import SafetensorsWriter, StoredTensor
 from .kv_cache import KVCache
+from .kv_steps import CacheSteps
 
 __all__ = ["KeyRecorder", "ScaledKeys", "key_factors", "read_factors", "write_factors"]
 
@@ -29,7 +30,7 @@ TOP = 8
 _SMALLEST = 1e-5   # of a measured magnitude, as of activations
 
 
-class KeyRecorder:
+class KeyRecorder(CacheSteps):
     """A KV cache that passes everything on to ``cache`` and remembers how large keys were."""
 
     def __init__(self, config: ModelConfig, cache: KVCache) -> None:
@@ -72,7 +73,7 @@ def key_factors(recorder: KeyRecorder) -> np.ndarray:
     return factors.astype(np.float32)
 
 
-class ScaledKeys:
+class ScaledKeys(CacheSteps):
     """A KV cache whose keys are multiplied by ``factors`` and its queries by their inverses.
 
     Both products are ``numerics.mul``; the inverse is float32(1 / f), rounded once.
