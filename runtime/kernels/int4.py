@@ -57,7 +57,8 @@ class Int4Linear(GroupedIntLinear):
         packed = weight.tensors["packed"]
         if chosen_kernel() == "vnni":
             self._fused = VnniInt4(packed, self._zero_point, self._scale)
-            self.nbytes += self._fused.nbytes
+            self.nbytes = self._fused.nbytes
+            del self._scale, self._zero_point   # it has its own
             return
         padding = -packed.shape[1] % _STEP   # only of a row that is one group
         self._packed = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, padding))).T)

@@ -1,219 +1,189 @@
-"""INT4 weights in AVX-512 VNNI: codes become a panel, a group of columns at a time.
+"""INT4 weights in AVX-512 VNNI: scales, zero points and codes in one stream to each 64 rows.
 
 A group's sums are exact int32. They are scaled and added to the output in the order of the groups,
-by ``numerics.add_group``, 64 rows at a time: in registers, where a group fits a panel.
+by ``numerics.add_group``. ``intrinsics_int4`` has the layout.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit, prange
 
-from ...numerics import add, add_group, mul
-from .intrinsics_int4 import BLOCK, BLOCK_COLUMNS, add_group_panel, add_groups_token, unpack_int4
-from .intrinsics_panel import ROWS, STEP, dot_panel
-from .panel import Activations, Outputs, RowGroupKernel, aligned
+from ...numerics import add, mul
+from .intrinsics_int4 import BLOCK, BLOCK_COLUMNS, SCALES, ZEROS, add_groups, sum_groups
+from .intrinsics_panel import ROWS
+from .panel import (
+    PRODUCTS_PER_CHUNK,
+    Activations,
+    aligned,
+    groups_of,
+    prepared,
+    quantized,
+    weight_memory,
+)
+from .threads import chunks_for
 
 __all__ = ["VnniInt4"]
 
-_BLOCK_STEPS = BLOCK_COLUMNS // 4
-_PANEL_BLOCKS = 64   # 32 KiB
-_TOKEN_BLOCKS = 1 << 14   # of a group: the sums of its high nibbles times 16 fit an int32
-_FEW_TOKENS = 2           # are faster one by one
+_SAME_ZEROS, _OWN_ZEROS = (0,), (0, 0)   # see ``add_groups``
 
 
-class _Groups(NamedTuple):
-    """Of ``groups`` of columns: int32 ``q_totals`` [N, groups], the sums of the activations.
+class VnniInt4:
+    """A ``FusedKernel`` of ``packed`` uint8 [M, K / 2] as it is stored.
 
-    ``zero_point`` uint8 [groups, rows], or [1, rows] for all; rows are whole row groups.
-    """
-
-    q_totals: np.ndarray
-    zero_point: np.ndarray
-
-
-class VnniInt4(RowGroupKernel):
-    """The sums and outputs of ``packed`` uint8 [M, K / 2] as it is stored.
-
-    ``zero_point`` is uint8 [groups, M], or [1, M] for all groups; ``scale`` float32 [groups, M].
-    The sums are [N, groups, M].
+    ``zero_point`` is uint8 [groups, M], or [1, M] for all groups; ``scale`` float32 [groups, M] of
+    float16 numbers. The sums are [N, groups, M].
     """
 
     def __init__(self, packed: np.ndarray, zero_point: np.ndarray, scale: np.ndarray) -> None:
         M, K = packed.shape[0], 2 * packed.shape[1]
-        blocks = -(-K // BLOCK_COLUMNS)
-        super().__init__((M, K), blocks * BLOCK_COLUMNS, _whole_groups(scale))
-        self._zero_point = _whole_groups(zero_point)
-        self._packed = aligned(self._groups * blocks * BLOCK).reshape(self._groups, blocks * BLOCK)
+        groups = len(scale)
+        blocks = -(-K // BLOCK_COLUMNS) // groups
+        same = zero_point.size == 0 or zero_point.min() == zero_point.max()
+        self._form = _SAME_ZEROS if same else _OWN_ZEROS
+        self._zero = int(zero_point.flat[0]) if same and zero_point.size else 1
+        self._shape = (M, groups, groups * blocks * BLOCK_COLUMNS)
+        header = SCALES + ZEROS * (not same)
+        self._packed = weight_memory(groups_of(M), groups * (header + blocks * BLOCK))
         self._packed[:] = 0
-        _reorder(np.ascontiguousarray(packed), self._packed)
+        parts = self._packed.reshape(len(self._packed), groups, -1)
+        _by_row_group(scale.astype("<f2"), parts[..., :SCALES])
+        if not same:
+            _by_row_group(np.broadcast_to(zero_point, scale.shape), parts[..., SCALES:header])
+        _reorder(np.ascontiguousarray(packed), parts[..., header:])
         self.nbytes = self._packed.nbytes
 
-    def _sums_shape(self, N: int) -> tuple[int, ...]:
-        return N, len(self._scale), self.shape[0]
+    def integer(self, q: np.ndarray) -> np.ndarray:
+        """See ``FusedKernel.integer``."""
+        M, groups, _ = self._shape
+        sums = np.empty((len(q), groups, M), np.int32)
+        _integer(q, sums, self._packed, self._form, self._shape, self._zero)
+        return sums
 
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
-        totals = _group_totals(activations.q, self._columns, len(self._scale))
-        operands = (self._packed, _Groups(totals, self._zero_point), activations, outputs)
+    def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """See ``FusedKernel.output``."""
+        y = np.empty((len(x), self._shape[0]), np.float32)
+        operands = (x, y, self._packed, self._form, self._shape, self._zero, bias)
+        chunks = chunks_for(len(self._packed), x.size * self._shape[0], PRODUCTS_PER_CHUNK)
         if chunks > 1:
-            _multiply_parallel(*operands, chunks)
+            _output_parallel(*operands, chunks)
         else:
-            _multiply_groups(*operands, 0, self._groups)
+            _output(*operands)
+        return y
 
 
-def _whole_groups(values: np.ndarray) -> np.ndarray:
-    """[groups, M] with zeros up to a multiple of ``ROWS``; not copied if there is none missing."""
+def _by_row_group(values: np.ndarray, target: np.ndarray) -> None:
+    """Write the bytes of ``values`` [groups, M] to ``target`` uint8 [row groups, groups, bytes]."""
     missing = -values.shape[1] % ROWS
-    return np.pad(values, ((0, 0), (0, missing))) if missing else values
+    padded = np.pad(values, ((0, 0), (0, missing))).reshape(len(values), -1, ROWS)
+    target[:] = np.ascontiguousarray(padded.transpose(1, 0, 2)).view(np.uint8)
 
 
 @njit(cache=True)
 def _reorder(stored: np.ndarray, packed: np.ndarray) -> None:
-    """Fill ``packed`` uint8 [groups, bytes], of zeros, from ``stored`` uint8 [M, K / 2]."""
+    """Fill ``packed`` uint8 [row groups, groups, bytes], of zeros, from ``stored`` [M, K / 2]."""
+    columns = packed.shape[2] // BLOCK * BLOCK_COLUMNS
     for row in range(stored.shape[0]):
-        group, place = divmod(row, ROWS)
-        target = packed[group]
+        row_group, place = divmod(row, ROWS)
         for pair in range(stored.shape[1]):
-            for nibble in range(2):
-                block, column = divmod(2 * pair + nibble, BLOCK_COLUMNS)
-                code = (stored[row, pair] >> 4 * nibble) & 15
-                target[block * BLOCK + 4 * place + column % 4] |= code << 4 * (column // 4)
+            group, column = divmod(2 * pair, columns)
+            block, column = divmod(column, BLOCK_COLUMNS)
+            target = packed[row_group, group]
+            first = block * BLOCK + 4 * place + column % 4
+            shift = 4 * (column // 4)
+            target[first] |= (stored[row, pair] & 15) << shift
+            target[first + 1] |= (stored[row, pair] >> 4) << shift
 
 
 @njit(cache=True)
-def _group_totals(q: np.ndarray, columns: int, groups: int) -> np.ndarray:
-    """Int32 [N, groups]: sums of the activations of each group of columns."""
-    totals = np.zeros((q.shape[0], groups), np.int32)
+def _minus(q: np.ndarray, shape: tuple, zero: int) -> np.ndarray:
+    """Int32 [N, groups]: minus ``zero`` times the sums of the activations of each group."""
+    _, groups, columns = shape
+    minus = np.empty((q.shape[0], groups), np.int32)
     size = columns // groups
     for n in range(q.shape[0]):
         for group in range(groups):
             total = np.int32(0)
             for k in range(group * size, (group + 1) * size):
                 total += np.int32(q[n, k])
-            totals[n, group] = total
-    return totals
+            minus[n, group] = -np.int32(total * np.int32(zero))
+    return minus
 
 
 @njit(cache=True)
-def _sum_group(
-    packed: int, q: int, stride: int, blocks: int, panel: np.ndarray, totals: np.ndarray
+def _finish(
+    first: int, totals: np.ndarray, activations: Activations, bias: np.ndarray, y: np.ndarray
 ) -> None:
-    """Write int32 ``totals`` [N, ROWS] of codes times activations, at two addresses."""
-    totals[:] = 0
-    for first in range(0, blocks, _PANEL_BLOCKS):
-        count = min(_PANEL_BLOCKS, blocks - first)
-        unpack_int4(packed + first * BLOCK, panel.ctypes.data, count)
-        dot_panel(
-            panel.ctypes.data, q + first * BLOCK_COLUMNS, stride, totals.shape[0],
-            totals.ctypes.data, count * _BLOCK_STEPS,
-        )
-
-
-@njit(cache=True)
-def _take_sums(
-    totals: np.ndarray, q_totals: np.ndarray, zero_point: np.ndarray, scale: np.ndarray,
-    y: np.ndarray, sums: np.ndarray,
-) -> None:
-    """Make a group's ``totals`` [N, ROWS] exact ``sums`` [N, rows], or if empty add them to y."""
-    for n in range(totals.shape[0]):
-        for r in range(ROWS):
-            totals[n, r] -= np.int32(q_totals[n] * np.int32(zero_point[r]))
-        if sums.shape[0]:
-            for r in range(sums.shape[1]):
-                sums[n, r] = totals[n, r]
-        else:
-            for r in range(ROWS):
-                y[n, r] = add_group(y[n, r], totals[n, r], scale[r])
-
-
-@njit(cache=True)
-def _finish(first: int, y: np.ndarray, activations: Activations, outputs: Outputs) -> None:
-    """Write outputs from row ``first`` on: ``y`` [N, ROWS] times the token's scale, plus bias."""
-    rows = min(ROWS, outputs.y.shape[1] - first)
-    for n in range(outputs.y.shape[0]):
-        out = outputs.y[n, first:first + rows]
+    """Write ``y`` from row ``first`` on: ``totals`` [N, ROWS] times the scale, plus the bias."""
+    rows = min(ROWS, y.shape[1] - first)
+    for n in range(y.shape[0]):
+        out = y[n, first:first + rows]
         for r in range(rows):
-            out[r] = mul(y[n, r], activations.scale[n])
-        if outputs.bias.shape[0]:
-            bias = outputs.bias[first:first + rows]
+            out[r] = mul(totals[n, r], activations.scale[n])
+        if bias.shape[0]:
             for r in range(rows):
-                out[r] = add(out[r], bias[r])
-
-
-@njit(cache=True)
-def _add_token(
-    packed: np.ndarray, groups: _Groups, q: np.ndarray, q_totals: np.ndarray, scale: np.ndarray,
-    first: int, y: np.ndarray,
-) -> None:
-    """Add all groups of one token to ``y`` [ROWS], for the rows from ``first`` on."""
-    zero = groups.zero_point
-    column_groups = scale.shape[0]
-    blocks = packed.shape[0] // BLOCK // column_groups
-    add_groups_token(
-        packed.ctypes.data, q.ctypes.data, blocks, column_groups, q_totals.ctypes.data,
-        zero[:, first:].ctypes.data, zero.strides[0] if zero.shape[0] > 1 else 0,
-        scale[:, first:].ctypes.data, scale.strides[0], y.ctypes.data,
-    )
-
-
-@njit(cache=True)
-def _add_tokens(
-    packed: np.ndarray, groups: _Groups, q: np.ndarray, outputs: Outputs, first: int,
-    panel: np.ndarray, totals: np.ndarray, y: np.ndarray,
-) -> None:
-    """Add all groups to ``y`` [N, ROWS], for the rows from ``first`` on, or write the sums."""
-    N, stride = q.shape
-    column_groups = groups.q_totals.shape[1]
-    blocks = packed.shape[0] // BLOCK // column_groups
-    for group in range(column_groups):
-        weights = packed.ctypes.data + group * blocks * BLOCK
-        activated = q.ctypes.data + group * blocks * BLOCK_COLUMNS
-        zero = groups.zero_point[min(group, len(groups.zero_point) - 1), first:first + ROWS]
-        scale = outputs.scale[group, first:first + ROWS]
-        if blocks <= _PANEL_BLOCKS and outputs.sums.shape[0] == 0:
-            unpack_int4(weights, panel.ctypes.data, blocks)
-            add_group_panel(
-                panel.ctypes.data, activated, stride, blocks * _BLOCK_STEPS, N,
-                groups.q_totals[:, group:].ctypes.data, column_groups,
-                zero.ctypes.data, scale.ctypes.data, y.ctypes.data,
-            )
-        else:
-            sums = outputs.sums[:, group, first:first + ROWS]
-            _sum_group(weights, activated, stride, blocks, panel, totals)
-            _take_sums(totals, groups.q_totals[:, group], zero, scale, y, sums)
+                out[r] = add(out[r], bias[first + r])
 
 
 @njit(cache=True)
 def _multiply_groups(
-    packed: np.ndarray, groups: _Groups, activations: Activations, outputs: Outputs,
-    start: int, stop: int,
+    packed: np.ndarray, form: tuple, shape: tuple, activations: Activations, minus: np.ndarray,
+    bias: np.ndarray, y: np.ndarray, start: int, stop: int,
 ) -> None:
-    """Write the ``outputs`` of row groups [start, stop)."""
+    """Write float32 ``y`` of row groups [start, stop)."""
+    _, groups, columns = shape
     q = activations.q
-    blocks = packed.shape[1] // BLOCK // groups.q_totals.shape[1]
-    in_nibbles = 0 < outputs.y.shape[0] <= _FEW_TOKENS and blocks <= _TOKEN_BLOCKS
-    panel = aligned(_PANEL_BLOCKS * _BLOCK_STEPS * STEP)
-    totals = aligned(4 * ROWS * q.shape[0]).view(np.int32).reshape((q.shape[0], ROWS))
-    y = aligned(4 * ROWS * q.shape[0]).view(np.float32).reshape((q.shape[0], ROWS))
+    totals = aligned(4 * ROWS * q.shape[0]).view(np.float32).reshape((q.shape[0], ROWS))
     for row_group in range(start, stop):
-        weights, first = packed[row_group], row_group * ROWS
-        y[:] = 0
-        if in_nibbles:
-            for n in range(q.shape[0]):
-                _add_token(weights, groups, q[n], groups.q_totals[n], outputs.scale, first, y[n])
-        else:
-            _add_tokens(weights, groups, q, outputs, first, panel, totals, y)
-        _finish(first, y, activations, outputs)
+        totals[:] = 0
+        add_groups(
+            packed[row_group].ctypes.data, q.ctypes.data, q.shape[1], q.shape[0],
+            minus.ctypes.data, groups, columns // groups // BLOCK_COLUMNS, totals.ctypes.data, form,
+        )
+        _finish(row_group * ROWS, totals, activations, bias, y)
+
+
+@njit(cache=True)
+def _integer(
+    q: np.ndarray, sums: np.ndarray, packed: np.ndarray, form: tuple, shape: tuple, zero: int
+) -> None:
+    """Write exact int32 ``sums`` [N, groups, M] of int8 ``q`` [N, K]."""
+    M, groups, columns = shape
+    activations = prepared(q, columns)
+    minus = _minus(activations.q, shape, zero)
+    totals = aligned(4 * ROWS * groups).view(np.int32).reshape((groups, ROWS))
+    for row_group in range(packed.shape[0]):
+        first = row_group * ROWS
+        rows = min(ROWS, M - first)
+        for n in range(q.shape[0]):
+            sum_groups(
+                packed[row_group].ctypes.data, activations.q[n].ctypes.data,
+                minus[n].ctypes.data, groups, columns // groups // BLOCK_COLUMNS,
+                totals.ctypes.data, form,
+            )
+            sums[n, :, first:first + rows] = totals[:, :rows]
+
+
+@njit(cache=True)
+def _output(
+    x: np.ndarray, y: np.ndarray, packed: np.ndarray, form: tuple, shape: tuple, zero: int,
+    bias: np.ndarray,
+) -> None:
+    """Write float32 ``y`` [N, M] of ``x`` [N, K]."""
+    activations = quantized(x, shape[2])
+    minus = _minus(activations.q, shape, zero)
+    _multiply_groups(packed, form, shape, activations, minus, bias, y, 0, packed.shape[0])
 
 
 @njit(cache=True, parallel=True)
-def _multiply_parallel(
-    packed: np.ndarray, groups: _Groups, activations: Activations, outputs: Outputs, chunks: int
+def _output_parallel(
+    x: np.ndarray, y: np.ndarray, packed: np.ndarray, form: tuple, shape: tuple, zero: int,
+    bias: np.ndarray, chunks: int,
 ) -> None:
-    """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
+    """``_output``, in ``chunks`` at the same time."""
+    activations = quantized(x, shape[2])
+    minus = _minus(activations.q, shape, zero)
     row_groups = packed.shape[0]
     for chunk in prange(chunks):
         start, stop = row_groups * chunk // chunks, row_groups * (chunk + 1) // chunks
-        _multiply_groups(packed, groups, activations, outputs, start, stop)
+        _multiply_groups(packed, form, shape, activations, minus, bias, y, start, stop)

@@ -1,7 +1,12 @@
-"""INT4 weights in AVX-512 VNNI: panels, and a group of columns from sums to outputs in registers.
+"""INT4 weights in AVX-512 VNNI: all groups of columns of 64 rows, from codes to outputs.
 
-64 rows are [blocks, 4 vectors, 16 rows, 4 bytes]; byte b of a row holds column b of the
-block's eight in its low nibble, column b + 4 in the high one.
+A row group is one stream, in the order in which it is read. A group of columns in it is
+
+    float16 scales [64], uint8 zero points [64] if they differ, blocks [4 vectors, 16 rows, 4 bytes]
+
+and byte b of a row holds column b of a block's eight in its low nibble, column b + 4 in the high
+one. Codes are taken apart in registers, for up to six tokens at a time; a group's sums begin at
+minus the zero points times the sum of its activations, and end in the outputs, scaled.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from itertools import product
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 from .intrinsics import (
@@ -26,171 +31,162 @@ from .intrinsics import (
     constant,
     dot4,
     load,
+    opaque_address,
     prefetch,
     repeat,
     splat,
     store,
-    writes_memory,
 )
-from .intrinsics_panel import LARGEST_TILE, ROWS, STEP, VECTORS, dot_step
+from .intrinsics_panel import LARGEST_TILE, ROWS, VECTORS
 
-__all__ = ["BLOCK", "BLOCK_COLUMNS", "add_group_panel", "add_groups_token", "unpack_int4"]
+__all__ = ["BLOCK", "BLOCK_COLUMNS", "SCALES", "ZEROS", "add_groups", "sum_groups"]
 
 BLOCK = 64 * VECTORS   # bytes
 BLOCK_COLUMNS = 8
+SCALES = 2 * ROWS      # bytes of a group's scales
+ZEROS = ROWS           # and of its zero points
+
+_HALVES = ir.VectorType(ir.HalfType(), 16)
+_EIGHTS = ir.VectorType(INT8, 16)
+
+Builder = ir.IRBuilder
+Values = list[ir.Value]
 
 
-@intrinsic
-def unpack_int4(_: Any, packed: Any, panel: Any, blocks: Any) -> tuple:
-    """Write ``panel`` uint8 [2 * blocks steps] of codes 0..15 from ``packed`` [blocks]."""
-
-    def generate(builder: ir.IRBuilder, arguments: list[ir.Value]) -> None:
-        packed, panel, blocks = arguments
-        low = constant(BYTES, 15)
-
-        def block(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-            source, target = at(builder, packed, index, BLOCK), at(builder, panel, index, 2 * STEP)
-            for vector in range(VECTORS):
-                prefetch(builder, source, AHEAD + 64 * vector)
-                codes = load(builder, source, BYTES, 64 * vector)
-                shifted = builder.lshr(builder.bitcast(codes, INT16S), constant(INT16S, 4))
-                store(builder, builder.and_(codes, low), target, 64 * vector)
-                high = builder.and_(builder.bitcast(shifted, BYTES), low)
-                store(builder, high, target, STEP + 64 * vector)
-            return []
-
-        repeat(builder, blocks, [], block)
-
-    return writes_memory(3, generate)
+def _add_block(
+    builder: Builder, here: ir.Value, q: ir.Value, stride: ir.Value, totals: Values
+) -> Values:
+    """``totals``, ``VECTORS`` to a token, plus the products of a block."""
+    new = list(totals)
+    low = constant(BYTES, 15)
+    for vector in range(VECTORS):
+        # Read again for each vector: all activations at once would not fit the registers.
+        first = opaque_address(builder, q)
+        prefetch(builder, here, AHEAD + 64 * vector)
+        codes = load(builder, here, BYTES, 64 * vector)
+        shifted = builder.lshr(builder.bitcast(codes, INT16S), constant(INT16S, 4))
+        for nibble, byte in enumerate((codes, builder.bitcast(shifted, BYTES))):
+            digits = builder.and_(byte, low)
+            for token in range(len(totals) // VECTORS):
+                place = token * VECTORS + vector
+                address = at(builder, first, stride, token)
+                four = splat(builder, load(builder, address, INT32, 4 * nibble), WORDS)
+                new[place] = dot4(builder, new[place], digits, four)
+    return new
 
 
-def _dot_blocks(
-    builder: ir.IRBuilder, packed: ir.Value, q: ir.Value, blocks: ir.Value
-) -> list[ir.Value]:
-    """Sums of one token over ``blocks``, ``VECTORS`` of them, straight from the nibbles.
-
-    The high nibbles are masked, not shifted: they count 16 times, in sums of their own.
-    """
-
-    def block(index: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
-        here, activations = at(builder, packed, index, BLOCK), at(builder, q, index, BLOCK_COLUMNS)
-        new = []
-        fours = [splat(builder, load(builder, activations, INT32, 4 * n), WORDS) for n in range(2)]
-        for vector in range(VECTORS):
-            prefetch(builder, here, AHEAD + 64 * vector)
-            codes = load(builder, here, BYTES, 64 * vector)
-            for nibble, four in enumerate(fours):
-                masked = builder.and_(codes, constant(BYTES, 15 << 4 * nibble))
-                new.append(dot4(builder, totals[2 * vector + nibble], masked, four))
-        return new
-
-    totals = repeat(builder, blocks, [constant(WORDS, 0)] * 2 * VECTORS, block)
-    pairs = zip(totals[0::2], totals[1::2], strict=True)
-    return [builder.add(low, builder.ashr(high, constant(WORDS, 4))) for low, high in pairs]
+def _first_totals(
+    builder: Builder, minus: Values, zeros: ir.Value, own_zeros: bool
+) -> Values:
+    """Where a group's sums begin; see ``add_groups`` for ``minus``, one of each token."""
+    if not own_zeros:
+        return [total for total in minus for _ in range(VECTORS)]
+    points = [
+        builder.zext(load(builder, zeros, _EIGHTS, 16 * vector), WORDS)
+        for vector in range(VECTORS)
+    ]
+    return [builder.mul(total, point) for total in minus for point in points]
 
 
-@intrinsic
-def add_groups_token(
-    _: Any, packed: Any, q: Any, blocks: Any, groups: Any, q_totals: Any, zero: Any,
-    zero_stride: Any, scale: Any, scale_stride: Any, y: Any,
-) -> tuple:
-    """``add_group_panel`` for one token and all ``groups`` of ``blocks``, without a panel.
+def _tile(tokens: int, exact: bool = False) -> Callable[..., None]:
+    """``add_groups`` for a fixed number of tokens, or ``sum_groups``."""
+    places = list(product(range(tokens), range(VECTORS)))
 
-    ``zero_stride`` and ``scale_stride`` are the bytes from a group's zero points and scales to the
-    next one's.
-    """
-
-    def generate(builder: ir.IRBuilder, arguments: list[ir.Value]) -> None:
-        packed, q, blocks, groups, q_totals, zero, zero_stride, scale, scale_stride, y = arguments
-        eights = ir.VectorType(INT8, 16)
-
-        def group(index: ir.Value, outputs: list[ir.Value]) -> list[ir.Value]:
-            first = builder.mul(index, blocks)
-            totals = _dot_blocks(
-                builder, at(builder, packed, first, BLOCK), at(builder, q, first, BLOCK_COLUMNS),
-                blocks,
-            )
-            q_total = splat(builder, load(builder, at(builder, q_totals, index, 4), INT32), WORDS)
-            zeros = builder.add(zero, builder.mul(index, zero_stride))
-            scales = builder.add(scale, builder.mul(index, scale_stride))
-            new = []
-            for vector, (total, before) in enumerate(zip(totals, outputs, strict=True)):
-                points = builder.zext(load(builder, zeros, eights, 16 * vector), WORDS)
-                exact = builder.sub(total, builder.mul(points, q_total))
-                factor = load(builder, scales, FLOATS, 64 * vector)
-                scaled = builder.fmul(builder.sitofp(exact, FLOATS), factor)
-                new.append(builder.fadd(before, scaled))
-            return new
-
-        before = [load(builder, y, FLOATS, 64 * vector) for vector in range(VECTORS)]
-        for vector, value in enumerate(repeat(builder, groups, before, group)):
-            store(builder, value, y, 64 * vector)
-
-    return writes_memory(10, generate)
-
-
-def _group_tile(tokens: int) -> Callable[..., None]:
-    """``add_group_panel`` for a fixed number of tokens."""
-
-    def generate(builder: ir.IRBuilder, arguments: list[ir.Value]) -> None:
-        panel, q, stride, steps, q_totals, groups, zero, scale, y = arguments
-        places = list(product(range(tokens), range(VECTORS)))
-        eights = ir.VectorType(INT8, 16)
-        zeros = [
-            builder.zext(load(builder, zero, eights, 16 * vector), WORDS)
+    def take(builder: Builder, totals: Values, here: ir.Value, y: ir.Value) -> None:
+        """Scale a group's ``totals`` and add them to the outputs."""
+        scales = [
+            builder.fpext(load(builder, here, _HALVES, 32 * vector), FLOATS)
             for vector in range(VECTORS)
         ]
-        minus = []
-        for token in range(tokens):
-            here = at(builder, q_totals, builder.mul(groups, constant(groups.type, token)), 4)
-            q_total = splat(builder, builder.neg(load(builder, here, INT32)), WORDS)
-            minus += [builder.mul(q_total, zeros[vector]) for vector in range(VECTORS)]
-        totals = repeat(builder, steps, minus, dot_step(builder, panel, q, stride, tokens))
         for (token, vector), total in zip(places, totals, strict=True):
             place = 4 * ROWS * token + 64 * vector
-            scales = load(builder, scale, FLOATS, 64 * vector)
-            scaled = builder.fmul(builder.sitofp(total, FLOATS), scales)
+            scaled = builder.fmul(builder.sitofp(total, FLOATS), scales[vector])
             store(builder, builder.fadd(load(builder, y, FLOATS, place), scaled), y, place)
 
+    def generate(builder: Builder, own_zeros: bool, arguments: Values) -> None:
+        packed, q, stride, minus, groups, blocks, y = arguments
+        header = SCALES + ZEROS * own_zeros
+        nbytes = builder.add(at(builder, constant(blocks.type, 0), blocks, BLOCK),
+                             constant(blocks.type, header))
+
+        def group(index: ir.Value, _: Values) -> Values:
+            here = builder.add(packed, builder.mul(index, nbytes))
+            column = builder.mul(builder.mul(index, blocks), constant(blocks.type, BLOCK_COLUMNS))
+            activations = builder.add(q, column)
+            rows = [builder.mul(groups, constant(groups.type, token)) for token in range(tokens)]
+            starts = [at(builder, minus, builder.add(row, index), 4) for row in rows]
+            begin = [splat(builder, load(builder, start, INT32), WORDS) for start in starts]
+            zeros = builder.add(here, constant(here.type, SCALES))
+            weights = builder.add(here, constant(here.type, header))
+            totals = repeat(
+                builder, blocks, _first_totals(builder, begin, zeros, own_zeros),
+                lambda block, carried: _add_block(
+                    builder, at(builder, weights, block, BLOCK),
+                    at(builder, activations, block, BLOCK_COLUMNS), stride, carried,
+                ),
+            )
+            if exact:
+                for vector, total in enumerate(totals):
+                    store(builder, total, at(builder, y, index, 4 * ROWS), 64 * vector)
+            else:
+                take(builder, totals, here, y)
+            return []
+
+        repeat(builder, groups, [], group)
+
     @intrinsic
-    def group_tile(
-        _: Any, panel: Any, q: Any, stride: Any, steps: Any, q_totals: Any, groups: Any,
-        zero: Any, scale: Any, y: Any,
+    def tile(
+        _: Any, packed: Any, q: Any, stride: Any, minus: Any, groups: Any, blocks: Any, y: Any,
+        form: Any,
     ) -> tuple:
-        return writes_memory(9, generate)
+        def generated(context: Any, builder: Builder, _: Any, values: Values) -> ir.Value:
+            generate(builder, len(form) == 2, values[:-1])
+            return context.get_dummy_value()
 
-    return group_tile
+        return types.void(*[types.int64] * 7, form), generated
+
+    return tile
 
 
-_group1, _group2, _group3, _group4, _group5, _group6 = map(_group_tile, range(1, LARGEST_TILE + 1))
+_tile1, _tile2, _tile3, _tile4, _tile5, _tile6 = map(_tile, range(1, LARGEST_TILE + 1))
+_sums1 = _tile(1, exact=True)
 
 
 @njit(cache=True)
-def add_group_panel(
-    panel: int, q: int, stride: int, steps: int, tokens: int,
-    q_totals: int, groups: int, zero: int, scale: int, y: int,
+def add_groups(
+    packed: int, q: int, stride: int, tokens: int, minus: int, groups: int, blocks: int, y: int,
+    form: tuple,
 ) -> None:
-    """``numerics.add_group`` of one group of columns: y += float32(sums - zero * q_total) * scale.
+    """``numerics.add_group`` of all ``groups`` of ``blocks`` to float32 ``y`` [tokens, ROWS].
 
-    Addresses: ``panel``, int8 ``q`` [tokens, 4 * steps], rows ``stride`` bytes apart; int32
-    ``q_totals`` [tokens], the sums of ``q``, ``groups`` elements apart; uint8 ``zero`` [ROWS];
-    float32 ``scale`` [ROWS] and ``y`` [tokens, ROWS]. Nothing is flushed: scales are float16
-    numbers, multiples of 2^-24, hence so are all products and sums.
+    ``form`` has one element if all zero points are the same, two if there are some in ``packed``.
+    Addresses: int8 ``q`` [tokens, columns], rows ``stride`` bytes apart; int32 ``minus`` [tokens,
+    groups], minus the sums of the activations of each group, times the zero point if it is the
+    same. Nothing is flushed: scales are float16 numbers, multiples of 2^-24, hence so are all
+    products and sums.
     """
     tiles = (tokens + LARGEST_TILE - 1) // LARGEST_TILE
     for tile in range(tiles):
         first = tokens * tile // tiles
         count = tokens * (tile + 1) // tiles - first
-        a, t, o = q + first * stride, q_totals + 4 * first * groups, y + 4 * ROWS * first
+        a, t, o = q + first * stride, minus + 4 * first * groups, y + 4 * ROWS * first
         if count == 6:
-            _group6(panel, a, stride, steps, t, groups, zero, scale, o)
+            _tile6(packed, a, stride, t, groups, blocks, o, form)
         elif count == 5:
-            _group5(panel, a, stride, steps, t, groups, zero, scale, o)
+            _tile5(packed, a, stride, t, groups, blocks, o, form)
         elif count == 4:
-            _group4(panel, a, stride, steps, t, groups, zero, scale, o)
+            _tile4(packed, a, stride, t, groups, blocks, o, form)
         elif count == 3:
-            _group3(panel, a, stride, steps, t, groups, zero, scale, o)
+            _tile3(packed, a, stride, t, groups, blocks, o, form)
         elif count == 2:
-            _group2(panel, a, stride, steps, t, groups, zero, scale, o)
+            _tile2(packed, a, stride, t, groups, blocks, o, form)
         else:
-            _group1(panel, a, stride, steps, t, groups, zero, scale, o)
+            _tile1(packed, a, stride, t, groups, blocks, o, form)
+
+
+@njit(cache=True)
+def sum_groups(
+    packed: int, q: int, minus: int, groups: int, blocks: int, sums: int, form: tuple
+) -> None:
+    """Write the exact int32 ``sums`` [groups, ROWS] of one token; see ``add_groups``."""
+    _sums1(packed, q, 0, minus, groups, blocks, sums, form)

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _LINE = 64   # bytes of a cache line, and of a vector
+_PIECE = 1 << 26   # bytes of memory asked for at once
 PRODUCTS_PER_CHUNK = 1 << 22   # 15 us or more
 _NOTHING = np.empty(0, np.float32)
 
@@ -149,14 +150,34 @@ def _quantize(x: np.ndarray, q: np.ndarray, totals: np.ndarray, scale: np.ndarra
         totals[n] = _total(row[:K])
 
 
-def weight_memory(groups: int, nbytes: int) -> np.ndarray:
-    """Uint8 [groups, nbytes], not initialized, that begins with a cache line.
+class _Arena:
+    """Memory in large pieces, which the system backs by huge pages, given out in small ones.
 
-    numpy asks for huge pages from 4 MiB on; what Numba allocates has none.
+    numpy asks for huge pages from 4 MiB on, and a weight is often smaller. What is never given out
+    is never touched, hence takes no memory; a piece is freed with the last weight in it.
     """
-    memory = np.empty(groups * nbytes + _LINE, np.uint8)
-    skipped = -memory.ctypes.data % _LINE
-    return memory[skipped:skipped + groups * nbytes].reshape(groups, nbytes)
+
+    def __init__(self, piece: int) -> None:
+        self._piece = piece
+        self._rest = np.empty(0, np.uint8)
+
+    def take(self, nbytes: int) -> np.ndarray:
+        """Uint8 [nbytes], not initialized, that begins with a cache line."""
+        skipped = -self._rest.ctypes.data % _LINE
+        if self._rest.size < skipped + nbytes:
+            self._rest = np.empty(max(self._piece, nbytes + _LINE), np.uint8)
+            skipped = -self._rest.ctypes.data % _LINE
+        taken = self._rest[skipped:skipped + nbytes]
+        self._rest = self._rest[skipped + nbytes:]
+        return taken
+
+
+_arena = _Arena(_PIECE)
+
+
+def weight_memory(groups: int, nbytes: int) -> np.ndarray:
+    """Uint8 [groups, nbytes], not initialized, in huge pages where the system has them."""
+    return _arena.take(groups * nbytes).reshape(groups, nbytes)
 
 
 @njit(cache=True)
