@@ -14,7 +14,6 @@ from .intrinsics_int4 import BLOCK, BLOCK_COLUMNS, SCALES, ZEROS, add_groups, su
 from .intrinsics_panel import ROWS
 from .panel import (
     PRODUCTS_PER_CHUNK,
-    Activations,
     aligned,
     groups_of,
     prepared,
@@ -112,14 +111,14 @@ def _minus(q: np.ndarray, shape: tuple, zero: int) -> np.ndarray:
 
 @njit(cache=True)
 def _finish(
-    first: int, totals: np.ndarray, activations: Activations, bias: np.ndarray, y: np.ndarray
+    first: int, totals: np.ndarray, scale_x: np.ndarray, bias: np.ndarray, y: np.ndarray
 ) -> None:
     """Write ``y`` from row ``first`` on: ``totals`` [N, ROWS] times the scale, plus the bias."""
     rows = min(ROWS, y.shape[1] - first)
     for n in range(y.shape[0]):
         out = y[n, first:first + rows]
         for r in range(rows):
-            out[r] = mul(totals[n, r], activations.scale[n])
+            out[r] = mul(totals[n, r], scale_x[n])
         if bias.shape[0]:
             for r in range(rows):
                 out[r] = add(out[r], bias[first + r])
@@ -127,12 +126,11 @@ def _finish(
 
 @njit(cache=True)
 def _multiply_groups(
-    packed: np.ndarray, form: tuple, shape: tuple, activations: Activations, minus: np.ndarray,
-    bias: np.ndarray, y: np.ndarray, start: int, stop: int,
+    packed: np.ndarray, form: tuple, shape: tuple, q: np.ndarray, scale_x: np.ndarray,
+    minus: np.ndarray, bias: np.ndarray, y: np.ndarray, start: int, stop: int,
 ) -> None:
     """Write float32 ``y`` of row groups [start, stop)."""
     _, groups, columns = shape
-    q = activations.q
     totals = aligned(4 * ROWS * q.shape[0]).view(np.float32).reshape((q.shape[0], ROWS))
     for row_group in range(start, stop):
         totals[:] = 0
@@ -140,7 +138,7 @@ def _multiply_groups(
             packed[row_group].ctypes.data, q.ctypes.data, q.shape[1], q.shape[0],
             minus.ctypes.data, groups, columns // groups // BLOCK_COLUMNS, totals.ctypes.data, form,
         )
-        _finish(row_group * ROWS, totals, activations, bias, y)
+        _finish(row_group * ROWS, totals, scale_x, bias, y)
 
 
 @njit(cache=True)
@@ -171,8 +169,9 @@ def _output(
 ) -> None:
     """Write float32 ``y`` [N, M] of ``x`` [N, K]."""
     activations = quantized(x, shape[2])
-    minus = _minus(activations.q, shape, zero)
-    _multiply_groups(packed, form, shape, activations, minus, bias, y, 0, packed.shape[0])
+    q, scale_x = activations.q, activations.scale
+    minus = _minus(q, shape, zero)
+    _multiply_groups(packed, form, shape, q, scale_x, minus, bias, y, 0, packed.shape[0])
 
 
 @njit(cache=True, parallel=True)
@@ -182,8 +181,9 @@ def _output_parallel(
 ) -> None:
     """``_output``, in ``chunks`` at the same time."""
     activations = quantized(x, shape[2])
-    minus = _minus(activations.q, shape, zero)
+    q, scale_x = activations.q, activations.scale
+    minus = _minus(q, shape, zero)
     row_groups = packed.shape[0]
     for chunk in prange(chunks):
         start, stop = row_groups * chunk // chunks, row_groups * (chunk + 1) // chunks
-        _multiply_groups(packed, form, shape, activations, minus, bias, y, start, stop)
+        _multiply_groups(packed, form, shape, q, scale_x, minus, bias, y, start, stop)

@@ -96,7 +96,10 @@ class TwoBit(Form):
     @staticmethod
     def encode(digits: np.ndarray) -> np.ndarray:
         """See ``Form.encode``."""
-        return np.bitwise_or.reduce(digits << np.arange(0, 8, 2, np.uint8), axis=-1)
+        packed = digits[..., 0].copy()
+        for field in range(1, _FIELDS):
+            packed |= digits[..., field] << np.uint8(2 * field)
+        return packed
 
     @staticmethod
     def total(builder: Builder, sums: Values) -> ir.Value:

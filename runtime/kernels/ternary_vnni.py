@@ -149,8 +149,11 @@ def _output_parallel(
 ) -> None:
     """``_output``, in ``chunks`` at the same time."""
     activations = quantized(x, columns)
-    outputs = Outputs(np.empty((0, 0), np.int32), y, scale, bias)
+    q, totals, scale_x = activations.q, activations.totals, activations.scale
+    sums = np.empty((0, 0), np.int32)
     groups = packed.shape[0]
     for chunk in prange(chunks):
+        # Numba takes no named tuple into a parallel loop that it was not given as an argument.
+        own, outputs = Activations(q, totals, scale_x), Outputs(sums, y, scale, bias)
         start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _multiply_groups(packed, form, columns, activations, outputs, start, stop)
+        _multiply_groups(packed, form, columns, own, outputs, start, stop)
