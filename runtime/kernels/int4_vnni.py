@@ -22,7 +22,7 @@ from .panel import (
 )
 from .threads import chunks_for
 
-__all__ = ["VnniInt4"]
+__all__ = ["VnniInt4", "finish_groups", "group_totals", "reorder"]
 
 _SAME_ZEROS, _OWN_ZEROS = (0,), (0, 0)   # see ``add_groups``
 
@@ -49,7 +49,7 @@ class VnniInt4:
         _by_row_group(scale.astype("<f2"), parts[..., :SCALES])
         if not same:
             _by_row_group(np.broadcast_to(zero_point, scale.shape), parts[..., SCALES:header])
-        _reorder(np.ascontiguousarray(packed), parts[..., header:])
+        reorder(np.ascontiguousarray(packed), parts[..., header:])
         self.nbytes = self._packed.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ def _by_row_group(values: np.ndarray, target: np.ndarray) -> None:
 
 
 @njit(cache=True)
-def _reorder(stored: np.ndarray, packed: np.ndarray) -> None:
+def reorder(stored: np.ndarray, packed: np.ndarray) -> None:
     """Fill ``packed`` uint8 [row groups, groups, bytes], of zeros, from ``stored`` [M, K / 2]."""
     columns = packed.shape[2] // BLOCK * BLOCK_COLUMNS
     for row in range(stored.shape[0]):
@@ -95,22 +95,31 @@ def _reorder(stored: np.ndarray, packed: np.ndarray) -> None:
 
 
 @njit(cache=True)
-def _minus(q: np.ndarray, shape: tuple, zero: int) -> np.ndarray:
-    """Int32 [N, groups]: minus ``zero`` times the sums of the activations of each group."""
-    _, groups, columns = shape
-    minus = np.empty((q.shape[0], groups), np.int32)
+def group_totals(q: np.ndarray, columns: int, groups: int) -> np.ndarray:
+    """Int32 [N, groups]: sums of the activations of each group of columns."""
+    totals = np.empty((q.shape[0], groups), np.int32)
     size = columns // groups
     for n in range(q.shape[0]):
         for group in range(groups):
             total = np.int32(0)
             for k in range(group * size, (group + 1) * size):
                 total += np.int32(q[n, k])
-            minus[n, group] = -np.int32(total * np.int32(zero))
-    return minus
+            totals[n, group] = total
+    return totals
 
 
 @njit(cache=True)
-def _finish(
+def _minus(q: np.ndarray, shape: tuple, zero: int) -> np.ndarray:
+    """Int32 [N, groups]: minus ``zero`` times the sums of the activations of each group."""
+    totals = group_totals(q, shape[2], shape[1])
+    for n in range(totals.shape[0]):
+        for group in range(totals.shape[1]):
+            totals[n, group] = -np.int32(totals[n, group] * np.int32(zero))
+    return totals
+
+
+@njit(cache=True)
+def finish_groups(
     first: int, totals: np.ndarray, scale_x: np.ndarray, bias: np.ndarray, y: np.ndarray
 ) -> None:
     """Write ``y`` from row ``first`` on: ``totals`` [N, ROWS] times the scale, plus the bias."""
@@ -138,7 +147,7 @@ def _multiply_groups(
             packed[row_group].ctypes.data, q.ctypes.data, q.shape[1], q.shape[0],
             minus.ctypes.data, groups, columns // groups // BLOCK_COLUMNS, totals.ctypes.data, form,
         )
-        _finish(row_group * ROWS, totals, scale_x, bias, y)
+        finish_groups(row_group * ROWS, totals, scale_x, bias, y)
 
 
 @njit(cache=True)

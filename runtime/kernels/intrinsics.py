@@ -19,6 +19,7 @@ __all__ = [
     "FLOAT",
     "FLOATS",
     "INT8",
+    "INT16",
     "INT16S",
     "INT32",
     "INT64",
@@ -38,10 +39,10 @@ __all__ = [
     "writes_memory",
 ]
 
-INT8, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT = ir.FloatType()
 BYTES = ir.VectorType(INT8, 64)     # a 512-bit vector, seen in four ways
-INT16S = ir.VectorType(ir.IntType(16), 32)
+INT16S = ir.VectorType(INT16, 32)
 WORDS = ir.VectorType(INT32, 16)
 FLOATS = ir.VectorType(FLOAT, 16)
 

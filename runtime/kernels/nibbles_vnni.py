@@ -13,8 +13,9 @@ import numpy as np
 from numba import njit, prange
 
 from ...numerics import quantize_activation, quantize_activation_fp8
-from .int4_vnni import _finish, _group_totals, _reorder, _whole_groups
-from .intrinsics_int4 import BLOCK, BLOCK_COLUMNS, add_group_panel
+from .int4_vnni import finish_groups, group_totals, reorder
+from .intrinsics_groups import add_group_panel
+from .intrinsics_int4 import BLOCK, BLOCK_COLUMNS
 from .intrinsics_nibbles import unpack_nibbles
 from .intrinsics_panel import ROWS, STEP, dot_panel
 from .panel import Activations, Outputs, RowGroupKernel, aligned, finish
@@ -47,7 +48,7 @@ class _Nibbles(RowGroupKernel):
         blocks = K // BLOCK_COLUMNS
         ordered = aligned(self._groups * blocks * BLOCK).reshape(self._groups, blocks * BLOCK)
         ordered[:] = 0
-        _reorder(packed, ordered)
+        reorder(packed, ordered[:, np.newaxis])
         offset = -int(table.min())
         shifted = aligned(16)
         shifted[:] = table.astype(np.int16) + offset
@@ -69,7 +70,7 @@ class VnniBlocks(_Nibbles):
         return N, len(self._scale), self.shape[0]
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
-        totals = _group_totals(activations.q, self._columns, len(self._scale))
+        totals = group_totals(activations.q, self._columns, len(self._scale))
         operands = (self._weight, totals, activations, outputs)
         if chunks > 1:
             _multiply_parallel(*operands, chunks)
@@ -120,7 +121,7 @@ class VnniScaledBlocks(_Nibbles):
         q = np.zeros((self._planes * len(units), stride), np.int8)
         _split(units, q)
         nothing = np.zeros(len(units), np.int32)
-        self._totals = _group_totals(units, self._columns, len(self._weight.scale))
+        self._totals = group_totals(units, self._columns, len(self._weight.scale))
         self._multiply(Activations(q, nothing, scale_x), outputs, self._chunks(len(q)))
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
@@ -129,6 +130,12 @@ class VnniScaledBlocks(_Nibbles):
             _multiply_scaled_parallel(*operands, chunks)
         else:
             _multiply_scaled(*operands, 0, self._groups)
+
+
+def _whole_groups(values: np.ndarray) -> np.ndarray:
+    """[groups, M] with zeros up to a multiple of ``ROWS``; not copied if there is none missing."""
+    missing = -values.shape[1] % ROWS
+    return np.pad(values, ((0, 0), (0, missing))) if missing else values
 
 
 @njit(cache=True)
@@ -204,7 +211,7 @@ def _multiply_groups(
                 q_totals[:, block:].ctypes.data, blocks, zero.ctypes.data,
                 outputs.scale[block, first:first + ROWS].ctypes.data, y.ctypes.data,
             )
-        _finish(first, y, activations, outputs)
+        finish_groups(first, y, activations.scale, outputs.bias, outputs.y)
 
 
 @njit(cache=True, parallel=True)
