@@ -23,6 +23,8 @@ __all__ = [
     "INT16S",
     "INT32",
     "INT64",
+    "L1",
+    "L2",
     "WORDS",
     "at",
     "constant",
@@ -52,7 +54,8 @@ Builder = ir.IRBuilder
 Value = ir.Value
 
 # Into the L2 cache: fewer lines can be on their way to the L1 at once, too few for the memory.
-_PREFETCH_READ, _PREFETCH_L2, _PREFETCH_DATA = 0, 1, 1
+_PREFETCH_READ, _PREFETCH_DATA = 0, 1
+L1, L2 = 3, 1   # the caches to prefetch into
 
 
 def constant(kind: ir.Type, value: int) -> ir.Constant:
@@ -89,13 +92,13 @@ def declare(builder: Builder, name: str, result: ir.Type, arguments: list[ir.Typ
     return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name=name)
 
 
-def prefetch(builder: Builder, address: Value, offset: int) -> None:
+def prefetch(builder: Builder, address: Value, offset: int, cache: int = L2) -> None:
     """Ask for the cache line at ``address`` + ``offset``; it need not be mapped."""
     pointer = _pointer(builder, address, INT8, offset)
     function = declare(
         builder, "llvm.prefetch.p0", ir.VoidType(), [pointer.type, INT32, INT32, INT32]
     )
-    hints = (_PREFETCH_READ, _PREFETCH_L2, _PREFETCH_DATA)
+    hints = (_PREFETCH_READ, cache, _PREFETCH_DATA)
     builder.call(function, [pointer, *(constant(INT32, hint) for hint in hints)])
 
 

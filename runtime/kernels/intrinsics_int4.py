@@ -26,6 +26,7 @@ from .intrinsics import (
     INT8,
     INT16S,
     INT32,
+    L1,
     WORDS,
     at,
     constant,
@@ -62,7 +63,7 @@ def _add_block(
     for vector in range(VECTORS):
         # Read again for each vector: all activations at once would not fit the registers.
         first = opaque_address(builder, q)
-        prefetch(builder, here, AHEAD + 64 * vector)
+        prefetch(builder, here, AHEAD + 64 * vector, L1)
         codes = load(builder, here, BYTES, 64 * vector)
         shifted = builder.lshr(builder.bitcast(codes, INT16S), constant(INT16S, 4))
         for nibble, byte in enumerate((codes, builder.bitcast(shifted, BYTES))):

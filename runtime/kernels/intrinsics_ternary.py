@@ -18,6 +18,7 @@ from .intrinsics import (
     AHEAD,
     BYTES,
     INT32,
+    L1,
     WORDS,
     at,
     constant,
@@ -53,7 +54,7 @@ def _with_form(
 
 
 def _load_vector(builder: Builder, block: ir.Value, vector: int) -> ir.Value:
-    prefetch(builder, block, AHEAD + 64 * vector)
+    prefetch(builder, block, AHEAD + 64 * vector, L1)
     return load(builder, block, BYTES, 64 * vector)
 
 

@@ -26,6 +26,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .intrinsics import (
+    AHEAD,
     BYTES,
     INT8,
     INT16,
@@ -169,31 +170,28 @@ def _add_sums(builder: Builder, sums: Values, totals: ir.Value) -> None:
 
 @intrinsic
 def look_up(
-    _: Any, packed: Any, row_stride: Any, tables: Any, totals: Any, total_stride: Any,
-    groups: Any, vectors: Any,
+    _: Any, packed: Any, tables: Any, totals: Any, total_stride: Any, groups: Any, vectors: Any
 ) -> tuple:
-    """Add the sums of at most ``GROUPS`` groups to int32 ``totals`` [ROWS] of some row groups.
+    """Add the sums of up to ``GROUPS`` groups to int32 ``totals`` [ROWS] of one or two row groups.
 
-    ``packed`` uint8 [groups, ROWS] and ``totals`` of a row group lie ``row_stride`` and
-    ``total_stride`` bytes after those of the one before. ``vectors`` is a tuple whose length is
-    the number of row groups, part of its type.
+    ``packed`` is uint8 [groups, row groups, ROWS]; the ``totals`` of the second lie
+    ``total_stride`` bytes after those of the first. ``vectors`` is a tuple whose length is the
+    number of row groups, part of its type.
     """
     count = len(vectors)
 
     def generate(context: Any, builder: Builder, _: Any, arguments: Values) -> ir.Value:
-        packed, row_stride, tables, totals, total_stride, groups, _ = arguments
+        packed, tables, totals, total_stride, groups, _ = arguments
         ones = opaque(builder, constant(BYTES, 0xFF))   # or LLVM makes ~x of it, and then a blend
-        starts = [at(builder, packed, row_stride, row) for row in range(count)]
-        ahead = builder.mul(row_stride, constant(row_stride.type, count))
 
         def group(index: ir.Value, sums: Values) -> Values:
             table = at(builder, tables, index, TABLE)
             parts = [load(builder, table, BYTES, 64 * part) for part in range(4)]
             new = []
-            for row, start in enumerate(starts):
-                here = at(builder, start, index, ROWS)
-                prefetch(builder, builder.add(here, ahead), 0)
-                codes = load(builder, here, BYTES)
+            here = at(builder, packed, index, count * ROWS)
+            for row in range(count):
+                prefetch(builder, here, AHEAD + ROWS * row)   # tables are in the L1 cache
+                codes = load(builder, here, BYTES, ROWS * row)
                 low, high = (
                     _opposite(builder, codes, ones, _look_up(builder, half, codes))
                     for half in (parts[:2], parts[2:])
@@ -211,7 +209,7 @@ def look_up(
             _add_sums(builder, sums[3 * row:3 * row + 3], at(builder, totals, total_stride, row))
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6, vectors), generate
+    return types.void(*[types.int64] * 5, vectors), generate
 
 
 def _interleaved(builder: Builder, four: Values) -> Values:
@@ -233,26 +231,29 @@ def _interleaved(builder: Builder, four: Values) -> Values:
 
 
 @intrinsic
-def to_two_bit(_: Any, packed: Any, target: Any, units: Any) -> tuple:
-    """Write ``target``, five two-bit blocks to a unit, from ``packed`` [units, UNIT, ROWS]."""
+def to_two_bit(_: Any, packed: Any, stride: Any, target: Any, units: Any) -> tuple:
+    """Write ``target``, five two-bit blocks to a unit, from ``packed`` uint8 [units, UNIT, ROWS].
+
+    The rows of one group begin ``stride`` bytes after those of the one before.
+    """
     four_digits = _vectors(_TRITS[0] | _TRITS[1] << 2 | _TRITS[2] << 4 | _TRITS[3] << 6)
     fifth = _vectors(_TRITS[4])
 
     def generate(builder: Builder, arguments: Values) -> None:
-        packed, target, units = arguments
+        packed, stride, target, units = arguments
 
         def write(vectors: Values, blocks: ir.Value, block: int) -> None:
             for vector, value in enumerate(vectors):
                 store(builder, value, blocks, STEP * block + 64 * vector)
 
         def unit(index: ir.Value, _: Values) -> Values:
-            here = at(builder, packed, index, UNIT * ROWS)
+            here = at(builder, packed, builder.mul(index, stride), UNIT)
             blocks = at(builder, target, index, 5 * STEP)
             lasts: Values = []
             for quad in range(4):
                 fours = []
                 for byte in range(4):
-                    codes = load(builder, here, BYTES, ROWS * (4 * quad + byte))
+                    codes = load(builder, at(builder, here, stride, 4 * quad + byte), BYTES)
                     found = _look_up(builder, four_digits, codes)
                     fours.append(_opposite(builder, codes, constant(BYTES, 0xAA), found))
                     last = _look_up(builder, fifth, codes)
@@ -270,7 +271,7 @@ def to_two_bit(_: Any, packed: Any, target: Any, units: Any) -> tuple:
 
         repeat(builder, units, [], unit)
 
-    return writes_memory(3, generate)
+    return writes_memory(4, generate)
 
 
 @intrinsic

@@ -3,7 +3,7 @@
 A few tokens look up exact sums of five columns. For more, 64 rows of some hundred columns at a time
 become two-bit bytes in the L1 cache, which all tokens are multiplied with as 2-bit weights are.
 ``intrinsics_vbmi`` says how; in memory lies chunk by chunk of ``GROUPS`` groups of five columns,
-in each one row group after the other, so that tables stay in the L1 cache.
+so that tables stay in the L1 cache, in each one pair of row groups after the other: one stream.
 """
 
 from __future__ import annotations
@@ -89,12 +89,21 @@ def _reorder(
         size = min(GROUPS, padded - chunk)
         for row in range(stored.shape[0]):
             row_group, place = divmod(row, ROWS)
-            byte = 2 * place if place < ROWS // 2 else 2 * place - ROWS + 1
-            first = (row_groups * chunk + row_group * size) * ROWS + byte
+            first, stride = _place(row_groups, chunk, size, row_group)
+            first += 2 * place if place < ROWS // 2 else 2 * place - ROWS + 1
             for group in range(chunk, min(chunk + size, groups)):
                 code = byte_of[stored[row, group]]
-                packed[first + (group - chunk) * ROWS] = code
+                packed[first + (group - chunk) * stride] = code
                 mirrored[row_group, place] += code >> 7
+
+
+@njit(cache=True)
+def _place(row_groups: int, chunk: int, size: int, row_group: int) -> tuple[int, int]:
+    """Where a row group lies in the chunk of ``size`` groups from ``chunk`` on, and the stride."""
+    first = row_group - row_group % 2
+    width = min(2, row_groups - first)
+    start = (row_groups * chunk + first * size + row_group % 2) * ROWS
+    return start, width * ROWS
 
 
 @njit(cache=True)
@@ -102,7 +111,7 @@ def _look_up_groups(
     packed: np.ndarray, shape: tuple, mirrored: np.ndarray, activations: Activations,
     outputs: Outputs, start: int, stop: int,
 ) -> None:
-    """Write the ``outputs`` of row groups [start, stop) by lookup."""
+    """Write the ``outputs`` of row groups [start, stop), whole pairs or to the end, by lookup."""
     row_groups, groups, padded = shape
     q = activations.q
     N = q.shape[0]
@@ -112,21 +121,16 @@ def _look_up_groups(
         totals[row_group - start] = mirrored[row_group]
     tables = aligned(GROUPS * TABLE).ctypes.data
     for chunk in range(0, groups, GROUPS):
-        stride = ROWS * min(GROUPS, padded - chunk)
-        count = min(GROUPS, groups - chunk)
-        here = packed.ctypes.data + row_groups * chunk * ROWS
+        size, count = min(GROUPS, padded - chunk), min(GROUPS, groups - chunk)
         for n in range(N):
             build_tables(q[n].ctypes.data + 5 * chunk, tables, count)
-            for row_group in range(start, stop - 1, 2):
-                look_up(
-                    here + row_group * stride, stride, tables,
-                    totals[row_group - start, n].ctypes.data, 4 * ROWS * N, count, (0, 0),
-                )
-            if (stop - start) % 2:
-                look_up(
-                    here + (stop - 1) * stride, stride, tables,
-                    totals[stop - 1 - start, n].ctypes.data, 4 * ROWS * N, count, (0,),
-                )
+            for row_group in range(start, stop, 2):
+                here = packed.ctypes.data + (row_groups * chunk + row_group * size) * ROWS
+                target = totals[row_group - start, n].ctypes.data
+                if row_group + 1 < stop:
+                    look_up(here, tables, target, 4 * ROWS * N, count, (0, 0))
+                else:
+                    look_up(here, tables, target, 0, count, (0,))
     for row_group in range(start, stop):
         finish(totals[row_group - start], 0, row_group, activations, outputs)
 
@@ -156,8 +160,9 @@ def _multiply_groups(
             units = 0
             for chunk in range(first, min(first + _CHUNKS_AT_ONCE * GROUPS, padded), GROUPS):
                 size = min(GROUPS, padded - chunk)
-                source = packed.ctypes.data + (row_groups * chunk + row_group * size) * ROWS
-                to_two_bit(source, blocks + units * 5 * STEP, size // UNIT)
+                place, width = _place(row_groups, chunk, size, row_group)
+                source, target = packed.ctypes.data + place, blocks + units * 5 * STEP
+                to_two_bit(source, width, target, size // UNIT)
                 units += size // UNIT
             dot_tokens(
                 blocks, ordered.ctypes.data + 5 * first, stride, N, totals.ctypes.data, 5 * units,
@@ -211,10 +216,11 @@ def _output_parallel(
     ordered = q if few else _ordered(q, 5 * shape[2])
     sums = np.empty((0, 0), np.int32)
     groups = shape[0]
+    pairs = (groups + 1) // 2
     for chunk in prange(chunks):
         # Numba takes no named tuple into a parallel loop that it was not given as an argument.
         own, outputs = Activations(q, totals, scale_x), Outputs(sums, y, scale, bias)
-        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
+        start, stop = pairs * chunk // chunks * 2, min(groups, pairs * (chunk + 1) // chunks * 2)
         if few:
             _look_up_groups(packed, shape, mirrored, own, outputs, start, stop)
         else:
