@@ -22,7 +22,7 @@ from .panel import (
 )
 from .threads import chunks_for
 
-__all__ = ["VnniInt4", "finish_groups", "group_totals", "reorder"]
+__all__ = ["VnniInt4", "finish_groups", "group_totals", "reorder", "whole_groups"]
 
 _SAME_ZEROS, _OWN_ZEROS = (0,), (0, 0)   # see ``add_groups``
 
@@ -71,10 +71,15 @@ class VnniInt4:
         return y
 
 
+def whole_groups(values: np.ndarray) -> np.ndarray:
+    """[groups, M] with zeros up to a multiple of ``ROWS``; not copied if there is none missing."""
+    missing = -values.shape[1] % ROWS
+    return np.pad(values, ((0, 0), (0, missing))) if missing else values
+
+
 def _by_row_group(values: np.ndarray, target: np.ndarray) -> None:
     """Write the bytes of ``values`` [groups, M] to ``target`` uint8 [row groups, groups, bytes]."""
-    missing = -values.shape[1] % ROWS
-    padded = np.pad(values, ((0, 0), (0, missing))).reshape(len(values), -1, ROWS)
+    padded = whole_groups(values).reshape(len(values), -1, ROWS)
     target[:] = np.ascontiguousarray(padded.transpose(1, 0, 2)).view(np.uint8)
 
 

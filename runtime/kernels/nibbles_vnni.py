@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, prange
 
 from ...numerics import quantize_activation, quantize_activation_fp8
-from .int4_vnni import finish_groups, group_totals, reorder
+from .int4_vnni import finish_groups, group_totals, reorder, whole_groups
 from .intrinsics_groups import add_group_panel
 from .intrinsics_int4 import BLOCK, BLOCK_COLUMNS
 from .intrinsics_nibbles import unpack_nibbles
@@ -64,7 +64,7 @@ class VnniBlocks(_Nibbles):
     """
 
     def __init__(self, packed: np.ndarray, table: np.ndarray, scale: np.ndarray) -> None:
-        super().__init__(packed, table, np.empty((0, 0), np.int32), _whole_groups(scale))
+        super().__init__(packed, table, np.empty((0, 0), np.int32), whole_groups(scale))
 
     def _sums_shape(self, N: int) -> tuple[int, ...]:
         return N, len(self._scale), self.shape[0]
@@ -91,7 +91,7 @@ class VnniScaledBlocks(_Nibbles):
         self, packed: np.ndarray, table: np.ndarray, integer_scale: np.ndarray, scale: np.ndarray,
         planes: int,
     ) -> None:
-        super().__init__(packed, table, _whole_groups(integer_scale), scale)
+        super().__init__(packed, table, whole_groups(integer_scale), scale)
         self._planes = planes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
@@ -130,12 +130,6 @@ class VnniScaledBlocks(_Nibbles):
             _multiply_scaled_parallel(*operands, chunks)
         else:
             _multiply_scaled(*operands, 0, self._groups)
-
-
-def _whole_groups(values: np.ndarray) -> np.ndarray:
-    """[groups, M] with zeros up to a multiple of ``ROWS``; not copied if there is none missing."""
-    missing = -values.shape[1] % ROWS
-    return np.pad(values, ((0, 0), (0, missing))) if missing else values
 
 
 @njit(cache=True)

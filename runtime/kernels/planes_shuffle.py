@@ -15,7 +15,7 @@ from numba import njit, prange
 
 from ...numerics import add_group
 from ...quant.formats.bits import pack_bits
-from .int4_vnni import _finish, _group_totals, _whole_groups
+from .int4_vnni import finish_groups, group_totals, whole_groups
 from .intrinsics_panel import ROWS
 from .intrinsics_shuffle import TABLES, look_up
 from .panel import Activations, Outputs, RowGroupKernel, aligned, groups_of
@@ -39,7 +39,7 @@ class _ShufflePlanes(RowGroupKernel):
         tables: Callable[..., None],
     ) -> None:
         M, _, row_bytes = planes.shape
-        super().__init__((M, per_byte * row_bytes), per_byte * row_bytes, _whole_groups(scale))
+        super().__init__((M, per_byte * row_bytes), per_byte * row_bytes, whole_groups(scale))
         self._vectors = (0,) * vectors
         self._column_groups, self._per_byte, self._tables = groups, per_byte, tables
         self._packed = _reorder(planes, groups)
@@ -52,7 +52,7 @@ class _ShufflePlanes(RowGroupKernel):
         N, row_bytes = len(activations.q), self._columns // self._per_byte
         tables = aligned(N * row_bytes * TABLES).reshape(N, row_bytes * TABLES)
         self._tables(activations.q, tables)
-        totals = _group_totals(activations.q, self._columns, self._column_groups)
+        totals = group_totals(activations.q, self._columns, self._column_groups)
         chunk = _CHUNK[self._per_byte]
         operands = (self._packed, tables, totals, activations, outputs, self._vectors, chunk)
         if chunks > 1:
@@ -153,7 +153,7 @@ def _multiply_groups(
                 for n in range(N):
                     totals[:] = q_totals[n, group]
                     _take(totals, group * terms + planes, first, n, y[n], outputs)
-        _finish(first, y, activations, outputs)
+        finish_groups(first, y, activations.scale, outputs.bias, outputs.y)
 
 
 @njit(cache=True, parallel=True)
