@@ -55,14 +55,20 @@ class Onnx(Exporter):
     def plan(self, checkpoint: Checkpoint, type: str) -> Export:
         """See ``Exporter.plan``. Raises ``ToolError`` if the package ``onnx`` is missing."""
         require_onnx()
-        return _Folder(checkpoint, type, self.opset or _default_opset(checkpoint, type))
+        default = _default_opset(checkpoint, type)
+        return _Folder(checkpoint, type, self.opset or default)
 
 
 def _default_opset(checkpoint: Checkpoint, type: str) -> int:
     from ..onnx.types import element_type  # noqa: PLC0415
 
-    forms = [checkpoint.format(name) for name in checkpoint.tensors]
-    two_bits = any(form is not None and element_type(form).bits == 2 for form in forms)
+    two_bits = False
+    for name in checkpoint.tensors:
+        form = checkpoint.format(name)
+        try:
+            two_bits |= form is not None and element_type(form).bits == 2
+        except FormatError as error:
+            raise FormatError(f"{checkpoint.folder}: {name}: {error}") from None
     return _TWO_BIT_OPSET if type == "qdq" and two_bits else _STANDARD_OPSET
 
 

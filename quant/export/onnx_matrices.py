@@ -15,6 +15,7 @@ from ..onnx.dequantize import DequantizeLayout
 from ..onnx.graph import MICROSOFT, GraphBuilder
 from ..onnx.matmul_nbits import NBitsLayout
 from ..onnx.store import PARTS, dequantize_tensors, nbits_tensors
+from ..onnx.types import wider_than_needed
 from ..weight_blocks import row_blocks
 from ..writer import StoredTensor
 from .base import ExportedTensor
@@ -139,12 +140,7 @@ class CodeMatrix(Matrix):
 
     def exported(self) -> ExportedTensor:
         """See ``Matrix``."""
-        narrowest = DequantizeLayout(self._layout.form, *self._by(), None).type
-        note = None
-        if narrowest != self._layout.type:
-            note = f"stored as {self._layout.type.name}: {narrowest.name} needs opset 25"
-        elif self._layout.form.name == "int3":
-            note = f"stored as {self._layout.type.name}: ONNX has no 3-bit type"
+        note = wider_than_needed(self._layout.form, self._layout.type)
         return self._record(self._layout.type.name, note)
 
     def write(self, graph: GraphBuilder) -> None:
@@ -172,9 +168,6 @@ class CodeMatrix(Matrix):
     def _dequantized(self, graph: GraphBuilder, path: str) -> str:
         return graph.op("DequantizeLinear", self._inputs, path, **self._layout.attributes)
 
-    def _by(self) -> tuple[tuple[int, ...], int]:
-        return self._layout.shape, self._layout.axis
-
 
 class BlockMatrix(Matrix):
     """Blocks for MatMulNBits at ``accuracy_level``: 0 multiplies floats, 4 int8 activations."""
@@ -196,7 +189,9 @@ class BlockMatrix(Matrix):
     def exported(self) -> ExportedTensor:
         """See ``Matrix``."""
         layout = self._layout
-        note = "3-bit codes in 4 bits: MatMulNBits has no 3" if layout.form.name == "int3" else None
+        note = None
+        if layout.form.name in ("int3", "mxfp4", "nvfp4"):
+            note = f"stored in {layout.bits} bits: MatMulNBits has no such numbers of its own"
         return self._record(f"{layout.bits}-bit blocks of {layout.block_size}", note)
 
     def write(self, graph: GraphBuilder) -> None:

@@ -57,9 +57,10 @@ class NBitsLayout:
 
         onnxruntime is fastest with 128 at two bits, and takes its slow reference path below 32.
         """
-        if group_size := getattr(self.form, "group_size", None):
-            return group_size
         K = self.shape[1]
+        scales = self.form.layout(self.shape)["scale"].shape[1]
+        if scales > 1:
+            return K // scales
         fitting = (size for size in _BLOCK_SIZES if -(-K // size) * size <= _LARGEST_PADDING * K)
         return next(fitting, _BLOCK_SIZES[-1])
 

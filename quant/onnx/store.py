@@ -13,6 +13,7 @@ from ..formats import Codes
 from .dequantize import DequantizeLayout
 from .matmul_nbits import NBitsLayout, NBitsRows
 from .sink import TensorSink
+from .types import affine_codes
 
 __all__ = ["PARTS", "dequantize_tensors", "nbits_tensors"]
 
@@ -23,7 +24,7 @@ def dequantize_tensors(
     stored: DequantizeLayout, encoded: Iterator[Codes], names: Sequence[str], sink: TensorSink
 ) -> list[TensorProto]:
     """Codes, scale and zero point; one byte per code is held."""
-    parts = list(encoded)
+    parts = [affine_codes(stored.form, codes) for codes in encoded]
     per_tensor = stored.scale_shape == ()
     scale = parts[0].scale if per_tensor else np.concatenate([part.scale for part in parts])
     zero_point = None
@@ -48,7 +49,7 @@ def nbits_tensors(
 
     def packed() -> Iterator[np.ndarray]:
         for codes in encoded:
-            rows = stored.rows(codes)
+            rows = stored.rows(affine_codes(stored.form, codes))
             small.append(replace(rows, packed=rows.packed[:0]))
             yield rows.packed
 

@@ -7,13 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import FormatError
-from ..formats import Format
+from ..formats import Codes, Format
 from ..formats.bits import pack_bits
+from ..formats.e2m1 import E2M1_TWICE
 
-__all__ = ["ElementType", "element_type", "nbits_width", "pack_elements"]
+__all__ = [
+    "ElementType", "affine_codes", "element_type", "nbits_width", "pack_elements",
+    "wider_than_needed",
+]
 
 # Bits of a code that is an integer, by format.
-_CODE_BITS = {"ternary": 2, "ternary-group": 2, "int2": 2, "int3": 3, "int4": 4, "int8": 8}
+_CODE_BITS = {
+    "ternary": 2, "ternary-group": 2, "int2": 2, "int3": 3, "int4": 4, "int4-fp8": 4, "int8": 8,
+    "mxfp4": 8, "nvfp4": 8,
+}
+# Twice an E2M1 number is an integer from -12 to 12. onnxruntime computes with no FLOAT4E2M1.
+_E2M1 = ("mxfp4", "nvfp4")
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,31 @@ def element_type(form: Format, opset: int | None = None) -> ElementType:
     if opset is not None and chosen.bits == 2 and opset < chosen.since:
         return types[4]
     return chosen
+
+
+def wider_than_needed(form: Format, kind: ElementType) -> str | None:
+    """Why codes of ``form`` take a wider type than they need; None where they do not."""
+    if form.name in _E2M1:
+        return f"stored as {kind.name}: onnxruntime computes with no FLOAT4E2M1"
+    if form.name == "int3":
+        return f"stored as {kind.name}: ONNX has no 3-bit type"
+    narrowest = element_type(form)
+    if narrowest != kind:
+        return f"stored as {kind.name}: {narrowest.name} needs opset {narrowest.since}"
+    return None
+
+
+def affine_codes(form: Format, codes: Codes) -> Codes:
+    """Codes whose numbers are ``(values - zero_point) * scale``, exactly those of ``codes``.
+
+    The bit patterns of fp8 stay: DequantizeLinear reads them.
+    """
+    values, scale = codes.values, codes.scale
+    if codes.global_scale is not None:
+        scale = scale / codes.global_scale
+    if form.name in _E2M1:
+        values, scale = E2M1_TWICE[values], scale * np.float32(0.5)
+    return Codes(values, scale, codes.zero_point)
 
 
 def nbits_width(form: Format) -> int:

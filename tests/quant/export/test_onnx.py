@@ -21,7 +21,10 @@ from trilobite.quant.formats import (
     Int2,
     Int3,
     Int4,
+    Int4Fp8,
     Int8,
+    Mxfp4,
+    Nvfp4,
     Ternary,
 )
 
@@ -66,7 +69,7 @@ def test_every_family_computes_what_the_runtime_does(library, tmp_path, name, op
 FORMS = [
     Ternary(), Ternary("2bit"), GroupedTernary(32), GroupedTernary(None), Int2(32),
     Int2(None, True), Int3(32), Int3(None, True), Int4(32), Int4(32, False), Int4(None),
-    Int4(None, False), Int8(), Fp8("row"), Fp8("tensor"),
+    Int4(None, False), Int8(), Fp8("row"), Fp8("tensor"), Mxfp4(), Nvfp4(), Int4Fp8(32),
 ]
 
 
@@ -84,7 +87,8 @@ def test_every_format_stands_for_the_same_numbers(library, tmp_path, form, opset
     two_bits = form.name in ("ternary", "ternary-group", "int2")
     assert linear.type.endswith("8") or linear.type.endswith(
         "INT2" if two_bits and opset >= 25 else "INT4") or linear.type == "FLOAT8E4M3FN"
-    assert (linear.note is not None) == (form.name == "int3" or (two_bits and opset < 25))
+    wider = form.name in ("int3", "mxfp4", "nvfp4") or (two_bits and opset < 25)
+    assert (linear.note is not None) == wider
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.name != "fp8"], ids=str)

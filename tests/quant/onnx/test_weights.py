@@ -8,10 +8,22 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from trilobite.errors import FormatError
-from trilobite.quant.formats import Codes, Fp8, GroupedTernary, Int2, Int3, Int4, Int8, Ternary
+from trilobite.quant.formats import (
+    Codes,
+    Fp8,
+    GroupedTernary,
+    Int2,
+    Int3,
+    Int4,
+    Int4Fp8,
+    Int8,
+    Mxfp4,
+    Nvfp4,
+    Ternary,
+)
 from trilobite.quant.onnx.dequantize import DequantizeLayout, from_rows, to_rows
 from trilobite.quant.onnx.matmul_nbits import NBitsLayout
-from trilobite.quant.onnx.types import ElementType, element_type, pack_elements
+from trilobite.quant.onnx.types import ElementType, affine_codes, element_type, pack_elements
 
 INT4, UINT2 = ElementType("INT4", 4, 21), ElementType("UINT2", 2, 25)
 
@@ -73,7 +85,8 @@ def test_what_each_format_needs():
 
 FORMS = [
     Int4(32), Int4(32, False), Int4(None), Int4(None, False), Int3(32), Int2(32), Int2(None, True),
-    Int8(), Fp8("row"), Fp8("tensor"), Ternary(), GroupedTernary(32),
+    Int8(), Fp8("row"), Fp8("tensor"), Ternary(), GroupedTernary(32), Mxfp4(), Mxfp4("floor"),
+    Nvfp4(), Int4Fp8(32),
 ]
 
 
@@ -86,8 +99,10 @@ def test_onnx_reads_the_numbers_that_the_codes_stand_for(form, rows, groups, lea
     shape = (2,) * lead + ((rows, K) if last else (K, rows))
     axis = len(shape) - (1 if last else 2)
     weight = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    codes = form.encode(np.ascontiguousarray(to_rows(weight, axis)))
+    matrix = np.ascontiguousarray(to_rows(weight, axis))
+    codes = form.encode(matrix, form.statistics([matrix]))
     expected = from_rows(form.dequantize(codes), shape, axis)
+    codes = affine_codes(form, codes)
     layout = DequantizeLayout(form, shape, axis)
     kind = TensorProto.DataType.Value(layout.type.name)
     parts = [
