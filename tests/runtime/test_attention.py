@@ -1,5 +1,6 @@
 """Attention against plain float64 attention, against a slow integer model, and prefill = decode."""
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from trilobite import numerics
 from trilobite.errors import TrilobiteError
 from trilobite.model import ModelConfig
 from trilobite.runtime.attention import TILE
+from trilobite.runtime.elementwise import apply_rope
 from trilobite.runtime.kernels.choice import available_kernels
 from trilobite.runtime.kv_cache import Int8Cache, TiledInt8Cache, make_cache
 
@@ -242,3 +244,43 @@ def test_the_cache_follows_the_kernel(monkeypatch):
     if "vnni" in available_kernels():
         monkeypatch.setenv("TRILOBITE_KERNEL", "vnni")
         assert type(make_cache("int8", config(), 8)) is TiledInt8Cache
+
+
+@needs_vnni
+@pytest.mark.parametrize("threads", [1, 2])
+def test_heads_are_shared_out_over_threads(threads):
+    if threads > numba.config.NUMBA_NUM_THREADS:
+        pytest.skip("this machine has one core")
+    q, k, v = random_qkv(3, 600, 16, 8, 96)
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        plain, tiled = (kind(config(16, 8, 96), 600) for kind in (Int8Cache, TiledInt8Cache))
+        for cache in (plain, tiled):
+            cache.store(0, 0, k, v)
+        for start in (599, 590):
+            assert np.array_equal(
+                plain.attend(0, start, q[start:], None), tiled.attend(0, start, q[start:], None)
+            )
+    finally:
+        numba.set_num_threads(before)
+
+
+def test_a_step_turns_keeps_and_attends():
+    q, k, v = random_qkv(6, 12, 4, 2, 16)
+    angles = np.random.default_rng(0).uniform(0, 6, (12, 8)).astype(np.float32)
+    cosine, sine = np.cos(angles), np.sin(angles)
+    outputs = []
+    for kind in ("int8", "float32", "int4", "fp8"):
+        whole, parts = (make_cache(kind, config(4, 2, 16), 12) for _ in range(2))
+        step = whole.append_and_attend(0, 0, q.copy(), k.copy(), v, cosine, sine, None)
+        turned = [x.copy() for x in (q, k)]
+        for x in turned:
+            apply_rope(x, cosine, sine)
+        parts.store(0, 0, turned[1], v)
+        assert np.array_equal(step, parts.attend(0, 0, turned[0], None))
+        outputs.append(step)
+    assert not np.array_equal(outputs[0], outputs[1])
+    full = make_cache("int8", config(4, 2, 16), 11)
+    with pytest.raises(TrilobiteError, match="holds 11 tokens; 12"):
+        full.append_and_attend(0, 0, q, k, v, cosine, sine, None)
