@@ -62,6 +62,7 @@ class MethodName(StrEnum):
 
     RTN = "rtn"
     GPTQ = "gptq"
+    AWQ = "awq"
     ITF = "itf"
 
 

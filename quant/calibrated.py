@@ -10,9 +10,11 @@ from ..errors import FormatError
 from ..model import LINEAR_STAGES
 from .checkpoint import Checkpoint
 from .convert import Progress, write_codes, write_tensor
+from .folding import fold_gain, norm_before, rows_before, share_heads, spread_heads
 from .formats import PackedWeight
 from .manifest import TensorRecord
 from .methods import Calibration, CalibrationRun, Method
+from .methods.awq import column_scales
 from .methods.calibration import hessian, relative_output_error
 from .plan import PlannedTensor
 from .weight_blocks import WeightBlocks
@@ -25,45 +27,129 @@ def write_layers(
     checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], method: Method,
     calibration: Calibration, writer: SafetensorsWriter, progress: Progress,
 ) -> dict[str, TensorRecord]:
-    """Quantize and write ``planned``, the linear weights by name; the records by name.
+    """Quantize and write the layers' linear weights, of all tensors ``planned`` by name.
 
-    Each weight sees the inputs that the quantized matrices before it give, as in the finished
-    model. Formats that ``method`` does not make are rounded to; a weight without one is kept. Only
-    one weight and one layer's packed weights are in memory at a time, besides what the run keeps of
-    the text.
+    The records of what was written, by name: also the norms whose gains took up scales, for a
+    method that scales columns. Each weight sees the inputs that the quantized matrices before it
+    give, as in the finished model. Formats that ``method`` does not make are rounded to; a weight
+    without one is kept. Only one weight and one layer's packed weights are in memory at a time,
+    besides what the run keeps of the text.
     """
-    config = checkpoint.config
-    run = calibration.start(config, checkpoint.weight)
-    records = {}
-    for layer in range(config.num_layers):
-        run.begin(layer)
-        for index, stage in enumerate(LINEAR_STAGES):
-            moments = hessian(run.inputs(index), config.linear_shape(stage[0])[1])
-            for name in stage:
-                tensor = planned[f"model.layers.{layer}.{name}.weight"]
-                records[tensor.name] = _write(
-                    checkpoint, tensor, method, moments, run, name, writer, progress
-                )
+    run = calibration.start(checkpoint.config, checkpoint.weight)
+    records: dict[str, TensorRecord] = {}
+    for index in range(checkpoint.config.num_layers):
+        run.begin(index)
+        layer = _Layer(checkpoint, planned, method, run, f"model.layers.{index}.", writer, progress)
+        for stage in range(len(LINEAR_STAGES)):
+            layer.write_stage(stage)
         run.end()
+        records |= layer.records
     return records
 
 
-def _write(
-    checkpoint: Checkpoint, tensor: PlannedTensor, method: Method, moments: np.ndarray,
-    run: CalibrationRun, linear: str, writer: SafetensorsWriter, progress: Progress,
-) -> TensorRecord:
-    weight = np.concatenate(list(WeightBlocks(checkpoint, tensor.name).float32()))
-    form = tensor.format
-    if form is None:
-        run.set(linear, weight)
-        return write_tensor(checkpoint, tensor, writer, progress)
-    try:
-        if isinstance(form, method.formats):
-            codes = method.quantize(weight, moments, form)
-        else:
-            codes = form.encode(weight)
-    except FormatError as error:
-        raise FormatError(f"{tensor.name}: {error}") from None
-    run.set(linear, PackedWeight(form, weight.shape, form.pack(codes)))
-    error = relative_output_error(weight, form.dequantize(codes), moments)
-    return write_codes(tensor, weight, codes, error, writer, progress)
+class _Layer:
+    """One layer's linear weights, stage by stage, with the scales of their columns and rows."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], method: Method,
+        run: CalibrationRun, prefix: str, writer: SafetensorsWriter, progress: Progress,
+    ) -> None:
+        self.records: dict[str, TensorRecord] = {}
+        self._checkpoint, self._planned, self._method = checkpoint, planned, method
+        self._run, self._prefix, self._writer, self._progress = run, prefix, writer, progress
+        self._columns: dict[str, np.ndarray] = {}   # by linear: its weight is multiplied
+        self._rows: dict[str, np.ndarray] = {}      # by linear: its weight is divided
+
+    def write_stage(self, stage: int) -> None:
+        """Quantize and write the linears of ``LINEAR_STAGES[stage]``."""
+        names = LINEAR_STAGES[stage]
+        moments = hessian(self._run.inputs(stage), self._columns_of(stage))
+        if self._method.scales_columns:
+            moments = self._scale_by_norm(stage, moments)
+            if stage + 1 < len(LINEAR_STAGES):
+                self._scale_next(stage)
+        for name in names:
+            self._write(name, moments)
+
+    def _columns_of(self, stage: int) -> int:
+        return self._checkpoint.config.linear_shape(LINEAR_STAGES[stage][0])[1]
+
+    def _scale_by_norm(self, stage: int, moments: np.ndarray) -> np.ndarray:
+        """Scale the columns of a stage that reads a norm; the moments of its inputs then."""
+        norm = norm_before(self._checkpoint.config, stage)
+        if norm is None or not self._all_quantized(LINEAR_STAGES[stage]):
+            return moments
+        tensor = self._planned[f"{self._prefix}{norm}.weight"]
+        stored = tensor.stored()[tensor.name]
+        scales = self._search(LINEAR_STAGES[stage], moments, np.sqrt(np.diag(moments)))
+        gain, scales = fold_gain(self._checkpoint.read(tensor.name), scales, stored)
+        self._run.set_norm(norm, gain)
+        self._columns |= dict.fromkeys(LINEAR_STAGES[stage], scales)
+        self._writer.append(tensor.name, stored.from_float32(gain))
+        self._progress.advance(tensor.info.nbytes)
+        self.records[tensor.name] = tensor.record()
+        self._progress.tensor(self.records[tensor.name])
+        return moments / np.outer(scales, scales)
+
+    def _scale_next(self, stage: int) -> None:
+        """Choose scales for the columns of the next stage that rows of this one can take up.
+
+        They are for what the next stage would read if this one were not quantized.
+        """
+        config, (consumer, *_) = self._checkpoint.config, LINEAR_STAGES[stage + 1]
+        producer = rows_before(config, stage + 1)
+        if producer is None or not self._all_quantized((producer, consumer)):
+            return
+        for name in LINEAR_STAGES[stage]:
+            self._run.set(name, self._weight(name))
+        moments = hessian(self._run.inputs(stage + 1), self._columns_of(stage + 1))
+        shared = share_heads(config, stage + 1, np.diag(moments))
+        magnitude = spread_heads(config, stage + 1, np.sqrt(shared))
+        scales = self._search((consumer,), moments, magnitude)
+        self._columns[consumer] = scales
+        self._rows[producer] = share_heads(config, stage + 1, scales)
+
+    def _search(
+        self, names: tuple[str, ...], moments: np.ndarray, magnitude: np.ndarray
+    ) -> np.ndarray:
+        weights = [self._weight(name) for name in names]
+        formats = [self._tensor(name).format for name in names]
+        return column_scales(weights, formats, moments, magnitude)
+
+    def _all_quantized(self, names: tuple[str, ...]) -> bool:
+        return all(self._tensor(name).format is not None for name in names)
+
+    def _tensor(self, name: str) -> PlannedTensor:
+        return self._planned[f"{self._prefix}{name}.weight"]
+
+    def _weight(self, name: str) -> np.ndarray:
+        """Float32 [M, K] with its columns and rows scaled."""
+        blocks = WeightBlocks(self._checkpoint, self._tensor(name).name).float32()
+        weight = np.concatenate(list(blocks))
+        if name in self._columns:
+            weight = weight * self._columns[name]
+        if name in self._rows:
+            weight = weight / self._rows[name][:, None]
+        return weight
+
+    def _write(self, name: str, moments: np.ndarray) -> None:
+        tensor, weight = self._tensor(name), self._weight(name)
+        form = tensor.format
+        if form is None:
+            self._run.set(name, weight)
+            self.records[tensor.name] = write_tensor(
+                self._checkpoint, tensor, self._writer, self._progress
+            )
+            return
+        try:
+            if isinstance(form, self._method.formats):
+                codes = self._method.quantize(weight, moments, form)
+            else:
+                codes = form.encode(weight)
+        except FormatError as error:
+            raise FormatError(f"{tensor.name}: {error}") from None
+        self._run.set(name, PackedWeight(form, weight.shape, form.pack(codes)))
+        error = relative_output_error(weight, form.dequantize(codes), moments)
+        self.records[tensor.name] = write_codes(
+            tensor, weight, codes, error, self._writer, self._progress
+        )

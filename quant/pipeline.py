@@ -254,10 +254,9 @@ class _Job:
         """Write everything; the records in the order of the model."""
         calibrated: dict[str, TensorRecord] = {}
         if self.method is not None:
-            linear = set(self.checkpoint.config.linear_weights())
-            layers = {tensor.name: tensor for tensor in self.planned if tensor.name in linear}
+            planned = {tensor.name: tensor for tensor in self.planned}
             calibrated = write_layers(
-                self.checkpoint, layers, self.method, self.calibration, writer, progress
+                self.checkpoint, planned, self.method, self.calibration, writer, progress
             )
         return [
             calibrated.get(tensor.name)

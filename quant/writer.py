@@ -60,6 +60,12 @@ class StoredTensor:
             return (np.ascontiguousarray(numbers).view(np.uint32) >> 16).astype(np.uint16)
         return numbers.astype(_DTYPES[self.dtype])
 
+    def to_float32(self, values: np.ndarray) -> np.ndarray:
+        """Inverse of ``from_float32``: what the stored ``values`` stand for."""
+        if self.dtype == "BF16":
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(np.float32)
+
 
 def safetensors_bytes(tensors: Mapping[str, StoredTensor]) -> int:
     """Size of the file that ``SafetensorsWriter`` writes for ``tensors``."""

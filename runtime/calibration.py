@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..model import ModelConfig
-from ..numerics import rope_tables
+from ..numerics import flush_array, rope_tables
 from ..quant.formats.base import PackedWeight
 from .decoder import Embedding
 from .kv_cache import make_cache
@@ -50,10 +50,14 @@ class CalibrationRun:
             name, lambda asked: weight if asked == full_name else self._weights(asked)
         )
 
+    def set_norm(self, name: str, gain: np.ndarray) -> None:
+        """Use the float32 ``gain`` from now on for the layer's norm ``name``."""
+        self._layer.norms[name] = flush_array(gain)
+
     def inputs(self, stage: int) -> Iterator[np.ndarray]:
         """What the linears of ``LINEAR_STAGES[stage]`` read, sequence by sequence.
 
-        To be used up once per stage, in order: the streams move along.
+        To be used up in order, those of the third stage once: the streams move along.
         """
         return (self._attention_inputs, self._attended_values, self._feed_forward_inputs,
                 self._gated)[stage]()

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import FormatError
-from ..formats import Codes, Format
+from ..formats import Codes, Format, known_formats
 from ..formats.codebook import Codebook
 from ..formats.grouped_int import GroupedInt
 from ..formats.grouped_ternary import GroupedTernary
-from . import gptq, itf
+from . import awq, gptq, itf
 from .calibration import Calibration, CalibrationRun
 
 __all__ = ["METHODS", "ROUNDING", "Calibration", "CalibrationRun", "Method", "choose_method"]
@@ -29,18 +29,21 @@ class Method:
     """A method that needs calibration.
 
     ``quantize(weight, hessian, format)`` gives the codes of float32 [M, K] for inputs with
-    ``hessian`` float64 [K, K]; ``formats`` are the classes of format that it can do so for.
+    ``hessian`` float64 [K, K]; ``formats`` are the classes of format that it can do so for. With
+    ``scales_columns`` the weights have been scaled before, and what makes their inputs too.
     """
 
     name: str
     quantize: Callable[[np.ndarray, np.ndarray, Format], Codes]
     formats: tuple[type[Format], ...]
+    scales_columns: bool = False
 
 
 METHODS = {
     method.name: method
     for method in (
         Method("gptq", gptq.gptq, (GroupedInt, Codebook)),
+        Method("awq", awq.awq, (GroupedInt, GroupedTernary, Codebook), scales_columns=True),
         Method("itf", itf.itf, (GroupedTernary,)),
     )
 }
@@ -60,7 +63,7 @@ def choose_method(name: str, form: Format) -> Method | None:
         raise FormatError(f"Method {name!r} is unknown; known are {[ROUNDING, *METHODS]}")
     method = METHODS[name]
     if not isinstance(form, method.formats):
-        able = sorted(one.name for base in method.formats for one in (base, *base.__subclasses__())
-                      if hasattr(one, "name"))
+        able = sorted(one.name for one in known_formats().values()
+                      if issubclass(one, method.formats))
         raise FormatError(f"Method {name} does not make {form.name}; it makes {', '.join(able)}")
     return method

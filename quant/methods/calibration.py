@@ -17,7 +17,8 @@ class CalibrationRun(Protocol):
     """A model that runs layer by layer, each linear in its quantized form.
 
     The order of calls is: for each layer ``begin``; for each of ``LINEAR_STAGES`` ``inputs``, used
-    up, then ``set`` for each linear of the stage; ``end``.
+    up, then ``set`` for each linear of the stage; ``end``. A linear may be set again, and then
+    ``inputs`` asked for again (only those of the third stage must be asked for once).
     """
 
     def begin(self, layer: int) -> None:
