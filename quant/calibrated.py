@@ -15,7 +15,7 @@ from .formats import PackedWeight
 from .manifest import TensorRecord
 from .methods import Calibration, CalibrationRun, Method
 from .methods.awq import column_scales
-from .methods.calibration import hessian, relative_output_error
+from .methods.calibration import corrected, hessian, moments_and_drift, relative_output_error
 from .plan import PlannedTensor
 from .weight_blocks import WeightBlocks
 from .writer import SafetensorsWriter
@@ -31,18 +31,26 @@ def write_layers(
 
     The records of what was written, by name: also the norms whose gains took up scales, for a
     method that scales columns. Each weight sees the inputs that the quantized matrices before it
-    give, as in the finished model. Formats that ``method`` does not make are rounded to; a weight
-    without one is kept. Only one weight and one layer's packed weights are in memory at a time,
-    besides what the run keeps of the text.
+    give, as in the finished model; a method that corrects inputs also those of the model itself.
+    Formats that ``method`` does not make are rounded to; a weight without one is kept. Only
+    one weight and one layer's weights are in memory at a time, besides what the runs keep of the
+    text.
     """
     run = calibration.start(checkpoint.config, checkpoint.weight)
+    exact = None
+    if method.corrects_inputs:
+        exact = calibration.start(checkpoint.config, checkpoint.weight)
     records: dict[str, TensorRecord] = {}
     for index in range(checkpoint.config.num_layers):
-        run.begin(index)
-        layer = _Layer(checkpoint, planned, method, run, f"model.layers.{index}.", writer, progress)
+        prefix = f"model.layers.{index}."
+        layer = _Layer(checkpoint, planned, method, run, exact, prefix, writer, progress)
+        runs = [run] if exact is None else [run, exact]
+        for one in runs:
+            one.begin(index)
         for stage in range(len(LINEAR_STAGES)):
             layer.write_stage(stage)
-        run.end()
+        for one in runs:
+            one.end()
         records |= layer.records
     return records
 
@@ -52,24 +60,36 @@ class _Layer:
 
     def __init__(
         self, checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], method: Method,
-        run: CalibrationRun, prefix: str, writer: SafetensorsWriter, progress: Progress,
+        run: CalibrationRun, exact: CalibrationRun | None, prefix: str,
+        writer: SafetensorsWriter, progress: Progress,
     ) -> None:
         self.records: dict[str, TensorRecord] = {}
         self._checkpoint, self._planned, self._method = checkpoint, planned, method
-        self._run, self._prefix, self._writer, self._progress = run, prefix, writer, progress
+        self._run, self._exact, self._prefix = run, exact, prefix
+        self._writer, self._progress = writer, progress
         self._columns: dict[str, np.ndarray] = {}   # by linear: its weight is multiplied
         self._rows: dict[str, np.ndarray] = {}      # by linear: its weight is divided
 
     def write_stage(self, stage: int) -> None:
         """Quantize and write the linears of ``LINEAR_STAGES[stage]``."""
         names = LINEAR_STAGES[stage]
-        moments = hessian(self._run.inputs(stage), self._columns_of(stage))
+        moments, drift = self._moments(stage)
         if self._method.scales_columns:
             moments = self._scale_by_norm(stage, moments)
             if stage + 1 < len(LINEAR_STAGES):
                 self._scale_next(stage)
         for name in names:
-            self._write(name, moments)
+            weight = self._weight(name)
+            if self._exact:
+                self._exact.set(name, weight)
+            self._write(name, weight, moments, drift)
+
+    def _moments(self, stage: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The moments of a stage's inputs, and how those of the model itself differ from them."""
+        found, K = self._run.inputs(stage), self._columns_of(stage)
+        if self._exact is None:
+            return hessian(found, K), None
+        return moments_and_drift(found, self._exact.inputs(stage), K)
 
     def _columns_of(self, stage: int) -> int:
         return self._checkpoint.config.linear_shape(LINEAR_STAGES[stage][0])[1]
@@ -132,8 +152,10 @@ class _Layer:
             weight = weight / self._rows[name][:, None]
         return weight
 
-    def _write(self, name: str, moments: np.ndarray) -> None:
-        tensor, weight = self._tensor(name), self._weight(name)
+    def _write(
+        self, name: str, weight: np.ndarray, moments: np.ndarray, drift: np.ndarray | None
+    ) -> None:
+        tensor = self._tensor(name)
         form = tensor.format
         if form is None:
             self._run.set(name, weight)
@@ -141,15 +163,18 @@ class _Layer:
                 self._checkpoint, tensor, self._writer, self._progress
             )
             return
+        target = weight
         try:
             if isinstance(form, self._method.formats):
-                codes = self._method.quantize(weight, moments, form)
+                if drift is not None:
+                    target = corrected(weight, moments, drift)
+                codes = self._method.quantize(target, moments, form)
             else:
                 codes = form.encode(weight)
         except FormatError as error:
             raise FormatError(f"{tensor.name}: {error}") from None
         self._run.set(name, PackedWeight(form, weight.shape, form.pack(codes)))
-        error = relative_output_error(weight, form.dequantize(codes), moments)
+        error = relative_output_error(target, form.dequantize(codes), moments)
         self.records[tensor.name] = write_codes(
             tensor, weight, codes, error, self._writer, self._progress
         )

@@ -24,7 +24,7 @@ _EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 _PROCESS_BYTES = 60_000_000   # Python, numpy, the toolkit and its command line
 _RUNTIME_BYTES = 400_000_000  # Numba with its compiler, the linear algebra libraries' buffers
 _BYTES_PER_WEIGHT = 64        # a weight, its codes, errors and gradient, mostly as float64
-_BYTES_PER_HESSIAN_VALUE = 40
+_BYTES_PER_HESSIAN_VALUE = 64
 _BYTES_PER_BLOCK_VALUE = 40   # a block's weights, quotients, codes, and errors as float64
 
 
@@ -169,9 +169,9 @@ def estimate_memory(source: str | Path, calibration_tokens: int = 0) -> int:
         shapes = [config.linear_shape(name) for name in LINEAR_NAMES]
         weight = _BYTES_PER_WEIGHT * max(M * K for M, K in shapes)
         hessian = _BYTES_PER_HESSIAN_VALUE * max(K * K for _, K in shapes)
-        layer = 4 * sum(M * K for M, K in shapes)
+        layer = 8 * sum(M * K for M, K in shapes)   # quantized, and float beside it
         embedding = 4 * config.vocab_size * config.hidden_size
-        kept = 4 * (config.hidden_size + config.num_heads * config.head_dim)
+        kept = 8 * (config.hidden_size + config.num_heads * config.head_dim)
         return (rounding + _RUNTIME_BYTES + weight + hessian + layer + embedding
                 + kept * calibration_tokens)
 

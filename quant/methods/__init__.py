@@ -30,21 +30,23 @@ class Method:
 
     ``quantize(weight, hessian, format)`` gives the codes of float32 [M, K] for inputs with
     ``hessian`` float64 [K, K]; ``formats`` are the classes of format that it can do so for. With
-    ``scales_columns`` the weights have been scaled before, and what makes their inputs too.
+    ``scales_columns`` the weights have been scaled before, and what makes their inputs too; with
+    ``corrects_inputs`` they are ``corrected`` for what was lost before them.
     """
 
     name: str
     quantize: Callable[[np.ndarray, np.ndarray, Format], Codes]
     formats: tuple[type[Format], ...]
     scales_columns: bool = False
+    corrects_inputs: bool = False
 
 
 METHODS = {
     method.name: method
     for method in (
-        Method("gptq", gptq.gptq, (GroupedInt, Codebook)),
+        Method("gptq", gptq.gptq, (GroupedInt, Codebook), corrects_inputs=True),
         Method("awq", awq.awq, (GroupedInt, GroupedTernary, Codebook), scales_columns=True),
-        Method("itf", itf.itf, (GroupedTernary,)),
+        Method("itf", itf.itf, (GroupedTernary,), corrects_inputs=True),
     )
 }
 

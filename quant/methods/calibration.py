@@ -10,7 +10,17 @@ import numpy as np
 from ...model import ModelConfig
 from ..formats import PackedWeight
 
-__all__ = ["Calibration", "CalibrationRun", "hessian", "relative_output_error", "row_errors"]
+__all__ = [
+    "Calibration",
+    "CalibrationRun",
+    "corrected",
+    "hessian",
+    "moments_and_drift",
+    "relative_output_error",
+    "row_errors",
+]
+
+_DAMPING = 0.01   # of the mean of the Hessian's diagonal
 
 
 class CalibrationRun(Protocol):
@@ -60,6 +70,37 @@ def hessian(blocks: Iterable[np.ndarray], K: int) -> np.ndarray:
         total += wide.T @ wide
     mean = np.trace(total) / K
     return total / mean if mean > 0 else np.eye(K)
+
+
+def moments_and_drift(
+    found: Iterable[np.ndarray], exact: Iterable[np.ndarray], K: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """``hessian`` of the blocks ``found``, and ``sum (e - f)^T f`` [K, K] at the same scale.
+
+    ``found`` gives blocks f [N, K] of inputs as they are, ``exact`` the blocks e of what they
+    would be if nothing had been quantized.
+    """
+    total, drift = np.zeros((K, K)), np.zeros((K, K))
+    for block, wanted in zip(found, exact, strict=True):
+        wide = block.astype(np.float64)
+        total += wide.T @ wide
+        drift += (wanted - wide).T @ wide
+    mean = np.trace(total) / K
+    return (total / mean, drift / mean) if mean > 0 else (np.eye(K), drift)
+
+
+def corrected(weight: np.ndarray, hessian: np.ndarray, drift: np.ndarray) -> np.ndarray:
+    """Float32 [M, K] that gives, for the inputs as they are, nearest what ``weight`` should give.
+
+    The outputs to come near to are those for the inputs of the model itself: Li et al. 2025,
+    "GPTAQ: Efficient Finetuning-Free Quantization for Asymmetric Calibration" (arXiv 2504.02692).
+    There the correction is worked into GPTQ's steps; here it is the least-squares solution of the
+    same problem before rounding, ``weight + weight @ drift @ hessian^-1`` (damped), of which the
+    rounding then is GPTQ's own.
+    """
+    damped = hessian + _DAMPING * np.trace(hessian) / len(hessian) * np.eye(len(hessian))
+    change = np.linalg.solve(damped, drift.T @ weight.T.astype(np.float64))
+    return (weight + change.T).astype(np.float32)
 
 
 def relative_output_error(

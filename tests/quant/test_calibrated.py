@@ -32,12 +32,13 @@ def text():
 
 
 def test_the_linears_see_what_the_finished_model_gives_them(tmp_path, llama, text, monkeypatch):
-    seen = {}
+    seen, runs = {}, []
     inputs = CalibrationRun.inputs
 
     def spy(run, stage):
+        runs.append(run)
         for block in inputs(run, stage):
-            for name in LINEAR_STAGES[stage]:
+            for name in LINEAR_STAGES[stage] if run is runs[0] else ():   # not of the exact one
                 seen.setdefault(f"{run._layer.prefix}{name}.input", []).append(block.copy())
             yield block
 

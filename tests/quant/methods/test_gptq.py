@@ -19,8 +19,14 @@ from trilobite.quant.formats import (
     TernaryPlanes,
 )
 from trilobite.quant.formats.codebook import Codebook
-from trilobite.quant.methods import choose_method, clip, gptq, itf, refine
-from trilobite.quant.methods.calibration import hessian, relative_output_error, row_errors
+from trilobite.quant.methods import calibration, choose_method, clip, gptq, itf, refine
+from trilobite.quant.methods.calibration import (
+    corrected,
+    hessian,
+    moments_and_drift,
+    relative_output_error,
+    row_errors,
+)
 from trilobite.quant.methods.gptq import triangular_inverse, upper_factor
 from trilobite.quant.methods.order import activation_order
 
@@ -68,6 +74,21 @@ def test_output_error_is_that_of_the_outputs():
     found = relative_output_error(weight, other, hessian([x.astype(np.float32)], 8))
     assert found == pytest.approx(expected, rel=1e-5)
     assert relative_output_error(0 * weight, 0 * weight, np.eye(8)) == 0
+
+
+def test_the_corrected_weight_is_the_least_squares_one(monkeypatch):
+    monkeypatch.setattr(calibration, "_DAMPING", 0.0)
+    rng = np.random.default_rng(3)
+    exact = rng.standard_normal((60, 8)).astype(np.float32)
+    found = (exact + 0.3 * rng.standard_normal(exact.shape)).astype(np.float32)
+    weight = gaussian(5, 8)
+    moments, drift = moments_and_drift(iter([found[:20], found[20:]]),
+                                       iter([exact[:20], exact[20:]]), 8)
+    np.testing.assert_allclose(moments, hessian([found], 8), rtol=1e-6)
+    expected = np.linalg.lstsq(found.astype(float), exact @ weight.T.astype(float), rcond=None)[0]
+    np.testing.assert_allclose(corrected(weight, moments, drift), expected.T, rtol=1e-4, atol=1e-5)
+    same, none = moments_and_drift(iter([found]), iter([found]), 8)
+    np.testing.assert_array_equal(corrected(weight, same, none), weight)
 
 
 def test_groups_and_their_columns_come_by_falling_power():
