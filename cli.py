@@ -142,17 +142,18 @@ def quantize(
     ] = FormatName.TERNARY,
     method: Annotated[
         MethodName,
-        typer.Option(help="rtn: each weight to its nearest; gptq, itf: for its inputs on text."),
+        typer.Option(help="rtn: each weight to its nearest; gptq, awq, itf: for inputs on text."),
     ] = MethodName.RTN,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="gptq, itf: UTF-8 text. The demo models have their own."),
+        typer.Option(help="gptq, awq, itf: UTF-8 text. The demo models have their own."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="gptq, itf: which pieces of the text.")] = 0,
+    seed: Annotated[int, typer.Option(help="gptq, awq, itf: which pieces of the text.")] = 0,
     group_size: Annotated[
         str | None,
         typer.Option(
-            help="int4, int3, int2, ternary-group, int4-fp8: 32, 64, 128 (the default) or row."
+            help="int4, int3, int2, hlq2, hlq3, ternary-group, ternary-planes, int4-fp8: 32, 64, "
+            "128 (the default) or row."
         ),
     ] = None,
     symmetric: Annotated[
@@ -169,6 +170,9 @@ def quantize(
     ] = None,
     tensor_scale: Annotated[
         str | None, typer.Option(help="int4-fp8: largest (the default) or fireq.")
+    ] = None,
+    planes: Annotated[
+        int | None, typer.Option(help="ternary-group: 1, or 2 for two planes of trits.")
     ] = None,
     embedding: Annotated[
         str, typer.Option(help="Embedding and head: int8 per row, or keep.")
@@ -203,8 +207,10 @@ def quantize(
     if checkpoint.lower().endswith(".onnx"):
         from .commands.quantize_onnx import run as run_onnx
 
-        if tensor_format or target_bpw is not None:
-            raise FormatError("--tensor-format and --target-bpw are not options for ONNX models")
+        if tensor_format or target_bpw is not None or planes is not None:
+            raise FormatError(
+                "--tensor-format, --target-bpw and --planes are not options for ONNX models"
+            )
         run_onnx(
             Output(json), checkpoint, out, method.value, layout.value if layout else "qdq", strict,
             overwrite, dry_run, name=format.value, group_size=_group_size(group_size),
@@ -221,7 +227,7 @@ def quantize(
         group_size=_group_size(group_size), symmetric=symmetric, packing=packing,
         granularity=granularity, scale_rule=scale_rule, tensor_scale=tensor_scale,
         embedding=embedding, tensor_formats=tensor_format or (), target_bpw=target_bpw,
-        strict=strict, overwrite=overwrite, dry_run=dry_run,
+        strict=strict, overwrite=overwrite, dry_run=dry_run, planes=planes,
     )
 
 

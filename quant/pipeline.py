@@ -44,7 +44,8 @@ _TERNARY = (Ternary, GroupedTernary)
 NOT_TRAINED_TERNARY = (
     "THIS MODEL WAS NOT TRAINED TERNARY. Plainly rounding its weights to -1, 0 and 1 makes it far "
     "worse: perplexity rises several times on the smallest models and by orders of magnitude on "
-    "large ones. Use int4, int8 or fp8, or a checkpoint trained as BitNet."
+    "large ones. Use int4, int8 or fp8, a checkpoint trained as BitNet, or, where it must be "
+    "ternary, --format ternary-group with --method itf, or two planes (--planes 2, --method gptq)."
 )
 
 
@@ -67,6 +68,7 @@ def quantize(
     tensor_formats: Sequence[str] = (),
     target_bpw: float | None = None,
     strict: bool = False,
+    planes: int | None = None,
 ) -> Manifest:
     """Write a quantized copy of a checkpoint and say what was done.
 
@@ -81,11 +83,12 @@ def quantize(
     out
         The folder to write: model.safetensors, config.json, manifest.json, tokenizer.
     format
-        ``ternary``, ``ternary-group``, ``int2``, ``int3``, ``int4``, ``int4-fp8``, ``mxfp4``,
-        ``nvfp4``, ``int8`` or ``fp8``.
+        ``ternary``, ``ternary-group``, ``ternary-planes``, ``hlq2``, ``hlq3``, ``int2``, ``int3``,
+        ``int4``, ``int4-fp8``, ``mxfp4``, ``nvfp4``, ``int8`` or ``fp8``.
     group_size, symmetric
         Of int4, int3, int2 and (the size) ternary-group and int4-fp8: 32, 64, 128 (None means 128)
-        or "row"; whether codes are symmetric around zero (None: those of int4 are).
+        or "row" (the size also of ternary-planes, hlq2 and hlq3); whether codes are symmetric
+        around zero (None: those of int4 are).
     packing
         Of ternary: ``base3`` (1.6 bits) or ``2bit``.
     granularity
@@ -100,8 +103,8 @@ def quantize(
         Is told how far the work has come.
     method
         How the codes are chosen: ``rtn``, each weight to its nearest, or ``gptq``, which lets the
-        weights of a row make up for each other's errors on calibration text, or ``itf``, the same
-        for ternary-group.
+        weights of a row make up for each other's errors on calibration text, ``itf``, the same
+        for ternary-group, or ``awq``, which scales up the columns that read large inputs.
     calibration
         That text, from ``trilobite.calibration``; ``rtn`` needs none.
     scale_rule
@@ -117,6 +120,8 @@ def quantize(
         outputs where ``calibration`` is given. Goes without ``format``.
     strict
         A tensor that does not fit its format is an error; else it is kept, with a warning.
+    planes
+        Of ternary-group: 2 is another name for ``ternary-planes``.
 
     Raises
     ------
@@ -129,7 +134,8 @@ def quantize(
     """
     progress = progress or Progress()
     form = choose_format(
-        format, group_size, symmetric, packing, granularity, scale_rule, tensor_scale
+        format, group_size, symmetric, packing, granularity, scale_rule, tensor_scale,
+        planes,
     )
     rules = [parse_rule(text) for text in tensor_formats]
     if target_bpw is not None:

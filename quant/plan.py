@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 _EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
+_PLANES = {1: "ternary-group", 2: "ternary-planes"}
 _PROCESS_BYTES = 60_000_000   # Python, numpy, the toolkit and its command line
 _RUNTIME_BYTES = 400_000_000  # Numba with its compiler, the linear algebra libraries' buffers
 _BYTES_PER_WEIGHT = 64        # a weight, its codes, errors and gradient, mostly as float64
@@ -77,6 +78,7 @@ def choose_format(
     granularity: str = "row",
     scale_rule: str | None = None,
     tensor_scale: str | None = None,
+    planes: int | None = None,
 ) -> Format:
     """The format that the options of ``quantize`` describe.
 
@@ -87,6 +89,8 @@ def choose_format(
     """
     if name not in known_formats():
         raise FormatError(f"Number format {name!r} is unknown; known are {sorted(known_formats())}")
+    if planes is not None:
+        name = _with_planes(name, planes)
     options: dict[str, Any] = {}
     if group_size is not None:
         options["group_size"] = None if group_size == "row" else group_size
@@ -98,6 +102,15 @@ def choose_format(
     if foreign := sorted(set(options) - set(own)):
         raise FormatError(f"{foreign[0]} is not an option of the format {name}")
     return format_from_spec({**own, **options})
+
+
+def _with_planes(name: str, planes: int) -> str:
+    """The format of ``planes`` planes of trits with a scale per group."""
+    if name not in _PLANES.values():
+        raise FormatError(f"planes is not an option of the format {name}; it is of ternary-group")
+    if planes not in _PLANES:
+        raise FormatError(f"planes must be 1 or 2, not {planes!r}")
+    return _PLANES[planes]
 
 
 @dataclass(frozen=True)

@@ -309,6 +309,8 @@ def test_a_manifest_that_is_none_is_refused():
         ({"format": "int8", "symmetric": False}, "symmetric is not an option of the format int8"),
         ({"format": "fp8", "packing": "2bit"}, "packing is not an option of the format fp8"),
         ({"format": "int4", "granularity": "tensor"}, "granularity is not an option"),
+        ({"format": "int4", "planes": 2}, "planes is not an option of the format int4"),
+        ({"format": "ternary-group", "planes": 3}, "planes must be 1 or 2, not 3"),
         ({"format": "nvfp4", "scale_rule": "floor"}, "scale_rule is not an option of the form"),
         ({"format": "mxfp4", "scale_rule": "up"}, "scale_rule must be"),
         ({"format": "int4-fp8", "tensor_scale": "up"}, "tensor_scale must be"),
@@ -325,3 +327,13 @@ def test_options_that_make_no_sense_are_refused(tmp_path, llama, options, messag
     with pytest.raises(FormatError, match=message):
         quantize(llama[0], tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("planes", "name"), [(1, "ternary-group"), (2, "ternary-planes")])
+def test_planes_choose_between_the_grouped_ternary_formats(tmp_path, planes, name):
+    write_llama(tmp_path / "llama")
+    manifest = quantize(
+        tmp_path / "llama", tmp_path / "out", "ternary-group", group_size=32, planes=planes
+    )
+    assert manifest.format == {"format": name, "group_size": 32}
+    trilobite.load(tmp_path / "out").logits([1, 2, 3])
