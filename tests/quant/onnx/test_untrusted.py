@@ -50,7 +50,7 @@ def multiply(**tensor):
     return model
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_damaged_models_give_clear_errors_or_models(seed):
     chance = random_module.Random(seed)
@@ -59,7 +59,7 @@ def test_damaged_models_give_clear_errors_or_models(seed):
         attempt(path, mutant(SEEDS, chance), Int8(), "matmulnbits-float")
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_are_no_model(data):
     with tempfile.TemporaryDirectory() as folder:

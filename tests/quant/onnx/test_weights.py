@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -90,6 +90,7 @@ FORMS = [
 ]
 
 
+@settings(deadline=None)
 @given(
     form=st.sampled_from(FORMS), rows=st.integers(1, 5), groups=st.integers(1, 3),
     lead=st.integers(0, 2), last=st.booleans(), seed=st.integers(0, 2**32 - 1),
