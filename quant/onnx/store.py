@@ -24,13 +24,7 @@ def dequantize_tensors(
     stored: DequantizeLayout, encoded: Iterator[Codes], names: Sequence[str], sink: TensorSink
 ) -> list[TensorProto]:
     """Codes, scale and zero point; one byte per code is held."""
-    parts = [affine_codes(stored.form, codes) for codes in encoded]
-    per_tensor = stored.scale_shape == ()
-    scale = parts[0].scale if per_tensor else np.concatenate([part.scale for part in parts])
-    zero_point = None
-    if parts[0].zero_point is not None:
-        zero_point = np.concatenate([part.zero_point for part in parts])
-    codes = Codes(np.concatenate([part.values for part in parts]), scale, zero_point)
+    codes = _joined(stored, encoded)
     kind = stored.type.name
     tensors = [
         sink.stored(names[0], kind, stored.shape, [stored.codes(codes.values)]),
@@ -39,6 +33,25 @@ def dequantize_tensors(
     if (packed := stored.zero_point(codes)) is not None:
         tensors.append(sink.stored(names[2], kind, stored.scale_shape, [packed]))
     return tensors
+
+
+def _joined(stored: DequantizeLayout, encoded: Iterator[Codes]) -> Codes:
+    """All rows' codes in one array."""
+    K = stored.shape[stored.axis]
+    rows, done = math.prod(stored.shape) // K, 0
+    values: np.ndarray | None = None
+    scales, zero_points = [], []
+    for block in encoded:
+        codes = affine_codes(stored.form, block)
+        if values is None:
+            values = np.empty((rows, K), codes.values.dtype)
+        values[done:done + len(codes.values)] = codes.values
+        done += len(codes.values)
+        scales.append(codes.scale)
+        zero_points.append(codes.zero_point)
+    scale = scales[0] if stored.scale_shape == () else np.concatenate(scales)
+    zero_point = None if zero_points[0] is None else np.concatenate(zero_points)
+    return Codes(values, scale, zero_point)
 
 
 def nbits_tensors(

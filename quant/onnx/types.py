@@ -23,6 +23,7 @@ _CODE_BITS = {
 }
 # Twice an E2M1 number is an integer from -12 to 12. onnxruntime computes with no FLOAT4E2M1.
 _E2M1 = ("mxfp4", "nvfp4")
+_BLOCK_VALUES = 1 << 20   # a multiple of what fills a byte
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,15 @@ def pack_elements(values: np.ndarray, kind: ElementType) -> np.ndarray:
     flat = np.ascontiguousarray(values).reshape(-1)
     if kind.bits == 8:
         return flat.view(np.uint8)
-    per_byte = 8 // kind.bits
-    codes = flat.astype(np.uint8) & np.uint8(2**kind.bits - 1)
-    if padding := -codes.size % per_byte:
-        codes = np.pad(codes, (0, padding))
-    return pack_bits(codes.reshape(1, -1), kind.bits).reshape(-1)
+    per_byte, mask = 8 // kind.bits, np.uint8(2**kind.bits - 1)
+    packed = np.empty(kind.nbytes(flat.size), np.uint8)
+    for begin in range(0, flat.size, _BLOCK_VALUES):
+        codes = flat[begin:begin + _BLOCK_VALUES].view(np.uint8) & mask
+        if padding := -codes.size % per_byte:
+            codes = np.pad(codes, (0, padding))
+        first = begin // per_byte
+        packed[first:first + codes.size // per_byte] = pack_bits(codes[None], kind.bits)[0]
+    return packed
 
 
 def _code_bits(form: Format) -> int:
