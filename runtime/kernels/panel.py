@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from ...numerics import add, quantize_activation, scale_sum
-from .intrinsics_panel import ROWS
+from .intrinsics_panel import LARGEST_TILE, ROWS
 from .threads import chunks_for
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _LINE = 64   # bytes of a cache line, and of a vector
+_SETS = 64   # of an L1 cache of 32 KiB, 8 ways (48 KiB, 12 ways)
 _PIECE = 1 << 26   # bytes of memory asked for at once
 PRODUCTS_PER_CHUNK = 1 << 22   # 15 us or more
 _NOTHING = np.empty(0, np.float32)
@@ -63,8 +64,18 @@ def groups_of(M: int) -> int:
 
 @njit(cache=True)
 def _stride(columns: int) -> int:
-    """An odd number of cache lines: rows 4 KiB apart would share the sets of the L1 cache."""
-    return (-(-columns // _LINE) | 1) * _LINE
+    """Bytes of ``columns`` and some more, so that a tile's rows keep apart in the L1 cache.
+
+    It has 64 sets: the same columns of six tokens should not begin within 8 lines of each other.
+    """
+    lines = -(-columns // _LINE)
+    while True:
+        apart = True
+        for rows in range(1, LARGEST_TILE):
+            apart &= 8 <= rows * lines % _SETS <= _SETS - 8
+        if apart:
+            return lines * _LINE
+        lines += 1
 
 
 class RowGroupKernel(ABC):

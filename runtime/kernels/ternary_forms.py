@@ -89,7 +89,7 @@ class TwoBit(Form):
 
     per_byte = _FIELDS
     sums = _FIELDS
-    few_tokens = 64
+    few_tokens = 1 << 30   # any number: shifts and masks run beside vpdpbusd
     digits = staticmethod(_fields)
     add = staticmethod(_add_fields)
 
