@@ -78,6 +78,7 @@ class Target(StrEnum):
     """Kinds of files that ``export`` writes."""
 
     GGUF = "gguf"
+    HEX = "hex"
     HF = "hf"
     ONNX = "onnx"
 
@@ -242,12 +243,19 @@ def export(
         typer.Option(
             metavar="TYPE",
             help="How weights are stored (gguf: tq1_0, tq2_0, q4_0, q8_0, f16; hf: bitnet, "
-            "float32, bfloat16; onnx: qdq, matmulnbits, matmulnbits-float); default: what holds "
-            "the model's own codes.",
+            "compressed, float32, bfloat16; onnx: qdq, matmulnbits, matmulnbits-float; hex: hex, "
+            "bin); default: what holds the model's own codes.",
         ),
     ] = None,
     opset: Annotated[
         int | None, typer.Option(help="onnx: operator set, 21 to 26; by default 23 or 25.")
+    ] = None,
+    hardware: Annotated[
+        str | None,
+        typer.Option(help="hex: accelerator description, or a .toml file; default tlmm-kv260."),
+    ] = None,
+    word_bytes: Annotated[
+        int | None, typer.Option(help="hex: bytes of a memory word; default 16.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is there.")
@@ -257,7 +265,8 @@ def export(
     """Write a model as files that other tools read."""
     from .commands.export import run
 
-    run(Output(json), model, out, to.value, type, opset, overwrite)
+    options = {"opset": opset, "hardware": hardware, "word_bytes": word_bytes}
+    run(Output(json), model, out, to.value, type, options, overwrite)
 
 
 @app.command(epilog="Example: trilobite generate demo-llama --prompt 'def add(' -n 32")

@@ -5,32 +5,58 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from ..console import Output, bytes_text, make_table
 from ..errors import FormatError
-from ..quant.export import EXPORTERS, ExportRecord, export
+from ..hw.weight_images import WeightImages
+from ..quant.export import EXPORTERS, Exporter, ExportRecord, export
 from ..quant.export.onnx import Onnx
+from ..sim.hardware import load_hardware
 from .quantize import ProgressBar
 
 __all__ = ["run"]
 
+# Options of the command that one target only has.
+_OPTIONS = {"onnx": {"opset"}, "hex": {"hardware", "word_bytes"}}
+
 
 def run(
-    output: Output, source: str, out: Path, target: str, type: str | None, opset: int | None,
-    overwrite: bool,
+    output: Output, source: str, out: Path, target: str, type: str | None,
+    options: dict[str, Any], overwrite: bool,
 ) -> None:
-    """Export with a progress bar, print what became of the tensors."""
-    exporter = EXPORTERS[target]
-    if opset is not None:
-        if not isinstance(exporter, Onnx):
-            raise FormatError(f"--opset is not an option of {target}; it is of onnx")
-        exporter = exporter.with_opset(opset)
+    """Export with a progress bar, print what became of the tensors.
+
+    ``options`` are those of one target only, None where not given.
+    """
+    exporter = _exporter(target, {name: value for name, value in options.items()
+                                  if value is not None})
     with output.progress(f"Exporting {source}", 1.0) as advance:
         bar = ProgressBar(output, advance, lines=False)
         record = export(source, out, exporter, type, overwrite, bar)
     _print(output, record)
     output.print(f"Written to {out}", markup=False)
     output.json(json.loads(record.to_json()))
+
+
+def _exporter(target: str, options: dict[str, Any]) -> Exporter:
+    """The exporter with its own options; those of another target are refused."""
+    foreign = set(options) - _OPTIONS.get(target, set())
+    if foreign:
+        option = min(foreign)
+        owner = next(name for name, own in _OPTIONS.items() if option in own)
+        shown = option.replace("_", "-")
+        raise FormatError(f"--{shown} is not an option of {target}; it is of {owner}")
+    if target == "hex":
+        word_bytes = options.get("word_bytes", 16)
+        if word_bytes < 1:
+            raise FormatError(f"--word-bytes must be at least 1, not {word_bytes}")
+        hardware = load_hardware(options.get("hardware", "tlmm-kv260"))
+        return WeightImages(hardware.tlmm.parameters(), word_bytes)
+    exporter = EXPORTERS[target]
+    if isinstance(exporter, Onnx) and "opset" in options:
+        return exporter.with_opset(options["opset"])
+    return exporter
 
 
 def _print(output: Output, record: ExportRecord) -> None:

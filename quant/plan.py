@@ -40,7 +40,7 @@ class PlannedTensor:
     def stored(self) -> dict[str, StoredTensor]:
         """What it becomes in the file, by full name."""
         if self.format is None:
-            return {self.name: StoredTensor(self.info.dtype, self.info.shape)}
+            return {self.name: StoredTensor(self.info.float_type, self.info.shape)}
         M, K = self.info.shape
         return {
             f"{self.name}_{suffix}": StoredTensor.of(layout.dtype, layout.shape)

@@ -25,6 +25,8 @@ __all__ = ["SafetensorsWriter", "StoredTensor", "safetensors_bytes"]
 _DTYPES = {
     "U8": np.dtype(np.uint8),
     "I8": np.dtype(np.int8),
+    "I32": np.dtype("<i4"),
+    "I64": np.dtype("<i8"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
     "F32": np.dtype("<f4"),

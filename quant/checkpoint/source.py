@@ -25,14 +25,20 @@ _FLOATS = ("F32", "F16", "BF16")
 class TensorInfo:
     """A tensor of the model: its shape, and how it is stored.
 
-    ``dtype`` is the type in the file ("F32", "F16", "BF16"), "ternary" for BitNet's packed
-    trits, or the name of a Trilobite format; ``nbytes`` counts the stored bytes, scales included.
+    ``dtype`` is the type in the file ("F32", "F16", "BF16", or one of GGUF's), "ternary" for
+    BitNet's packed trits, or the name of a Trilobite format or of another tool's layout; ``nbytes``
+    counts the stored bytes, scales included.
     """
 
     shape: tuple[int, ...]
     dtype: str
     nbytes: int
     file: Path
+
+    @property
+    def float_type(self) -> str:
+        """The float type that holds its numbers exactly: that in the file, else "F32"."""
+        return self.dtype if self.dtype in _FLOATS else "F32"
 
 
 class TensorSource(ABC):

@@ -98,10 +98,8 @@ class _File(Export):
         return _Planned(name, type, placed, exact, apart, note)
 
     def _float_type(self, name: str) -> str:
-        stored = self._checkpoint.tensors[name].dtype
-        if self._checkpoint.format(name) is None and stored in ("F32", "F16", "BF16"):
-            return stored
-        return "Q8_0"
+        packed = self._checkpoint.format(name) is not None
+        return "Q8_0" if packed else self._checkpoint.tensors[name].float_type
 
     def _floats_exact(self, name: str, type: str) -> bool:
         stored = self._checkpoint.tensors[name].dtype

@@ -1,4 +1,4 @@
-"""Folders that ``transformers`` loads: floats, and BitNet's packed trits."""
+"""Folders that ``transformers`` loads: floats, BitNet's packed trits, compressed-tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from ..formats import Ternary
 from ..output import write_synced
 from ..writer import SafetensorsWriter, StoredTensor, safetensors_bytes
 from .base import Export, Exporter
-from .huggingface_tensors import BitnetTensor, FloatTensor, HuggingFaceTensor
+from .huggingface_tensors import (
+    BitnetTensor,
+    CompressedTensor,
+    FloatTensor,
+    HuggingFaceTensor,
+    weight_bits,
+)
 
 __all__ = ["HuggingFace"]
 
@@ -30,8 +36,9 @@ class HuggingFace(Exporter):
 
     name = "hf"
     types: ClassVar[dict[str, str]] = {
-        "auto": "bitnet where every linear is ternary with one scale, else float32",
+        "auto": "bitnet or compressed where that holds the codes, else float32",
         "bitnet": "BitNet's packed trits; transformers quantizes activations to int8",
+        "compressed": "integer codes as compressed-tensors packs them (pack-quantized)",
         "float32": "the numbers that the codes stand for",
         "bfloat16": "the same, rounded",
     }
@@ -40,9 +47,12 @@ class HuggingFace(Exporter):
     def plan(self, checkpoint: Checkpoint, type: str) -> Export:
         """See ``Exporter.plan``."""
         if type == "auto":
-            type = "bitnet" if _all_ternary(checkpoint) else "float32"
+            type = _choose(checkpoint)
         if type == "bitnet":
             return _Folder(checkpoint, _bitnet(checkpoint), _PACKED_BITNET, "F32")
+        if type == "compressed":
+            tensors = _compressed(checkpoint)
+            return _Folder(checkpoint, tensors, _compressed_config(tensors), "F32")
         dtype = "F32" if type == "float32" else "BF16"
         return _Folder(checkpoint, _floats(checkpoint, dtype), None, dtype)
 
@@ -107,9 +117,13 @@ def _bitnet_config(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _all_ternary(checkpoint: Checkpoint) -> bool:
+def _choose(checkpoint: Checkpoint) -> str:
+    """The type that holds the codes of every linear, or floats."""
     names = checkpoint.config.linear_weights()
-    return all(isinstance(checkpoint.format(name), Ternary) for name in names)
+    if all(isinstance(checkpoint.format(name), Ternary) for name in names):
+        return "bitnet"
+    packed = all(weight_bits(checkpoint.stored_format(name)) for name in names)
+    return "compressed" if packed else "float32"
 
 
 def _floats(checkpoint: Checkpoint, dtype: str) -> list[HuggingFaceTensor]:
@@ -130,3 +144,49 @@ def _bitnet(checkpoint: Checkpoint) -> list[HuggingFaceTensor]:
         BitnetTensor(checkpoint, name) if name in linear else FloatTensor(checkpoint, name, "F32")
         for name in checkpoint.tensors
     ]
+
+
+def _compressed(checkpoint: Checkpoint) -> list[HuggingFaceTensor]:
+    """Linears with integer codes as they are; the rest (embedding and head too) as float32."""
+    linear = set(checkpoint.config.linear_weights())
+    forms = {name: checkpoint.stored_format(name) for name in linear}
+    held = {name: form for name, form in forms.items() if weight_bits(form)}
+    if not held:
+        raise FormatError(
+            f"{checkpoint.folder} has no weight with integer codes, as compressed-tensors holds "
+            "them: quantize with --format int4, int8 or the like first, or choose another --type"
+        )
+    return [
+        CompressedTensor(checkpoint, name, held[name]) if name in held
+        else FloatTensor(checkpoint, name, "F32")
+        for name in checkpoint.tensors
+    ]
+
+
+def _compressed_config(tensors: list[HuggingFaceTensor]) -> dict[str, Any]:
+    """A group for each format, by the names of its modules; every other linear is ignored."""
+    groups: dict[str, dict[str, Any]] = {}
+    ignored = ["lm_head"]
+    for tensor in tensors:
+        module = tensor.name.removesuffix(".weight")
+        if isinstance(tensor, CompressedTensor):
+            group = groups.setdefault(str(tensor.form), _group(tensor))
+            group["targets"].append(module)
+        elif module.endswith("_proj"):
+            ignored.append(module)
+    return {
+        "quant_method": "compressed-tensors", "format": "pack-quantized",
+        "quantization_status": "compressed", "ignore": ignored, "kv_cache_scheme": None,
+        "config_groups": {f"group_{i}": group for i, group in enumerate(groups.values())},
+    }
+
+
+def _group(tensor: CompressedTensor) -> dict[str, Any]:
+    size = getattr(tensor.form, "group_size", None)
+    return {
+        "targets": [], "input_activations": None, "output_activations": None,
+        "weights": {
+            "num_bits": tensor.bits, "type": "int", "symmetric": tensor.symmetric,
+            "strategy": "group" if size else "channel", "group_size": size, "dynamic": False,
+        },
+    }

@@ -8,12 +8,15 @@ import numpy as np
 
 from ...errors import FormatError
 from ..checkpoint import Checkpoint
+from ..formats import Format
+from ..formats.grouped_int import GroupedInt
 from ..weight_blocks import WeightBlocks, row_blocks
 from ..writer import SafetensorsWriter, StoredTensor
 from .base import ExportedTensor
 from .gguf_encode import bfloat16
 
-__all__ = ["BitnetTensor", "FloatTensor", "HuggingFaceTensor"]
+__all__ = ["BitnetTensor", "CompressedTensor", "FloatTensor", "HuggingFaceTensor", "pack_words",
+           "weight_bits"]
 
 _FLOAT_BITS = {"F16": 16, "BF16": 16, "F32": 32}
 
@@ -51,7 +54,7 @@ class FloatTensor(HuggingFaceTensor):
     def __init__(self, checkpoint: Checkpoint, name: str, dtype: str) -> None:
         super().__init__(checkpoint, name)
         self.type = dtype
-        held = checkpoint.tensors[name].dtype if checkpoint.format(name) is None else "F32"
+        held = checkpoint.tensors[name].float_type if checkpoint.format(name) is None else "F32"
         self.exact = dtype in ("F32", held)
 
     def stored(self) -> dict[str, StoredTensor]:
@@ -108,3 +111,65 @@ class BitnetTensor(HuggingFaceTensor):
                 scale = codes.scale
             writer.append(self.name, packed)
         writer.append(f"{self.name}_scale", scale.reshape(1).astype(np.float32))
+
+
+class CompressedTensor(HuggingFaceTensor):
+    """Codes as compressed-tensors packs them ("pack-quantized"): the stored ones, their scales.
+
+    The layout is that of ``quant.checkpoint.compressed_tensors``. Scales are float32, so that the
+    tool computes with the very numbers that the codes stand for.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, name: str, form: Format) -> None:
+        super().__init__(checkpoint, name)
+        self.form = form
+        self.bits = weight_bits(form)
+        self.type = f"int{self.bits} pack-quantized"
+        self.symmetric = getattr(form, "symmetric", True)
+        size = getattr(form, "group_size", None)
+        self._groups = self.shape[1] // size if size else 1
+
+    def stored(self) -> dict[str, StoredTensor]:
+        """See ``HuggingFaceTensor.stored``."""
+        M, K = self.shape
+        entries = {
+            f"{self.name}_packed": StoredTensor("I32", (M, -(-K * self.bits // 32))),
+            f"{self.name}_scale": StoredTensor("F32", (M, self._groups)),
+            f"{self.name}_shape": StoredTensor("I64", (2,)),
+        }
+        if not self.symmetric:
+            packed = (-(-M * self.bits // 32), self._groups)
+            entries[f"{self.name}_zero_point"] = StoredTensor("I32", packed)
+        return entries
+
+    def write(self, writer: SafetensorsWriter) -> None:
+        """See ``HuggingFaceTensor.write``."""
+        zero_points = []
+        offset = 2 ** (self.bits - 1) if self.symmetric else 0
+        for codes in WeightBlocks(self.checkpoint, self.name).stored():
+            stored = (codes.values.astype(np.int16) + offset).astype(np.uint8)
+            writer.append(f"{self.name}_packed", pack_words(stored, self.bits))
+            scale = np.broadcast_to(codes.scale, (len(stored), self._groups))
+            writer.append(f"{self.name}_scale", scale.astype(np.float32))
+            if codes.zero_point is not None:
+                zero_points.append(codes.zero_point)
+        writer.append(f"{self.name}_shape", np.array(self.shape, "<i8"))
+        if zero_points:
+            packed = pack_words(np.concatenate(zero_points).T, self.bits).T
+            writer.append(f"{self.name}_zero_point", np.ascontiguousarray(packed))
+
+
+def weight_bits(form: Format | None) -> int | None:
+    """Bits of a code of ``form`` in compressed-tensors; None where it cannot hold them."""
+    if isinstance(form, GroupedInt):
+        return form.bits
+    return {"int8": 8, "ternary": 2, "ternary-group": 2}.get(form.name if form else "")
+
+
+def pack_words(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Int32 [R, ceil(C * bits / 32)] of uint8 codes [R, C]; inverse of ``unpack_words``."""
+    stream = np.unpackbits(
+        np.ascontiguousarray(codes)[:, :, None], axis=2, count=bits, bitorder="little"
+    ).reshape(len(codes), -1)
+    padded = np.pad(stream, ((0, 0), (0, -stream.shape[1] % 32)))
+    return np.packbits(padded, axis=1, bitorder="little").view("<i4")

@@ -84,7 +84,7 @@ class FloatMatrix(Matrix):
 
     def __init__(self, checkpoint: Checkpoint, name: str) -> None:
         super().__init__(checkpoint, name)
-        self._stored = StoredTensor(self.info.dtype, self.shape)
+        self._stored = StoredTensor(self.info.float_type, self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -93,7 +93,7 @@ class FloatMatrix(Matrix):
 
     def exported(self) -> ExportedTensor:
         """See ``Matrix``."""
-        return self._record(_FLOATS[self.info.dtype])
+        return self._record(_FLOATS[self.info.float_type])
 
     def write(self, graph: GraphBuilder) -> None:
         """See ``Matrix``."""
@@ -101,7 +101,7 @@ class FloatMatrix(Matrix):
             self._stored.from_float32(self._checkpoint.rows(self.name, start, stop))
             for start, stop in self._ranges()
         )
-        kind = _FLOATS[self.info.dtype]
+        kind = _FLOATS[self.info.float_type]
         graph.tensor(graph.sink.stored(self.name, kind, self.shape, blocks, self.nbytes))
 
     def multiply(self, graph: GraphBuilder, x: str, path: str) -> str:
@@ -114,7 +114,7 @@ class FloatMatrix(Matrix):
         return self._cast(graph, graph.op("Gather", [self.name, ids], path, axis=0), path)
 
     def _cast(self, graph: GraphBuilder, value: str, path: str) -> str:
-        if self.info.dtype == "F32":
+        if self.info.float_type == "F32":
             return value
         return graph.op("Cast", [value], path, to=TensorProto.FLOAT)
 
