@@ -88,7 +88,7 @@ def run_guided(target: str, seeds: list[bytes], seconds: int, scratch: Path) -> 
         (corpus / f"seed-{number}").write_bytes(data)
     inputs = scratch / "inputs"
     inputs.mkdir()
-    arguments = [sys.argv[0], str(corpus), f"-max_total_time={seconds}", "-timeout=60",
+    arguments = [sys.argv[0], str(corpus), f"-max_total_time={seconds}", "-timeout=600",
                  f"-rss_limit_mb={_MEMORY >> 20}", "-max_len=400000", "-print_final_stats=1"]
     atheris.Setup(arguments, lambda data: TARGETS[target](data, inputs))
     atheris.Fuzz()
