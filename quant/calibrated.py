@@ -9,23 +9,23 @@ import numpy as np
 from ..errors import FormatError
 from ..model import LINEAR_STAGES
 from .checkpoint import Checkpoint
-from .convert import Progress, write_codes, write_tensor
+from .convert import Progress, report_restored, write_codes, write_tensor
 from .folding import fold_gain, norm_before, rows_before, share_heads, spread_heads
 from .formats import PackedWeight
+from .journal import ResumableWriter
 from .manifest import TensorRecord
 from .methods import Calibration, CalibrationRun, Method
 from .methods.awq import column_scales
 from .methods.calibration import corrected, hessian, moments_and_drift, relative_output_error
 from .plan import PlannedTensor
 from .weight_blocks import WeightBlocks
-from .writer import SafetensorsWriter
 
 __all__ = ["write_layers"]
 
 
 def write_layers(
     checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], method: Method,
-    calibration: Calibration, writer: SafetensorsWriter, progress: Progress,
+    calibration: Calibration, writer: ResumableWriter, progress: Progress,
 ) -> dict[str, TensorRecord]:
     """Quantize and write the layers' linear weights, of all tensors ``planned`` by name.
 
@@ -34,7 +34,7 @@ def write_layers(
     give, as in the finished model; a method that corrects inputs also those of the model itself.
     Formats that ``method`` does not make are rounded to; a weight without one is kept. Only
     one weight and one layer's weights are in memory at a time, besides what the runs keep of the
-    text.
+    text. What ``writer`` has restored is read back instead of quantized again.
     """
     run = calibration.start(checkpoint.config, checkpoint.weight)
     exact = None
@@ -61,7 +61,7 @@ class _Layer:
     def __init__(
         self, checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], method: Method,
         run: CalibrationRun, exact: CalibrationRun | None, prefix: str,
-        writer: SafetensorsWriter, progress: Progress,
+        writer: ResumableWriter, progress: Progress,
     ) -> None:
         self.records: dict[str, TensorRecord] = {}
         self._checkpoint, self._planned, self._method = checkpoint, planned, method
@@ -156,13 +156,23 @@ class _Layer:
         self, name: str, weight: np.ndarray, moments: np.ndarray, drift: np.ndarray | None
     ) -> None:
         tensor = self._tensor(name)
+        restored = self._writer.restored.get(tensor.name)
+        if restored is None:
+            self.records[tensor.name] = self._quantize(name, tensor, weight, moments, drift)
+            self._writer.finish(tensor, self.records[tensor.name])
+            return
+        self._run.set(name, weight if tensor.format is None else self._writer.packed(tensor))
+        report_restored(tensor, restored, self._progress)
+        self.records[tensor.name] = restored
+
+    def _quantize(
+        self, name: str, tensor: PlannedTensor, weight: np.ndarray, moments: np.ndarray,
+        drift: np.ndarray | None,
+    ) -> TensorRecord:
         form = tensor.format
         if form is None:
             self._run.set(name, weight)
-            self.records[tensor.name] = write_tensor(
-                self._checkpoint, tensor, self._writer, self._progress
-            )
-            return
+            return write_tensor(self._checkpoint, tensor, self._writer, self._progress)
         target = weight
         try:
             if isinstance(form, self._method.formats):
@@ -175,6 +185,4 @@ class _Layer:
             raise FormatError(f"{tensor.name}: {error}") from None
         self._run.set(name, PackedWeight(form, weight.shape, form.pack(codes)))
         error = relative_output_error(target, form.dequantize(codes), moments)
-        self.records[tensor.name] = write_codes(
-            tensor, weight, codes, error, self._writer, self._progress
-        )
+        return write_codes(tensor, weight, codes, error, self._writer, self._progress)

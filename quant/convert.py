@@ -13,7 +13,7 @@ from .plan import PlannedTensor
 from .weight_blocks import WeightBlocks, row_blocks
 from .writer import SafetensorsWriter
 
-__all__ = ["Progress", "write_codes", "write_tensor"]
+__all__ = ["Progress", "report_restored", "write_codes", "write_tensor"]
 
 
 class Progress:
@@ -70,6 +70,12 @@ def write_codes(
     record = _record(tensor, meter, output_nmse)
     progress.tensor(record)
     return record
+
+
+def report_restored(tensor: PlannedTensor, record: TensorRecord, progress: Progress) -> None:
+    """Tell ``progress`` of a tensor that an earlier run finished."""
+    progress.advance(tensor.info.nbytes)
+    progress.tensor(record)
 
 
 def _quantize(

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +23,8 @@ class OutputFolder:
 
     A context manager: leaving it without ``commit`` (an error, Ctrl-C) removes ``path``. A killed
     process leaves ``.OUT.trilobite-partial``, which the next run for the same ``out`` removes;
-    a lock on the folder tells a dead process from one that is still writing. With ``overwrite``
+    a lock on the folder tells a dead process from one that is still writing. Where
+    ``continues(path)`` says so, it is not removed but gone on with: ``resumed``. With ``overwrite``
     the former folder stays until the new one is complete; between two renames it is called
     ``.OUT.trilobite-replaced``, and the next run puts it back if it finds it so.
 
@@ -34,7 +36,12 @@ class OutputFolder:
         process writes there. Later: any ``OSError`` inside the context.
     """
 
-    def __init__(self, out: Path, source: Path, needed_bytes: int, overwrite: bool) -> None:
+    def __init__(
+        self, out: Path, source: Path, needed_bytes: int, overwrite: bool,
+        continues: Callable[[Path], bool] = lambda folder: False,
+    ) -> None:
+        self.resumed = self.started_over = False
+        self._continues = continues
         self.out = out.expanduser().resolve()
         self.path = self.out.with_name(f".{self.out.name}.trilobite-partial")
         self._replaced = self.out.with_name(f".{self.out.name}.trilobite-replaced")
@@ -45,13 +52,15 @@ class OutputFolder:
     def __enter__(self) -> Self:
         _check_apart(self.out, self._source)
         try:
-            self._remove_partial()
+            held = self._take_partial()
             self._recover()
             self._check_free()
-            _check_space(self.out, self._needed_bytes)
+            _check_space(self.out, self._needed_bytes - (_folder_bytes(self.path) if held else 0))
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            self.path.mkdir()
-            self._lock = _lock(self.path)
+            if held is None:
+                self.path.mkdir()
+                held = _lock(self.path)
+            self._lock = held
         except OSError as error:
             raise _output_error(self.out, error) from error
         return self
@@ -103,14 +112,20 @@ class OutputFolder:
         else:
             self._replaced.rename(self.out)
 
-    def _remove_partial(self) -> None:
+    def _take_partial(self) -> int | None:
+        """The lock of what a killed process left, if it is gone on with; else it is removed."""
         if not self.path.exists():
-            return
+            return None
         lock = _lock(self.path)
+        self.resumed = self._continues(self.path)
+        if self.resumed:
+            return lock
+        self.started_over = True
         try:
             shutil.rmtree(self.path)
         finally:
             os.close(lock)
+        return None
 
 
 class OutputFile:
@@ -194,6 +209,10 @@ def _check_space(out: Path, needed_bytes: int) -> None:
         raise OutputError(
             f"{out} needs {needed_bytes / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free in {parent}"
         )
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def _is_ours(folder: Path) -> bool:

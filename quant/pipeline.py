@@ -8,7 +8,7 @@ import math
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,9 @@ from .. import __version__
 from ..errors import FormatError
 from .calibrated import write_layers
 from .checkpoint import DEMOS, Checkpoint, open_checkpoint
-from .convert import Progress, write_tensor
+from .convert import Progress, report_restored, write_tensor
 from .formats import Format, GroupedTernary, Int4, Ternary
+from .journal import JOURNAL, ResumableWriter, continues, journal_key
 from .manifest import InputFile, Manifest, Source, TensorRecord, Totals
 from .methods import ROUNDING, Calibration, Method, choose_method
 from .mixed import allocate, parse_rule
@@ -34,7 +35,7 @@ from .plan import (
     plan_tensors,
 )
 from .sensitivity import measure_choices
-from .writer import SafetensorsWriter, StoredTensor, safetensors_bytes
+from .writer import StoredTensor, safetensors_bytes
 
 __all__ = ["NOT_TRAINED_TERNARY", "Progress", "estimate_memory", "hashed", "quantize"]
 
@@ -74,7 +75,8 @@ def quantize(
 
     Linear weights of the layers get ``format``; norms and biases keep their type. Rounded tensors
     pass through in row blocks, so memory does not grow with the model; methods that calibrate take
-    a weight at a time (``estimate_memory``). The folder ``out`` appears only when it is complete.
+    a weight at a time (``estimate_memory``). The folder ``out`` appears only when it is complete;
+    if the process is killed, the same call goes on behind the tensors that are finished.
 
     Parameters
     ----------
@@ -158,10 +160,19 @@ def quantize(
                    tuple(tensor_formats), target_bpw)
         if dry_run:
             return job.dry_run()
-        output = OutputFolder(Path(out), checkpoint.folder, job.needed_bytes(), overwrite)
+        key = job.key()
+        output = OutputFolder(
+            Path(out), checkpoint.folder, job.needed_bytes(), overwrite,
+            lambda folder: continues(folder, key),
+        )
         with output:
+            if output.started_over:
+                progress.note(
+                    f"{output.path.name}, left by a killed run, was for other options, inputs or "
+                    "versions: starting over"
+                )
             progress.start(job.total_bytes())
-            manifest = job.run(output.path, progress)
+            manifest = job.run(output.path, key, progress)
             output.commit()
         return manifest
 
@@ -242,20 +253,38 @@ class _Job:
         files = [InputFile(path.name, path.stat().st_size, None) for path in self.inputs()]
         return self.manifest(files, [tensor.record() for tensor in self.planned])
 
-    def run(self, folder: Path, progress: Progress) -> Manifest:
+    def key(self) -> str:
+        """What an unfinished folder must have been made with to be gone on with.
+
+        Inputs by size and time of change: their hashes are known only at the end.
+        """
+        states = [(path, path.stat()) for path in self.inputs()]
+        return journal_key({
+            "files": [[str(p.resolve()), s.st_size, s.st_mtime_ns] for p, s in states],
+            "config": self.config(),
+            "manifest": asdict(self.manifest([], [tensor.record() for tensor in self.planned])),
+        })
+
+    def run(self, folder: Path, key: str, progress: Progress) -> Manifest:
         """Write all files into ``folder``."""
         files = [hashed(path, progress) for path in self.inputs()]
-        with SafetensorsWriter(folder / "model.safetensors", self.stored()) as writer:
+        with ResumableWriter(folder, self.stored(), key) as writer:
+            if writer.restored:
+                progress.note(
+                    f"Going on after a killed run: {len(writer.restored)} of {len(self.planned)} "
+                    "tensors are finished"
+                )
             records = self.write_tensors(writer, progress)
         for name, content in self.companions.items():
             write_synced(folder / name, content)
         write_synced(folder / "config.json", json.dumps(self.config(), indent=2) + "\n")
         manifest = self.manifest(files, records)
         write_synced(folder / "manifest.json", manifest.to_json())
+        (folder / JOURNAL).unlink()
         return manifest
 
     def write_tensors(
-        self, writer: SafetensorsWriter, progress: Progress
+        self, writer: ResumableWriter, progress: Progress
     ) -> list[TensorRecord]:
         """Write everything; the records in the order of the model."""
         calibrated: dict[str, TensorRecord] = {}
@@ -265,10 +294,21 @@ class _Job:
                 self.checkpoint, planned, self.method, self.calibration, writer, progress
             )
         return [
-            calibrated.get(tensor.name)
-            or write_tensor(self.checkpoint, tensor, writer, progress)
+            calibrated.get(tensor.name) or self.write_tensor(tensor, writer, progress)
             for tensor in self.planned
         ]
+
+    def write_tensor(
+        self, tensor: PlannedTensor, writer: ResumableWriter, progress: Progress
+    ) -> TensorRecord:
+        """Write one tensor, unless an earlier run has."""
+        record = writer.restored.get(tensor.name)
+        if record is not None:
+            report_restored(tensor, record, progress)
+            return record
+        record = write_tensor(self.checkpoint, tensor, writer, progress)
+        writer.finish(tensor, record)
+        return record
 
     def config(self) -> dict[str, Any]:
         """config.json of the new folder: the source's, with how each weight is stored."""

@@ -7,6 +7,7 @@ Layout: https://huggingface.co/docs/safetensors.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -31,6 +32,7 @@ _DTYPES = {
     "BF16": np.dtype("<u2"),
     "F32": np.dtype("<f4"),
 }
+_READ_BYTES = 1 << 20
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items() if name != "BF16"}
 
 
@@ -78,6 +80,8 @@ def safetensors_bytes(tensors: Mapping[str, StoredTensor]) -> int:
 class SafetensorsWriter:
     """Writes the file ``path`` with exactly ``tensors``; a context manager.
 
+    ``resume``: the file is there, begun by another writer of the same tensors; see ``keep``.
+
     Each tensor is filled by one or more calls of ``append``; tensors may take turns. Leaving the
     context without an error puts the file on the disk (fsync).
 
@@ -87,12 +91,15 @@ class SafetensorsWriter:
         From any method: the disk is full, or the like.
     """
 
-    def __init__(self, path: Path, tensors: Mapping[str, StoredTensor]) -> None:
+    def __init__(
+        self, path: Path, tensors: Mapping[str, StoredTensor], resume: bool = False
+    ) -> None:
         self._path = path
         self._tensors = tensors
         header, self._begin = _header(tensors)
         self._written = dict.fromkeys(tensors, 0)
-        self._file = path.open("xb")
+        self._hashes = {name: hashlib.sha256() for name in tensors}
+        self._file = path.open("r+b" if resume else "x+b")
         self._file.write(header)
 
     def __enter__(self) -> Self:
@@ -114,8 +121,38 @@ class SafetensorsWriter:
         if self._written[name] + block.nbytes > tensor.nbytes:
             raise ValueError(f"{name} has {tensor.nbytes} bytes, which are full")
         self._file.seek(self._begin[name] + self._written[name])
-        self._file.write(np.ascontiguousarray(block, dtype).data)
+        data = np.ascontiguousarray(block, dtype).data
+        self._file.write(data)
+        self._hashes[name].update(data)
         self._written[name] += block.nbytes
+
+    def flush(self) -> None:
+        """Hand everything appended to the operating system, so that a killed process keeps it."""
+        self._file.flush()
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of what has been appended to a tensor."""
+        return self._hashes[name].hexdigest()
+
+    def keep(self, name: str, digest: str) -> bool:
+        """Count a tensor as written if the file holds bytes with this ``digest`` in its place."""
+        found, left = hashlib.sha256(), self._tensors[name].nbytes
+        self._file.seek(self._begin[name])
+        while left and (block := self._file.read(min(left, _READ_BYTES))):
+            found.update(block)
+            left -= len(block)
+        if left or found.hexdigest() != digest:
+            return False
+        self._hashes[name], self._written[name] = found, self._tensors[name].nbytes
+        return True
+
+    def stored(self, name: str) -> np.ndarray:
+        """A tensor that has been written, read back (BF16: its bits)."""
+        tensor = self._tensors[name]
+        self._file.flush()
+        self._file.seek(self._begin[name])
+        data = self._file.read(tensor.nbytes)
+        return np.frombuffer(data, _DTYPES[tensor.dtype]).reshape(tensor.shape)
 
     def _finish(self) -> None:
         for name, tensor in self._tensors.items():

@@ -1,0 +1,153 @@
+"""A quantization that was killed: the same call goes on, to the same bytes; another starts over."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import trilobite
+from support.llama_folder import contents, write_llama
+from trilobite.quant.convert import Progress
+from trilobite.quant.journal import JOURNAL
+from trilobite.quant.pipeline import quantize
+from trilobite.quant.weight_blocks import WeightBlocks
+
+KILLED = """
+import os, signal, sys
+import trilobite
+from trilobite.quant.convert import Progress
+from trilobite.quant.pipeline import quantize
+class Kill(Progress):
+    left = int(sys.argv[3])
+    def tensor(self, record):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+options = eval(sys.argv[4])
+if "method" in options:
+    options["calibration"] = trilobite.calibration(sys.argv[1], sequences=2)
+quantize(sys.argv[1], sys.argv[2], progress=Kill(), **options)
+"""
+UP = "model.layers.1.mlp.up_proj.weight"
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.sentences, self.total, self.done, self.names = [], 0, 0, []
+
+    def start(self, total_bytes):
+        self.total = total_bytes
+
+    def advance(self, nbytes):
+        self.done += nbytes
+
+    def tensor(self, record):
+        self.names.append(record.name)
+
+    def note(self, sentence):
+        self.sentences.append(sentence)
+
+
+@pytest.fixture
+def llama(tmp_path):
+    write_llama(tmp_path / "llama")
+    return tmp_path / "llama"
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The names of the matrices whose weights are read."""
+    names = []
+    make = WeightBlocks.__init__
+
+    def remember(self, checkpoint, name):
+        names.append(name)
+        make(self, checkpoint, name)
+
+    monkeypatch.setattr(WeightBlocks, "__init__", remember)
+    return names
+
+
+def killed(source, out, tensors, options):
+    command = [sys.executable, "-c", KILLED, str(source), str(out), str(tensors), repr(options)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    return out.with_name(f".{out.name}.trilobite-partial")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_same_call_goes_on_to_the_same_bytes(tmp_path, llama, read):
+    partial = killed(llama, tmp_path / "out", 15, {"format": "int8"})
+    assert names(partial) == [JOURNAL, "model.safetensors"]
+    notes = Notes()
+    manifest = quantize(llama, tmp_path / "out", "int8", progress=notes)
+    resumed = set(read)
+    assert notes.sentences == ["Going on after a killed run: 14 of 29 tensors are finished"]
+    assert notes.done == notes.total and notes.names == [r.name for r in manifest.tensors]
+    assert not resumed & {record.name for record in manifest.tensors[:14]}
+    assert UP in resumed
+    quantize(llama, tmp_path / "fresh", "int8")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+    assert names(tmp_path) == ["fresh", "llama", "out"]
+
+
+def test_calibration_goes_on_too(tmp_path):
+    options = {"format": "int4", "method": "gptq", "tensor_formats": [r"layers\.0\.mlp\.gate=keep"]}
+    killed("demo-llama", tmp_path / "out", 10, options)
+    text = trilobite.calibration("demo-llama", sequences=2)
+    notes = Notes()
+    quantize("demo-llama", tmp_path / "out", calibration=text, progress=notes, **options)
+    assert "9 of " in notes.sentences[0]
+    quantize("demo-llama", tmp_path / "fresh", calibration=text, **options)
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("change", ["options", "input", "journal", "no journal"])
+def test_anything_else_starts_over_and_says_so(tmp_path, llama, change):
+    partial = killed(llama, tmp_path / "out", 15, {"format": "int8"})
+    options = {"format": "fp8" if change == "options" else "int8"}
+    if change == "input":
+        os.utime(llama / "model.safetensors", ns=(1, 1))
+    if change == "journal":
+        (partial / JOURNAL).write_text("not JSON\n")
+    if change == "no journal":
+        (partial / JOURNAL).unlink()
+    notes = Notes()
+    quantize(llama, tmp_path / "out", progress=notes, **options)
+    assert "starting over" in notes.sentences[0]
+    quantize(llama, tmp_path / "fresh", **options)
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_bytes_that_were_lost_are_written_again(tmp_path, llama, read):
+    partial = killed(llama, tmp_path / "out", 15, {"format": "int8"})
+    lines = (partial / JOURNAL).read_text().splitlines()
+    (partial / JOURNAL).write_text("\n".join(lines) + '\n{"record": {"na')   # cut off in a line
+    with (partial / "model.safetensors").open("r+b") as file:
+        data = file.read()
+        header = 8 + int.from_bytes(data[:8], "little")
+        entry = json.loads(data[8:header])["model.layers.0.mlp.up_proj.weight_packed"]
+        file.seek(header + entry["data_offsets"][0] + 5)
+        file.write(b"\x55\x55")
+    notes = Notes()
+    quantize(llama, tmp_path / "out", "int8", progress=notes)
+    assert "13 of 29" in notes.sentences[0]
+    assert "model.layers.0.mlp.up_proj.weight" in read
+    assert "model.layers.0.mlp.gate_proj.weight" not in read
+    quantize(llama, tmp_path / "fresh", "int8")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_a_run_that_is_killed_twice(tmp_path, llama):
+    killed(llama, tmp_path / "out", 5, {"format": "fp8"})
+    killed(llama, tmp_path / "out", 20, {"format": "fp8"})
+    notes = Notes()
+    quantize(llama, tmp_path / "out", "fp8", progress=notes)
+    assert "19 of 29" in notes.sentences[0]
+    quantize(llama, tmp_path / "fresh", "fp8")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
