@@ -7,13 +7,15 @@ import numpy as np
 from ..errors import FormatError
 from .checkpoint import Checkpoint
 from .error_meter import ErrorMeter, six_digits
-from .formats import Codes, Format
+from .formats import Codes, Format, Int4
 from .manifest import TensorRecord
 from .plan import PlannedTensor
 from .weight_blocks import WeightBlocks, row_blocks
 from .writer import SafetensorsWriter
 
 __all__ = ["Progress", "report_restored", "write_codes", "write_tensor"]
+
+_LARGE = 1 << 22   # values of a weight for which compiled code is worth loading
 
 
 class Progress:
@@ -83,6 +85,9 @@ def _quantize(
     meter: ErrorMeter, progress: Progress,
 ) -> None:
     M, K = tensor.info.shape
+    if isinstance(form, Int4) and M * K >= _LARGE:
+        _quantize_int4(checkpoint, tensor, form, writer, meter, progress)
+        return
     layout = form.layout((M, K))
     done = 0
     for weight, codes in WeightBlocks(checkpoint, tensor.name).encoded(form):
@@ -92,6 +97,21 @@ def _quantize(
                 writer.append(f"{tensor.name}_{suffix}", block)
         progress.advance(_share(tensor, done, done + len(weight)))
         done += len(weight)
+
+
+def _quantize_int4(
+    checkpoint: Checkpoint, tensor: PlannedTensor, form: Int4, writer: SafetensorsWriter,
+    meter: ErrorMeter, progress: Progress,
+) -> None:
+    from .int4_blocks import int4_blocks  # noqa: PLC0415   Numba, which small models do not need
+
+    done = 0
+    for block in int4_blocks(form, WeightBlocks(checkpoint, tensor.name).float32()):
+        meter.add_sums(block.squares, block.error_squares, block.largest)
+        for suffix, part in block.tensors.items():
+            writer.append(f"{tensor.name}_{suffix}", part)
+        progress.advance(_share(tensor, done, done + block.rows))
+        done += block.rows
 
 
 def _keep(

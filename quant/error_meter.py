@@ -16,9 +16,17 @@ class ErrorMeter:
     def add(self, weight: np.ndarray, quantized: np.ndarray) -> None:
         """Count a block; both float32 and of one shape."""
         error = quantized - weight
-        self._squares += float(np.square(weight, dtype=np.float64).sum())
-        self._error_squares += float(np.square(error, dtype=np.float64).sum())
-        self._largest = max(self._largest, float(np.abs(error).max()))
+        self.add_sums(
+            float(np.square(weight, dtype=np.float64).sum()),
+            float(np.square(error, dtype=np.float64).sum()),
+            float(np.abs(error).max()),
+        )
+
+    def add_sums(self, squares: float, error_squares: float, largest: float) -> None:
+        """Count a block of which the sums are known."""
+        self._squares += squares
+        self._error_squares += error_squares
+        self._largest = max(self._largest, largest)
 
     @property
     def nmse(self) -> float:

@@ -7,7 +7,9 @@ import json
 import math
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -267,14 +269,21 @@ class _Job:
 
     def run(self, folder: Path, key: str, progress: Progress) -> Manifest:
         """Write all files into ``folder``."""
-        files = [hashed(path, progress) for path in self.inputs()]
-        with ResumableWriter(folder, self.stored(), key) as writer:
+        inputs = self.inputs()
+        with (
+            _hashing(inputs) as hashes,
+            ResumableWriter(folder, self.stored(), key) as writer,
+        ):
             if writer.restored:
                 progress.note(
                     f"Going on after a killed run: {len(writer.restored)} of {len(self.planned)} "
                     "tensors are finished"
                 )
             records = self.write_tensors(writer, progress)
+            files = []
+            for future in hashes:
+                files.append(future.result())
+                progress.advance(files[-1].bytes)
         for name, content in self.companions.items():
             write_synced(folder / name, content)
         write_synced(folder / "config.json", json.dumps(self.config(), indent=2) + "\n")
@@ -377,6 +386,20 @@ class _Job:
             linear_bits_per_weight=8 * sum(r.bytes_after for r in linear) / linear_weights,
             bits_per_weight=8 * file_bytes / weights,
         )
+
+
+@contextmanager
+def _hashing(paths: list[Path]) -> Iterator[list[Future[InputFile]]]:
+    """``hashed`` of each file, in a thread beside the work; what is left stops with an error.
+
+    Both go through the files in about the same order, so that the disk is read once.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            yield [thread.submit(hashed, path, Progress()) for path in paths]
+        except BaseException:
+            thread.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _size(files: list[Path]) -> int:

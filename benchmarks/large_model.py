@@ -1,0 +1,144 @@
+"""How fast a checkpoint of a 7B model's shape is quantized, beside copying the same bytes.
+
+    python benchmarks/large_model.py --layers 4 --folder /tmp/large --measure
+
+writes a Llama-2-7B shape with random BF16 weights (all 32 layers: 13.5 GB, in shards of about
+2 GB), quantizes it to INT4 with groups of 128 by ``rtn`` in a process of its own, copies the same
+bytes (reads the source, writes as many bytes as the result has, in blocks of 16 MiB, and syncs
+them), and prints both rates and the largest resident memory as JSON. ``--folder`` is left with the
+source alone; without ``--measure`` only that is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from trilobite.quant.checkpoint import parse_config
+from trilobite.quant.writer import SafetensorsWriter, StoredTensor
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+    "hidden_size": 4096, "intermediate_size": 11008, "num_attention_heads": 32,
+    "num_key_value_heads": 32, "vocab_size": 32000, "max_position_embeddings": 4096,
+    "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False,
+    "bos_token_id": 1, "eos_token_id": 2,
+}
+SHARD_BYTES = 2_000_000_000
+BLOCK = 16 << 20
+
+QUANTIZE = """
+import sys, time
+from pathlib import Path
+from trilobite.quant.pipeline import quantize
+began = time.perf_counter()
+quantize(sys.argv[1], sys.argv[2], "int4")
+seconds = time.perf_counter() - began
+status = Path("/proc/self/status").read_text()
+print(seconds, 1024 * int(status.partition("VmHWM:")[2].split()[0]))
+"""
+
+
+def make(folder: Path, layers: int, seed: int = 0) -> None:
+    """Write the checkpoint: normally distributed weights of deviation 0.02."""
+    folder.mkdir(parents=True)
+    config = {**CONFIG, "num_hidden_layers": layers}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    shapes = parse_config(config, folder / "config.json").tensor_shapes()
+    entries = {name: StoredTensor("BF16", shape) for name, shape in shapes.items()}
+    shards: list[list[str]] = [[]]
+    for name, entry in entries.items():
+        if sum(entries[one].nbytes for one in shards[-1]) + entry.nbytes > SHARD_BYTES:
+            shards.append([])
+        shards[-1].append(name)
+    rng = np.random.default_rng(seed)
+    weight_map = {}
+    for index, names in enumerate(shards):
+        shard = f"model-{index + 1:05}-of-{len(shards):05}.safetensors"
+        weight_map |= dict.fromkeys(names, shard)
+        with SafetensorsWriter(folder / shard, {name: entries[name] for name in names}) as writer:
+            for name in names:
+                _fill(writer, name, entries[name], rng)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def _fill(
+    writer: SafetensorsWriter, name: str, entry: StoredTensor, rng: np.random.Generator
+) -> None:
+    left = entry.nbytes // 2
+    while left:
+        count = min(left, BLOCK // 2)
+        block = (0.02 * rng.standard_normal(count, np.float32)).view(np.uint32) >> 16
+        writer.append(name, block.astype(np.uint16))
+        left -= count
+
+
+def copy(source: Path, target: Path, written: int) -> float:
+    """Seconds to read the safetensors of ``source`` and write ``written`` bytes of them, synced."""
+    began = time.perf_counter()
+    with target.open("wb", buffering=0) as out:
+        for path in sorted(source.glob("*.safetensors")):
+            with path.open("rb", buffering=0) as file:
+                while block := file.read(BLOCK):
+                    part = block[:written]
+                    out.write(part)
+                    written -= len(part)
+        os.fsync(out.fileno())
+    return time.perf_counter() - began
+
+
+def drop_cache(source: Path) -> None:
+    """Let the operating system forget the files, so that both runs read the disk."""
+    for path in source.glob("*.safetensors"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure(source: Path, out: Path) -> dict[str, float]:
+    """Rates in bytes of the source per second."""
+    size = sum(path.stat().st_size for path in source.glob("*.safetensors"))
+    drop_cache(source)
+    run = subprocess.run(
+        [sys.executable, "-c", QUANTIZE, str(source), str(out)], check=True, capture_output=True,
+        text=True,
+    )
+    seconds, peak = map(float, run.stdout.split())
+    written = (out / "model.safetensors").stat().st_size
+    shutil.rmtree(out)
+    drop_cache(source)
+    copied = out.with_name("copied")
+    copy_seconds = copy(source, copied, written)
+    copied.unlink()
+    return {
+        "source_bytes": size, "written_bytes": written, "quantize_seconds": seconds,
+        "copy_seconds": copy_seconds, "quantize_bytes_per_second": size / seconds,
+        "copy_bytes_per_second": size / copy_seconds, "share_of_copy": copy_seconds / seconds,
+        "peak_resident_bytes": peak,
+    }
+
+
+def main() -> None:
+    """Make the checkpoint, and measure if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--measure", action="store_true")
+    options = parser.parse_args()
+    source = options.folder / "source"
+    if not source.exists():
+        make(source, options.layers)
+    if options.measure:
+        print(json.dumps(measure(source, options.folder / "int4"), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Rounding large weights to INT4: the bits of ``Int4``, compiled, several blocks at a time.
+
+``Int4.encode``, ``pack`` and the error's sums are many passes over a block in numpy. Here it is
+two: the range of every group, then codes, bytes and errors at once. Numba releases the interpreter,
+so that blocks of a tensor go through threads while the next one is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from .formats import Int4
+
+__all__ = ["Int4Block", "int4_blocks"]
+
+_THREADS = min(4, os.cpu_count() or 1)
+# Sums of squares may be added up in lanes; divisions and products stay as they are written.
+_compiled = njit(cache=True, nogil=True, fastmath={"reassoc"})
+
+
+@dataclass(frozen=True)
+class Int4Block:
+    """A block of rows: its stored tensors, and the sums that the error is made of.
+
+    ``squares`` of the weights, ``error_squares``, and the ``largest`` error in magnitude.
+    """
+
+    rows: int
+    tensors: dict[str, np.ndarray]
+    squares: float
+    error_squares: float
+    largest: float
+
+
+def int4_blocks(form: Int4, blocks: Iterable[np.ndarray]) -> Iterator[Int4Block]:
+    """Round float32 row ``blocks``, in order; raises ``FormatError`` as ``Int4.encode`` does."""
+    waiting: deque[Future[Int4Block]] = deque()
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for rows in blocks:
+            waiting.append(threads.submit(_round, form, rows))
+            if len(waiting) > _THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _round(form: Int4, rows: np.ndarray) -> Int4Block:
+    R, K = rows.shape
+    size = form.group_size or K
+    low, high = np.empty((2, R, K // size), np.float32)
+    _ranges(rows, size, low, high)
+    scale, zero_point = form.fit(low, high)
+    zero = np.full((R, K // size), form.half, np.uint8) if zero_point is None else zero_point
+    packed, sums = np.empty((R, K // 2), np.uint8), np.empty((R, 3))
+    _codes(rows, size, scale, zero, packed, sums)
+    tensors = {"packed": packed, "scale": scale.astype(np.float16)}
+    if zero_point is not None:
+        tensors["zero_point"] = zero_point
+    squares, error_squares = sums[:, 0].sum(), sums[:, 1].sum()
+    return Int4Block(R, tensors, float(squares), float(error_squares), float(sums[:, 2].max()))
+
+
+@_compiled
+def _ranges(rows: np.ndarray, size: int, low: np.ndarray, high: np.ndarray) -> None:
+    """The smallest and largest of each group of ``size`` columns."""
+    for r in range(rows.shape[0]):
+        for group in range(low.shape[1]):
+            columns = rows[r, group * size : (group + 1) * size]
+            smallest = largest = columns[0]
+            for k in range(size):
+                smallest = columns[k] if columns[k] < smallest else smallest
+                largest = columns[k] if columns[k] > largest else largest
+            low[r, group], high[r, group] = smallest, largest
+
+
+@_compiled
+def _codes(
+    rows: np.ndarray, size: int, scale: np.ndarray, zero: np.ndarray, packed: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """Write ``packed`` uint8 [R, K / 2] and ``sums`` float64 [R, 3]; see ``Int4Block``.
+
+    A symmetric code is stored plus 8: that is a zero point of 8.
+    """
+    codes = np.empty(size, np.uint8)
+    for r in range(rows.shape[0]):
+        squares, error_squares, worst = 0.0, 0.0, np.float32(0)
+        for group in range(scale.shape[1]):
+            columns = rows[r, group * size : (group + 1) * size]
+            step, offset = scale[r, group], np.float32(zero[r, group])
+            for k in range(size):
+                weight = columns[k]
+                code = np.rint(np.float32(weight / step)) + offset
+                code = min(max(code, np.float32(0)), np.float32(15))
+                codes[k] = np.uint8(np.int32(code))
+                error = np.float32(np.float32((code - offset) * step) - weight)
+                squares += np.float64(weight) * np.float64(weight)
+                error_squares += np.float64(error) * np.float64(error)
+                worst = max(worst, abs(error))
+            half = packed[r, group * size // 2 : (group + 1) * size // 2]
+            for pair in range(size // 2):
+                half[pair] = codes[2 * pair] | codes[2 * pair + 1] << 4
+        sums[r, 0], sums[r, 1], sums[r, 2] = squares, error_squares, worst

@@ -1,0 +1,57 @@
+"""Compiled rounding to INT4: the bytes of the format's own, the errors, the threads' order."""
+
+import numpy as np
+import pytest
+
+from support.llama_folder import contents, write_llama
+from trilobite.errors import FormatError
+from trilobite.quant import convert
+from trilobite.quant.formats import Int4
+from trilobite.quant.int4_blocks import int4_blocks
+from trilobite.quant.pipeline import quantize
+
+FORMS = [Int4(128), Int4(32, symmetric=False), Int4(64), Int4(None), Int4(None, symmetric=False)]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=repr)
+@pytest.mark.parametrize("scale", [1e-8, 0.02, 1000])
+def test_the_bytes_are_those_of_the_format(form, scale):
+    weight = np.random.default_rng(0).standard_normal((70, 512)).astype(np.float32)
+    weight *= np.float32(scale)
+    weight[3], weight[4, :64], weight[5] = 0, 0, np.abs(weight[5])
+    weight[6, ::2] *= np.float32(0.5)
+    codes = form.encode(weight)
+    blocks = list(int4_blocks(form, [weight[:1], weight[1:40], weight[40:]]))
+    assert [block.rows for block in blocks] == [1, 39, 30]
+    for suffix, expected in form.pack(codes).items():
+        joined = np.concatenate([block.tensors[suffix] for block in blocks])
+        assert joined.dtype == expected.dtype
+        np.testing.assert_array_equal(joined, expected)
+    error = (form.dequantize(codes) - weight).astype(np.float64)
+    assert sum(b.error_squares for b in blocks) == pytest.approx(np.square(error).sum(), rel=1e-9)
+    assert sum(b.squares for b in blocks) == pytest.approx(
+        np.square(weight.astype(np.float64)).sum(), rel=1e-9)
+    assert max(block.largest for block in blocks) == np.abs(error).max()
+
+
+def test_every_tie_of_a_scale():
+    weight = np.zeros((1, 32), np.float32)
+    weight[0, :8] = 7, 0.5, 1.5, -0.5, -2.5, 6.5, -6.5, -7
+    block, = int4_blocks(Int4(32), [weight])
+    expected = Int4(32).quantize(weight).tensors["packed"]
+    np.testing.assert_array_equal(block.tensors["packed"], expected)
+
+
+def test_a_scale_that_overflows_is_refused():
+    with pytest.raises(FormatError, match="float16 ends at 65504"):
+        list(int4_blocks(Int4(32), [np.full((4, 32), 1e9, np.float32)] * 9))
+
+
+@pytest.mark.parametrize("options", [{"group_size": 32}, {"group_size": 32, "symmetric": False}])
+def test_the_pipeline_writes_the_same_folder(tmp_path, monkeypatch, options):
+    write_llama(tmp_path / "llama")
+    quantize(tmp_path / "llama", tmp_path / "numpy", "int4", **options)
+    monkeypatch.setattr(convert, "_LARGE", 0)
+    monkeypatch.setattr("trilobite.quant.weight_blocks.BLOCK_VALUES", 500)
+    quantize(tmp_path / "llama", tmp_path / "compiled", "int4", **options)
+    assert contents(tmp_path / "compiled") == contents(tmp_path / "numpy")
