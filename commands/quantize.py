@@ -24,7 +24,9 @@ def run(
     if method != ROUNDING or (options["target_bpw"] is not None and text is not None):
         options["calibration"] = calibration(source, text, seed)
         tokens = options["calibration"].tokens
-    output.print(f"Memory needed: at most {bytes_text(estimate_memory(source, tokens))}")
+    several = options["tensor_formats"] or options["target_bpw"] is not None
+    needed = estimate_memory(source, tokens, "int4" if several else options["format"])
+    output.print(f"Memory needed: at most {bytes_text(needed)}")
     manifest = quantize_with_progress(output, source, out, lines=True, **options)
     if options["dry_run"]:
         for record in manifest.tensors:

@@ -9,13 +9,11 @@ from .checkpoint import Checkpoint
 from .error_meter import ErrorMeter, six_digits
 from .formats import Codes, Format, Int4
 from .manifest import TensorRecord
-from .plan import PlannedTensor
+from .plan import COMPILED_VALUES, PlannedTensor
 from .weight_blocks import WeightBlocks, row_blocks
 from .writer import SafetensorsWriter
 
 __all__ = ["Progress", "report_restored", "write_codes", "write_tensor"]
-
-_LARGE = 1 << 22   # values of a weight for which compiled code is worth loading
 
 
 class Progress:
@@ -85,7 +83,7 @@ def _quantize(
     meter: ErrorMeter, progress: Progress,
 ) -> None:
     M, K = tensor.info.shape
-    if isinstance(form, Int4) and M * K >= _LARGE:
+    if isinstance(form, Int4) and M * K >= COMPILED_VALUES:
         _quantize_int4(checkpoint, tensor, form, writer, meter, progress)
         return
     layout = form.layout((M, K))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,16 @@ from .weight_blocks import row_blocks
 from .writer import StoredTensor
 
 __all__ = [
-    "Plan", "PlannedTensor", "check_source", "choose_format", "estimate_memory", "plan_tensors",
+    "COMPILED_VALUES", "Plan", "PlannedTensor", "check_source", "choose_format", "estimate_memory",
+    "plan_tensors",
 ]
 
 _EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 _PLANES = {1: "ternary-group", 2: "ternary-planes"}
 _PROCESS_BYTES = 60_000_000   # Python, numpy, the toolkit and its command line
 _RUNTIME_BYTES = 400_000_000  # Numba with its compiler, the linear algebra libraries' buffers
+COMPILED_VALUES = 1 << 22       # of an int4 weight for which compiled code is worth loading
+_COMPILED_BYTES = 180_000_000   # Numba, its compiler, and blocks on their way through threads
 _BYTES_PER_WEIGHT = 64        # a weight, its codes, errors and gradient, mostly as float64
 _BYTES_PER_HESSIAN_VALUE = 64
 _BYTES_PER_BLOCK_VALUE = 40   # a block's weights, quotients, codes, and errors as float64
@@ -167,8 +171,12 @@ def plan_tensors(
     return Plan(tensors, tuple(kept))
 
 
-def estimate_memory(source: str | Path, calibration_tokens: int = 0) -> int:
+def estimate_memory(
+    source: str | Path, calibration_tokens: int = 0, format: str = "int4"
+) -> int:
     """Upper bound, in bytes, of the resident memory of a process that quantizes ``source``.
+
+    ``format`` is the name of a format that occurs; int4 takes the most, as it loads compiled code.
 
     Plain rounding (no ``calibration_tokens``) passes blocks of rows through, whatever the model's
     size. Calibration keeps the residual stream of its tokens and works on a whole weight and its
@@ -176,6 +184,9 @@ def estimate_memory(source: str | Path, calibration_tokens: int = 0) -> int:
     """
     with open_checkpoint(source) as checkpoint:
         rounding = _PROCESS_BYTES + _BYTES_PER_BLOCK_VALUE * _largest_block(checkpoint.tensors)
+        largest = max(math.prod(info.shape) for info in checkpoint.tensors.values())
+        if format == "int4" and largest >= COMPILED_VALUES:
+            rounding += _COMPILED_BYTES
         if calibration_tokens == 0:
             return rounding
         config = checkpoint.config

@@ -51,7 +51,7 @@ def test_a_scale_that_overflows_is_refused():
 def test_the_pipeline_writes_the_same_folder(tmp_path, monkeypatch, options):
     write_llama(tmp_path / "llama")
     quantize(tmp_path / "llama", tmp_path / "numpy", "int4", **options)
-    monkeypatch.setattr(convert, "_LARGE", 0)
+    monkeypatch.setattr(convert, "COMPILED_VALUES", 0)
     monkeypatch.setattr("trilobite.quant.weight_blocks.BLOCK_VALUES", 500)
     quantize(tmp_path / "llama", tmp_path / "compiled", "int4", **options)
     assert contents(tmp_path / "compiled") == contents(tmp_path / "numpy")

@@ -52,7 +52,7 @@ def test_peak_memory(large, tmp_path, format):
     command = [sys.executable, "-c", MEASURE, str(large), str(tmp_path / "out"), format]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
     peak = int(run.stdout)
-    estimate = estimate_memory(large)
+    estimate = estimate_memory(large, format=format)
     assert peak <= estimate
     assert estimate <= 2 * LARGEST_BYTES + 300_000_000
     assert estimate < 2 * peak   # an estimate, not an excuse
