@@ -233,3 +233,15 @@ def test_a_file_that_is_none_is_refused(tmp_path, shape, value, message):
         writer.append("x", np.ones(1, F))
     with pytest.raises(CheckpointError, match="does not hold the key factors of 1 layers"):
         read_factors(tmp_path / "other", config())
+
+
+@pytest.mark.parametrize("kind", ["int4", "fp8"])
+def test_a_model_runs_and_gives_the_same_logits_token_by_token(kind):
+    model = load("demo-llama", kv=kind)
+    tokens = [5, 17, 300, 4, 9]
+    whole = model.logits(tokens)
+    session = model.session(5)
+    for n, token in enumerate(tokens):
+        assert np.array_equal(session.feed([token])[0], whole[n])
+    exact = load("demo-llama", kv="int8").logits(tokens)
+    assert 0 < np.abs(whole - exact).max() < 0.2 * np.abs(exact).max()
