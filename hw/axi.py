@@ -8,10 +8,11 @@ from amaranth.hdl import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["BURST_BYTES", "PortError", "Response", "describe_bursts", "read_signature",
-           "request_layout", "write_signature"]
+__all__ = ["BURST_BYTES", "COUNT_WIDTH", "PortError", "Response", "describe_bursts",
+           "read_signature", "request_layout", "write_signature"]
 
 BURST_BYTES = 4096   # no burst may cross a multiple of that
+COUNT_WIDTH = 24     # of the words of a request, less one: a large vocabulary is one request
 INCREMENTING = 1     # AxBURST
 MODIFIABLE = 0b0011  # AxCACHE: an interconnect may merge or split bursts, and buffer writes
 

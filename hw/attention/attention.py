@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..axi import request_layout
+from ..axi import COUNT_WIDTH, request_layout
 from ..elementwise import lanes_layout
 from ..floats.format import FLOAT32
 from ..rows import row_layout
@@ -14,18 +14,16 @@ from ..stream_fork import StreamFork
 from ..unpacker import word_layout
 from .exponentials import Exponentials
 from .outputs import Outputs
-from .parameters import AttentionParameters
+from .parameters import TILES_UNDER_WAY, AttentionParameters
 from .query_lane import QueryLane
 from .query_loader import QueryLoader
 from .scores import Scores, job_layout
 from .softmax_sums import SoftmaxSums
 from .softmax_weights import SoftmaxWeights
-from .tile_walker import COUNT_WIDTH, TileWalker, pass_layout
+from .tile_walker import TileWalker, pass_layout
 from .words import Scales, Words
 
 __all__ = ["Attention"]
-
-_JOBS = 8   # queries of tiles that may be between their scores and their outputs
 
 
 class Attention(wiring.Component):
@@ -75,7 +73,7 @@ class Attention(wiring.Component):
     i_pass : ``In(stream.Signature(pass_layout(parameters, address_width)))``
     i_codes : ``In(stream.Signature(row_layout(ArrayLayout(signed(8), lanes))))``
     i_scale : ``In(stream.Signature(FLOAT32.layout))``
-    o_request : ``Out(stream.Signature(request_layout(address_width, word_bytes, 20)))``
+    o_request : ``Out(stream.Signature(request_layout(address_width, word_bytes, COUNT_WIDTH)))``
     i_words : ``In(stream.Signature(word_layout(word_bytes)))``
     o : ``Out(stream.Signature(row_layout(lanes_layout(lanes))))``
     """
@@ -127,7 +125,8 @@ class Attention(wiring.Component):
         # Scores, exponentials, sums and weights, outputs.
         m.submodules.scores = scores = Scores(p)
         m.submodules.exponentials = exponentials = Exponentials()
-        m.submodules.jobs = jobs = StreamFork(job_layout(p), readers=4, depth=_JOBS)
+        m.submodules.jobs = jobs = StreamFork(job_layout(p), readers=4,
+                                                   depth=TILES_UNDER_WAY * p.queries + 1)
         m.submodules.sums = sums = SoftmaxSums(p)
         m.submodules.weights = weights = SoftmaxWeights(p)
         m.submodules.outputs = outputs = Outputs(p)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from ...numerics import ATTENTION_TILE
 from ..parameters import signed_width
 
-__all__ = ["TILE", "AttentionParameters"]
+__all__ = ["TILE", "TILES_UNDER_WAY", "AttentionParameters"]
 
 TILE = ATTENTION_TILE
+TILES_UNDER_WAY = 3   # between their scores and the end of their outputs
 _LONGEST_CHUNK = 32   # bytes of a head that a word holds at most
 
 

@@ -15,7 +15,7 @@ from ..floats.reciprocal import FloatReciprocal
 from ..floats.shifting import delay, delay_pulse
 from ..lane_sum import LaneSum
 from ..rows import row_layout
-from .parameters import AttentionParameters
+from .parameters import TILES_UNDER_WAY, AttentionParameters
 from .scores import job_layout
 
 __all__ = ["SoftmaxSums", "factors_layout"]
@@ -63,7 +63,9 @@ class SoftmaxSums(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.factors = factors = CreditQueue(factors_layout(), self._latency, 3)
+        # The tiles under way wait here for their values: all their queries must find a place.
+        m.submodules.factors = factors = CreditQueue(
+            factors_layout(), self._latency, TILES_UNDER_WAY * self.parameters.queries + 1)
         m.submodules.total = total = LaneSum(lanes=1)
         wiring.connect(m, factors.o, wiring.flipped(self.o))
         taken = Signal()

@@ -13,7 +13,8 @@ from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay
 from ..quantizer import SOFTMAX_WEIGHTS, Quantizer
 from ..rows import row_layout
-from .parameters import TILE, AttentionParameters
+from ..stream_queue import queue_before
+from .parameters import TILE, TILES_UNDER_WAY, AttentionParameters
 from .scores import job_layout
 from .words import Scales, scale_place_layout
 
@@ -69,7 +70,12 @@ class SoftmaxWeights(wiring.Component):
         m.submodules.scaled = scaled = CreditQueue(row_layout(lanes_layout(1)), self._latency)
         m.submodules.quantizer = quantizer = Quantizer(1, TILE, SOFTMAX_WEIGHTS)
         wiring.connect(m, scaled.o, quantizer.i)
-        wiring.connect(m, quantizer.o_scale, wiring.flipped(self.o_step))
+        # The tiles under way wait for their values: all their queries' steps must find a place.
+        steps = queue_before(m, "steps", self.o_step, TILES_UNDER_WAY * self.parameters.queries)
+        m.d.comb += [
+            steps.w_data.eq(quantizer.o_scale.p), steps.w_en.eq(quantizer.o_scale.valid),
+            quantizer.o_scale.ready.eq(steps.w_rdy),
+        ]
 
         # Times the values' scales.
         token = Signal(range(TILE))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from ..axi import request_layout
+from ..axi import COUNT_WIDTH, request_layout
 from ..floats.format import FLOAT32
+from ..stream_queue import queue_before
 from .parameters import TILE, AttentionParameters
 
-__all__ = ["COUNT_WIDTH", "TileWalker", "block_layout", "pass_layout", "tile_layout"]
-
-COUNT_WIDTH = 20   # of the words of a request
+__all__ = ["TileWalker", "block_layout", "pass_layout", "tile_layout"]
 
 
 def pass_layout(parameters: AttentionParameters, address_width: int) -> data.StructLayout:
@@ -93,8 +91,8 @@ class TileWalker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        requests = self._queue(m, "requests", self.o_request)
-        blocks = self._queue(m, "blocks", self.o)
+        requests = queue_before(m, "requests", self.o_request, depth=4)
+        blocks = queue_before(m, "blocks", self.o, depth=4)
 
         # The tile whose keys come next.
         active = Signal()
@@ -164,8 +162,3 @@ class TileWalker(wiring.Component):
                     Cat(self.i.p.queries, self.i.p.group, self.i.p.chunks)),
             ]
         return m
-
-    def _queue(self, m: Module, name: str, out) -> SyncFIFO:
-        m.submodules[name] = queue = SyncFIFO(width=out.p.shape().size, depth=4)
-        m.d.comb += [out.p.eq(queue.r_data), out.valid.eq(queue.r_rdy), queue.r_en.eq(out.ready)]
-        return queue

@@ -12,6 +12,7 @@ from trilobite.hw.attention.attention import Attention
 from trilobite.hw.attention.cache_layout import CacheLayout
 from trilobite.hw.attention.parameters import AttentionParameters
 from trilobite.hw.attention.tile_walker import pass_layout
+from trilobite.hw.axi import COUNT_WIDTH
 from trilobite.hw.read_master import ReadMaster
 from trilobite.hw.reference import pack_floats
 from trilobite.numerics import quantize_activation
@@ -31,7 +32,7 @@ class AttentionBench(wiring.Component):
         port = {"word_bytes": parameters.word_bytes, "address_width": ADDRESS_WIDTH}
         self.depth = depth
         self.memory = DdrModel(depth=depth, timing=timing, **port)
-        self.reader = ReadMaster(max_burst=16, outstanding=4, **port)
+        self.reader = ReadMaster(max_burst=16, outstanding=4, count_width=COUNT_WIDTH, **port)
         self.attention = Attention(parameters, ADDRESS_WIDTH)
         super().__init__({
             "i_load": self.memory.signature.members["i_load"],
