@@ -1,0 +1,9 @@
+"""The accelerator: everything of ``hw`` around one memory port, run by a list of descriptors.
+
+``parameters`` says how large it is, ``descriptors`` what it can be told, ``compiler`` turns a
+ternary model into a memory image with its descriptors, ``accelerator`` is the hardware.
+"""
+
+from .parameters import AcceleratorParameters
+
+__all__ = ["AcceleratorParameters"]

@@ -1,0 +1,137 @@
+"""Walks through the passes of an ATTEND."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..hw.attention.tile_walker import pass_layout
+from ..hw.row_source import row_request_layout
+from ..hw.stream_queue import queue_before
+from .layouts import descriptor_layout, state_layout
+from .parameters import AcceleratorParameters
+
+__all__ = ["AttendDriver"]
+
+
+class AttendDriver(wiring.Component):
+    """Cut heads and tokens into passes of up to Q queries, and say where each query's rows are.
+
+    One token (decode): the query heads of a KV head share passes. Several (prefill): consecutive
+    tokens of a head do.
+
+    Parameters
+    ----------
+    parameters : AcceleratorParameters
+        Of the accelerator.
+
+    Members
+    -------
+    i_active, i_descriptor, i_state : ``In(...)``
+        As of ``QuantizeDriver``.
+    o_pass : ``Out(stream.Signature(pass_layout(...)))``
+        For attention.
+    o_a : ``Out(stream.Signature(row_request_layout(...)))``
+        Rows of queries.
+    o_row : ``Out(stream.Signature(row_request_layout(...)))``
+        Where the results go.
+    o_issued : ``Out(1)``
+        A write request will be made of what was given in this cycle.
+    o_walked : ``Out(1)``
+        Everything has been given.
+    """
+
+    def __init__(self, parameters: AcceleratorParameters) -> None:
+        p = self.parameters = parameters
+        row = stream.Signature(row_request_layout(p.address_width, p.word_bytes, p.max_beats))
+        super().__init__({
+            "i_active": In(1), "i_descriptor": In(descriptor_layout()),
+            "i_state": In(state_layout(p)),
+            "o_pass": Out(stream.Signature(pass_layout(p.attention, p.address_width))),
+            "o_a": Out(row), "o_row": Out(row), "o_issued": Out(1), "o_walked": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        p, d, state = self.parameters, self.i_descriptor, self.i_state
+        passes = queue_before(m, "passes", self.o_pass)
+        queries = queue_before(m, "queries", self.o_a)
+        results = queue_before(m, "results", self.o_row)
+
+        # KV heads outside, then the query heads of one, then tokens. ``source`` and ``result`` are
+        # the rows of the next query.
+        kv, member = Signal(8), Signal(8)
+        token = Signal.like(state.tokens)
+        cache = Signal(32)
+        source, result, source_head, result_head = (
+            Signal(32, name=name) for name in ("source", "result", "source_head", "result_head"))
+        count, left = Signal(range(p.queries + 1)), Signal(range(p.queries + 1))
+        decodes = state.tokens == 1
+        waiting = Signal(range(max(p.max_heads, p.max_tokens) + 1))   # queries not yet in a pass
+        m.d.comb += [
+            waiting.eq(Mux(decodes, d.group - member, state.tokens - token)),
+            count.eq(Mux(waiting > p.queries, p.queries, waiting)),
+        ]
+        new_pass, query, out = (Signal(port.p.shape(), name=name) for name, port in (
+            ("new_pass", self.o_pass), ("query", self.o_a), ("out", self.o_row)))
+        m.d.comb += [
+            new_pass.word.eq(cache), new_pass.position.eq(state.position + token),
+            new_pass.last_position.eq(state.position + token + Mux(decodes, 0, count - 1)),
+            new_pass.queries.eq(count), new_pass.group.eq(Mux(decodes, count, 1)),
+            new_pass.chunks.eq(d.chunks), new_pass.inverse_root.eq(d.x),
+            query.word.eq(source), query.beats.eq(d.head_words * p.word_beats),
+            out.word.eq(result), out.beats.eq(d.head_words * p.word_beats),
+            passes.w_data.eq(new_pass), queries.w_data.eq(query), results.w_data.eq(out),
+        ]
+        with m.FSM():
+            with m.State("idle"), m.If(self.i_active):
+                m.d.sync += [
+                    kv.eq(0), member.eq(0), token.eq(0), cache.eq(d.c),
+                    source.eq(d.a), result.eq(d.d), source_head.eq(d.a), result_head.eq(d.d),
+                ]
+                m.next = "pass"
+            with m.State("pass"):
+                m.d.comb += passes.w_en.eq(passes.w_rdy)
+                m.d.sync += left.eq(count)
+                with m.If(passes.w_rdy):
+                    m.next = "queries"
+            with m.State("queries"):
+                room = queries.w_rdy & results.w_rdy
+                m.d.comb += [queries.w_en.eq(room), results.w_en.eq(room), self.o_issued.eq(room)]
+                with m.If(room):
+                    m.d.sync += [
+                        left.eq(left - 1),
+                        source.eq(source + Mux(decodes, d.head_words, d.a_stride)),
+                        result.eq(result + Mux(decodes, d.head_words, d.d_stride)),
+                    ]
+                    with m.If(decodes):
+                        m.d.sync += member.eq(member + 1)
+                    with m.Else():
+                        m.d.sync += token.eq(token + 1)
+                    with m.If(left == 1):
+                        m.next = "next"
+            with m.State("next"):
+                m.next = "pass"
+                with m.If(~decodes & (token == state.tokens)):
+                    m.d.sync += [
+                        token.eq(0), member.eq(member + 1),
+                        source.eq(source_head + d.head_words),
+                        result.eq(result_head + d.head_words),
+                        source_head.eq(source_head + d.head_words),
+                        result_head.eq(result_head + d.head_words),
+                    ]
+                    m.next = "head"
+                with m.If(decodes):
+                    m.next = "head"
+            with m.State("head"):
+                m.next = "pass"
+                with m.If(member == d.group):
+                    m.d.sync += [member.eq(0), kv.eq(kv + 1), cache.eq(cache + d.region)]
+                    with m.If(kv + 1 == d.heads):
+                        m.next = "walked"
+            with m.State("walked"):
+                m.d.comb += self.o_walked.eq(1)
+                with m.If(~self.i_active):
+                    m.next = "idle"
+        return m

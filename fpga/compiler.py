@@ -1,0 +1,317 @@
+"""From a ternary model to the accelerator's memory: weights, cache, buffers, and its program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import TrilobiteError
+from ..hw.attention.cache_layout import CacheLayout
+from ..hw.vocabulary_layout import VocabularyLayout
+from ..model import ModelConfig
+from ..numerics import flush_array, rope_tables
+from ..quant.formats import Int8, Ternary
+from ..quant.formats.base import PackedWeight
+from .descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Post, WeightTile
+from .memory_map import MemoryMap
+from .parameters import AcceleratorParameters
+from .tiling import Tiling, interleave, plan_tiling
+
+__all__ = ["Program", "compile_model"]
+
+Weights = Callable[[str], "np.ndarray | PackedWeight"]
+
+
+@dataclass
+class Program:
+    """A model in the accelerator's memory.
+
+    Attributes
+    ----------
+    parameters : AcceleratorParameters
+        The accelerator that it is made for.
+    config : ModelConfig
+        The model.
+    memory : MemoryMap
+        Regions: ``tokens`` (int32, by position), ``program``, ``tiles``, ``norms``, ``angles``,
+        ``vocabulary`` (and ``head``), ``weights``, ``cache``, ``residual.<n>`` (before layer n; the
+        last one after all layers), ``middle``, ``queries``, ``attended``, ``gated``.
+    descriptors, tiles : list
+        The program's lists.
+    layers : int
+        Layers that it runs.
+    """
+
+    parameters: AcceleratorParameters
+    config: ModelConfig
+    memory: MemoryMap
+    descriptors: list[Descriptor] = field(default_factory=list)
+    tiles: list[WeightTile] = field(default_factory=list)
+    layers: int = 0
+
+    def word(self, region: str) -> int:
+        """First word of a region."""
+        return self.memory.regions[region].start
+
+    @property
+    def row_words(self) -> int:
+        """Words of a row of the residual stream."""
+        return -(-4 * self.config.hidden_size // self.parameters.word_bytes)
+
+
+def compile_model(config: ModelConfig, weights: Weights, parameters: AcceleratorParameters,
+                  capacity: int, layers: int | None = None,
+                  keep_residuals: bool = False) -> Program:
+    """Lay out a model and write its program.
+
+    Parameters
+    ----------
+    config, weights
+        The model, and each of its tensors by name; one at a time is in memory besides the image.
+    parameters
+        The accelerator.
+    capacity
+        Tokens of prompt and output together.
+    layers
+        Only so many of the layers, the first ones.
+    keep_residuals
+        A buffer of its own for the residual stream before each layer, to be looked at.
+
+    Raises
+    ------
+    TrilobiteError
+        The accelerator cannot run the model; says which tensor or size is at fault.
+    """
+    return _Compiler(config, weights, parameters, capacity,
+                     config.num_layers if layers is None else layers, keep_residuals).run()
+
+
+class _Compiler:
+    def __init__(self, config: ModelConfig, weights: Weights, parameters: AcceleratorParameters,
+                 capacity: int, layers: int, keep_residuals: bool) -> None:
+        self.config, self.weights, self.p = config, weights, parameters
+        self.capacity, self.layers, self.keep_residuals = capacity, layers, keep_residuals
+        _check_model(config, parameters, capacity)
+        self.memory = MemoryMap(parameters.word_bytes)
+        self.program = Program(parameters, config, self.memory, layers=layers)
+        self.cache = CacheLayout(parameters.attention, config.head_dim)
+        self.vocabulary = VocabularyLayout(parameters.word_bytes, config.hidden_size)
+
+    def run(self) -> Program:
+        self.reserve()
+        self.put_vocabulary()
+        self.put_angles()
+        descriptors = self.program.descriptors
+        tokens = self.memory.regions["tokens"].start
+        descriptors.append(self._vocabulary_descriptor(
+            Operation.EMBED, "vocabulary", a=tokens, d=self.residual(0),
+            d_stride=self.words_of(self.config.hidden_size),
+            beats=self.config.hidden_size // self.p.lanes))
+        for layer in range(self.layers):
+            self.layer(layer)
+        descriptors.append(self.quantize(
+            self.residual(self.layers), self.config.hidden_size, "model.norm.weight", last_row=1))
+        head = "vocabulary" if self.config.tie_word_embeddings else "head"
+        descriptors += [
+            self._vocabulary_descriptor(Operation.HEAD, head, a=tokens,
+                                        rows=self.config.vocab_size),
+            Descriptor(Operation.END),
+        ]
+        self._put_lists()
+        return self.program
+
+    def words_of(self, width: int) -> int:
+        """Words of a row of ``width`` float32 numbers."""
+        return -(-4 * width // self.p.word_bytes)
+
+    def residual(self, layer: int) -> int:
+        number = layer if self.keep_residuals else layer % 2
+        return self.memory.regions[f"residual.{number}"].start
+
+    def reserve(self) -> None:
+        config, tokens = self.config, self.p.max_tokens
+
+        def rows(name: str, width: int) -> None:
+            self.memory.reserve(name, tokens * self.words_of(width) * self.p.word_bytes)
+
+        self.memory.reserve("tokens", 4 * (self.capacity + 1))
+        for number in range(self.layers + 1 if self.keep_residuals else 2):
+            rows(f"residual.{number}", config.hidden_size)
+        rows("middle", config.hidden_size)
+        rows("queries", config.num_heads * config.head_dim)
+        rows("attended", config.num_heads * config.head_dim)
+        rows("gated", config.intermediate_size)
+        self.memory.reserve("cache", self.layers * config.num_kv_heads
+                            * self.cache.words(self.capacity) * self.p.word_bytes)
+
+    def put_vocabulary(self) -> None:
+        names = {"vocabulary": "model.embed_tokens.weight"}
+        if not self.config.tie_word_embeddings:
+            names["head"] = "lm_head.weight"
+        for region, name in names.items():
+            weight = self.weights(name)
+            if not isinstance(weight, PackedWeight) or not isinstance(weight.format, Int8):
+                raise TrilobiteError(
+                    f"{name} is not int8, and the accelerator's embedding and head are; quantize "
+                    "the model with --embedding int8")
+            codes = weight.codes()
+            self.memory.put(region, self.vocabulary.pack(codes.values, codes.scale.ravel()))
+
+    def put_angles(self) -> None:
+        """For each position, beats of cosines and of sines in turn."""
+        cosine, sine = rope_tables(self.config, np.arange(self.capacity))
+        lanes = self.p.lanes
+        parts = [part.reshape(self.capacity, -1, lanes) for part in (cosine, sine)]
+        pairs = np.stack(parts, axis=2)
+        width = self.words_of(self.config.head_dim) * self.p.word_bytes // 4
+        padded = np.zeros((self.capacity, width), np.float32)
+        padded[:, :self.config.head_dim] = pairs.reshape(self.capacity, -1)
+        self.memory.put("angles", padded)
+
+    def vector(self, name: str) -> int:
+        """Put a norm's weights into memory; their first word."""
+        value = self.weights(name)
+        if isinstance(value, PackedWeight):
+            raise TrilobiteError(f"{name} is quantized; norms must be float")
+        return self.memory.put(name, flush_array(np.asarray(value, np.float32))).start
+
+    def trits(self, name: str) -> tuple[np.ndarray, np.float32]:
+        weight = self.weights(name)
+        if not isinstance(weight, PackedWeight) or not isinstance(weight.format, Ternary):
+            raise TrilobiteError(
+                f"{name} is not ternary, and the accelerator multiplies ternary weights; quantize "
+                "the model with --format ternary")
+        codes = weight.codes()
+        return codes.values, np.float32(codes.scale[0, 0])
+
+    def quantize(self, source: int, width: int, norm: str | None, last_row: int = 0) -> Descriptor:
+        constants = {}
+        if norm is not None:
+            constants = {"norm": 1, "b": self.vector(norm), "x": np.float32(1 / width),
+                         "y": np.float32(self.config.rms_norm_eps)}
+        return Descriptor(
+            Operation.QUANTIZE, a=source, a_stride=self.words_of(width),
+            beats=width // self.p.lanes,
+            passes=self.p.tlmm.passes(width), last_row=last_row, **constants)
+
+    def matmul(self, name: str, trits: np.ndarray, unit_rows: int, scales: tuple, post: Post,
+               **fields: object) -> Descriptor:
+        """Put the tiles of a matrix into memory, and say how they are multiplied with."""
+        M, K = trits.shape
+        tiling = plan_tiling(self.p, name, M, K, unit_rows)
+        self._put_tiles(name, trits, tiling)
+        return Descriptor(
+            Operation.MATMUL, post=post, passes=self.p.tlmm.passes(K), blocks=tiling.blocks,
+            tiles=tiling.tiles, last_blocks=tiling.last_blocks, x=scales[0], y=scales[-1],
+            row_blocks=unit_rows // self.p.tlmm.columns,
+            heads=tiling.blocks * self.p.tlmm.columns // unit_rows,
+            group=tiling.last_blocks * self.p.tlmm.columns // unit_rows, **fields)
+
+    def _put_tiles(self, name: str, trits: np.ndarray, tiling: Tiling) -> None:
+        columns, layout = self.p.tlmm.columns, self.p.weights
+        passes = self.p.tlmm.passes(trits.shape[1])
+        for tile in range(tiling.tiles):
+            blocks = tiling.of_tile(tile)
+            first = tile * tiling.blocks * columns
+            image = layout.pack(trits[first:first + blocks * columns])
+            region = self.memory.put(f"{name}.{tile}", image)
+            self.program.tiles.append(WeightTile(region.start, len(image), blocks * passes))
+
+    def layer(self, number: int) -> None:
+        config, prefix = self.config, f"model.layers.{number}."
+        append = self.program.descriptors.append
+        hidden, heads = config.hidden_size, config.num_heads * config.head_dim
+        start, middle = self.residual(number), self.memory.regions["middle"].start
+        queries, attended, gated = (self.memory.regions[name].start
+                                    for name in ("queries", "attended", "gated"))
+        region = self.cache.words(self.capacity)
+        cache = self.memory.regions["cache"].start + number * config.num_kv_heads * region
+        angles = {"b": self.memory.regions["angles"].start,
+                  "b_stride": self.words_of(config.head_dim)}
+        in_cache = {"c": cache, "region": region, "tile_words": self.cache.tile_words,
+                    "chunks": self.cache.chunks}
+
+        append(self.quantize(start, hidden, f"{prefix}input_layernorm.weight"))
+        for linear, post, fields in (
+                ("q", Post.ROTATE, angles | {"d": queries, "d_stride": self.words_of(heads)}),
+                ("k", Post.KEYS, angles | in_cache), ("v", Post.VALUES, in_cache)):
+            name = f"{prefix}self_attn.{linear}_proj.weight"
+            trits, scale = self.trits(name)
+            append(self.matmul(name, trits, config.head_dim, (scale,), post, **fields))
+        append(Descriptor(
+            Operation.ATTEND, a=queries, a_stride=self.words_of(heads), d=attended,
+            d_stride=self.words_of(heads), heads=config.num_kv_heads,
+            group=config.num_heads // config.num_kv_heads,
+            head_words=self.words_of(config.head_dim),
+            x=np.float32(1 / np.sqrt(config.head_dim)), **in_cache))
+        norm = f"{prefix}self_attn.attn_sub_norm.weight" if config.sub_norm else None
+        append(self.quantize(attended, heads, norm))
+        append(self.added(f"{prefix}self_attn.o_proj.weight", start, middle))
+
+        append(self.quantize(middle, hidden, f"{prefix}post_attention_layernorm.weight"))
+        append(self.gated(prefix, gated))
+        norm = f"{prefix}mlp.ffn_sub_norm.weight" if config.sub_norm else None
+        append(self.quantize(gated, config.intermediate_size, norm))
+        append(self.added(f"{prefix}mlp.down_proj.weight", middle, self.residual(number + 1)))
+
+    def added(self, name: str, residual: int, out: int) -> Descriptor:
+        """A matmul whose outputs are added to the rows at ``residual``."""
+        trits, scale = self.trits(name)
+        stride = self.words_of(self.config.hidden_size)
+        return self.matmul(name, trits, self.p.tlmm.columns, (scale,), Post.ADD,
+                           b=residual, b_stride=stride, d=out, d_stride=stride)
+
+    def gated(self, prefix: str, out: int) -> Descriptor:
+        gate, gate_scale = self.trits(f"{prefix}mlp.gate_proj.weight")
+        up, up_scale = self.trits(f"{prefix}mlp.up_proj.weight")
+        columns = self.p.tlmm.columns
+        both = interleave(gate, up, columns)
+        return self.matmul(
+            f"{prefix}mlp.gate_up", both, 2 * columns, (gate_scale, up_scale), Post.GATE, d=out,
+            d_stride=self.words_of(self.config.intermediate_size),
+            silu=int(self.config.activation == "silu"))
+
+    def _vocabulary_descriptor(self, operation: Operation, region: str,
+                               **fields: int) -> Descriptor:
+        return Descriptor(operation, c=self.memory.regions[region].start,
+                          region=self.vocabulary.group_words,
+                          tile_words=self.vocabulary.row_words, **fields)
+
+    def _put_lists(self) -> None:
+        packed = b"".join(descriptor.pack() for descriptor in self.program.descriptors)
+        # The fetcher reads one descriptor ahead of END at the most: a place for it.
+        packed += bytes(DESCRIPTOR_BYTES)
+        self.memory.put("program", np.frombuffer(packed, np.uint8))
+        tiles = b"".join(tile.pack() for tile in self.program.tiles)
+        self.memory.put("tiles", np.frombuffer(tiles, np.uint8))
+
+
+def _check_model(config: ModelConfig, p: AcceleratorParameters, capacity: int) -> None:
+    """Raise ``TrilobiteError`` for what the hardware does not have or is too small for."""
+    problems = []
+    if any(map(config.has_bias, ("self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj"))):
+        problems.append("it has biases")
+    if config.qk_norm:
+        problems.append("it norms queries and keys")
+    if any(config.window(layer) is not None for layer in range(config.num_layers)):
+        problems.append("it has sliding windows")
+    sizes = {
+        "hidden_size": (config.hidden_size, p.max_width),
+        "intermediate_size": (config.intermediate_size, p.max_width),
+        "num_heads * head_dim": (config.num_heads * config.head_dim, p.max_width),
+        "head_dim": (config.head_dim, p.max_head_dim),
+        "num_heads": (config.num_heads, p.max_heads),
+        "vocab_size": (config.vocab_size, p.max_vocabulary),
+        "the context": (capacity, p.max_context),
+    }
+    problems += [f"{name} is {value}, and at most {most} fit"
+                 for name, (value, most) in sizes.items() if value > most]
+    chunk = p.attention.chunk
+    if config.head_dim % chunk:
+        problems.append(f"head_dim is {config.head_dim}, which is no multiple of {chunk}")
+    if config.hidden_size <= p.word_bytes:
+        problems.append(f"hidden_size is {config.hidden_size}, which is not more than a word")
+    if problems:
+        raise TrilobiteError("The accelerator cannot run this model: " + "; ".join(problems))

@@ -1,0 +1,357 @@
+"""The accelerator's datapath around one memory port."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..hw.activation_buffer import ActivationBuffer
+from ..hw.angle_pairs import AnglePairs
+from ..hw.attention.attention import Attention
+from ..hw.attention.cache_writer import CacheWriter
+from ..hw.axi import COUNT_WIDTH, read_signature, write_signature
+from ..hw.dequantizer import Dequantizer
+from ..hw.elementwise import residual_add
+from ..hw.embedding import Embedding
+from ..hw.gate_rows import GateRows
+from ..hw.head import Head
+from ..hw.quantizer import Quantizer
+from ..hw.rms_norm import RmsNorm
+from ..hw.rotary import Rotary
+from ..hw.row_sink import RowSink
+from ..hw.row_source import RowSource
+from ..hw.shared_reader import SharedReader
+from ..hw.shared_writer import SharedWriter
+from ..hw.tile_buffer import TileBuffer
+from ..hw.tlmm import Tlmm
+from ..hw.unpacker import Unpacker
+from ..hw.write_master import WriteMaster
+from .attend_driver import AttendDriver
+from .counters import COUNTERS, WIDTH, Counters
+from .descriptors import Operation, Post
+from .fetchers import BEATS_WIDTH, REPEATS_WIDTH, DescriptorFetcher, TileFetcher
+from .layouts import descriptor_layout
+from .matmul_driver import MatmulDriver
+from .parameters import AcceleratorParameters
+from .quantize_driver import QuantizeDriver
+from .routing import route
+from .sequencer import OPERATIONS, RunError, Sequencer, run_layout
+from .vocabulary_drivers import EmbedDriver, HeadDriver
+
+__all__ = ["Core"]
+
+# Who reads, those first that hold up others: (name, bursts that its queue holds).
+READERS = (("descriptors", 1), ("tiles", 1), ("a", 2), ("b", 2), ("vocabulary", 6), ("cache", 6),
+           ("weights", 6))
+WRITERS = ("rows", "cache", "token")
+
+
+class Core(wiring.Component):
+    """Run programs of descriptors: the whole decoder of a ternary model, prefill and decode.
+
+    Rows of float32 numbers go from memory through norm and quantizer into the activation buffer;
+    the matmul engine multiplies them with weight tiles; its outputs go through what ``Post`` says
+    back to memory, or to the cache; attention and the head read memory by themselves. Weight tiles
+    are fetched by a list of their own, ahead of the operations that use them, whenever nobody
+    else needs the port.
+
+    Parameters
+    ----------
+    parameters : AcceleratorParameters
+        How large it is.
+
+    Members
+    -------
+    i : ``In(stream.Signature(run_layout()))``
+        Runs.
+    read, write : ``Out(read_signature(...))``, ``Out(write_signature(...))``
+        The AXI4 memory port.
+    o_busy : ``Out(1)``
+        A run is under way.
+    o_error : ``Out(3)``
+        A ``RunError``, until reset.
+    o_port_errors : ``Out(...)``
+        The ``PortError`` of reads and of writes.
+    o_failed : ``Out(descriptor_layout())``
+        The descriptor at which the error happened.
+    o_counts : ``Out(...)``
+        ``Counters.o``.
+    clear : ``In(1)``
+        Counters back to 0.
+    """
+
+    def __init__(self, parameters: AcceleratorParameters) -> None:
+        p = self.parameters = parameters
+        super().__init__({
+            "i": In(stream.Signature(run_layout())),
+            "read": Out(read_signature(p.address_width, p.word_bytes)),
+            "write": Out(write_signature(p.address_width, p.word_bytes)),
+            "o_busy": Out(1), "o_error": Out(3),
+            "o_port_errors": Out(data.StructLayout({"read": 3, "write": 3})),
+            "o_failed": Out(descriptor_layout()),
+            "o_counts": Out(data.StructLayout(dict.fromkeys(COUNTERS, WIDTH))), "clear": In(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        self._add_units(m)
+        self._add_control(m)
+        self._connect_memory(m)
+        self._connect_weights(m)
+        self._connect_rows(m)
+        self._connect_attention_and_head(m)
+        self._count(m)
+        return m
+
+    def _add(self, m: Module, name: str, component: wiring.Component) -> wiring.Component:
+        m.submodules[name] = component
+        return component
+
+    def _add_units(self, m: Module) -> None:
+        p = self.parameters
+        port = {"address_width": p.address_width, "word_bytes": p.word_bytes}
+        rows = {"lanes": p.lanes, "max_beats": p.max_beats, **port}
+        bursts = {"max_burst": p.max_burst, "outstanding": p.outstanding,
+                  "count_width": COUNT_WIDTH, **port}
+        self._reader = self._add(m, "reader", SharedReader(
+            queues=tuple(count * p.max_burst for _, count in READERS), **bursts))
+        self._writer = self._add(m, "writer", SharedWriter(writers=len(WRITERS), **port))
+        self._write_master = self._add(m, "write_master", WriteMaster(**bursts))
+        self._a = self._add(m, "source_a", RowSource(**rows))
+        self._b = self._add(m, "source_b", RowSource(**rows))
+        self._sink = self._add(m, "sink", RowSink(**rows))
+
+        self._unpacker = self._add(m, "unpacker", Unpacker(p.weights))
+        self._tiles = self._add(m, "tiles", TileBuffer(
+            width=self._unpacker.o.p.shape().size, depth=p.weight_beats,
+            beats_width=BEATS_WIDTH, repeats_width=REPEATS_WIDTH))
+        self._engine = self._add(m, "engine", Tlmm(p.tlmm))
+        self._activations = self._add(m, "activations", ActivationBuffer(
+            p.tlmm, lanes=p.lanes, depth=p.activation_beats, max_rows=p.max_tokens))
+        self._dequantizer = self._add(m, "dequantizer", Dequantizer(
+            p.tlmm, lanes=p.lanes, depth=p.tlmm.max_blocks))
+
+        half = p.max_head_dim // (2 * p.lanes)
+        self._norm = self._add(m, "norm", RmsNorm(p.lanes, p.max_beats))
+        self._quantizer = self._add(m, "quantizer", Quantizer(p.lanes, p.max_beats))
+        self._rotary = self._add(m, "rotary", Rotary(p.lanes, half, p.max_heads))
+        self._angles = self._add(m, "angles", AnglePairs(p.lanes))
+        self._gate = self._add(m, "gate", GateRows(p.lanes, p.tlmm.columns // p.lanes))
+        self._residual = self._add(m, "residual", residual_add(p.lanes))
+
+        self._attention = self._add(m, "attention", Attention(p.attention, p.address_width))
+        self._cache_writer = self._add(m, "cache_writer", CacheWriter(
+            p.attention, p.address_width))
+        self._embedding = self._add(m, "embedding", Embedding(**rows))
+        self._head = self._add(m, "head", Head(
+            word_bytes=p.word_bytes, lanes=p.lanes, max_width=p.max_width,
+            max_rows=p.max_vocabulary))
+
+    def _add_control(self, m: Module) -> None:
+        p = self.parameters
+        self._sequencer = sequencer = self._add(m, "sequencer", Sequencer(p))
+        self._descriptors = self._add(m, "descriptor_fetcher", DescriptorFetcher(p))
+        self._tile_fetcher = self._add(m, "tile_fetcher", TileFetcher(p))
+        kinds = {Operation.EMBED: EmbedDriver, Operation.QUANTIZE: QuantizeDriver,
+                 Operation.MATMUL: MatmulDriver, Operation.ATTEND: AttendDriver,
+                 Operation.HEAD: HeadDriver}
+        self._drivers = {operation: self._add(m, f"{operation.name.lower()}_driver", kind(p))
+                         for operation, kind in kinds.items()}
+        issued = Signal(2)
+        for number, operation in enumerate(OPERATIONS):
+            driver = self._drivers[operation]
+            m.d.comb += [
+                driver.i_active.eq(sequencer.o_active[number]),
+                driver.i_descriptor.eq(sequencer.o_descriptor),
+                driver.i_state.eq(sequencer.o_state),
+                sequencer.i_walked[number].eq(driver.o_walked),
+            ]
+            with m.If(sequencer.o_active[number]):
+                m.d.comb += issued.eq(driver.o_issued)
+        connect(m, flipped(self.i), sequencer.i)
+        connect(m, self._descriptors.o, sequencer.i_descriptor)
+
+        # What completes an issue: a row that was quantized, else a write that was acknowledged.
+        quantized = self._quantizer.o.valid & self._quantizer.o.ready & self._quantizer.o.p.last
+        written = self._write_master.o.valid
+        quantizes = self._is(Operation.QUANTIZE)
+        invalid = Signal()
+        with m.If(self._unpacker.invalid | self._tiles.too_long):
+            m.d.sync += invalid.eq(1)
+        m.d.comb += [
+            self._write_master.o.ready.eq(1),
+            sequencer.i_issued.eq(issued),
+            sequencer.i_completed.eq(Mux(quantizes, quantized, written)),
+            sequencer.i_token.eq(self._drivers[Operation.HEAD].o_token),
+            sequencer.i_fault.eq(Mux(
+                self._reader.error != 0, RunError.READ, Mux(
+                    self._write_master.error != 0, RunError.WRITE,
+                    Mux(invalid, RunError.WEIGHTS, RunError.NONE)))),
+            self.o_busy.eq(sequencer.o_busy), self.o_error.eq(sequencer.o_error),
+            self.o_failed.eq(sequencer.o_failed),
+            self.o_port_errors.read.eq(self._reader.error),
+            self.o_port_errors.write.eq(self._write_master.error),
+        ]
+        for fetcher in (self._descriptors, self._tile_fetcher):
+            m.d.comb += fetcher.i_start.eq(sequencer.o_begin)
+        m.d.comb += [
+            self._descriptors.i_word.eq(sequencer.o_program),
+            self._tile_fetcher.i_word.eq(sequencer.o_tiles),
+            self._tile_fetcher.i_count.eq(sequencer.o_tile_count),
+            self._tile_fetcher.i_state.eq(sequencer.o_state),
+        ]
+
+    def _is(self, operation: Operation) -> Value:
+        return self._sequencer.o_active[OPERATIONS.index(operation)]
+
+    def _post(self, *posts: Post) -> Value:
+        """A MATMUL is being done with one of ``posts``."""
+        post = self._sequencer.o_descriptor.post
+        return self._is(Operation.MATMUL) & Cat(post == one for one in posts).any()
+
+    def _connect_memory(self, m: Module) -> None:
+        reader, writer, master = self._reader, self._writer, self._write_master
+        connect(m, reader.axi, flipped(self.read))
+        connect(m, master.axi, flipped(self.write))
+        connect(m, writer.o_request, master.i_request)
+        connect(m, writer.o, master.i)
+        ports = {name: (reader.i_request[number], reader.o[number])
+                 for number, (name, _) in enumerate(READERS)}
+        for name, unit in (("descriptors", self._descriptors), ("tiles", self._tile_fetcher),
+                           ("a", self._a), ("b", self._b), ("cache", self._attention)):
+            connect(m, unit.o_request, ports[name][0])
+            connect(m, ports[name][1], unit.i_words)
+        request, words = ports["vocabulary"]
+        head_driver = self._drivers[Operation.HEAD]
+        route(m, self._embedding.o_request, request, self._is(Operation.EMBED))
+        route(m, words, self._embedding.i_words, self._is(Operation.EMBED))
+        route(m, head_driver.o_request, request, self._is(Operation.HEAD))
+        route(m, words, self._head.i_words, self._is(Operation.HEAD))
+        self._weight_port = ports["weights"]
+        for number, (unit_request, unit_words) in enumerate((
+                (self._sink.o_request, self._sink.o),
+                (self._cache_writer.o_request, self._cache_writer.o),
+                (head_driver.o_write, head_driver.o_word))):
+            connect(m, unit_request, writer.i_request[number])
+            connect(m, unit_words, writer.i[number])
+
+    def _connect_weights(self, m: Module) -> None:
+        request, words = self._weight_port
+        fetcher, unpacker, tiles = self._tile_fetcher, self._unpacker, self._tiles
+        driver, engine = self._drivers[Operation.MATMUL], self._engine
+        connect(m, fetcher.o_weights, request)
+        connect(m, words, unpacker.i)
+        connect(m, fetcher.o_tile, tiles.i_tile)
+        for source, sink in ((unpacker.o, tiles.i), (tiles.o, engine.i_weights)):
+            m.d.comb += [sink.p.eq(source.p), sink.valid.eq(source.valid),
+                         source.ready.eq(sink.ready)]
+        connect(m, driver.o_job, engine.i_job)
+        connect(m, driver.o_read, self._activations.i_read)
+        connect(m, self._activations.o, engine.i_activations)
+        connect(m, self._activations.o_scale, self._dequantizer.i_scale)
+        connect(m, driver.o_scaling, self._dequantizer.i_scaling)
+        connect(m, engine.o, self._dequantizer.i)
+
+    def _connect_rows(self, m: Module) -> None:
+        quantize, matmul, attend, embed = (self._drivers[operation] for operation in (
+            Operation.QUANTIZE, Operation.MATMUL, Operation.ATTEND, Operation.EMBED))
+        quantizes, attends = self._is(Operation.QUANTIZE), self._is(Operation.ATTEND)
+        embeds, matmuls = self._is(Operation.EMBED), self._is(Operation.MATMUL)
+        descriptor = self._sequencer.o_descriptor
+        norms = quantizes & descriptor.norm
+        turns = self._post(Post.ROTATE, Post.KEYS)
+
+        # Where rows come from, and go to.
+        route(m, quantize.o_a, self._a.i, quantizes)
+        route(m, attend.o_a, self._a.i, attends)
+        route(m, quantize.o_b, self._b.i, quantizes)
+        route(m, matmul.o_b, self._b.i, matmuls)
+        route(m, embed.o_row, self._sink.i_row, embeds)
+        route(m, matmul.o_row, self._sink.i_row, matmuls)
+        route(m, attend.o_row, self._sink.i_row, attends)
+        connect(m, quantize.o_norm, self._norm.i_norm)
+        connect(m, matmul.o_heads, self._rotary.i_token)
+        connect(m, matmul.o_head, self._cache_writer.i_head)
+
+        def values(row: data.View) -> data.View:
+            return row.values
+
+        # Rows from memory.
+        route(m, self._a.o, self._norm.i, norms)
+        route(m, self._a.o, self._quantizer.i, (quantizes & ~descriptor.norm) | attends)
+        route(m, self._b.o, self._norm.i_weight, norms, values)
+        route(m, self._b.o, self._residual.i_b, self._post(Post.ADD), values)
+        route(m, self._b.o, self._angles.i, turns)
+        connect(m, self._angles.o, self._rotary.i_angles)
+
+        # Outputs of matmuls.
+        outputs = self._dequantizer.o
+        route(m, outputs, self._residual.i_a, self._post(Post.ADD), values)
+        route(m, outputs, self._rotary.i, turns)
+        route(m, outputs, self._gate.i, self._post(Post.GATE), values)
+        route(m, outputs, self._quantizer.i, self._post(Post.VALUES))
+        m.d.comb += self._gate.i_silu.eq(descriptor.silu)
+        route(m, self._norm.o, self._quantizer.i, norms)
+        route(m, self._rotary.o, self._quantizer.i, self._post(Post.KEYS))
+
+        # To memory.
+        route(m, self._residual.o, self._sink.i, self._post(Post.ADD))
+        route(m, self._rotary.o, self._sink.i, self._post(Post.ROTATE), values)
+        route(m, self._gate.o, self._sink.i, self._post(Post.GATE))
+        route(m, self._attention.o, self._sink.i, attends, values)
+        route(m, self._embedding.o, self._sink.i, embeds)
+
+        # Codes.
+        to_head = quantizes & descriptor.last_row
+        to_buffer = quantizes & ~descriptor.last_row
+        codes, scales = self._quantizer.o, self._quantizer.o_scale
+        caches = self._post(Post.KEYS, Post.VALUES)
+        for enabled, unit in ((to_buffer, self._activations), (caches, self._cache_writer)):
+            route(m, codes, unit.i, enabled)
+            route(m, scales, unit.i_scale, enabled)
+        route(m, codes, self._attention.i_codes, attends)
+        route(m, scales, self._attention.i_scale, attends)
+        route(m, codes, self._head.i, to_head)
+        route(m, scales, self._head.i_scale, self._is(Operation.HEAD))
+        was_quantizing = Signal()
+        m.d.sync += was_quantizing.eq(quantizes)
+        m.d.comb += [
+            self._activations.i_clear.eq(to_buffer & ~was_quantizing),
+            self._activations.i_passes.eq(descriptor.passes),
+        ]
+
+    def _connect_attention_and_head(self, m: Module) -> None:
+        attend, embed, head = (self._drivers[operation] for operation in (
+            Operation.ATTEND, Operation.EMBED, Operation.HEAD))
+        connect(m, attend.o_pass, self._attention.i_pass)
+        connect(m, embed.o_job, self._embedding.i)
+        connect(m, head.o_job, self._head.i_job)
+        connect(m, self._head.o, head.i_choice)
+
+    def _count(self, m: Module) -> None:
+        counters = self._add(m, "counters", Counters())
+        engine, head, attention = self._engine, self._head, self._attention
+        event = counters.i
+
+        def moves(port) -> Value:
+            return port.valid & port.ready
+
+        for operation in OPERATIONS:
+            m.d.comb += getattr(event, f"{operation.name.lower()}_cycles").eq(self._is(operation))
+        writes = self.write.wvalid & self.write.wready
+        m.d.comb += [
+            event.cycles.eq(self.o_busy),
+            event.read_words.eq(self._reader.o_word),
+            event.write_words.eq(writes),
+            event.memory_waits.eq(self._reader.o_waiting),
+            event.weight_beats.eq(moves(engine.i_weights)),
+            event.engine_waits.eq(self._is(Operation.MATMUL) & ~moves(engine.i_weights)),
+            event.table_passes.eq(moves(engine.i_activations)),
+            event.attention_words.eq(moves(attention.i_words)),
+            event.head_words.eq(moves(head.i_words)),
+            event.tokens.eq(moves(head.o)),
+            counters.clear.eq(self.clear),
+            self.o_counts.eq(counters.o),
+            self._sequencer.i_progress.eq(self._reader.o_word | writes | moves(engine.i_weights)),
+        ]

@@ -1,0 +1,149 @@
+"""What the accelerator can be told: operations, 64 bytes each. Plain Python.
+
+Addresses and strides are in words of the memory port. ``tokens`` of a step and the ``position`` of
+its first one are not in the descriptors but in the accelerator's state: one list serves every step
+of a prefill and of decoding.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+__all__ = ["DESCRIPTOR_BYTES", "FIELDS", "Descriptor", "Operation", "Post", "WeightTile"]
+
+DESCRIPTOR_BYTES = 64
+TILE_BYTES = 16   # of a weight tile's entry
+_ZERO = np.float32(0)
+
+
+class Operation(enum.IntEnum):
+    """What a descriptor does with the rows of a step's tokens."""
+
+    END = 0        # the step is done
+    EMBED = 1      # rows of the embedding to ``d``
+    QUANTIZE = 2   # rows from ``a``, normed by ``b`` if ``norm``, to the activation buffer
+    MATMUL = 3     # the activation buffer times the next weight tiles, then ``post``
+    ATTEND = 4     # rows of queries from ``a`` over the cache at ``c``, results to ``d``
+    HEAD = 5       # the row with the largest logit: the next token
+
+
+class Post(enum.IntEnum):
+    """What becomes of a matmul's outputs."""
+
+    ADD = 0            # plus the rows at ``b``, to ``d``
+    ROTATE = 1         # turned by the angles at ``b``, to ``d``
+    GATE = 2           # gated (even blocks by odd ones), to ``d``
+    KEYS = 3           # turned by the angles at ``b``, quantized, to the cache at ``c``
+    VALUES = 4         # quantized, to the cache at ``c``
+
+
+# Bits of each field, in their order from the lowest bit on.
+FIELDS: dict[str, int] = {
+    "operation": 4, "post": 4, "norm": 1, "silu": 1, "last_row": 1, "spare": 5,
+    "a": 32, "b": 32, "c": 32, "d": 32,
+    "a_stride": 24, "b_stride": 24, "d_stride": 24,
+    "beats": 16, "passes": 16, "blocks": 16, "tiles": 16, "last_blocks": 16, "row_blocks": 16,
+    "region": 24, "tile_words": 16, "chunks": 8, "heads": 8, "group": 8, "head_words": 8,
+    "x": 32, "y": 32, "rows": 24,
+}
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """One operation. What it does not need is 0.
+
+    Parameters
+    ----------
+    operation, post : Operation, Post
+        What to do.
+    norm : int
+        Of QUANTIZE: RMSNorm first, with the weights at ``b``, ``x`` = float32(1 / width) and
+        ``y`` = epsilon.
+    silu : int
+        Of GATE: SiLU, not squared ReLU.
+    last_row : int
+        Of QUANTIZE: the last token's row only, for the head. Left out, like HEAD, in steps that
+        choose no token.
+    a, b, c, d : int
+        Addresses: what is read, what is read beside it, the cache (of HEAD and EMBED: the
+        vocabulary), where results go.
+    a_stride, b_stride, d_stride : int
+        Words from a token's row to the next one's.
+    beats : int
+        Beats of a row: of QUANTIZE and EMBED.
+    passes : int
+        Of the engine, for the row that is kept or multiplied.
+    blocks, tiles, last_blocks : int
+        Of MATMUL: blocks of C rows in a weight tile, tiles, blocks in the last one.
+    row_blocks : int
+        Of MATMUL: blocks of a head.
+    region, tile_words, chunks : int
+        Of the cache: words from a KV head to the next, of a tile, and head_dim / chunk.
+    heads, group, head_words : int
+        Of ATTEND: KV heads, query heads of each, words of a head of float32 numbers. Of MATMUL,
+        where outputs are heads: ``heads`` of a tile, and ``group`` of the last one.
+    x, y : np.float32
+        ``norm``: see there. MATMUL: scales of even and odd blocks. ATTEND: ``x`` is
+        float32(1 / sqrt(head_dim)).
+    rows : int
+        Of HEAD: size of the vocabulary. ``region`` and ``tile_words`` of HEAD and EMBED are the
+        words of a group, and of a row, of ``VocabularyLayout``.
+    """
+
+    operation: Operation
+    post: Post = Post.ADD
+    norm: int = 0
+    silu: int = 0
+    last_row: int = 0
+    spare: int = 0
+    a: int = 0
+    b: int = 0
+    c: int = 0
+    d: int = 0
+    a_stride: int = 0
+    b_stride: int = 0
+    d_stride: int = 0
+    beats: int = 0
+    passes: int = 0
+    blocks: int = 0
+    tiles: int = 0
+    last_blocks: int = 0
+    row_blocks: int = 0
+    region: int = 0
+    tile_words: int = 0
+    chunks: int = 0
+    heads: int = 0
+    group: int = 0
+    head_words: int = 0
+    x: np.float32 = _ZERO
+    y: np.float32 = _ZERO
+    rows: int = 0
+
+    def pack(self) -> bytes:
+        """The descriptor's bytes. Raises ``ValueError`` if a value does not fit its field."""
+        bits = place = 0
+        for field in fields(self):
+            value, width = getattr(self, field.name), FIELDS[field.name]
+            number = int(np.float32(value).view(np.uint32)) if field.name in "xy" else int(value)
+            if not 0 <= number < 1 << width:
+                raise ValueError(f"Descriptor {self.operation.name}: {field.name} = {value} does "
+                                 f"not fit {width} bits")
+            bits |= number << place
+            place += width
+        return bits.to_bytes(DESCRIPTOR_BYTES, "little")
+
+
+@dataclass(frozen=True)
+class WeightTile:
+    """Words of a weight tile's image, and the beats that they give."""
+
+    word: int
+    words: int
+    beats: int
+
+    def pack(self) -> bytes:
+        """16 bytes: three 32-bit numbers and an empty one."""
+        return np.array([self.word, self.words, self.beats, 0], "<u4").tobytes()

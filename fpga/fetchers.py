@@ -1,0 +1,162 @@
+"""Readers of the two lists that make up a program: descriptors and weight tiles."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from ..hw.axi import COUNT_WIDTH, request_layout
+from ..hw.tile_buffer import tile_layout
+from ..hw.unpacker import word_layout
+from .descriptors import DESCRIPTOR_BYTES, TILE_BYTES, Operation
+from .layouts import descriptor_layout, state_layout, weight_tile_layout
+from .parameters import AcceleratorParameters
+
+__all__ = ["BEATS_WIDTH", "REPEATS_WIDTH", "DescriptorFetcher", "TileFetcher"]
+
+BEATS_WIDTH = 24     # of a weight tile
+REPEATS_WIDTH = 16   # of the tokens that it is given out for
+
+
+class DescriptorFetcher(wiring.Component):
+    """Read descriptors from ``i_start`` on until END, two of them ahead of who takes them.
+
+    Parameters
+    ----------
+    parameters : AcceleratorParameters
+        Of the accelerator.
+
+    Members
+    -------
+    i_start : ``In(1)``, i_word : ``In(32)``
+        Begin at this word. Only after END has been taken, or at first.
+    o_request, i_words
+        To and from a reader of the port.
+    o : ``Out(stream.Signature(descriptor_layout()))``
+        Descriptors, END included.
+    """
+
+    def __init__(self, parameters: AcceleratorParameters) -> None:
+        p = self.parameters = parameters
+        super().__init__({
+            "i_start": In(1), "i_word": In(32),
+            "o_request": Out(stream.Signature(
+                request_layout(p.address_width, p.word_bytes, COUNT_WIDTH))),
+            "i_words": In(stream.Signature(word_layout(p.word_bytes))),
+            "o": Out(stream.Signature(descriptor_layout())),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        words = DESCRIPTOR_BYTES // self.parameters.word_bytes
+        address = Signal(32)
+        part = Signal(range(words))
+        gathered = Signal(data.ArrayLayout(8 * self.parameters.word_bytes, words))
+        whole = Signal(data.ArrayLayout(8 * self.parameters.word_bytes, words))
+        descriptor = Signal(descriptor_layout())
+        m.submodules.queue = queue = SyncFIFO(width=8 * DESCRIPTOR_BYTES, depth=2)
+        m.d.comb += [
+            whole.eq(gathered), whole[part].eq(Cat(self.i_words.p.data)), descriptor.eq(whole),
+            queue.w_data.eq(whole), self.o.p.eq(queue.r_data), self.o.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.o.ready),
+            self.o_request.p.word.eq(address), self.o_request.p.more.eq(words - 1),
+        ]
+        with m.FSM():
+            with m.State("idle"), m.If(self.i_start):
+                m.d.sync += address.eq(self.i_word)
+                m.next = "ask"
+            with m.State("ask"):
+                m.d.comb += self.o_request.valid.eq(queue.w_rdy)
+                with m.If(self.o_request.valid & self.o_request.ready):
+                    m.d.sync += address.eq(address + words)
+                    m.next = "take"
+            with m.State("take"):
+                m.d.comb += self.i_words.ready.eq(1)
+                with m.If(self.i_words.valid):
+                    m.d.sync += [gathered[part].eq(Cat(self.i_words.p.data)),
+                                 part.eq(Mux(part == words - 1, 0, part + 1))]
+                    with m.If(part == words - 1):
+                        m.d.comb += queue.w_en.eq(1)
+                        m.next = "ask"
+                        with m.If(descriptor.operation == Operation.END):
+                            m.next = "idle"
+        return m
+
+
+class TileFetcher(wiring.Component):
+    """Read the entries of weight tiles and ask for their words, as far ahead as there is room.
+
+    Parameters
+    ----------
+    parameters : AcceleratorParameters
+        Of the accelerator.
+
+    Members
+    -------
+    i_start : ``In(1)``, i_word : ``In(32)``, i_count : ``In(COUNT_WIDTH)``
+        Begin with ``i_count`` entries at this word. Only when those before have been read.
+    i_state : ``In(...)``
+        Every tile is given out for each of the step's tokens.
+    o_request, i_words
+        To and from a reader of the port: entries.
+    o_weights : ``Out(stream.Signature(request_layout(...)))``
+        The words of tiles.
+    o_tile : ``Out(stream.Signature(tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))``
+        What they are, for the tile buffer.
+    """
+
+    def __init__(self, parameters: AcceleratorParameters) -> None:
+        p = self.parameters = parameters
+        request = stream.Signature(request_layout(p.address_width, p.word_bytes, COUNT_WIDTH))
+        super().__init__({
+            "i_start": In(1), "i_word": In(32), "i_count": In(COUNT_WIDTH),
+            "i_state": In(state_layout(p)),
+            "o_request": Out(request),
+            "i_words": In(stream.Signature(word_layout(p.word_bytes))),
+            "o_weights": Out(request),
+            "o_tile": Out(stream.Signature(tile_layout(BEATS_WIDTH, REPEATS_WIDTH))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        per_word = self.parameters.word_bytes // TILE_BYTES
+        address, left = Signal(32), Signal(COUNT_WIDTH)
+        place = Signal(range(per_word))
+        entry = Signal(weight_tile_layout())
+        weights_taken, tile_taken, done = Signal(), Signal(), Signal()
+        m.d.comb += [
+            entry.eq(Cat(self.i_words.p.data).word_select(place, 8 * TILE_BYTES)),
+            self.o_request.p.word.eq(address),
+            self.o_request.p.more.eq((left + (per_word - 1)) // per_word - 1),
+            self.o_weights.p.word.eq(entry.word), self.o_weights.p.more.eq(entry.words - 1),
+            self.o_tile.p.beats.eq(entry.beats), self.o_tile.p.repeats.eq(self.i_state.tokens),
+        ]
+        with m.FSM():
+            with m.State("idle"), m.If(self.i_start & (self.i_count != 0)):
+                m.d.sync += [address.eq(self.i_word), left.eq(self.i_count), place.eq(0)]
+                m.next = "ask"
+            with m.State("ask"):
+                m.d.comb += self.o_request.valid.eq(1)
+                with m.If(self.o_request.ready):
+                    m.next = "entries"
+            with m.State("entries"):
+                m.d.comb += [
+                    self.o_weights.valid.eq(self.i_words.valid & ~weights_taken),
+                    self.o_tile.valid.eq(self.i_words.valid & ~tile_taken),
+                    done.eq(self.i_words.valid & (weights_taken | self.o_weights.ready)
+                            & (tile_taken | self.o_tile.ready)),
+                    self.i_words.ready.eq(done & ((place == per_word - 1) | (left == 1))),
+                ]
+                m.d.sync += [
+                    weights_taken.eq((weights_taken | (self.o_weights.valid & self.o_weights.ready))
+                                     & ~done),
+                    tile_taken.eq((tile_taken | (self.o_tile.valid & self.o_tile.ready)) & ~done),
+                ]
+                with m.If(done):
+                    m.d.sync += [left.eq(left - 1),
+                                 place.eq(Mux(place == per_word - 1, 0, place + 1))]
+                    with m.If(left == 1):
+                        m.next = "idle"
+        return m

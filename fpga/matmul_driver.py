@@ -1,0 +1,178 @@
+"""Walks through the weight tiles and tokens of a MATMUL."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..hw.attention.cache_writer import head_layout
+from ..hw.attention.parameters import TILE
+from ..hw.dequantizer import scaling_layout
+from ..hw.row_source import row_request_layout
+from ..hw.sequencer import job_layout
+from ..hw.stream_queue import queue_before
+from .descriptors import Post
+from .layouts import descriptor_layout, state_layout
+from .parameters import AcceleratorParameters
+
+__all__ = ["MatmulDriver"]
+
+
+class MatmulDriver(wiring.Component):
+    """Give each stage what it needs for each tile and token: tiles outside, tokens inside.
+
+    Parameters
+    ----------
+    parameters : AcceleratorParameters
+        Of the accelerator.
+
+    Members
+    -------
+    i_active, i_descriptor, i_state : ``In(...)``
+        As of ``QuantizeDriver``.
+    o_job : ``Out(stream.Signature(job_layout(tlmm)))``
+        For the engine.
+    o_read : ``Out(stream.Signature(range(max_tokens)))``
+        For the activation buffer.
+    o_scaling : ``Out(stream.Signature(scaling_layout(tlmm)))``
+        For the dequantizer.
+    o_b : ``Out(stream.Signature(row_request_layout(...)))``
+        Rows beside: of the residual, or of angles.
+    o_heads : ``Out(stream.Signature(range(max_heads + 1)))``
+        For the rotary embedding: heads that come of one token.
+    o_row : ``Out(stream.Signature(row_request_layout(...)))``
+        Where rows of outputs go.
+    o_head : ``Out(stream.Signature(head_layout(...)))``
+        Where heads of keys or values go.
+    o_issued : ``Out(2)``
+        Write requests that what was given in this cycle will make.
+    o_walked : ``Out(1)``
+        Everything has been given.
+    """
+
+    def __init__(self, parameters: AcceleratorParameters) -> None:
+        p = self.parameters = parameters
+        row = stream.Signature(row_request_layout(p.address_width, p.word_bytes, p.max_beats))
+        super().__init__({
+            "i_active": In(1), "i_descriptor": In(descriptor_layout()),
+            "i_state": In(state_layout(p)),
+            "o_job": Out(stream.Signature(job_layout(p.tlmm))),
+            "o_read": Out(stream.Signature(range(p.max_tokens))),
+            "o_scaling": Out(stream.Signature(scaling_layout(p.tlmm))),
+            "o_b": Out(row),
+            "o_heads": Out(stream.Signature(range(p.max_heads + 1))),
+            "o_row": Out(row),
+            "o_head": Out(stream.Signature(head_layout(p.attention, p.address_width))),
+            "o_issued": Out(2), "o_walked": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        p, d, state = self.parameters, self.i_descriptor, self.i_state
+        queues = {name: queue_before(m, name, getattr(self, f"o_{name}"))
+                  for name in ("job", "read", "scaling", "b", "heads", "row", "head")}
+
+        # Where the walk is, and the addresses there.
+        tile, token = Signal(16), Signal.like(state.tokens)
+        position = Signal.like(state.position)
+        tile_out, out = Signal(32), Signal(32)             # of the tile's rows, of the token's
+        tile_beside, beside = Signal(32), Signal(32)
+        tile_cache, head_at = Signal(32), Signal(32)       # of the tile's first head, of the next
+        blocks, last_tile, last_token = Signal(16), Signal(), Signal()
+        gated, adds, turned, cached = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            last_tile.eq(tile + 1 == d.tiles), last_token.eq(token + 1 == state.tokens),
+            blocks.eq(Mux(last_tile, d.last_blocks, d.blocks)),
+            gated.eq(d.post == Post.GATE), adds.eq(d.post == Post.ADD),
+            turned.eq((d.post == Post.ROTATE) | (d.post == Post.KEYS)),
+            cached.eq((d.post == Post.KEYS) | (d.post == Post.VALUES)),
+        ]
+        self._fill(m, queues, blocks, out, beside, position, head_at, gated, turned)
+        heads = Signal(range(p.max_heads + 1))
+        m.d.comb += [
+            heads.eq(Mux(last_tile, d.group, d.heads)),
+            queues["read"].w_data.eq(token), queues["heads"].w_data.eq(heads),
+        ]
+
+        block_beats = p.tlmm.columns // p.lanes
+        beats = Signal(24)
+        m.d.comb += beats.eq(blocks * block_beats >> gated)
+        step, heads_left = Signal(), Signal.like(heads)
+        room = Cat(queue.w_rdy for name, queue in queues.items() if name != "head").all()
+        m.d.comb += [queues[name].w_en.eq(step) for name in ("job", "read", "scaling")]
+        m.d.comb += [
+            queues["heads"].w_en.eq(step & turned), queues["b"].w_en.eq(step & (turned | adds)),
+            queues["row"].w_en.eq(step & ~cached),
+            self.o_issued.eq(queues["row"].w_en + (queues["head"].w_en << 1)),
+        ]
+
+        with m.FSM():
+            with m.State("idle"), m.If(self.i_active):
+                m.d.sync += [
+                    tile.eq(0), tile_out.eq(d.d), tile_beside.eq(d.b), tile_cache.eq(d.c)]
+                m.next = "tile"
+            with m.State("tile"):
+                m.d.sync += [
+                    token.eq(0), position.eq(state.position), out.eq(tile_out),
+                    beside.eq(tile_beside + Mux(turned, state.position * d.b_stride, 0)),
+                ]
+                m.next = "token"
+            with m.State("token"):
+                m.d.comb += step.eq(room)
+                m.d.sync += [
+                    heads_left.eq(heads),
+                    head_at.eq(tile_cache + (position >> (TILE - 1).bit_length()) * d.tile_words),
+                ]
+                with m.If(step):
+                    m.next = "next"
+                    with m.If(cached):
+                        m.next = "heads"
+            with m.State("heads"):
+                m.d.comb += queues["head"].w_en.eq(queues["head"].w_rdy)
+                with m.If(queues["head"].w_rdy):
+                    m.d.sync += [head_at.eq(head_at + d.region), heads_left.eq(heads_left - 1)]
+                    with m.If(heads_left == 1):
+                        m.next = "next"
+            with m.State("next"):
+                m.d.sync += [token.eq(token + 1), position.eq(position + 1),
+                             out.eq(out + d.d_stride), beside.eq(beside + d.b_stride)]
+                m.next = "token"
+                with m.If(last_token):
+                    m.d.sync += [
+                        tile.eq(tile + 1),
+                        tile_out.eq(tile_out + beats // p.word_beats),
+                        tile_beside.eq(tile_beside + Mux(adds, beats // p.word_beats, 0)),
+                        tile_cache.eq(tile_cache + heads * d.region),
+                    ]
+                    m.next = "tile"
+                    with m.If(last_tile):
+                        m.next = "walked"
+            with m.State("walked"):
+                m.d.comb += self.o_walked.eq(1)
+                with m.If(~self.i_active):
+                    m.next = "idle"
+        return m
+
+    def _fill(self, m: Module, queues, blocks, out, beside, position, head_at, gated,
+              turned) -> None:
+        """What each stream is given in this step."""
+        p, d = self.parameters, self.i_descriptor
+        job, scaling = Signal(self.o_job.p.shape()), Signal(self.o_scaling.p.shape())
+        row, beside_row = Signal(self.o_row.p.shape()), Signal(self.o_b.p.shape())
+        head = Signal(self.o_head.p.shape())
+        block_beats = p.tlmm.columns // p.lanes
+        m.d.comb += [
+            job.passes.eq(d.passes), job.blocks.eq(blocks),
+            scaling.scale_even.eq(d.x), scaling.scale_odd.eq(Mux(gated, d.y, d.x)),
+            scaling.row_blocks.eq(d.row_blocks),
+            row.word.eq(out), row.beats.eq(blocks * block_beats >> gated),
+            beside_row.word.eq(beside),
+            beside_row.beats.eq(Mux(turned, d.row_blocks, blocks) * block_beats),
+            head.word.eq(head_at), head.token.eq(position), head.chunks.eq(d.chunks),
+            head.values.eq(d.post == Post.VALUES),
+        ]
+        for name, value in (("job", job), ("scaling", scaling), ("row", row), ("b", beside_row),
+                            ("head", head)):
+            m.d.comb += queues[name].w_data.eq(value)
+

@@ -1,0 +1,235 @@
+"""Runs programs: descriptor after descriptor, step after step."""
+
+from __future__ import annotations
+
+import enum
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..hw.axi import COUNT_WIDTH
+from .descriptors import Operation, Post
+from .layouts import descriptor_layout, state_layout
+from .parameters import AcceleratorParameters
+
+__all__ = ["RunError", "Sequencer", "run_layout"]
+
+OPERATIONS = (Operation.EMBED, Operation.QUANTIZE, Operation.MATMUL, Operation.ATTEND,
+              Operation.HEAD)
+NO_TOKEN = 0xFFFF_FFFF   # as ``end_token``: no token ends the run
+
+
+class RunError(enum.IntEnum):
+    """Why a run ended early."""
+
+    NONE = 0
+    OPERATION = 1   # a descriptor's operation or post does not exist
+    SIZE = 2        # a descriptor exceeds what the accelerator was made for
+    TOKENS = 3      # no tokens, or more than the accelerator or its context holds
+    READ = 4        # the read port reported an error
+    WRITE = 5       # the write port did
+    WEIGHTS = 6     # a weight byte that no encoder writes, or a tile larger than the buffer
+    STUCK = 7       # nothing moved for too long
+
+
+def run_layout() -> data.StructLayout:
+    """A run: where its lists begin, and its first step.
+
+    ``program`` and ``tiles`` are words; ``tokens`` from ``position`` on are the first step, which
+    chooses a token if ``new_tokens`` is not 0; then come steps of one token each until
+    ``new_tokens`` have been chosen, or ``end_token`` has.
+    """
+    return data.StructLayout({
+        "program": 32, "tiles": 32, "tile_count": COUNT_WIDTH, "tokens": 16, "position": 24,
+        "new_tokens": 16, "end_token": 32,
+    })
+
+
+class Sequencer(wiring.Component):
+    """Give each operation of a program to its driver, and go on when it is done.
+
+    An operation is done when its driver has walked through it and everything that it issued has
+    been completed. Descriptors are checked before anything is done with them. After an error the
+    sequencer stops where it is (``o_error``) until a reset.
+
+    Parameters
+    ----------
+    parameters : AcceleratorParameters
+        Of the accelerator.
+    patience : int
+        Cycles without any progress after which a run is stuck.
+
+    Members
+    -------
+    i : ``In(stream.Signature(run_layout()))``
+        Runs. Taken when it begins.
+    i_descriptor : ``In(stream.Signature(descriptor_layout()))``
+        From the ``DescriptorFetcher``.
+    o_begin : ``Out(1)``, o_program, o_tiles : ``Out(32)``, o_tile_count : ``Out(COUNT_WIDTH)``
+        A step begins: the fetchers start.
+    o_active : ``Out(1).array(5)``
+        Which driver is to work: those of ``OPERATIONS``.
+    o_descriptor, o_state : ``Out(...)``
+        With what, and on which tokens.
+    i_walked : ``In(1).array(5)``
+        The driver has walked through the operation.
+    i_issued, i_completed : ``In(2)``, ``In(1)``
+        What the active driver issues, and what has been completed, in this cycle.
+    i_token : ``In(32)``
+        The token chosen last.
+    i_fault : ``In(3)``
+        A ``RunError`` that another part reports.
+    i_progress : ``In(1)``
+        Something moved in this cycle.
+    o_busy : ``Out(1)``
+        A run has begun and not ended.
+    o_error : ``Out(3)``
+        A ``RunError``, until reset.
+    o_failed : ``Out(descriptor_layout())``
+        The descriptor at which it happened.
+    """
+
+    def __init__(self, parameters: AcceleratorParameters, patience: int = 1 << 16) -> None:
+        self.parameters = parameters
+        self.patience = patience
+        count = len(OPERATIONS)
+        super().__init__({
+            "i": In(stream.Signature(run_layout())),
+            "i_descriptor": In(stream.Signature(descriptor_layout())),
+            "o_begin": Out(1), "o_program": Out(32), "o_tiles": Out(32),
+            "o_tile_count": Out(COUNT_WIDTH),
+            "o_active": Out(1).array(count), "i_walked": In(1).array(count),
+            "o_descriptor": Out(descriptor_layout()), "o_state": Out(state_layout(parameters)),
+            "i_issued": In(2), "i_completed": In(1), "i_token": In(32), "i_fault": In(3),
+            "i_progress": In(1),
+            "o_busy": Out(1), "o_error": Out(3), "o_failed": Out(descriptor_layout()),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        d, state = self.i_descriptor.p, self.o_state
+        run = Signal(run_layout())
+        new_tokens = Signal(16)
+        pending = Signal(24)
+        m.d.sync += pending.eq(pending + self.i_issued - self.i_completed)
+        m.d.comb += [
+            self.o_program.eq(run.program), self.o_tiles.eq(run.tiles),
+            self.o_tile_count.eq(run.tile_count),
+        ]
+
+        fault = Signal(3)
+        m.d.comb += fault.eq(Mux(self.i_fault != 0, self.i_fault, self._stuck(m)))
+        problem = self._problem(m, d)
+        walked = Array(self.i_walked)[(self.o_descriptor.operation - 1)[:3]]
+        skipped = (new_tokens == 0) & (d.last_row | (d.operation == Operation.HEAD))
+        steps_on = (new_tokens > 1) & (self.i_token != run.end_token)
+
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    m.d.sync += [
+                        run.eq(self.i.p), new_tokens.eq(self.i.p.new_tokens),
+                        state.tokens.eq(self.i.p.tokens), state.position.eq(self.i.p.position),
+                        self.o_busy.eq(1),
+                    ]
+                    m.next = "begin"
+                    with m.If(self._too_many_tokens(self.i.p)):
+                        m.d.sync += self.o_error.eq(RunError.TOKENS)
+                        m.next = "failed"
+            with m.State("begin"):
+                m.d.comb += self.o_begin.eq(1)
+                m.next = "decode"
+            with m.State("decode"):
+                with m.If(self.i_descriptor.valid):
+                    m.d.comb += self.i_descriptor.ready.eq(1)
+                    with m.If(problem != 0):
+                        m.d.sync += [self.o_error.eq(problem), self.o_failed.eq(d)]
+                        m.next = "failed"
+                    with m.Elif(d.operation == Operation.END):
+                        m.next = "end"
+                    with m.Elif(~skipped):
+                        m.d.sync += [self.o_descriptor.eq(d),
+                                     Cat(self.o_active).eq(1 << (d.operation - 1)[:3])]
+                        m.next = "execute"
+                self._fail(m, fault)
+            with m.State("execute"):
+                with m.If(walked & (pending == 0)):
+                    m.d.sync += Cat(self.o_active).eq(0)
+                    m.next = "decode"
+                self._fail(m, fault)
+            with m.State("end"):
+                m.d.sync += [state.position.eq(state.position + state.tokens), state.tokens.eq(1)]
+                with m.If(new_tokens != 0):
+                    m.d.sync += new_tokens.eq(new_tokens - 1)
+                with m.If(steps_on):
+                    m.next = "begin"
+                with m.Else():
+                    m.d.sync += self.o_busy.eq(0)
+                    m.next = "idle"
+            with m.State("failed"):
+                m.d.sync += [self.o_busy.eq(0), Cat(self.o_active).eq(0)]
+        return m
+
+    def _fail(self, m: Module, fault: Signal) -> None:
+        """In this state a fault of another part ends the run."""
+        with m.If(fault != 0):
+            m.d.sync += [self.o_error.eq(fault), self.o_failed.eq(self.o_descriptor)]
+            m.next = "failed"
+
+    def _stuck(self, m: Module) -> Signal:
+        still = Signal(range(self.patience + 1))
+        stuck = Signal(3)
+        with m.If(self.i_progress | ~self.o_busy):
+            m.d.sync += still.eq(0)
+        with m.Elif(still != self.patience):
+            m.d.sync += still.eq(still + 1)
+        m.d.comb += stuck.eq(Mux(still == self.patience, RunError.STUCK, RunError.NONE))
+        return stuck
+
+    def _too_many_tokens(self, run) -> Value:
+        p = self.parameters
+        last = run.position + run.tokens + Mux(run.new_tokens == 0, 0, run.new_tokens - 1)
+        return (run.tokens == 0) | (run.tokens > p.max_tokens) | (last > p.max_context)
+
+    def _problem(self, m: Module, d) -> Signal:
+        """The ``RunError`` of a descriptor that this accelerator cannot do."""
+        p, tokens = self.parameters, self.o_state.tokens
+        columns = p.tlmm.columns
+
+        def outside(value: Value, most: Value | int) -> Value:
+            return (value == 0) | (value > most)
+
+        activations = (outside(d.passes, p.tlmm.max_passes)
+                       | (d.passes * tokens > p.activation_beats))
+        chunks = outside(d.chunks, p.attention.max_chunks)
+        heads = d.post != Post.ADD
+        blocks = outside(d.blocks, p.tlmm.max_blocks) | outside(d.last_blocks, d.blocks)
+        too_large = {
+            Operation.EMBED: outside(d.beats, p.max_beats),
+            Operation.QUANTIZE: outside(d.beats, p.max_beats) | (~d.last_row & activations),
+            Operation.MATMUL: (
+                activations | blocks | (d.tiles == 0) | outside(d.row_blocks, d.blocks)
+                | ((d.blocks * columns > p.max_width) & (d.post != Post.GATE))
+                | (heads & (d.post != Post.GATE)
+                   & (outside(d.heads, p.max_heads) | outside(d.group, p.max_heads)
+                      | (d.row_blocks * columns > p.max_head_dim)))
+                | (((d.post == Post.KEYS) | (d.post == Post.VALUES)) & chunks)),
+            Operation.ATTEND: (chunks | outside(d.heads * d.group, p.max_heads)
+                               | outside(d.head_words * p.word_beats, p.max_beats)),
+            Operation.HEAD: (outside(d.rows, p.max_vocabulary)
+                             | outside(d.tile_words, -(-p.max_width // p.word_bytes))),
+        }
+        problem = Signal(3)
+        with m.Switch(d.operation):
+            with m.Case(Operation.END):
+                pass
+            for operation, wrong in too_large.items():
+                with m.Case(operation):
+                    m.d.comb += problem.eq(Mux(wrong, RunError.SIZE, RunError.NONE))
+            with m.Default():
+                m.d.comb += problem.eq(RunError.OPERATION)
+        with m.If((d.operation == Operation.MATMUL) & (d.post > max(Post))):
+            m.d.comb += problem.eq(RunError.OPERATION)
+        return problem
