@@ -97,6 +97,14 @@ class Block(StrEnum):
     """Hardware blocks that ``verify`` checks."""
 
     TLMM = "tlmm"
+    ALL = "all"
+
+
+class Phase(StrEnum):
+    """What ``verify`` counts the cycles of."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
 
 
 class Simulator(StrEnum):
@@ -386,39 +394,84 @@ def inspect(
     run(Output(json), model, every)
 
 
-@app.command(epilog="Example: trilobite verify demo-bitnet --layer 2 --waves layer2.fst")
+@app.command(epilog="Example: trilobite verify demo-bitnet --block all -p 'def add(' -n 16")
 @reports_errors
 def verify(
-    model: Model,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A model folder, demo-bitnet or demo-llama."),
+    ] = None,
     block: Annotated[Block, typer.Option(help="The hardware block to check.")] = Block.TLMM,
-    layer: Annotated[int, typer.Option(help="The decoder layer whose matrices are taken.")] = 0,
+    layer: Annotated[
+        int, typer.Option(help="tlmm: the decoder layer whose matrices are taken.")
+    ] = 0,
     prompt: Annotated[
-        str, typer.Option(help="Text whose activations are taken.")
+        str, typer.Option("--prompt", "-p", help="Text that the model is given.")
     ] = "def main(arguments):",
-    tokens: Annotated[int, typer.Option(help="How many of the prompt's tokens.")] = 4,
+    tokens: Annotated[
+        int | None,
+        typer.Option(help="How many of the prompt's tokens. tlmm: 4; all: the whole prompt."),
+    ] = None,
+    new_tokens: Annotated[
+        int, typer.Option("-n", "--new-tokens", help="all: how many tokens to generate.")
+    ] = 16,
     simulator: Annotated[
-        Simulator, typer.Option(help="Which simulator runs the Verilog.")
+        Simulator, typer.Option(help="tlmm: which simulator runs the Verilog.")
     ] = Simulator.VERILATOR,
-    stall: Annotated[float, typer.Option(help="Chance of a stall per stream and cycle.")] = 0.3,
-    seed: Annotated[int, typer.Option(help="Seed of the stalls.")] = 0,
+    stall: Annotated[
+        float, typer.Option(help="tlmm: chance of a stall per stream and cycle.")
+    ] = 0.3,
+    seed: Annotated[int, typer.Option(help="tlmm: seed of the stalls.")] = 0,
     waves: Annotated[
-        Path | None, typer.Option(help="Record all signals in this .fst (or .vcd) file.")
+        Path | None,
+        typer.Option("--waves", "--dump", help="Record all signals in this .fst (or .vcd) file."),
     ] = None,
     hardware: Annotated[
-        str, typer.Option(help="Accelerator description, or a .toml file.")
-    ] = "tlmm-kv260",
+        str | None,
+        typer.Option(
+            help="Accelerator description, or a .toml file. tlmm: tlmm-kv260; all: demo; "
+            "--shape: kv260.",
+        ),
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(help="Instead of a model: count the cycles of a shape, bitnet-0.73b, ..."),
+    ] = None,
+    phase: Annotated[Phase, typer.Option(help="--shape: prefill or decode.")] = Phase.DECODE,
+    context: Annotated[
+        int, typer.Option(help="--shape, decode: tokens before the one that is decoded.")
+    ] = 128,
+    layers: Annotated[
+        int, typer.Option(help="--shape: layers to simulate; the rest is counted from them.")
+    ] = 1,
     json: Json = None,
 ) -> None:
-    """Simulate the hardware on a model's weights and compare every sum with the runtime.
+    """Simulate the hardware on a model's weights and compare it with the runtime, bit by bit.
 
-    Exits with 1 if one differs.
+    tlmm: every sum of a layer's matmuls. all: the whole accelerator, prefill and decode, every
+    layer's residual stream and every token. Exits with 1 if something differs.
     """
-    from .commands.verify import run
+    if shape is not None:
+        from .commands.verify_shape import run as run_shape
 
-    del block   # there is one so far
-    if not run(
-        Output(json), model, layer, prompt, tokens, simulator.value, stall, seed, waves, hardware
-    ):
+        run_shape(Output(json), shape, phase.value, 128 if tokens is None else tokens, context,
+                  layers, hardware or "kv260", seed)
+        return
+    if model is None:
+        raise typer.BadParameter("name a MODEL, or a --shape")
+    if block is Block.ALL:
+        from .commands.verify_decoder import run as run_decoder
+
+        equal = run_decoder(
+            Output(json), model, prompt, new_tokens, tokens, waves, hardware or "demo")
+    else:
+        from .commands.verify import run
+
+        equal = run(
+            Output(json), model, layer, prompt, 4 if tokens is None else tokens, simulator.value,
+            stall, seed, waves, hardware or "tlmm-kv260",
+        )
+    if not equal:
         raise typer.Exit(1)
 
 

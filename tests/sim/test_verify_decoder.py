@@ -1,0 +1,130 @@
+"""The whole accelerator beside the runtime, on the demo model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from trilobite.api import load
+from trilobite.commands.verify_decoder import _Runtime as Runtime
+from trilobite.errors import TrilobiteError
+from trilobite.fpga.compiler import compile_model
+from trilobite.fpga.configuration import load_configuration
+from trilobite.fpga.descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Post
+from trilobite.fpga.sequencer import RunError
+from trilobite.quant.checkpoint import open_checkpoint
+from trilobite.quant.pipeline import quantize
+from trilobite.sim.bench import build
+from trilobite.sim.bench.ddr import DdrTiming
+from trilobite.sim.bench.program_bench import ProgramBench
+from trilobite.sim.bench.program_run import Run, run_program
+from trilobite.sim.verify_decoder import verify_decoder
+
+DEMO = load_configuration("demo")
+TIMING = DdrTiming(latency=40, refresh_interval=195, refresh_cycles=9)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "bitnet"
+    quantize("demo-bitnet", path, format="ternary")
+    return path
+
+
+@pytest.fixture(scope="module")
+def program(folder):
+    with open_checkpoint(folder) as checkpoint:
+        return compile_model(checkpoint.config, checkpoint.weight, DEMO, 80, keep_residuals=True)
+
+
+def test_nothing_to_do_is_refused(program):
+    for prompt, new_tokens in (([], 1), ([1], 0)):
+        with pytest.raises(TrilobiteError, match="At least one token"):
+            verify_decoder(program, prompt, new_tokens, None)
+    with pytest.raises(TrilobiteError, match="more than the"):
+        verify_decoder(program, [1] * 80, 80, None)
+
+
+@pytest.mark.slow
+def test_every_residual_stream_and_token_is_the_runtimes(folder, program):
+    """A prompt in two pieces (65 tokens, 64 at once), and a dozen tokens, over three tiles."""
+    model = load(folder)
+    ids = model.held_out_tokens()[:65]
+    report = verify_decoder(program, ids, 12, Runtime(model, 80), TIMING)
+    assert report.equal
+    assert [step.tokens for step in report.steps] == [64, 1, *[1] * 11]
+    assert report.tokens == report.expected_tokens
+    assert len(report.tokens) == 12
+    assert report.counts["tokens"] == 12
+    assert report.counts["weight_beats"] == 12 * sum(t.beats for t in program.tiles) + 64 * sum(
+        t.beats for t in program.tiles)
+
+
+def altered(program, number, **fields):
+    """The memory image with one descriptor changed."""
+    packed = replace(program.descriptors[number], **fields).pack()
+    image = []
+    for first, words in program.memory.image():
+        if first == program.word("program"):
+            data = bytearray(words.tobytes())
+            data[number * DESCRIPTOR_BYTES:(number + 1) * DESCRIPTOR_BYTES] = packed
+            image.append((first, np.frombuffer(bytes(data), np.uint8).reshape(words.shape)))
+        else:
+            image.append((first, words))
+    return image
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "fields", "error"), [
+    (0, {"beats": 1000}, RunError.SIZE),
+    (1, {"passes": 0}, RunError.SIZE),
+    (2, {"blocks": 0}, RunError.SIZE),
+    (2, {"heads": 200}, RunError.SIZE),
+    (3, {"chunks": 9}, RunError.SIZE),
+    (5, {"group": 77}, RunError.SIZE),
+    (2, {"post": 7}, RunError.OPERATION),
+    (4, {"operation": 9}, RunError.OPERATION),
+    (1, {"a": 0x0FFF_FFF0}, RunError.READ),
+    (0, {"d": 0x0FFF_FFF0}, RunError.WRITE),
+])
+def test_a_bad_descriptor_ends_in_an_error_code(program, number, fields, error):
+    engine = _engine(program)
+    run = Run(program.word("program"), program.word("tiles"), len(program.tiles), 2, 0, 1)
+    result = run_program(engine, altered(program, number, **fields), [run], cycle_limit=400_000)
+    assert result[0].error == error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fields", [
+    {"tokens": 0}, {"tokens": 65}, {"position": 1020, "tokens": 8},
+    {"position": 1000, "tokens": 8, "new_tokens": 200},
+])
+def test_too_many_tokens_end_in_an_error_code(program, fields):
+    run = Run(**{"program": program.word("program"), "tiles": program.word("tiles"),
+                 "tile_count": len(program.tiles), "tokens": 1, "position": 0, "new_tokens": 1,
+                 **fields})
+    result = run_program(_engine(program), program.memory.image()[:1], [run], cycle_limit=10_000)
+    assert result[0].error == RunError.TOKENS
+
+
+@pytest.mark.slow
+def test_a_run_that_cannot_go_on_is_stuck(program):
+    """A MATMUL whose weight tiles are not in the list waits for ever."""
+    run = Run(program.word("program"), program.word("tiles"), 1, 1, 0, 1)
+    image = program.memory.image()
+    result = run_program(_engine(program), image, [run], cycle_limit=400_000)
+    assert result[0].error == RunError.STUCK
+
+
+def _engine(program):
+    depth = 1 << (program.memory.words - 1).bit_length()
+    return build(ProgramBench(DEMO, depth, TIMING), "accelerator")
+
+
+def test_descriptors_of_the_tests_are_what_they_say(program):
+    kinds = [(d.operation, d.post) for d in program.descriptors[:6]]
+    assert kinds == [
+        (Operation.EMBED, Post.ADD), (Operation.QUANTIZE, Post.ADD),
+        (Operation.MATMUL, Post.ROTATE), (Operation.MATMUL, Post.KEYS),
+        (Operation.MATMUL, Post.VALUES), (Operation.ATTEND, Post.ADD)]
+    assert isinstance(program.descriptors[0], Descriptor)
