@@ -57,7 +57,9 @@ class AttendDriver(wiring.Component):
         p, d, state = self.parameters, self.i_descriptor, self.i_state
         passes = queue_before(m, "passes", self.o_pass)
         queries = queue_before(m, "queries", self.o_a)
-        results = queue_before(m, "results", self.o_row)
+        # The last values of a pass come behind the first keys of the next one, which wait for its
+        # queries: those must go ahead although no result of either pass has been written.
+        results = queue_before(m, "results", self.o_row, depth=2 * p.queries + 1)
 
         # KV heads outside, then the query heads of one, then tokens. ``source`` and ``result`` are
         # the rows of the next query.
