@@ -158,7 +158,8 @@ class QueryLane(wiring.Component):
             m.submodules[f"chunk_tree_{number}"] = tree
             for element in range(p.chunk):
                 m.d.comb += tree.i[element].eq(products[number * p.chunk + element])
-            m.d.sync += dots[number].eq(Mux(d_control.first_chunk, 0, dots[number]) + tree.o)
+            with m.If(d_control.valid):
+                m.d.sync += dots[number].eq(Mux(d_control.first_chunk, 0, dots[number]) + tree.o)
 
         m.submodules.dots = memory = Memory(shape=dots.shape(), depth=2 * p.rows, init=[])
         write, read = memory.write_port(), memory.read_port()

@@ -3,11 +3,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from support.attention_bench import AttentionBench, attention_traffic, random_pass
+from support.attention_bench import TIMING, AttentionBench, attention_traffic, random_pass
 from support.float32 import to_bits
 from trilobite.hw.attention.parameters import AttentionParameters
 from trilobite.hw.reference import unpack_rows
 from trilobite.sim.bench import build, exchange
+from trilobite.sim.bench.ddr import DdrTiming
 
 SMALL = AttentionParameters(word_bytes=16, queries=2, lanes=4, max_head_dim=64, max_context=256)
 STREAMS = ("i_pass", "i_codes", "i_scale", "o")
@@ -15,13 +16,13 @@ DEPTH = 1 << 14
 
 
 @cache
-def bench(parameters=SMALL):
-    return AttentionBench(parameters, DEPTH)
+def bench(parameters=SMALL, timing=TIMING):
+    return AttentionBench(parameters, DEPTH, timing)
 
 
 @cache
-def simulation(parameters=SMALL, simulator="verilator"):
-    return build(bench(parameters), "attention_bench", simulator)
+def simulation(parameters=SMALL, timing=TIMING):
+    return build(bench(parameters, timing), "attention_bench")
 
 
 def check(parameters, passes, observed):
@@ -64,6 +65,14 @@ def test_every_bit_is_the_runtimes_with_and_without_stalls():
     runs = [attention_traffic(bench(), passes, stall=stall)[1] for stall in stalls]
     for observed in exchange(simulation(), [load, *runs])[1:]:
         check(SMALL, passes, observed)
+
+
+def test_words_may_come_with_gaps():
+    """A memory that gives two words in three cycles and stops for refreshes."""
+    slow = DdrTiming(latency=30, words=2, per_cycles=3, refresh_interval=50, refresh_cycles=9)
+    passes = varied_passes(np.random.default_rng(7), SMALL, 10)
+    traffic = attention_traffic(bench(SMALL, slow), passes)
+    check(SMALL, passes, exchange(simulation(SMALL, slow), traffic)[1])
 
 
 def test_extreme_queries_and_caches():
