@@ -176,7 +176,8 @@ def test_values_that_are_no_numbers_are_refused(case: FormatCase, bad):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1, 0])
 def test_bad_scales_are_refused(case: FormatCase, bad):
     tensors = packed_ones(case)
-    scales = [suffix for suffix, tensor in tensors.items() if tensor.dtype.kind == "f"]
+    scales = [suffix for suffix, tensor in tensors.items()
+              if tensor.dtype.kind == "f" and suffix.endswith("scale")]
     for suffix in scales:
         damaged = np.array(tensors[suffix])
         damaged.flat[-1] = bad
