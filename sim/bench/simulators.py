@@ -17,10 +17,10 @@ from typing import ClassVar
 
 from cocotb_tools import config as cocotb_config
 
+from ...cache import cached_folder, content_key
 from ...errors import ToolError
-from .cache import cached_folder, content_key
+from ...programs import package_folder, package_version, program, run_program
 from .design import Design
-from .tools import package_folder, package_version, program, run_program
 
 __all__ = ["SIMULATORS", "Icarus", "Simulator", "Verilator", "get_simulator"]
 
@@ -98,7 +98,7 @@ class Verilator(Simulator):
                 shutil.copy(compiled, runtime)
 
         key = content_key([*self.fingerprint(), str(wave_suffix)])
-        for compiled in cached_folder(f"verilator-runtime-{key}", compile_first).iterdir():
+        for compiled in cached_folder("sim", f"verilator-runtime-{key}", compile_first).iterdir():
             shutil.copy(compiled, folder)   # newer than its source, so make leaves it alone
         self._make(design, folder)
 

