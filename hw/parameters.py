@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-__all__ = ["TlmmParameters", "cycles", "signed_width"]
+__all__ = ["TlmmParameters", "cycles", "sign_select_cycles", "signed_width"]
 
 
 def signed_width(magnitude: int) -> int:
@@ -116,6 +116,11 @@ class TlmmParameters:
         """Cycles from a weight beat of the last pass to its output beat: lookup, tree, sum."""
         return self.adder_levels + 2
 
+    @property
+    def sign_select_latency(self) -> int:
+        """The latency of ``SignSelect``: decoding, a tree over T * G + 1 addends, sum."""
+        return self.pass_length.bit_length() + 2
+
     def passes(self, K: int) -> int:
         """Passes that a reduction of length K takes."""
         return -(-K // self.pass_length)
@@ -137,10 +142,24 @@ def cycles(parameters: TlmmParameters, K: int, M: int, N: int = 1) -> int:
     its last beat leaves ``latency`` cycles later. Passes of consecutive jobs follow each other
     like passes of one job, so N jobs cost one start and one end.
     """
+    return _run_cycles(parameters, K, M, N, start=1 + parameters.entries,
+                       least_interval=parameters.entries, latency=parameters.latency)
+
+
+def sign_select_cycles(parameters: TlmmParameters, K: int, M: int, N: int = 1) -> int:
+    """What ``cycles`` is for ``hw.sign_select.SignSelect``, which has no tables to build.
+
+    The activations of a pass move twice before they are used, which takes two cycles.
+    """
+    return _run_cycles(parameters, K, M, N, start=2, least_interval=2,
+                       latency=parameters.sign_select_latency)
+
+
+def _run_cycles(parameters: TlmmParameters, K: int, M: int, N: int, *, start: int,
+                least_interval: int, latency: int) -> int:
     for name, value in (("K", K), ("M", M), ("N", N)):
         if value < 1:
             raise ValueError(f"A job's {name} must be at least 1, not {value!r}")
     blocks = parameters.blocks(M)
-    interval = max(blocks, parameters.entries)
-    return (1 + parameters.entries + (N * parameters.passes(K) - 1) * interval
-            + blocks + parameters.latency)
+    interval = max(blocks, least_interval)
+    return start + (N * parameters.passes(K) - 1) * interval + blocks + latency

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import connect
 
-from .accumulators import Accumulators
 from .adder_tree import AdderTree
-from .lookup_tables import LookupTables, index_layout
+from .lookup_tables import LookupTables
+from .matmul_engine import MatmulEngine, datapath_signature, output_layout
 from .parameters import TlmmParameters
-from .sequencer import Sequencer, job_layout
-from .table_builder import TableBuilder, group_layout
+from .table_builder import TableBuilder
 
-__all__ = ["Tlmm", "output_layout"]
-
-
-def output_layout(parameters: TlmmParameters) -> data.StructLayout:
-    """C sums, and whether they are the last ones of their job."""
-    return Accumulators.output_layout(parameters.columns, parameters.accumulator_width)
+__all__ = ["TableDatapath", "Tlmm", "output_layout"]
 
 
-class Tlmm(wiring.Component):
+class TableDatapath(wiring.Component):
+    """The datapath of ``Tlmm``: tables of a pass, lookups, and an adder tree per column.
+
+    Members: ``datapath_signature``. Of a pass's beat, the tables are complete 3^G cycles later.
+    """
+
+    def __init__(self, parameters: TlmmParameters) -> None:
+        self.parameters = parameters
+        self._trees = [AdderTree(parameters.tables, parameters.entry_width)
+                       for _ in range(parameters.columns)]
+        self.latency = 1 + self._trees[0].latency
+        super().__init__(datapath_signature(parameters, len(self._trees[0].o)))
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # Build: activations to tables.
+        m.submodules.builder = builder = TableBuilder(self.parameters)
+        m.submodules.tables = tables = LookupTables(self.parameters)
+        connect(m, wiring.flipped(self.i), builder.i)
+        connect(m, builder.o, tables.i)
+        m.d.comb += [self.full.eq(tables.full), tables.release.eq(self.release)]
+
+        # Look up and add: one tree per column.
+        m.d.comb += tables.indices.eq(self.indices)
+        for column, tree in enumerate(self._trees):
+            m.submodules[f"tree_{column}"] = tree
+            m.d.comb += [tree.i.eq(tables.entries[column]), self.sums[column].eq(tree.o)]
+
+        return m
+
+
+class Tlmm(MatmulEngine):
     """Multiply vectors of signed activations by ternary matrices, by looking sums up in tables.
 
     A job is one activation vector of length K times one [M, K] matrix. It is cut into
@@ -60,13 +85,6 @@ class Tlmm(wiring.Component):
     beat leaves ``parameters.latency`` cycles after the weight beat that completes it.
     ``parameters.cycles`` counts a whole run exactly.
 
-    Back-pressure
-    -------------
-    Lookup, adder tree and accumulation never stop. Their sums go to a queue, and a weight beat of
-    a last pass is only accepted when the queue has a place that is not spoken for. The queue
-    is just deep enough for one output beat per cycle. This way no clock enable reaches every
-    pipeline register, and no path leads from ``o.ready`` to ``i_weights.ready``.
-
     A reset returns the engine to idle and drops the jobs in it.
 
     Sources
@@ -89,85 +107,7 @@ class Tlmm(wiring.Component):
     """
 
     def __init__(self, parameters: TlmmParameters) -> None:
-        self.parameters = parameters
+        self.parameters = parameters   # before the check, for __repr__
         if not isinstance(parameters, TlmmParameters):
             raise TypeError(f"A TLMM engine takes TlmmParameters, not {parameters!r}")
-        super().__init__({
-            "i_job": In(stream.Signature(job_layout(parameters))),
-            "i_activations": In(stream.Signature(group_layout(parameters))),
-            "i_weights": In(stream.Signature(index_layout(parameters))),
-            "o": Out(stream.Signature(output_layout(parameters))),
-        })
-
-    def __repr__(self) -> str:
-        return f"Tlmm({self.parameters!r})"
-
-    def elaborate(self, platform):
-        m = Module()
-        parameters = self.parameters
-
-        # Build: activations to tables.
-        m.submodules.builder = builder = TableBuilder(parameters)
-        m.submodules.tables = tables = LookupTables(parameters)
-        connect(m, wiring.flipped(self.i_activations), builder.i)
-        connect(m, builder.o, tables.i)
-
-        # Admit: a weight beat enters when its tables are complete and its sums will have a place.
-        m.submodules.sequencer = sequencer = Sequencer(parameters)
-        connect(m, wiring.flipped(self.i_job), sequencer.i)
-        queue_depth = parameters.latency + 1
-        queue_reserved = Signal(range(queue_depth + 1))
-        emit = Signal()
-        accept = Signal()
-        m.d.comb += [
-            emit.eq(sequencer.last_pass),
-            self.i_weights.ready.eq(sequencer.active & tables.full
-                                    & ~(emit & (queue_reserved == queue_depth))),
-            accept.eq(self.i_weights.valid & self.i_weights.ready),
-            sequencer.advance.eq(accept),
-            tables.release.eq(accept & sequencer.last_block),
-        ]
-        m.d.sync += queue_reserved.eq(
-            queue_reserved + (accept & emit) - (self.o.valid & self.o.ready))
-
-        # Look up and add: one tree per column. The control word travels beside, and arrives at
-        # the accumulators one cycle ahead of the sums.
-        trees = []
-        m.d.comb += tables.indices.eq(self.i_weights.p)
-        for column in range(parameters.columns):
-            tree = AdderTree(parameters.tables, parameters.entry_width)
-            m.submodules[f"tree_{column}"] = tree
-            m.d.comb += tree.i.eq(tables.entries[column])
-            trees.append(tree)
-
-        m.submodules.accumulators = accumulators = Accumulators(
-            depth=parameters.max_blocks, columns=parameters.columns,
-            addend_width=len(trees[0].o), width=parameters.accumulator_width)
-        control = Signal(Accumulators.control_layout(parameters.max_blocks))
-        m.d.comb += [
-            control.valid.eq(accept),
-            control.first.eq(sequencer.first_pass),
-            control.emit.eq(emit),
-            control.last.eq(sequencer.last_block),
-            control.row.eq(sequencer.block),
-        ]
-        for level in range(parameters.adder_levels):
-            delayed = Signal(control.shape(), name=f"control_{level + 1}")
-            m.d.sync += delayed.eq(control)
-            control = delayed
-
-        # Accumulate, and queue what the last pass completes.
-        m.d.comb += accumulators.i_control.eq(control)
-        for column, tree in enumerate(trees):
-            m.d.comb += accumulators.i_addends[column].eq(tree.o)
-        m.submodules.queue = queue = SyncFIFO(
-            width=output_layout(parameters).size, depth=queue_depth)
-        m.d.comb += [
-            queue.w_data.eq(accumulators.o.p),
-            queue.w_en.eq(accumulators.o.valid),
-            self.o.p.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-        ]
-
-        return m
+        super().__init__(parameters, TableDatapath(parameters))

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from support.registered import assert_outputs_are_registered
-from support.tlmm import PARAMETERS, STREAMS, edges, engine, multiply, predicted, random_matrix
+from support.tlmm import (
+    PARAMETERS,
+    STREAMS,
+    edges,
+    engine,
+    multiply,
+    predicted,
+    random_matrix,
+    random_problems,
+)
 from support.unused import never_elaborated
 from trilobite.hw.parameters import TlmmParameters
 from trilobite.hw.reference import matmul, pack_beats, unpack_sums, weight_indices
@@ -13,12 +22,6 @@ from trilobite.sim.bench import Traffic, exchange
 from trilobite.sim.verify import tlmm_traffic
 
 every_engine = pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=PARAMETERS)
-
-
-def random_problems(parameters, shapes, seed, **keywords):
-    rng = np.random.default_rng(seed)
-    return [(*random_matrix(rng, *shape, parameters.activation_width), {"seed": number, **keywords})
-            for number, shape in enumerate(shapes)]
 
 
 @every_engine

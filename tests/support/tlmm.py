@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 
-from trilobite.hw.parameters import TlmmParameters, cycles
+from trilobite.hw.parameters import TlmmParameters, cycles, sign_select_cycles
 from trilobite.hw.reference import matmul, unpack_sums
+from trilobite.hw.sign_select import SignSelect
 from trilobite.hw.tlmm import Tlmm
 from trilobite.sim.bench import build, exchange
 from trilobite.sim.verify import tlmm_traffic
@@ -40,16 +41,16 @@ def edges(parameters):
             if 1 <= M <= parameters.max_m and 1 <= K <= parameters.max_k]
 
 
-def engine(parameters, simulator="verilator"):
+def engine(parameters, simulator="verilator", kind=Tlmm):
     """A simulation of the engine."""
-    return build(Tlmm(parameters), "tlmm", simulator)
+    return build(kind(parameters), kind.__name__.lower(), simulator)
 
 
-def multiply(parameters, problems, simulator="verilator"):
+def multiply(parameters, problems, simulator="verilator", kind=Tlmm):
     """Simulate ``(trits, activations, keywords of tlmm_traffic)``; check sums, return cycles."""
     traffic = [tlmm_traffic(parameters, trits, activations, **keywords)
                for trits, activations, keywords in problems]
-    observed = exchange(engine(parameters, simulator), traffic)
+    observed = exchange(engine(parameters, simulator, kind), traffic)
     for (trits, activations, keywords), run in zip(problems, observed, strict=True):
         if keywords.get("reset_after") is None:
             got = unpack_sums(parameters, run.outputs["o"], len(trits))
@@ -57,6 +58,14 @@ def multiply(parameters, problems, simulator="verilator"):
     return [run.cycles for run in observed]
 
 
-def predicted(parameters, trits, activations):
+def predicted(parameters, trits, activations, kind=Tlmm):
     """What the formula says about a problem."""
-    return cycles(parameters, trits.shape[1], trits.shape[0], len(activations))
+    formula = {Tlmm: cycles, SignSelect: sign_select_cycles}[kind]
+    return formula(parameters, trits.shape[1], trits.shape[0], len(activations))
+
+
+def random_problems(parameters, shapes, seed, **keywords):
+    """Random matrices of ``shapes`` (M, K, N), for ``multiply``."""
+    rng = np.random.default_rng(seed)
+    return [(*random_matrix(rng, *shape, parameters.activation_width), {"seed": number, **keywords})
+            for number, shape in enumerate(shapes)]
