@@ -6,45 +6,21 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..hw.activation_buffer import ActivationBuffer
-from ..hw.angle_pairs import AnglePairs
-from ..hw.attention.attention import Attention
-from ..hw.attention.cache_writer import CacheWriter
-from ..hw.axi import COUNT_WIDTH, read_signature, write_signature
-from ..hw.dequantizer import Dequantizer
-from ..hw.elementwise import residual_add
-from ..hw.embedding import Embedding
-from ..hw.gate_rows import GateRows
-from ..hw.head import Head
-from ..hw.quantizer import Quantizer
-from ..hw.rms_norm import RmsNorm
-from ..hw.rotary import Rotary
-from ..hw.row_sink import RowSink
-from ..hw.row_source import RowSource
-from ..hw.shared_reader import SharedReader
-from ..hw.shared_writer import SharedWriter
-from ..hw.tile_buffer import TileBuffer
-from ..hw.tlmm import Tlmm
-from ..hw.unpacker import Unpacker
-from ..hw.write_master import WriteMaster
+from ..hw.axi import read_signature, write_signature
 from .attend_driver import AttendDriver
 from .counters import COUNTERS, WIDTH, Counters
 from .descriptors import Operation, Post
-from .fetchers import BEATS_WIDTH, REPEATS_WIDTH, DescriptorFetcher, TileFetcher
+from .fetchers import DescriptorFetcher, TileFetcher
 from .layouts import descriptor_layout
 from .matmul_driver import MatmulDriver
 from .parameters import AcceleratorParameters
 from .quantize_driver import QuantizeDriver
 from .routing import route
 from .sequencer import OPERATIONS, RunError, Sequencer, run_layout
+from .units import READERS, UNITS
 from .vocabulary_drivers import EmbedDriver, HeadDriver
 
 __all__ = ["Core"]
-
-# Who reads, those first that hold up others: (name, bursts that its queue holds).
-READERS = (("descriptors", 1), ("tiles", 1), ("a", 2), ("b", 2), ("vocabulary", 6), ("cache", 6),
-           ("weights", 6))
-WRITERS = ("rows", "cache", "token")
 
 
 class Core(wiring.Component):
@@ -109,44 +85,9 @@ class Core(wiring.Component):
         return component
 
     def _add_units(self, m: Module) -> None:
-        p = self.parameters
-        port = {"address_width": p.address_width, "word_bytes": p.word_bytes}
-        rows = {"lanes": p.lanes, "max_beats": p.max_beats, **port}
-        bursts = {"max_burst": p.max_burst, "outstanding": p.outstanding,
-                  "count_width": COUNT_WIDTH, **port}
-        self._reader = self._add(m, "reader", SharedReader(
-            queues=tuple(count * p.max_burst for _, count in READERS), **bursts))
-        self._writer = self._add(m, "writer", SharedWriter(writers=len(WRITERS), **port))
-        self._write_master = self._add(m, "write_master", WriteMaster(**bursts))
-        self._a = self._add(m, "source_a", RowSource(**rows))
-        self._b = self._add(m, "source_b", RowSource(**rows))
-        self._sink = self._add(m, "sink", RowSink(**rows))
-
-        self._unpacker = self._add(m, "unpacker", Unpacker(p.weights))
-        self._tiles = self._add(m, "tiles", TileBuffer(
-            width=self._unpacker.o.p.shape().size, depth=p.weight_beats,
-            beats_width=BEATS_WIDTH, repeats_width=REPEATS_WIDTH))
-        self._engine = self._add(m, "engine", Tlmm(p.tlmm))
-        self._activations = self._add(m, "activations", ActivationBuffer(
-            p.tlmm, lanes=p.lanes, depth=p.activation_beats, max_rows=p.max_tokens))
-        self._dequantizer = self._add(m, "dequantizer", Dequantizer(
-            p.tlmm, lanes=p.lanes, depth=p.tlmm.max_blocks))
-
-        half = p.max_head_dim // (2 * p.lanes)
-        self._norm = self._add(m, "norm", RmsNorm(p.lanes, p.max_beats))
-        self._quantizer = self._add(m, "quantizer", Quantizer(p.lanes, p.max_beats))
-        self._rotary = self._add(m, "rotary", Rotary(p.lanes, half, p.max_heads))
-        self._angles = self._add(m, "angles", AnglePairs(p.lanes))
-        self._gate = self._add(m, "gate", GateRows(p.lanes, p.tlmm.columns // p.lanes))
-        self._residual = self._add(m, "residual", residual_add(p.lanes))
-
-        self._attention = self._add(m, "attention", Attention(p.attention, p.address_width))
-        self._cache_writer = self._add(m, "cache_writer", CacheWriter(
-            p.attention, p.address_width))
-        self._embedding = self._add(m, "embedding", Embedding(**rows))
-        self._head = self._add(m, "head", Head(
-            word_bytes=p.word_bytes, lanes=p.lanes, max_width=p.max_width,
-            max_rows=p.max_vocabulary))
+        """Make ``self._reader`` and all others of ``UNITS``."""
+        for name, make in UNITS.items():
+            setattr(self, f"_{name}", self._add(m, name, make(self.parameters)))
 
     def _add_control(self, m: Module) -> None:
         p = self.parameters

@@ -1,0 +1,86 @@
+"""The units of the accelerator's datapath, each as large as the parameters say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from amaranth.lib.wiring import Component
+
+from ..hw.activation_buffer import ActivationBuffer
+from ..hw.angle_pairs import AnglePairs
+from ..hw.attention.attention import Attention
+from ..hw.attention.cache_writer import CacheWriter
+from ..hw.axi import COUNT_WIDTH
+from ..hw.buffer_planner import weight_beat_width
+from ..hw.dequantizer import Dequantizer
+from ..hw.elementwise import residual_add
+from ..hw.embedding import Embedding
+from ..hw.gate_rows import GateRows
+from ..hw.head import Head
+from ..hw.quantizer import Quantizer
+from ..hw.rms_norm import RmsNorm
+from ..hw.rotary import Rotary
+from ..hw.row_sink import RowSink
+from ..hw.row_source import RowSource
+from ..hw.shared_reader import SharedReader
+from ..hw.shared_writer import SharedWriter
+from ..hw.tile_buffer import TileBuffer
+from ..hw.tlmm import Tlmm
+from ..hw.unpacker import Unpacker
+from ..hw.write_master import WriteMaster
+from .fetchers import BEATS_WIDTH, REPEATS_WIDTH
+from .parameters import AcceleratorParameters
+
+__all__ = ["READERS", "UNITS", "WRITERS"]
+
+# Who reads, those first that hold up others: (name, bursts that its queue holds).
+READERS = (("descriptors", 1), ("tiles", 1), ("a", 2), ("b", 2), ("vocabulary", 6), ("cache", 6),
+           ("weights", 6))
+WRITERS = ("rows", "cache", "token")
+
+
+def _port(p: AcceleratorParameters) -> dict[str, int]:
+    return {"address_width": p.address_width, "word_bytes": p.word_bytes}
+
+
+def _bursts(p: AcceleratorParameters) -> dict[str, int]:
+    return {"max_burst": p.max_burst, "outstanding": p.outstanding, "count_width": COUNT_WIDTH,
+            **_port(p)}
+
+
+def _rows(p: AcceleratorParameters) -> dict[str, int]:
+    return {"lanes": p.lanes, "max_beats": p.max_beats, **_port(p)}
+
+
+def _tiles(p: AcceleratorParameters) -> TileBuffer:
+    return TileBuffer(width=weight_beat_width(p.tlmm), depth=p.weight_beats,
+                      beats_width=BEATS_WIDTH, repeats_width=REPEATS_WIDTH)
+
+
+# ``Core`` calls each of them by its name here.
+UNITS: dict[str, Callable[[AcceleratorParameters], Component]] = {
+    "reader": lambda p: SharedReader(
+        queues=tuple(count * p.max_burst for _, count in READERS), **_bursts(p)),
+    "writer": lambda p: SharedWriter(writers=len(WRITERS), **_port(p)),
+    "write_master": lambda p: WriteMaster(**_bursts(p)),
+    "a": lambda p: RowSource(**_rows(p)),
+    "b": lambda p: RowSource(**_rows(p)),
+    "sink": lambda p: RowSink(**_rows(p)),
+    "unpacker": lambda p: Unpacker(p.weights),
+    "tiles": _tiles,
+    "engine": lambda p: Tlmm(p.tlmm),
+    "activations": lambda p: ActivationBuffer(
+        p.tlmm, lanes=p.lanes, depth=p.activation_beats, max_rows=p.max_tokens),
+    "dequantizer": lambda p: Dequantizer(p.tlmm, lanes=p.lanes, depth=p.tlmm.max_blocks),
+    "norm": lambda p: RmsNorm(p.lanes, p.max_beats),
+    "quantizer": lambda p: Quantizer(p.lanes, p.max_beats),
+    "rotary": lambda p: Rotary(p.lanes, p.max_head_dim // (2 * p.lanes), p.max_heads),
+    "angles": lambda p: AnglePairs(p.lanes),
+    "gate": lambda p: GateRows(p.lanes, p.tlmm.columns // p.lanes),
+    "residual": lambda p: residual_add(p.lanes),
+    "attention": lambda p: Attention(p.attention, p.address_width),
+    "cache_writer": lambda p: CacheWriter(p.attention, p.address_width),
+    "embedding": lambda p: Embedding(**_rows(p)),
+    "head": lambda p: Head(word_bytes=p.word_bytes, lanes=p.lanes, max_width=p.max_width,
+                           max_rows=p.max_vocabulary),
+}
