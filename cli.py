@@ -114,6 +114,13 @@ class Simulator(StrEnum):
     ICARUS = "icarus"
 
 
+class SynthDevice(StrEnum):
+    """Devices that ``synth`` knows how to synthesize for."""
+
+    KV260 = "kv260"
+    ECP5_85F = "ecp5-85f"
+
+
 def _version(show: bool) -> None:
     if show:
         typer.echo(f"trilobite {__version__}")
@@ -508,6 +515,30 @@ def estimate(
     from .commands.estimate import run
 
     run(Output(json), models, device, hardware, prompt, tokens, report, simulate, trace)
+
+
+@app.command(epilog="Example: trilobite synth --device kv260 --block 'float-*'")
+@reports_errors
+def synth(
+    device: Annotated[
+        SynthDevice, typer.Option(help="The device to synthesize for.")
+    ] = SynthDevice.KV260,
+    block: Annotated[
+        list[str] | None,
+        typer.Option(help="A block, or a pattern as 'tlmm-g*'; again for more. Default: all parts "
+                     "of the accelerator."),
+    ] = None,
+    configuration: Annotated[
+        str | None,
+        typer.Option(help="How large: an accelerator's name, or a .toml file. Default: that of "
+                     "the device."),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Synthesize hardware blocks: LUT, FF, DSP, memory blocks; for the ECP5 also its clock."""
+    from .commands.synth import run
+
+    run(Output(json), device.value, block or [], configuration)
 
 
 @app.command(epilog="Example: trilobite devices snapdragon-8-gen-3")

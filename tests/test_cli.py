@@ -18,7 +18,7 @@ from trilobite.commands import verify as verify_command
 
 COMMANDS = (
     "quantize", "export", "generate", "bench", "evaluate", "inspect", "verify", "estimate",
-    "devices",
+    "devices", "synth",
 )
 DEMO = Path(trilobite.__file__).parent / "models" / "demo-bitnet"
 
@@ -352,3 +352,31 @@ def test_only_simulation_needs_the_rtl_tools():
     verified = run_without_rtl("verify", "demo-bitnet")
     assert verified.returncode == 2
     assert "trilobite[rtl]" in verified.stderr.replace("\n", "")
+
+
+def test_synth_prints_what_a_block_takes_and_keeps_the_json(tmp_path, monkeypatch):
+    from trilobite.commands import synth
+
+    def synthesize(block, parameters, target):
+        resources = dict.fromkeys(target.resources, 0.0) | {"LUT": 2400.0, "BRAM36": 14.4}
+        return synth.Synthesis(block.name, block.macs_per_cycle(parameters), resources,
+                               {"LUT6": 2400}, 1.5, None)
+
+    monkeypatch.setattr(synth, "synthesize", synthesize)
+    path = tmp_path / "blocks.json"
+    printed = run("synth", "--block", "tlmm-g3", "--block", "counters", "--json", path).stdout
+    assert "tlmm-g3" in printed and "5.00" in printed   # 2,400 LUT over 480 MAC per cycle
+    assert "4.1%" in printed and "20.0%" in printed     # 4,800 of 117,120 LUT, 28.8 of 144 BRAM
+    result = json.loads(path.read_text())
+    assert [block["block"] for block in result["blocks"]] == ["tlmm-g3", "counters"]
+    assert result["total"]["LUT"] == 4800 and result["available"]["URAM"] == 64
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    (("--block", "alu"), "no block 'alu'; there are"),
+    (("--configuration", "vcu118"), "no accelerator 'vcu118'"),
+])
+def test_synth_refuses_what_there_is_not(arguments, sentence):
+    result = run("synth", *arguments)
+    assert result.exit_code == 2
+    assert sentence in result.output

@@ -1,0 +1,142 @@
+"""What can be synthesized: the accelerator's blocks, as large as a configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from amaranth.lib.wiring import Component
+
+from ...errors import ToolError
+from ...hw.axi import COUNT_WIDTH
+from ...hw.elementwise import Elementwise
+from ...hw.floats.add import FloatAdd
+from ...hw.floats.compare import FloatCompare, FloatMaximum
+from ...hw.floats.exponential import FloatExp, FloatSigmoid
+from ...hw.floats.format import FLOAT32
+from ...hw.floats.from_integer import IntegerToFloat
+from ...hw.floats.multiply import FloatMultiply
+from ...hw.floats.reciprocal import FloatReciprocal, FloatRsqrt
+from ...hw.floats.to_integer import FloatToInteger
+from ...hw.gates import Relu2Gate, SiluGate
+from ...hw.parameters import TlmmParameters
+from ...hw.read_master import ReadMaster
+from ...hw.sign_select import SignSelect
+from ...hw.tlmm import Tlmm
+from ..attend_driver import AttendDriver
+from ..core import Core
+from ..counters import Counters
+from ..fetchers import DescriptorFetcher, TileFetcher
+from ..matmul_driver import MatmulDriver
+from ..parameters import AcceleratorParameters
+from ..quantize_driver import QuantizeDriver
+from ..sequencer import Sequencer
+from ..units import UNITS
+from ..vocabulary_drivers import EmbedDriver, HeadDriver
+
+__all__ = ["BLOCKS", "SynthBlock", "select_blocks"]
+
+COMPARED_PASS = 60   # the smallest pass length that groups of 2, 3, 4 and 5 divide
+
+
+@dataclass(frozen=True)
+class SynthBlock:
+    """Something to synthesize.
+
+    ``part`` says whether it is one of the blocks of which the accelerator is made; the others are
+    inside of a part, or are there to be compared. ``engine`` gives a matmul engine's parameters.
+    """
+
+    name: str
+    make: Callable[[AcceleratorParameters], Component]
+    part: bool = False
+    engine: Callable[[AcceleratorParameters], TlmmParameters] | None = None
+
+    def macs_per_cycle(self, parameters: AcceleratorParameters) -> int | None:
+        """Ternary multiply-accumulates per cycle; None if it is no matmul engine."""
+        return self.engine(parameters).macs_per_cycle if self.engine else None
+
+
+def compared_engine(group_size: int) -> Callable[[AcceleratorParameters], TlmmParameters]:
+    """An engine of ``group_size`` that does as much per cycle as those of the other sizes."""
+    def engine(parameters: AcceleratorParameters) -> TlmmParameters:
+        return replace(parameters.tlmm, group_size=group_size, tables=COMPARED_PASS // group_size,
+                       columns=8)
+
+    return engine
+
+
+def _compared(name: str, kind: Callable[[TlmmParameters], Component]) -> list[SynthBlock]:
+    def block(size: int) -> SynthBlock:
+        engine = compared_engine(size)
+        return SynthBlock(f"{name}-g{size}", lambda p: kind(engine(p)), engine=engine)
+
+    return [block(size) for size in (2, 3, 4, 5)]
+
+
+def _read_master(p: AcceleratorParameters) -> ReadMaster:
+    return ReadMaster(address_width=p.address_width, word_bytes=p.word_bytes,
+                      max_burst=p.max_burst, outstanding=p.outstanding, count_width=COUNT_WIDTH)
+
+
+def _unit_block(name: str) -> SynthBlock:
+    if name == "engine":
+        return SynthBlock("tlmm", UNITS[name], part=True, engine=lambda p: p.tlmm)
+    return SynthBlock(_NAMES.get(name, name.replace("_", "-")), UNITS[name], part=True)
+
+
+# Where the name of a unit in ``Core`` says too little.
+_NAMES = {"reader": "shared-reader", "writer": "shared-writer", "a": "row-source-a",
+          "b": "row-source-b", "sink": "row-sink", "tiles": "tile-buffer"}
+_PARTS = (
+    *(_unit_block(name) for name in UNITS),
+    *(SynthBlock(name, make, part=True) for name, make in (
+        ("sequencer", Sequencer), ("descriptor-fetcher", DescriptorFetcher),
+        ("tile-fetcher", TileFetcher), ("embed-driver", EmbedDriver),
+        ("quantize-driver", QuantizeDriver), ("matmul-driver", MatmulDriver),
+        ("attend-driver", AttendDriver), ("head-driver", HeadDriver),
+        ("counters", lambda _: Counters()))),
+)
+_OTHERS = (
+    SynthBlock("accelerator", Core),
+    SynthBlock("sign-select", lambda p: SignSelect(p.tlmm), engine=lambda p: p.tlmm),
+    *_compared("tlmm", Tlmm),
+    *_compared("sign-select", SignSelect),
+    SynthBlock("read-master", _read_master),
+    SynthBlock("silu-gate", lambda p: Elementwise(SiluGate, p.lanes)),
+    SynthBlock("relu2-gate", lambda p: Elementwise(Relu2Gate, p.lanes)),
+)
+_FLOATS = tuple(SynthBlock(f"float-{name}", lambda _, make=make: make()) for name, make in (
+    ("add", lambda: FloatAdd(FLOAT32)),
+    ("multiply", lambda: FloatMultiply(FLOAT32)),
+    ("compare", lambda: FloatCompare(FLOAT32)),
+    ("maximum", lambda: FloatMaximum(FLOAT32)),
+    ("from-integer", lambda: IntegerToFloat(FLOAT32, 32)),
+    ("to-integer", lambda: FloatToInteger(FLOAT32, 8)),
+    ("exp", FloatExp),
+    ("sigmoid", FloatSigmoid),
+    ("reciprocal", FloatReciprocal),
+    ("rsqrt", FloatRsqrt),
+))
+
+BLOCKS: dict[str, SynthBlock] = {block.name: block for block in (*_PARTS, *_OTHERS, *_FLOATS)}
+
+
+def select_blocks(patterns: Sequence[str]) -> list[SynthBlock]:
+    """The blocks whose names match a pattern (``float-*``), each once; all parts if there is none.
+
+    Raises
+    ------
+    ToolError
+        A pattern matches nothing.
+    """
+    if not patterns:
+        return [block for block in BLOCKS.values() if block.part]
+    chosen: dict[str, SynthBlock] = {}
+    for pattern in patterns:
+        found = {name: block for name, block in BLOCKS.items() if fnmatchcase(name, pattern)}
+        if not found:
+            raise ToolError(f"There is no block {pattern!r}; there are {', '.join(BLOCKS)}")
+        chosen |= found
+    return list(chosen.values())

