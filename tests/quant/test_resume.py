@@ -6,20 +6,22 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-import trilobite
 from support.llama_folder import contents, write_llama
 from trilobite.quant.convert import Progress
 from trilobite.quant.journal import JOURNAL
 from trilobite.quant.pipeline import quantize
 from trilobite.quant.weight_blocks import WeightBlocks
+from trilobite.runtime.calibration_text import CalibrationText
 
 KILLED = """
 import os, signal, sys
-import trilobite
+import numpy as np
 from trilobite.quant.convert import Progress
 from trilobite.quant.pipeline import quantize
+from trilobite.runtime.calibration_text import CalibrationText
 class Kill(Progress):
     left = int(sys.argv[3])
     def tensor(self, record):
@@ -28,7 +30,8 @@ class Kill(Progress):
             os.kill(os.getpid(), signal.SIGKILL)
 options = eval(sys.argv[4])
 if "method" in options:
-    options["calibration"] = trilobite.calibration(sys.argv[1], sequences=2)
+    tokens = np.random.default_rng(0).integers(0, 48, (2, 32))
+    options["calibration"] = CalibrationText(tokens, "random", 0)
 quantize(sys.argv[1], sys.argv[2], progress=Kill(), **options)
 """
 UP = "model.layers.1.mlp.up_proj.weight"
@@ -96,14 +99,15 @@ def test_the_same_call_goes_on_to_the_same_bytes(tmp_path, llama, read):
     assert names(tmp_path) == ["fresh", "llama", "out"]
 
 
-def test_calibration_goes_on_too(tmp_path):
-    options = {"format": "int4", "method": "gptq", "tensor_formats": [r"layers\.0\.mlp\.gate=keep"]}
-    killed("demo-llama", tmp_path / "out", 10, options)
-    text = trilobite.calibration("demo-llama", sequences=2)
+def test_calibration_goes_on_too(tmp_path, llama):
+    options = {"format": "int4", "group_size": 32, "method": "gptq",
+               "tensor_formats": [r"layers\.0\.mlp\.gate=keep"]}
+    killed(llama, tmp_path / "out", 10, options)
+    text = CalibrationText(np.random.default_rng(0).integers(0, 48, (2, 32)), "random", 0)
     notes = Notes()
-    quantize("demo-llama", tmp_path / "out", calibration=text, progress=notes, **options)
+    quantize(llama, tmp_path / "out", calibration=text, progress=notes, **options)
     assert "9 of " in notes.sentences[0]
-    quantize("demo-llama", tmp_path / "fresh", calibration=text, **options)
+    quantize(llama, tmp_path / "fresh", calibration=text, **options)
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
