@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 __all__ = ["best_of", "settle"]
 
-_PAUSE = 0.002    # seconds
+_PAUSE = 0.012    # seconds: Linux adds up a running thread's time every 1 to 10 ms
 _IDLE = 0.1       # of a core, at most, for threads to count as asleep
 
 

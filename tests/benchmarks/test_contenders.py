@@ -1,10 +1,13 @@
 """Peers are made where they are installed, and multiply with the weight that they are given."""
 
+import os
+
 import bitnet_cpp
 import ggml
 import numpy as np
 import onnx_matmul
 import pytest
+import timing
 from contenders import PEERS, Peers, own
 from machine import environment, without_avx512
 from timing import best_of, settle
@@ -90,7 +93,7 @@ def test_best_of_is_the_mean_of_the_fastest_pass(monkeypatch):
 
 
 def test_settle_waits_while_threads_work(monkeypatch):
-    now, used = [0.0], iter([0, 0.002, 0.002, 0.004, 0.004, 0.004])
+    now, used = [0.0], iter([0, 0.012, 0.012, 0.02, 0.02, 0.021])
 
     def sleep(seconds):
         now[0] += seconds
@@ -99,7 +102,12 @@ def test_settle_waits_while_threads_work(monkeypatch):
     monkeypatch.setattr("timing.time.process_time", lambda: next(used))
     monkeypatch.setattr("timing.time.sleep", sleep)
     settle()
-    assert now[0] == pytest.approx(0.006)   # busy, busy, idle
+    assert now[0] == pytest.approx(0.036)   # busy, busy, idle
+
+
+def test_settle_pauses_for_more_than_a_tick():
+    # A thread's time is added up at ticks: between two of them one that spins looks idle.
+    assert 1 / os.sysconf("SC_CLK_TCK") < timing._PAUSE
 
 
 def test_without_avx512():
