@@ -2,7 +2,7 @@
 
 Each contender has a process of its own, one after the other in every round: ``trilobite bench`` on
 packed random weights, then llama.cpp, by the binding llama-cpp-python, on a GGUF file of the same
-shape with random weights, which is written for the run and deleted. llama.cpp computes a Llama
+shape with random weights, written for the run. llama.cpp computes a Llama
 model of the shape, without the norms that BitNet has inside its linears; its keys and values are
 float16, its embedding and head Q6_K. A number is the median over the rounds, a ratio the median of
 the rounds' ratios.
@@ -101,10 +101,10 @@ def shape_of(model: str) -> random_gguf.Shape:
 
 def compare(model: str, kind: str, arguments: argparse.Namespace) -> Iterator[tuple[dict, dict]]:
     """Results of a round, Trilobite's and llama.cpp's; the latter is empty where it is no peer."""
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        gguf = folder / "model.gguf"
-        if arguments.peer:
+        gguf = (arguments.folder or folder) / f"{Path(model).stem}-{TYPES[kind][1]}.gguf"
+        if arguments.peer and not gguf.exists():
             random_gguf.write(gguf, shape_of(model), TYPES[kind][1])
         for _ in range(arguments.rounds):
             theirs = llama(model, gguf, arguments, folder) if arguments.peer else {}
@@ -168,7 +168,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=16, help="decode steps to take the median of")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--peer", choices=("llama.cpp", "none"), default="llama.cpp")
-    parser.add_argument("--folder", type=Path, help="for the GGUF file; 4 GB for 7B in 4 bits")
+    parser.add_argument("--folder", type=Path, help="where GGUF files stay, to be used again")
     parser.add_argument("--json", type=Path, help="also write the machine and the rates here")
     arguments = parser.parse_args()
     unknown = set(arguments.types.split(",")) - set(TYPES)
