@@ -34,7 +34,7 @@ $(VENV)/rtl.stamp: pyproject.toml $(VENV)/bin/python
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[rtl,dev]'
+	$(BIN)/pip install --quiet --editable '.[rtl,synth,dev]'
 	touch $@ $(VENV)/rtl.stamp
 
 clean:                           ## also Numba's compiled code, which does not notice every edit
