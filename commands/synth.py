@@ -56,6 +56,7 @@ def _print(output: Output, target: Target, results: Sequence[Synthesis], total: 
     table = make_table("block", *(f">{name}" for name in names),
                        *([">LUT/MAC"] if engines else []), *([">MHz"] if clocks else []))
     table.columns[0].no_wrap = True
+    table.padding = (0, 1, 0, 0)   # 80 characters hold all columns
     for result in results:
         cells = [f"{result.resources[name]:,.6g}" for name in names]
         if engines:

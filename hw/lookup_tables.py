@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -10,7 +12,11 @@ from amaranth.lib.wiring import In, Out
 from .parameters import TlmmParameters
 from .table_builder import entry_layout
 
-__all__ = ["LookupTables", "index_layout"]
+__all__ = ["READERS", "LookupTables", "index_layout"]
+
+# A LUT RAM of UltraScale+ (RAM64M8) has eight LUTs with an address each: the one that is written
+# through, and seven that are read. Yosys maps memories of many more ports badly or not at all.
+READERS = 7
 
 
 def index_layout(parameters: TlmmParameters) -> data.ArrayLayout:
@@ -22,10 +28,10 @@ def index_layout(parameters: TlmmParameters) -> data.ArrayLayout:
 class LookupTables(wiring.Component):
     """T tables, each in two banks: while C columns read one bank, the other one is filled.
 
-    A table is one memory with a write port and C asynchronous read ports, which maps to LUT RAM,
-    one copy per reader. The bank is the top address bit: two banks of 27 entries (G = 3)
-    fill the 64 words that one LUT RAM of a Xilinx device has, so the second bank is free there.
-    Block RAM would give two readers per copy where C are needed.
+    A table is kept once for every ``READERS`` columns, in a memory with a write port and as many
+    asynchronous read ports, which maps to LUT RAM. The bank is the top address bit: two banks of
+    27 entries (G = 3) fill the 64 words that one LUT RAM of a Xilinx device has, so the second bank
+    is free there. Block RAM would give two readers per copy where C are needed.
 
     Parameters
     ----------
@@ -77,8 +83,9 @@ class LookupTables(wiring.Component):
             m.d.sync += banks_full.bit_select(read_bank, 1).eq(0)
             m.d.sync += read_bank.eq(~read_bank)
 
-        for table in range(parameters.tables):
-            m.submodules[f"table_{table}"] = memory = Memory(
+        copies = product(range(parameters.tables), range(0, parameters.columns, READERS))
+        for table, first in copies:
+            m.submodules[f"table_{table}_{first}"] = memory = Memory(
                 shape=signed(parameters.entry_width), depth=2 << parameters.index_width, init=[])
             write = memory.write_port()
             m.d.comb += [
@@ -86,7 +93,7 @@ class LookupTables(wiring.Component):
                 write.data.eq(self.i.p.entries[table]),
                 write.en.eq(self.i.valid & self.i.ready),
             ]
-            for column in range(parameters.columns):
+            for column in range(first, min(first + READERS, parameters.columns)):
                 read = memory.read_port(domain="comb")
                 entry = Signal(memory.shape, name=f"entry_{column}_{table}", reset_less=True)
                 m.d.comb += read.addr.eq(Cat(self.indices[column][table], read_bank))

@@ -358,18 +358,18 @@ def test_synth_prints_what_a_block_takes_and_keeps_the_json(tmp_path, monkeypatc
     from trilobite.commands import synth
 
     def synthesize(block, parameters, target):
-        resources = dict.fromkeys(target.resources, 0.0) | {"LUT": 2400.0, "BRAM36": 14.4}
+        resources = dict.fromkeys(target.resources, 0.0) | {"LUT": 4200.0, "BRAM36": 14.4}
         return synth.Synthesis(block.name, block.macs_per_cycle(parameters), resources,
-                               {"LUT6": 2400}, 1.5, None)
+                               {"LUT6": 4200}, 1.5, None)
 
     monkeypatch.setattr(synth, "synthesize", synthesize)
     path = tmp_path / "blocks.json"
     printed = run("synth", "--block", "tlmm-g3", "--block", "counters", "--json", path).stdout
-    assert "tlmm-g3" in printed and "5.00" in printed   # 2,400 LUT over 480 MAC per cycle
-    assert "4.1%" in printed and "20.0%" in printed     # 4,800 of 117,120 LUT, 28.8 of 144 BRAM
+    assert "tlmm-g3" in printed and "5.00" in printed   # 4,200 LUT over 840 MAC per cycle
+    assert "7.2%" in printed and "20.0%" in printed     # 8,400 of 117,120 LUT, 28.8 of 144 BRAM
     result = json.loads(path.read_text())
     assert [block["block"] for block in result["blocks"]] == ["tlmm-g3", "counters"]
-    assert result["total"]["LUT"] == 4800 and result["available"]["URAM"] == 64
+    assert result["total"]["LUT"] == 8400 and result["available"]["URAM"] == 64
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [

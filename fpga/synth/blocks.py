@@ -20,6 +20,7 @@ from ...hw.floats.multiply import FloatMultiply
 from ...hw.floats.reciprocal import FloatReciprocal, FloatRsqrt
 from ...hw.floats.to_integer import FloatToInteger
 from ...hw.gates import Relu2Gate, SiluGate
+from ...hw.lookup_tables import READERS
 from ...hw.parameters import TlmmParameters
 from ...hw.read_master import ReadMaster
 from ...hw.sign_select import SignSelect
@@ -62,7 +63,7 @@ def compared_engine(group_size: int) -> Callable[[AcceleratorParameters], TlmmPa
     """An engine of ``group_size`` that does as much per cycle as those of the other sizes."""
     def engine(parameters: AcceleratorParameters) -> TlmmParameters:
         return replace(parameters.tlmm, group_size=group_size, tables=COMPARED_PASS // group_size,
-                       columns=8)
+                       columns=2 * READERS)
 
     return engine
 

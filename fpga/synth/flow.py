@@ -72,6 +72,8 @@ def synthesize(block: SynthBlock, parameters: AcceleratorParameters, target: Tar
         started = time.monotonic()
         (folder / "design.il").write_text(design)
         yosys(folder, target.script)
+        if not (folder / "stat.json").exists():   # abc can end the process with exit code 0
+            raise ToolError(f"Yosys stopped in the middle of {block.name}, without an error")
         if target.place:
             nextpnr_ecp5(folder, *target.place, "--json", "netlist.json",
                          "--report", "report.json")

