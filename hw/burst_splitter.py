@@ -48,6 +48,7 @@ class BurstSplitter(wiring.Component):
             raise ValueError(f"A burst of {max_burst} words of {word_bytes} bytes is longer than "
                              f"{BURST_BYTES} bytes")
         self.max_burst = max_burst
+        self.request = Signal(request)   # what is left of it, while ``o`` is valid
         super().__init__({
             "i": In(stream.Signature(request)),
             "o": Out(stream.Signature(data.StructLayout({
@@ -58,7 +59,7 @@ class BurstSplitter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        request = Signal(self.i.p.shape())
+        request = self.request
         # Words that fit behind the first one: to the next multiple of max_burst.
         room = Signal(range(self.max_burst))
         m.d.comb += [

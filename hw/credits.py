@@ -43,6 +43,11 @@ class CreditQueue(wiring.Component):
         self.shape = shape
         self.latency = latency
         self.depth = latency + 2 if depth is None else depth
+        # What the proof of ``tests/formal`` names: places that are spoken for, entries that are
+        # under way to the queue, and the queue.
+        self.reserved = Signal(range(self.depth + 1))
+        self.under_way = Signal(latency)
+        self.queue = SyncFIFO(width=Shape.cast(shape).width, depth=self.depth)
         super().__init__({
             "ready": Out(1), "enter": In(1), "i": In(shape), "o": Out(stream.Signature(shape)),
         })
@@ -50,18 +55,16 @@ class CreditQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        reserved = Signal(range(self.depth + 1))
+        reserved = self.reserved
         m.d.comb += self.ready.eq(reserved != self.depth)
         m.d.sync += reserved.eq(reserved + self.enter - (self.o.valid & self.o.ready))
 
         comes = self.enter
         if self.latency:
-            under_way = Signal(self.latency)
-            m.d.sync += under_way.eq(Cat(self.enter, under_way))
-            comes = under_way[-1]
+            m.d.sync += self.under_way.eq(Cat(self.enter, self.under_way))
+            comes = self.under_way[-1]
 
-        width = Shape.cast(self.shape).width
-        m.submodules.queue = queue = SyncFIFO(width=width, depth=self.depth)
+        m.submodules.queue = queue = self.queue
         m.d.comb += [
             queue.w_data.eq(self.i),
             queue.w_en.eq(comes),

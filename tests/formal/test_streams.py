@@ -1,0 +1,200 @@
+"""Proofs about the stream blocks: nothing is lost, made up, reordered or changed while it waits."""
+
+import pytest
+from amaranth.hdl import Assert, Assume, Cover, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import In
+
+from support.formal import Proof, RefutedError, constant, held, prove, reach
+from support.probes import Register
+from trilobite.hw.axi import BURST_BYTES, request_layout
+from trilobite.hw.burst_splitter import BurstSplitter
+from trilobite.hw.credits import CreditQueue
+from trilobite.hw.tile_buffer import TileBuffer, tile_layout
+
+
+class Passes(Proof):
+    """A stream of counted beats comes out as it went in."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        super().__init__({"i_valid": In(1), "o_ready": In(1)})
+
+    def specify(self, m):
+        m.submodules.dut = dut = self.dut
+        sent, taken = Signal(8), Signal(8)
+        m.d.comb += [
+            dut.i.valid.eq(self.i_valid), dut.i.p.eq(sent), dut.o.ready.eq(self.o_ready),
+            Assert((sent != taken) | ~dut.o.valid),
+        ]
+        with m.If(dut.i.valid & dut.i.ready):
+            m.d.sync += sent.eq(sent + 1)
+        with m.If(dut.o.valid & dut.o.ready):
+            m.d.comb += Assert(dut.o.p == taken)
+            m.d.sync += taken.eq(taken + 1)
+        held(m, dut.i.valid, dut.i.ready, say=Assume)
+        held(m, dut.o.valid, dut.o.ready, dut.o.p)
+
+
+@pytest.mark.parametrize("fault", ["payload", "valid", "lost"])
+def test_a_block_that_breaks_a_rule_is_refuted(fault, tmp_path):
+    with pytest.raises(RefutedError, match="Assert failed"):
+        prove(Passes(Register(fault)), tmp_path, depth=20)
+
+
+def test_a_block_that_keeps_the_rules_is_not_refuted(tmp_path):
+    prove(Passes(Register()), tmp_path, depth=20)
+
+
+class Credits(Proof):
+    """Results of a pipeline of ``latency`` cycles come out of a ``CreditQueue`` in their order."""
+
+    def __init__(self, latency, depth=None):
+        self.dut = CreditQueue(4, latency, depth)
+        super().__init__({"i_enter": In(1), "o_ready": In(1)})
+
+    def specify(self, m):
+        m.submodules.dut = dut = self.dut
+        entered, taken = Signal(4), Signal(4)
+        result = entered
+        for _ in range(dut.latency):
+            delayed = Signal(4)
+            m.d.sync += delayed.eq(result)
+            result = delayed
+        inside = Signal(range(dut.depth + 2))
+        leaves = dut.o.valid & dut.o.ready
+        m.d.comb += [
+            dut.enter.eq(self.i_enter & dut.ready), dut.i.eq(result), dut.o.ready.eq(self.o_ready),
+            # Never more than there are places for; at full rate never held up.
+            Assert(inside <= dut.depth), Assert(dut.ready == (inside != dut.depth)),
+            Cover(inside == dut.depth), Cover(leaves & (taken == 6)),
+        ]
+        m.d.sync += [entered.eq(entered + dut.enter), inside.eq(inside + dut.enter - leaves)]
+        with m.If(leaves):
+            m.d.comb += Assert(dut.o.p == taken)
+            m.d.sync += taken.eq(taken + 1)
+        held(m, dut.o.valid, dut.o.ready, dut.o.p)
+
+
+class Places(Proof):
+    """Whatever enters a ``CreditQueue`` finds a place, in runs of any length."""
+
+    def __init__(self, latency, depth=None):
+        self.dut = CreditQueue(4, latency, depth)
+        super().__init__({"i_enter": In(1), "i": In(4), "o_ready": In(1)})
+
+    def specify(self, m):
+        m.submodules.dut = dut = self.dut
+        m.d.comb += [
+            dut.enter.eq(self.i_enter & dut.ready), dut.i.eq(self.i), dut.o.ready.eq(self.o_ready),
+            Assert(dut.reserved <= dut.depth),
+            Assert(dut.reserved == dut.queue.level + sum(dut.under_way)),
+            Assert(~dut.queue.w_en | dut.queue.w_rdy),
+        ]
+
+
+@pytest.mark.parametrize(("latency", "depth"), [(0, None), (1, 2), (5, None), (20, 3)])
+def test_a_credit_queue_never_overflows(latency, depth, tmp_path):
+    prove(Places(latency, depth), tmp_path, depth=4, induction=True)
+
+
+@pytest.mark.parametrize(("latency", "depth"), [(0, None), (2, None), (2, 2)])
+def test_a_credit_queue_has_a_place_for_every_result(latency, depth, tmp_path):
+    proof = Credits(latency, depth)
+    prove(proof, tmp_path, depth=14)
+    reach(proof, tmp_path, depth=40)
+
+
+class Bursts(Proof):
+    """The bursts of any request, one after the other, are the request, and none crosses 4 KiB."""
+
+    def __init__(self, word_bytes, max_burst, address_width=14, count_width=12):
+        self.word_bytes = word_bytes
+        self.max_burst = max_burst
+        self.dut = BurstSplitter(address_width=address_width, word_bytes=word_bytes,
+                                 max_burst=max_burst, count_width=count_width)
+        request = request_layout(address_width, word_bytes, count_width)
+        super().__init__({"i": In(stream.Signature(request)), "o_ready": In(1)})
+
+    def specify(self, m):
+        m.submodules.dut = dut = self.dut
+        word, more = Signal.like(dut.i.p.word), Signal.like(dut.i.p.more)
+        active = Signal()
+        burst = dut.o.p
+        boundary = BURST_BYTES // self.word_bytes
+        m.d.comb += [
+            dut.i.valid.eq(self.i.valid), dut.i.p.eq(self.i.p), dut.o.ready.eq(self.o_ready),
+            Assert(dut.o.valid == active), Cover(active & ~burst.last & dut.o.ready),
+        ]
+        with m.If(active):
+            m.d.comb += [
+                Assert(burst.word == word), Assert(burst.more <= more),
+                Assert(burst.last == (burst.more == more)), Assert(burst.more < self.max_burst),
+                Assert(burst.word % boundary + burst.more < boundary),
+                # The device's registers are the model's: what an induction starts from.
+                Assert(dut.request.word == word), Assert(dut.request.more == more),
+            ]
+        with m.If(dut.o.valid & dut.o.ready):
+            m.d.sync += [word.eq(word + burst.more + 1), more.eq(more - burst.more - 1),
+                         active.eq(~burst.last)]
+        with m.If(dut.i.valid & dut.i.ready):
+            m.d.comb += Assert(~active)
+            m.d.sync += [word.eq(dut.i.p.word), more.eq(dut.i.p.more), active.eq(1)]
+        held(m, dut.o.valid, dut.o.ready, burst)
+
+
+@pytest.mark.parametrize(("word_bytes", "max_burst"), [(4, 16), (16, 256)])
+def test_bursts_are_the_request_and_keep_to_4_kib(word_bytes, max_burst, tmp_path):
+    proof = Bursts(word_bytes, max_burst)
+    prove(proof, tmp_path, depth=4, induction=True)
+    reach(proof, tmp_path, depth=6)
+
+
+class Tiles(Proof):
+    """Tiles of any one size, given out as often as asked for, through a ring of a few beats."""
+
+    def __init__(self, depth):
+        self.dut = TileBuffer(width=4, depth=depth, beats_width=2, repeats_width=2)
+        super().__init__({"i_tile": In(tile_layout(2, 2)), "i_tile_valid": In(1),
+                          "i_valid": In(1), "o_ready": In(1)})
+
+    def specify(self, m):
+        m.submodules.dut = dut = self.dut
+        tile = constant(m, self.i_tile)
+        m.d.comb += Assume((tile.beats > 0) & (tile.repeats > 0)
+                           & ((tile.beats <= dut.depth) | (tile.repeats == 1)))
+        sent = Signal(4)
+        tiles = Signal(4)
+        first, beat, turn, given = Signal(4), Signal(2), Signal(2), Signal(4)
+        m.d.comb += [
+            dut.i_tile.p.eq(tile), dut.i_tile.valid.eq(self.i_tile_valid),
+            dut.i.p.eq(sent), dut.i.valid.eq(self.i_valid), dut.o.ready.eq(self.o_ready),
+            Assert(~dut.too_long), Assert(~dut.o.valid | (given < tiles)),
+            Cover((given == 2) & (tile.beats == 2) & (tile.repeats == 2)),
+        ]
+        with m.If(dut.i.valid & dut.i.ready):
+            m.d.sync += sent.eq(sent + 1)
+        with m.If(dut.i_tile.valid & dut.i_tile.ready):
+            m.d.comb += Assume(tiles < 6)
+            m.d.sync += tiles.eq(tiles + 1)
+        with m.If(dut.o.valid & dut.o.ready):
+            m.d.comb += Assert(dut.o.p == (first + beat)[:4])
+            m.d.sync += beat.eq(beat + 1)
+            with m.If(beat + 1 == tile.beats):
+                m.d.sync += [beat.eq(0), turn.eq(turn + 1)]
+                with m.If(turn + 1 == tile.repeats):
+                    m.d.sync += [turn.eq(0), first.eq(first + tile.beats), given.eq(given + 1)]
+        held(m, dut.o.valid, dut.o.ready, dut.o.p)
+
+
+@pytest.mark.parametrize("depth", [3, 4])
+def test_a_tile_buffer_gives_every_tile_as_often_as_asked_for(depth, tmp_path):
+    proof = Tiles(depth)
+    prove(proof, tmp_path, depth=11)
+    reach(proof, tmp_path, depth=20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [3, 4])
+def test_a_tile_buffer_gives_every_tile_for_longer(depth, tmp_path):
+    prove(Tiles(depth), tmp_path, depth=13)
