@@ -38,6 +38,9 @@ from ..vocabulary_drivers import EmbedDriver, HeadDriver
 
 __all__ = ["BLOCKS", "SynthBlock", "select_blocks"]
 
+# Columns, tables and group size.
+ENGINE_SIZES = ((4, 4, 3), (8, 4, 3), (4, 8, 3), (8, 8, 3), (14, 8, 3), (8, 16, 3), (14, 16, 3),
+                (4, 8, 2), (8, 8, 2), (8, 16, 2), (4, 4, 4), (4, 8, 4), (8, 8, 4))
 COMPARED_PASS = 60   # the smallest pass length that groups of 2, 3, 4 and 5 divide
 
 
@@ -76,6 +79,16 @@ def _compared(name: str, kind: Callable[[TlmmParameters], Component]) -> list[Sy
     return [block(size) for size in (2, 3, 4, 5)]
 
 
+def _sized(name: str, kind: Callable[[TlmmParameters], Component], columns: int, tables: int,
+           group_size: int) -> SynthBlock:
+    """An engine of a given size, of which estimates of other sizes are fitted."""
+    def engine(p: AcceleratorParameters) -> TlmmParameters:
+        return replace(p.tlmm, group_size=group_size, tables=tables, columns=columns)
+
+    return SynthBlock(f"{name}-c{columns}-t{tables}-g{group_size}", lambda p: kind(engine(p)),
+                      engine=engine)
+
+
 def _read_master(p: AcceleratorParameters) -> ReadMaster:
     return ReadMaster(address_width=p.address_width, word_bytes=p.word_bytes,
                       max_burst=p.max_burst, outstanding=p.outstanding, count_width=COUNT_WIDTH)
@@ -104,6 +117,8 @@ _OTHERS = (
     SynthBlock("sign-select", lambda p: SignSelect(p.tlmm), engine=lambda p: p.tlmm),
     *_compared("tlmm", Tlmm),
     *_compared("sign-select", SignSelect),
+    *(_sized(name, kind, *size) for name, kind in (("tlmm", Tlmm), ("sign-select", SignSelect))
+      for size in ENGINE_SIZES),
     SynthBlock("read-master", _read_master),
     SynthBlock("silu-gate", lambda p: Elementwise(SiluGate, p.lanes)),
     SynthBlock("relu2-gate", lambda p: Elementwise(Relu2Gate, p.lanes)),
