@@ -517,6 +517,47 @@ def estimate(
     run(Output(json), models, device, hardware, prompt, tokens, report, simulate, trace)
 
 
+@app.command("serve-sim", epilog="Example: trilobite serve-sim bitnet-0.73b --requests 20")
+@reports_errors
+def serve_sim(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model folder, demo-bitnet, or a shape.")
+    ],
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Requests from a .csv or .jsonl file: arrival, prompt, output."),
+    ] = None,
+    requests: Annotated[int, typer.Option(help="Without --trace: how many are drawn.")] = 50,
+    rate: Annotated[float, typer.Option(help="Without --trace: arrivals per second.")] = 1.0,
+    prompt: Annotated[int, typer.Option(help="Without --trace: mean tokens of a prompt.")] = 128,
+    output: Annotated[int, typer.Option(help="Without --trace: mean tokens generated.")] = 64,
+    seed: Annotated[int, typer.Option(help="Same seed, same requests.")] = 0,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="whole, chunked, layered or flow; again for more. Default: all."),
+    ] = None,
+    chunk: Annotated[int, typer.Option(help="chunked: tokens of a batch.")] = 128,
+    groups: Annotated[int, typer.Option(help="layered: groups of layers.")] = 4,
+    slack: Annotated[
+        float, typer.Option(help="flow: deadline of a prompt, in times of its own prefill.")
+    ] = 4.0,
+    slots: Annotated[int, typer.Option(help="At most so many requests at once.")] = 8,
+    device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
+    hardware: Annotated[
+        str, typer.Option(help="Accelerator description, or a .toml file.")
+    ] = "tlmm-kv260",
+    json: Json = None,
+) -> None:
+    """Serve a trace of requests: waiting times and joules/token by prefill/decode policy."""
+    from .commands.serve_sim import Drawn, run
+
+    drawn = Drawn(requests, rate, prompt, output, seed)
+    run(
+        Output(json), model, trace, drawn, policy, {"chunk": chunk, "groups": groups,
+        "slack": slack}, slots, device, hardware,
+    )
+
+
 @app.command(epilog="Example: trilobite synth --device kv260 --block 'float-*'")
 @reports_errors
 def synth(

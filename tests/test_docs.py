@@ -51,7 +51,7 @@ def test_every_command_is_documented():
     page = (ROOT / "docs" / "commands.md").read_text()
     commands = (
         "quantize", "export", "generate", "bench", "evaluate", "inspect", "verify", "estimate",
-        "devices", "synth",
+        "devices", "synth", "serve-sim",
     )
     for command in commands:
         assert f"\n## {command}\n" in page

@@ -1,0 +1,10 @@
+"""Many requests on one accelerator: a trace of them, what a batch costs, and who goes when."""
+
+from .costs import BatchCosts
+from .requests import Request, generate_requests, read_requests
+from .results import Served, Serving
+from .serve import serve
+
+__all__ = [
+    "BatchCosts", "Request", "Served", "Serving", "generate_requests", "read_requests", "serve",
+]

@@ -1,0 +1,76 @@
+"""What runs together: pieces of requests, chosen by a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .requests import Request
+
+__all__ = ["Batch", "Piece", "Policy", "Progress"]
+
+
+@dataclass(eq=False)
+class Progress:
+    """How far a request is: prompt tokens through all layers, layers that the whole prompt passed
+    (layered prefill), operators done (preempted prefill), and when its tokens came. ``alone`` is
+    the seconds of its prefill with nothing beside it.
+    """
+
+    request: Request
+    alone: float
+    prefilled: int = 0
+    layers: int = 0
+    operators: int = 0
+    tokens: list[float] = field(default_factory=list)
+
+    @property
+    def generated(self) -> int:
+        """How many tokens came."""
+        return len(self.tokens)
+
+    @property
+    def context(self) -> int:
+        """Positions in its cache once its prompt is through; the last token is not yet in it."""
+        return self.request.prompt + self.generated - 1
+
+
+@dataclass(frozen=True)
+class Piece:
+    """``tokens`` tokens of one request, on ``past`` positions, through layers ``first`` to
+    ``last - 1``; with ``yields`` a token comes out at the end.
+    """
+
+    progress: Progress
+    tokens: int
+    past: int
+    first: int
+    last: int
+    yields: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pieces that share each reading of a weight. One that is ``preemptible`` holds one prefill,
+    and ends at the first operator boundary after an arrival.
+    """
+
+    pieces: tuple[Piece, ...]
+    preemptible: bool = False
+
+
+class Policy(Protocol):
+    """Who goes when."""
+
+    name: str
+
+    def batch(
+        self, waiting: Sequence[Progress], running: Sequence[Progress], layers: int
+    ) -> Batch:
+        """The next batch for a model of ``layers`` layers.
+
+        ``waiting``: requests whose prompt is not through, in order of arrival; ``running``: those
+        that generate. At least one of them is not empty.
+        """
+        ...

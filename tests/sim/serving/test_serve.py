@@ -1,0 +1,161 @@
+"""Serving traces: against the estimate, by hand with costs one can add up, and by properties."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.estimates import LARGE, machine, small_config
+from trilobite.errors import EstimateError
+from trilobite.sim.energy import step_energy
+from trilobite.sim.policies import POLICIES, Chunked, FlowPrefill, Layered, WholePrompt
+from trilobite.sim.serving import BatchCosts, Request, generate_requests, serve
+from trilobite.sim.serving.batch import Batch, Piece, Progress
+from trilobite.sim.workload import step
+
+CONFIG = small_config(max_position_embeddings=64)
+MACHINE = machine()
+ALL = [WholePrompt(), Chunked(chunk=5), Layered(groups=2), FlowPrefill()]
+
+
+class ByHand:
+    """A second for a token through a layer, four joules; each layer is two operators."""
+
+    config, machine = CONFIG, MACHINE
+
+    def sequence(self, batch):
+        return [
+            (piece.tokens / 2, piece.tokens * 2.0)
+            for piece in batch.pieces for _ in range(2 * (piece.last - piece.first))
+        ]
+
+    def cost(self, pieces):
+        seconds, joules = zip(*self.sequence(Batch(tuple(pieces))), strict=True)
+        return sum(seconds), sum(joules)
+
+    def idle(self, seconds):
+        return seconds
+
+
+def tokens(policy, *requests, slots=8):
+    """Times of tokens by (arrival, prompt) of the request."""
+    result = serve(ByHand(), [Request(*one) for one in requests], policy, slots)
+    return {(one.request.arrival, one.request.prompt): one.tokens for one in result.served}
+
+
+# Two layers: a token takes 2 s. A: prompt 4 (8 s), 3 tokens. B comes at 9: prompt 2 (4 s), 1 token.
+A, B = (0.0, 4, 3), (9.0, 2, 1)
+
+
+def test_whole_by_hand():
+    # A's prompt to 8, its second token to 10; B has come, to 14; A's last token to 16.
+    assert tokens(WholePrompt(), A, B) == {(0.0, 4): (8, 10, 16), (9.0, 2): (14,)}
+
+
+def test_chunked_by_hand():
+    # Chunks of 3: A's prompt to 6 and 8, a token to 10; then A's last and both of B's: 2 + 4 s.
+    assert tokens(Chunked(3), A, B) == {(0.0, 4): (8, 10, 16), (9.0, 2): (16,)}
+    # Chunks of 2: one token of B goes with A's last, to 14, and the other alone.
+    assert tokens(Chunked(2), A, B) == {(0.0, 4): (8, 10, 14), (9.0, 2): (16,)}
+
+
+def test_layered_by_hand():
+    # From 10, B passes a layer (2 s) with A's last token (2 s), then the other layer alone.
+    assert tokens(Layered(2), A, B) == {(0.0, 4): (8, 10, 14), (9.0, 2): (16,)}
+
+
+def test_flow_by_hand():
+    # C: prompt 6, 12 s in four operators of 3 s, due at 48. D (1 token) comes at 4, due at 12:
+    # C stops at 6, D goes to 8, C's other two operators go to 14.
+    C, D = (0.0, 6, 1), (4.0, 1, 1)
+    assert tokens(FlowPrefill(), C, D) == {(0.0, 6): (14,), (4.0, 1): (8,)}
+    assert tokens(WholePrompt(), C, D) == {(0.0, 6): (12,), (4.0, 1): (14,)}
+    # With one slot D is not let in, and nothing is interrupted.
+    assert tokens(FlowPrefill(), C, D, slots=1) == {(0.0, 6): (12,), (4.0, 1): (14,)}
+
+
+def test_figures_by_hand():
+    result = serve(ByHand(), [Request(1.0, 4, 3), Request(10.0, 2, 1)], WholePrompt())
+    value = result.as_json()
+    assert (value["seconds"], value["busy"]) == (17, 16)
+    assert value["first_token"] == pytest.approx(
+        {"mean": 6.5, "p50": 6.5, "p95": 7.85, "p99": 7.97}   # 8 and 5 s
+    )
+    assert value["per_token"]["p50"] == 4.0                   # 9, 11, 17
+    assert value["longest_pause"] == 6.0
+    assert value["joules"] == 1 + 16 * 4                      # a second idle; 8 tokens, two layers
+    assert value["joules_per_token"] == 65 / 4
+
+
+def test_one_request_takes_what_the_estimate_says():
+    config, costs = LARGE.config, BatchCosts(MACHINE, LARGE.config)
+    layout = MACHINE.hardware.layout
+    steps = [step(config, layout(config, 40), 40)]
+    steps += [step(config, layout(config, 1), 1, 40 + index) for index in range(3)]
+    for policy in (WholePrompt(), Chunked(40), Layered(1), FlowPrefill()):
+        result = serve(costs, [Request(0.0, 40, 4)], policy)
+        assert result.served[0].first_token == pytest.approx(MACHINE.step_time(steps[0]))
+        assert result.seconds == pytest.approx(sum(map(MACHINE.step_time, steps)))
+        assert result.joules == pytest.approx(
+            sum(step_energy(MACHINE, one).total for one in steps)
+        )
+
+
+def test_decodes_share_the_weights():
+    costs = BatchCosts(MACHINE, LARGE.config)
+    pieces = [
+        Piece(Progress(Request(0.0, 8, 9), 0.0), 1, 8, 0, LARGE.config.num_layers, True)
+        for _ in range(4)
+    ]
+    one, four = costs.cost(pieces[:1])[0], costs.cost(pieces)[0]
+    assert one < four < 4 * one
+
+
+requests_of_any_kind = st.lists(
+    st.builds(
+        Request, st.floats(0, 0.01), st.integers(1, 30), st.integers(1, 12)
+    ), min_size=1, max_size=6,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(requests_of_any_kind, st.sampled_from(ALL), st.integers(1, 4))
+def test_every_token_comes_once_and_in_order(requests, policy, slots):
+    result = serve(BatchCosts(MACHINE, CONFIG), requests, policy, slots)
+    assert sorted(
+        dataclasses.astuple(one.request) for one in result.served
+    ) == sorted(map(dataclasses.astuple, requests))
+    for one in result.served:
+        assert len(one.tokens) == one.request.output
+        assert one.tokens[0] > one.request.arrival
+        assert list(one.tokens) == sorted(one.tokens)
+    assert 0 < result.busy <= result.seconds * (1 + 1e-9)
+    assert result.joules > 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(requests_of_any_kind, st.sampled_from(ALL), st.integers(1, 4))
+def test_work_is_conserved(requests, policy, slots):
+    # Where nothing is shared, order changes nothing of the work: a second per token and layer.
+    result = serve(ByHand(), requests, policy, slots)
+    work = sum(one.prompt + one.output - 1 for one in requests) * CONFIG.num_layers
+    assert result.busy == pytest.approx(work)
+    assert result.joules == pytest.approx(4 * work + result.seconds - result.busy)
+
+
+def test_what_cannot_be_served_is_refused():
+    costs = BatchCosts(MACHINE, CONFIG)
+    with pytest.raises(EstimateError, match="65 tokens, prompt and output; the model holds 64"):
+        serve(costs, [Request(0.0, 60, 5)], WholePrompt())
+    with pytest.raises(EstimateError, match="at least 1 request"):
+        serve(costs, [], WholePrompt())
+    large = BatchCosts(MACHINE, dataclasses.replace(
+        LARGE.config, max_position_embeddings=1 << 20
+    ))
+    with pytest.raises(EstimateError, match="use fewer slots"):
+        serve(large, generate_requests(8, 1.0, 100_000, 2), WholePrompt())
+    for wrong in (lambda: Chunked(0), lambda: Layered(0), lambda: FlowPrefill(float("nan"))):
+        with pytest.raises(EstimateError):
+            wrong()
+    assert set(POLICIES) == {"whole", "chunked", "layered", "flow"}
