@@ -1,6 +1,7 @@
 """Trilobite: from a real language-model checkpoint down to low-bit edge hardware.
 
-``quantize`` writes a low-bit copy of a checkpoint, ``load`` runs a checkpoint, low-bit or not.
+``quantize`` writes a low-bit copy of a checkpoint, ``load`` runs a checkpoint, low-bit or not,
+``export`` writes one as files that other tools read.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["__version__", "calibration", "load", "quantize"]
+__all__ = ["__version__", "calibration", "export", "load", "quantize"]
 
 __version__ = "0.1.0"
 
 # Imported when first used: the runtime brings Numba, which `trilobite --help` should not wait for.
-_HOMES = {"calibration": ".api", "load": ".api", "quantize": ".quant.pipeline"}
+_HOMES = {
+    "calibration": ".api", "export": ".api", "load": ".api", "quantize": ".quant.pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:

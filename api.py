@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
-from .errors import OutputError, TrilobiteError
+from .errors import FormatError, OutputError, TrilobiteError
 from .quant.checkpoint import Checkpoint, open_checkpoint
+from .quant.export import EXPORTERS, ExportRecord
+from .quant.export import export as export_checkpoint
 from .runtime.calibration_text import SEQUENCES, CalibrationText, choose_text
 from .runtime.decoder import Decoder
 from .runtime.kv_cache import KVKind, make_cache
 from .runtime.kv_scales import KeyRecorder, key_factors, read_factors, write_factors
 from .runtime.language_model import LanguageModel
 
-__all__ = ["calibrate_kv", "calibration", "load"]
+__all__ = ["calibrate_kv", "calibration", "export", "load"]
 
 
 def load(
@@ -51,6 +53,39 @@ def load(
         factors = None if kv_scales is None else read_factors(Path(kv_scales), checkpoint.config)
         decoder = Decoder(checkpoint.config, checkpoint.weight, progress)
         return LanguageModel(checkpoint.folder, decoder, kv, _files(checkpoint), factors)
+
+
+def export(
+    source: str | Path, out: str | Path, to: str, type: str | None = None, overwrite: bool = False
+) -> ExportRecord:
+    """Write a checkpoint in the form that another tool reads, and say what was done.
+
+    Parameters
+    ----------
+    source
+        A checkpoint folder, quantized or not, a GGUF file, or ``demo-bitnet`` / ``demo-llama``.
+    out
+        The file (gguf) or folder (hf, onnx) to write; it appears only when it is complete.
+    to
+        ``gguf``, ``hf`` or ``onnx``.
+    type
+        How weights are stored, as ``trilobite export --type`` takes it; None takes what holds the
+        model's own codes.
+    overwrite
+        Replace what is there.
+
+    Raises
+    ------
+    CheckpointError
+        The source is missing, damaged or not understood, or the target has no such architecture.
+    FormatError
+        The target or the type is unknown, or cannot hold the model.
+    OutputError
+        ``out`` exists or cannot be written; nothing is left behind.
+    """
+    if to not in EXPORTERS:
+        raise FormatError(f"Export target {to!r} is unknown; known are {', '.join(EXPORTERS)}")
+    return export_checkpoint(source, out, EXPORTERS[to], type, overwrite)
 
 
 def calibrate_kv(path: str | Path, out: str | Path, text: CalibrationText) -> None:

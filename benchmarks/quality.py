@@ -3,67 +3,135 @@
     python benchmarks/quality.py                     # demo-llama, its held-out modules: minutes
     python benchmarks/quality.py --only int2 --seeds 0 1 2
 
-Time is CPU time of quantization; the perplexity is what ``trilobite evaluate`` prints.
+Each row is measured in a process of its own and kept as a JSON file in ``--rows``: after a kill the
+same command goes on with the next one. Time is CPU time of quantization, calibration included, and
+memory the largest resident set until its end; the perplexity is what ``trilobite evaluate`` prints.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import multiprocessing
+import resource
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import trilobite
 
 ROWS: tuple[dict[str, Any], ...] = (
+    {"format": "float"},
     {"format": "int8"},
+    {"format": "fp8"},
+    {"format": "nvfp4"},
+    {"format": "nvfp4", "method": "awq"},
+    {"format": "mxfp4"},
     {"format": "int4"},
+    {"format": "int4", "method": "awq"},
     {"format": "int4", "method": "gptq"},
     {"format": "int4", "group_size": 32},
     {"format": "int4", "group_size": 32, "method": "gptq"},
+    {"format": "int4-fp8"},
+    {"format": "int4-fp8", "tensor_scale": "fireq"},
     {"format": "int3"},
+    {"format": "int3", "method": "awq"},
     {"format": "int3", "method": "gptq"},
+    {"format": "hlq3"},
+    {"format": "hlq3", "method": "awq"},
+    {"format": "hlq3", "method": "gptq"},
     {"format": "int2"},
+    {"format": "int2", "method": "awq"},
     {"format": "int2", "method": "gptq"},
     {"format": "int2", "group_size": 32},
     {"format": "int2", "group_size": 32, "method": "gptq"},
+    {"format": "hlq2"},
+    {"format": "hlq2", "method": "awq"},
+    {"format": "hlq2", "method": "gptq"},
+    {"format": "ternary-planes"},
+    {"format": "ternary-planes", "method": "gptq"},
     {"format": "ternary-group"},
+    {"format": "ternary-group", "method": "awq"},
     {"format": "ternary-group", "method": "itf"},
     {"format": "ternary"},
+    {"format": "float", "kv": "int8"},
+    {"format": "float", "kv": "fp8"},
+    {"format": "float", "kv": "int4"},
+)
+HEAD = (
+    "| format | group | method | bits per linear weight | perplexity | CPU time | peak memory |\n"
+    "|---|---|---|---|---|---|---|"
 )
 
 
-def measure(source: str, options: dict[str, Any], seed: int, folder: Path) -> str:
-    """One line of the table, in Markdown."""
-    began = time.process_time()
+def measure(source: str, options: dict[str, Any], seed: int) -> dict[str, Any]:
+    """What one row says; perplexity is of the whole held-out text."""
+    row = {**options, "kv": options.get("kv", "auto")}
     if "method" in options:
-        options = {**options, "calibration": trilobite.calibration(source, seed=seed)}
-    manifest = trilobite.quantize(source, folder, **options, overwrite=True)
-    seconds = time.process_time() - began
-    model = trilobite.load(folder)
-    value = model.perplexity_of_tokens(model.held_out_tokens()).value
-    group = options.get("group_size", manifest.format.get("group_size", "-"))
-    calibrated = f"{manifest.method}, seed {seed}" if "method" in options else manifest.method
-    bits = manifest.totals.linear_bits_per_weight
-    return (f"| {options['format']} | {group} | {calibrated} | {bits:.3f} | {value:.2f} "
-            f"| {seconds:.0f} s |")
-
-
-def table(source: str, only: list[str], seeds: list[int]) -> Iterator[str]:
-    """All lines."""
-    model = trilobite.load(source)
-    yield "| format | group | method | bits per linear weight | perplexity | CPU time |"
-    yield "|---|---|---|---|---|---|"
-    value = model.perplexity_of_tokens(model.held_out_tokens()).value
-    yield f"| not quantized | - | - | - | {value:.2f} | - |"
+        row["seed"] = seed
     with tempfile.TemporaryDirectory() as folder:
+        path = source
+        if options["format"] != "float":
+            path = str(Path(folder) / "quantized")
+            row |= _quantize(source, path, options, seed)
+        model = trilobite.load(path, kv=row["kv"])
+        row["perplexity"] = model.perplexity_of_tokens(model.held_out_tokens()).value
+    return row
+
+
+def _quantize(source: str, path: str, options: dict[str, Any], seed: int) -> dict[str, Any]:
+    began = time.process_time()
+    given = {name: value for name, value in options.items() if name != "kv"}
+    if "method" in options:
+        given["calibration"] = trilobite.calibration(source, seed=seed)
+    manifest = trilobite.quantize(source, path, **given)
+    return {
+        "seconds": time.process_time() - began,
+        "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "bits": manifest.totals.linear_bits_per_weight,
+        "group_size": manifest.format.get("group_size", "-"),
+        "method": manifest.method,
+    }
+
+
+def name_of(options: dict[str, Any], seed: int) -> str:
+    """The name of a row's file."""
+    parts = [str(value) for value in options.values()]
+    return "_".join([*parts, f"seed{seed}"] if "method" in options else parts)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row in Markdown."""
+    cache = "" if row["kv"] == "auto" else f", keys and values {row['kv']}"
+    if row["format"] == "float":
+        return f"| not quantized{cache} | - | - | - | {row['perplexity']:.2f} | - | - |"
+    scale = f", {row['tensor_scale']}" if "tensor_scale" in row else ""
+    method = f"{row['method']}, seed {row['seed']}" if "seed" in row else row["method"]
+    return (
+        f"| {row['format']}{scale}{cache} | {row['group_size']} | {method} | {row['bits']:.3f} "
+        f"| {row['perplexity']:.2f} | {row['seconds']:.0f} s | {row['peak_bytes'] / 1e9:.1f} GB |"
+    )
+
+
+def rows(source: str, only: list[str], seeds: list[int], kept: Path) -> Iterator[dict[str, Any]]:
+    """All rows: those that ``kept`` holds, and the others as they are measured."""
+    kept.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         for options in ROWS:
             if only and options["format"] not in only:
                 continue
             for seed in seeds if "method" in options else seeds[:1]:
-                yield measure(source, options, seed, Path(folder) / "quantized")
+                file = kept / f"{name_of(options, seed)}.json"
+                if not file.exists():
+                    row = pool.submit(measure, source, options, seed).result()
+                    part = file.with_suffix(".part")
+                    part.write_text(json.dumps(row, indent=1))
+                    part.rename(file)
+                yield json.loads(file.read_text())
 
 
 def main() -> None:
@@ -72,9 +140,12 @@ def main() -> None:
     parser.add_argument("--model", default="demo-llama")
     parser.add_argument("--only", nargs="+", default=[], metavar="FORMAT")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--rows", type=Path, help="where rows are kept (build/quality/MODEL)")
     arguments = parser.parse_args()
-    for line in table(arguments.model, arguments.only, arguments.seeds):
-        print(line, flush=True)
+    kept = arguments.rows or Path("build/quality") / Path(arguments.model).name
+    print(HEAD, flush=True)
+    for row in rows(arguments.model, arguments.only, arguments.seeds, kept):
+        print(line(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -69,15 +69,27 @@ def _round(form: Int4, rows: np.ndarray) -> Int4Block:
 
 @_compiled
 def _ranges(rows: np.ndarray, size: int, low: np.ndarray, high: np.ndarray) -> None:
-    """The smallest and largest of each group of ``size`` columns."""
+    """The smallest and largest of each group of ``size`` columns.
+
+    Compared as integers of the same order: floats, of which NaN compares with none, would be
+    compared one at a time.
+    """
+    bits = rows.view(np.int32)
+    lowest, highest = low.view(np.int32), high.view(np.int32)
     for r in range(rows.shape[0]):
         for group in range(low.shape[1]):
-            columns = rows[r, group * size : (group + 1) * size]
-            smallest = largest = columns[0]
+            columns = bits[r, group * size : (group + 1) * size]
+            smallest = largest = _ordered(columns[0])
             for k in range(size):
-                smallest = columns[k] if columns[k] < smallest else smallest
-                largest = columns[k] if columns[k] > largest else largest
-            low[r, group], high[r, group] = smallest, largest
+                smallest = min(smallest, _ordered(columns[k]))
+                largest = max(largest, _ordered(columns[k]))
+            lowest[r, group], highest[r, group] = _ordered(smallest), _ordered(largest)
+
+
+@_compiled
+def _ordered(bits: np.int32) -> np.int32:
+    """Integers ordered as the floats of these bits; its own inverse."""
+    return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
 @_compiled
@@ -89,9 +101,10 @@ def _codes(
 
     A symmetric code is stored plus 8: that is a zero point of 8.
     """
-    codes = np.empty(size, np.uint8)
+    codes, errors = np.empty(size, np.uint8), np.empty(size, np.float32)
+    magnitudes = errors.view(np.int32)   # compared as integers, as in ``_ranges``
     for r in range(rows.shape[0]):
-        squares, error_squares, worst = 0.0, 0.0, np.float32(0)
+        squares, error_squares, worst = 0.0, 0.0, np.int32(0)
         for group in range(scale.shape[1]):
             columns = rows[r, group * size : (group + 1) * size]
             step, offset = scale[r, group], np.float32(zero[r, group])
@@ -103,8 +116,11 @@ def _codes(
                 error = np.float32(np.float32((code - offset) * step) - weight)
                 squares += np.float64(weight) * np.float64(weight)
                 error_squares += np.float64(error) * np.float64(error)
-                worst = max(worst, abs(error))
+                errors[k] = abs(error)
+            for k in range(size):
+                worst = max(worst, magnitudes[k])
             half = packed[r, group * size // 2 : (group + 1) * size // 2]
             for pair in range(size // 2):
                 half[pair] = codes[2 * pair] | codes[2 * pair + 1] << 4
-        sums[r, 0], sums[r, 1], sums[r, 2] = squares, error_squares, worst
+        magnitudes[0] = worst
+        sums[r, 0], sums[r, 1], sums[r, 2] = squares, error_squares, errors[0]

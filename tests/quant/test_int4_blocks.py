@@ -42,6 +42,25 @@ def test_every_tie_of_a_scale():
     np.testing.assert_array_equal(block.tensors["packed"], expected)
 
 
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("column", [0, 17, 63])
+def test_an_infinite_number_is_refused_wherever_it_is(bad, symmetric, column):
+    weight = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    weight[2, column] = bad
+    with pytest.raises(FormatError), np.errstate(invalid="ignore"):
+        list(int4_blocks(Int4(64, symmetric=symmetric), [weight]))
+
+
+def test_zeros_of_either_sign_are_one_number():
+    weight = np.zeros((2, 64), np.float32)
+    weight[0, ::3], weight[1] = -0.0, -0.0
+    for form in (Int4(32), Int4(32, symmetric=False)):
+        block, = int4_blocks(form, [weight])
+        for suffix, expected in form.pack(form.encode(weight)).items():
+            np.testing.assert_array_equal(block.tensors[suffix], expected)
+
+
 def test_a_scale_that_overflows_is_refused():
     with pytest.raises(FormatError, match="float16 ends at 65504"):
         list(int4_blocks(Int4(32), [np.full((4, 32), 1e9, np.float32)] * 9))
