@@ -295,12 +295,13 @@ def test_quantize_is_the_toolkits_interface():
     assert trilobite.quantize is quantize
 
 
-def test_export_takes_the_name_of_a_target(library, tmp_path):
-    record = trilobite.export(library("online"), tmp_path / "out", "hf")
+def test_export_takes_the_name_of_a_target(tmp_path):
+    write_llama(tmp_path / "llama")
+    record = trilobite.export(tmp_path / "llama", tmp_path / "out", "hf", "float32")
     assert (tmp_path / "out" / "config.json").exists()
     assert all(tensor.exact for tensor in record.tensors)
     with pytest.raises(FormatError, match="'ggml' is unknown; known are gguf, hf, onnx"):
-        trilobite.export(library("online"), tmp_path / "none", "ggml")
+        trilobite.export(tmp_path / "llama", tmp_path / "none", "ggml")
 
 
 def test_a_manifest_that_is_none_is_refused():
