@@ -25,6 +25,8 @@ from ...hw.parameters import TlmmParameters
 from ...hw.read_master import ReadMaster
 from ...hw.sign_select import SignSelect
 from ...hw.tlmm import Tlmm
+from ...npu import ArrayParameters, Stationary
+from ...npu.array import Array
 from ..attend_driver import AttendDriver
 from ..core import Core
 from ..counters import Counters
@@ -112,6 +114,11 @@ _PARTS = (
         ("attend-driver", AttendDriver), ("head-driver", HeadDriver),
         ("counters", lambda _: Counters()))),
 )
+# 64 multiply-accumulates per cycle each.
+_NPU_SHAPES = {
+    Stationary.WEIGHT: ArrayParameters(Stationary.WEIGHT, rows=8, lanes=8, tokens=64),
+    Stationary.OUTPUT: ArrayParameters(Stationary.OUTPUT, rows=4, lanes=4, tokens=4),
+}
 _OTHERS = (
     SynthBlock("accelerator", Core),
     SynthBlock("sign-select", lambda p: SignSelect(p.tlmm), engine=lambda p: p.tlmm),
@@ -122,6 +129,8 @@ _OTHERS = (
     SynthBlock("read-master", _read_master),
     SynthBlock("silu-gate", lambda p: Elementwise(SiluGate, p.lanes)),
     SynthBlock("relu2-gate", lambda p: Elementwise(Relu2Gate, p.lanes)),
+    *(SynthBlock(f"npu-{kind}-stationary", lambda _, kind=kind: Array(_NPU_SHAPES[kind]))
+      for kind in Stationary),
 )
 _FLOATS = tuple(SynthBlock(f"float-{name}", lambda _, make=make: make()) for name, make in (
     ("add", lambda: FloatAdd(FLOAT32)),

@@ -1,0 +1,54 @@
+"""The array on Verilator, bit for bit against the runtime's kernel."""
+
+import numpy as np
+import pytest
+
+from support.integer_weights import E4M3_UNITS, pack_values, random_weight
+from support.npu import check
+from trilobite.npu import ArrayParameters, Stationary
+from trilobite.numerics import quantize_activations_fp8
+from trilobite.quant.checkpoint import open_checkpoint
+from trilobite.quant.formats import Int4Fp8
+
+SHAPES = {
+    "weights stay": ArrayParameters(Stationary.WEIGHT, rows=4, lanes=8, tokens=6, group_size=32),
+    "one token, whole groups": ArrayParameters(
+        Stationary.WEIGHT, rows=2, lanes=32, tokens=1, group_size=32),
+    "outputs stay": ArrayParameters(Stationary.OUTPUT, rows=3, lanes=4, tokens=2, group_size=64),
+    "groups of 128": ArrayParameters(Stationary.OUTPUT, rows=1, lanes=128, tokens=1),
+}
+every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+
+
+def units_of(N, K, seed=0):
+    x = np.random.default_rng(seed).standard_normal((N, K)).astype(np.float32)
+    return quantize_activations_fp8(x)[0]
+
+
+@every_shape
+def test_totals_are_the_runtimes_with_and_without_stalls(shape):
+    form = Int4Fp8(shape.group_size)
+    problems = []
+    for seed, groups in enumerate((1, 2, 5)):
+        packed = random_weight(form, 2 * shape.rows, groups * shape.group_size, seed).packed
+        units = units_of(2 * shape.tokens, packed.shape[1], seed)
+        everywhere = [{"stall": stall, "seed": seed} for stall in (0.0, 0.1, 0.5, 0.9)]
+        alone = [{"stall": {name: 0.8}} for name in ("i_job", "i_weights", "i_activations", "o")]
+        problems += [(packed, units, keywords) for keywords in everywhere + alone]
+    check(shape, problems)
+
+
+@every_shape
+def test_totals_of_real_weights_are_the_runtimes(shape):
+    with open_checkpoint("demo-llama") as checkpoint:
+        weight = checkpoint.read("model.layers.0.mlp.gate_proj.weight")[:2 * shape.rows]
+    packed = Int4Fp8(shape.group_size).quantize(weight)
+    check(shape, [(packed, units_of(shape.tokens, weight.shape[1]), {"stall": 0.3})])
+
+
+@every_shape
+def test_the_largest_totals_fit(shape):
+    form, K = Int4Fp8(shape.group_size), 3 * shape.group_size
+    packed = pack_values(form, np.full((shape.rows, K), -8, np.int8), zero_point=0).packed
+    check(shape, [(packed, np.full((shape.tokens, K), extreme, np.int32), {})
+                  for extreme in (-E4M3_UNITS, E4M3_UNITS, 1, 0)])
