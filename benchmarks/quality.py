@@ -28,7 +28,6 @@ ROWS: tuple[dict[str, Any], ...] = (
     {"format": "int8"},
     {"format": "fp8"},
     {"format": "nvfp4"},
-    {"format": "nvfp4", "method": "awq"},
     {"format": "mxfp4"},
     {"format": "int4"},
     {"format": "int4", "method": "awq"},

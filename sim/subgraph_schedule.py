@@ -62,7 +62,7 @@ def in_order(subgraphs: Sequence[Subgraph]) -> Schedule:
 
 
 def out_of_order(subgraphs: Sequence[Subgraph], critical: str = "NPU") -> Schedule:
-    """llm.npu's rule (arXiv 2407.05858, section 3.4): of what is ready, what feeds the NPU most.
+    """llm.npu's rule (arXiv 2407.05858): of what is ready, what feeds the NPU most.
 
     A unit that is free takes, of its subgraphs that are ready, the one with the largest C: with T
     the seconds of those subgraphs that then wait for nothing else, C is +sum(T) for a subgraph of

@@ -184,7 +184,7 @@ def test_a_master_keeps_the_address_rules_for_ever(proof, tmp_path):
     prove(proof(), tmp_path, depth=4, induction=True)
 
 
-@pytest.mark.parametrize(("proof", "depth"), [(Reads, 10), (Writes, 10), (SharedReads, 10)])
+@pytest.mark.parametrize(("proof", "depth"), [(Reads, 8), (Writes, 8), (SharedReads, 10)])
 def test_every_burst_and_request_has_its_beats(proof, depth, tmp_path):
     proof = proof()
     prove(proof, tmp_path, depth)
