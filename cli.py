@@ -10,7 +10,7 @@ import typer
 
 from . import __version__
 from .console import Output, reports_errors
-from .errors import FormatError
+from .errors import EstimateError, FormatError
 
 __all__ = ["app", "main"]
 
@@ -556,6 +556,39 @@ def serve_sim(
         Output(json), model, trace, drawn, policy, {"chunk": chunk, "groups": groups,
         "slack": slack}, slots, device, hardware,
     )
+
+
+@app.command(epilog="Example: trilobite explore bitnet-0.73b --max-power 6 --points 1000000")
+@reports_errors
+def explore(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="A model folder, or demo-bitnet.")
+    ] = None,
+    shape: Annotated[str | None, typer.Option(help="Instead of MODEL: a bundled shape.")] = None,
+    device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
+    hardware: Annotated[
+        str, typer.Option(help="What the designs share, or a .toml file.")
+    ] = "tlmm-kv260",
+    points: Annotated[int, typer.Option(help="At least so many designs.")] = 1_000_000,
+    prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 128,
+    tokens: Annotated[int, typer.Option(help="Tokens generated.")] = 128,
+    max_power: Annotated[float | None, typer.Option(help="Watts, in prefill and decode.")] = None,
+    max_lut_share: Annotated[
+        float | None, typer.Option(help="Part of the device's LUT, 0.7 for 70 %.")
+    ] = None,
+    around_lut: Annotated[
+        int | None, typer.Option(help="LUT of all but the engine. Default: as synthesized.")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Rows of the table.")] = 10,
+    json: Json = None,
+) -> None:
+    """Compare a million accelerators: the designs of the Pareto front, and the best in limits."""
+    from .commands.explore import run
+
+    if (model is None) == (shape is None):
+        raise EstimateError("give either MODEL or --shape NAME")
+    run(Output(json), model or shape or "", device, hardware, points, prompt, tokens, max_power,
+        max_lut_share, around_lut, top)
 
 
 @app.command(epilog="Example: trilobite synth --device kv260 --block 'float-*'")

@@ -13,9 +13,9 @@ from .quantity import Quantity
 from .tables import Unit, build, read_toml
 from .workload import Layout
 
-__all__ = ["Budget", "Hardware", "Tlmm", "load_hardware"]
+__all__ = ["URAM_BYTES", "Budget", "Hardware", "Tlmm", "load_hardware"]
 
-_URAM_BYTES = 36_864   # 288 Kb
+URAM_BYTES = 36_864    # 288 Kb
 _BRAM_BYTES = 4_608    # 36 Kb
 _SPILLED_BITS = 32     # activations between operators are float32
 
@@ -121,7 +121,7 @@ class Hardware:
     @property
     def uram(self) -> int:
         """URAM blocks of the weight buffer."""
-        return -(-self.storage.weight_buffer.count // _URAM_BYTES)
+        return -(-self.storage.weight_buffer.count // URAM_BYTES)
 
     @property
     def bram(self) -> int:

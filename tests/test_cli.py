@@ -18,7 +18,7 @@ from trilobite.commands import verify as verify_command
 
 COMMANDS = (
     "quantize", "export", "generate", "bench", "evaluate", "inspect", "verify", "estimate",
-    "devices", "synth", "serve-sim",
+    "devices", "synth", "serve-sim", "explore",
 )
 DEMO = Path(trilobite.__file__).parent / "models" / "demo-bitnet"
 

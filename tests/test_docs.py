@@ -51,7 +51,7 @@ def test_every_command_is_documented():
     page = (ROOT / "docs" / "commands.md").read_text()
     commands = (
         "quantize", "export", "generate", "bench", "evaluate", "inspect", "verify", "estimate",
-        "devices", "synth", "serve-sim",
+        "devices", "synth", "serve-sim", "explore",
     )
     for command in commands:
         assert f"\n## {command}\n" in page
