@@ -3,7 +3,8 @@
 LUT = (a + b x columns) x tables + c x columns + d
 
 with a and b of each group size: what a table, and each column that reads it, takes; c and d are of
-all: accumulators and control. A least-squares fit of the relative errors. Some of the points are held out of it.
+all: accumulators and control. A least-squares fit of the relative errors. Some of the points are
+held out of it.
 """
 
 from __future__ import annotations
