@@ -43,12 +43,23 @@ class Interrupt(Progress):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python raises KeyboardInterrupt, also where a shell has started the tests in the background,
+    with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_nothing(tmp_path, llama):
     with pytest.raises(KeyboardInterrupt):
         quantize(llama, tmp_path / "out", "int8", progress=Interrupt())
     assert names(tmp_path) == ["llama"]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_what_would_be_overwritten(tmp_path, llama):
     quantize(llama, tmp_path / "out", "int8")
     before = contents(tmp_path / "out")
