@@ -45,15 +45,16 @@ class Array(wiring.Component):
       weights stay, for each group, for each token, the beats of the group's columns.
     - ``o``: if outputs stay, one beat with all tokens; if weights stay, one beat for each token.
 
-    Once valid, ``o`` holds its payload until it is taken. No output, ``ready`` included, depends
-    combinationally on an input. While ``o`` waits and its queue of two is full, the whole pipeline
-    stops.
+    Once valid, ``o`` holds its payload until it is taken. A queue stands behind each input and
+    before ``o``, so no output, ``ready`` included, depends combinationally on an input. While ``o``
+    waits and its queue of two is full, the whole pipeline stops.
 
     Throughput and latency
     ----------------------
     A beat of activations enters per cycle; ``parameters.busy_cycles`` counts a job's. If weights
     stay, the next group is loaded after the last token has passed, which costs 1 / (tokens + 1) of
-    the time. The pipeline has ``latency`` stages, the two queues included.
+    the time. The pipeline has ``latency`` stages, the two queues included; a job alone takes
+    ``busy_cycles + latency + 1`` cycles, as ``sim.bench.exchange`` counts them.
 
     Members
     -------

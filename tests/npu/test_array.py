@@ -6,6 +6,7 @@ import pytest
 from support.integer_weights import E4M3_UNITS, pack_values, random_weight
 from support.npu import check
 from trilobite.npu import ArrayParameters, Stationary
+from trilobite.npu.array import Array
 from trilobite.numerics import quantize_activations_fp8
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.formats import Int4Fp8
@@ -52,3 +53,12 @@ def test_the_largest_totals_fit(shape):
     packed = pack_values(form, np.full((shape.rows, K), -8, np.int8), zero_point=0).packed
     check(shape, [(packed, np.full((shape.tokens, K), extreme, np.int32), {})
                   for extreme in (-E4M3_UNITS, E4M3_UNITS, 1, 0)])
+
+
+@every_shape
+def test_cycles_of_one_job(shape):
+    groups = 3
+    packed = random_weight(Int4Fp8(shape.group_size), shape.rows, groups * shape.group_size).packed
+    cycles, = check(shape, [(packed, units_of(shape.tokens, packed.shape[1]), {})])
+    # The job is taken before its first beat enters.
+    assert cycles == shape.busy_cycles(groups, shape.tokens) + Array.latency + 1
