@@ -111,7 +111,7 @@ def line(row: dict[str, Any]) -> str:
     method = f"{row['method']}, seed {row['seed']}" if "seed" in row else row["method"]
     return (
         f"| {row['format']}{scale}{cache} | {row['group_size']} | {method} | {row['bits']:.3f} "
-        f"| {row['perplexity']:.2f} | {row['seconds']:.0f} s | {row['peak_bytes'] / 1e9:.1f} GB |"
+        f"| {row['perplexity']:.2f} | {row['seconds']:.0f} s | {row['peak_bytes'] / 1e6:.0f} MB |"
     )
 
 
