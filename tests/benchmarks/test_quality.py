@@ -44,4 +44,4 @@ def test_rows_are_kept_and_not_measured_again(quality, tmp_path, monkeypatch):
     (tmp_path / "int2_gptq_seed1.json").write_text(json.dumps(row))
     kept, = quality.rows("no such model", ["int2"], [1], tmp_path)
     assert quality.line(kept) == (
-        "| int2 | 128 | gptq, seed 1 | 2.188 | 25.50 | 11 s | 0.6 GB |")
+        "| int2 | 128 | gptq, seed 1 | 2.188 | 25.50 | 11 s | 612 MB |")
