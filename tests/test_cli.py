@@ -74,14 +74,13 @@ def test_quantize_has_a_line_per_tensor_and_a_dry_run_writes_nothing(tmp_path):
 
 def test_quantize_by_gptq_on_a_text(tmp_path):
     (tmp_path / "code.py").write_text("".join(f"value_{i} = {i}\n" for i in range(300)))
-    manifest = run_json(
-        "quantize", "demo-llama", "-o", tmp_path / "q", "--format", "int2", "--method", "gptq",
+    shown = run(
+        "quantize", "demo-llama", "-o", tmp_path / "q", "--format", "int4", "--method", "gptq",
         "--calibration", tmp_path / "code.py", "--seed", 3,
-    )
+    ).stdout
+    manifest = json.loads((tmp_path / "q" / "manifest.json").read_text())
     assert manifest["method"] == "gptq"
     assert manifest["calibration"]["source"] == "code.py" and manifest["calibration"]["seed"] == 3
-    shown = run("quantize", "demo-llama", "-o", tmp_path / "q", "--overwrite", "--format", "int4",
-                "--method", "gptq", "--calibration", tmp_path / "code.py").stdout
     assert "of outputs 0.0" in shown and "layers.3.mlp.down_proj" in shown
 
 
