@@ -1,11 +1,11 @@
 """Fuzz one reader for as long as you like.
 
     python tests/fuzz/run.py gguf --seconds 3600
-    python tests/fuzz/run.py gguf --file crash-1234     (one input again, with its traceback)
+    python tests/fuzz/run.py gguf --file build/fuzz/crash-1234    (again, with its traceback)
 
 Guided by coverage where ``atheris`` is installed (``pip install atheris``), else by mutation alone
 (``--plain``). The address space is limited, so that a file which makes a reader take memory is a
-finding too. Prints executions and stops at the first finding, which is kept as ``crash-HASH``.
+finding too. Prints executions and stops at the first finding, kept in ``build/fuzz``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 _MEMORY = 3 << 30
+_FINDINGS = Path("build/fuzz")
 
 
 def mutate(data: bytes, source: random.Random) -> bytes:
@@ -50,14 +51,15 @@ def mutate(data: bytes, source: random.Random) -> bytes:
 
 def run_plain(target: str, seeds: list[bytes], seconds: float, scratch: Path, seed: int) -> int:
     """Mutate ``seeds`` for ``seconds``; how many inputs were tried."""
-    from fuzz.targets import TARGETS
+    from fuzz.targets import MUTATORS, TARGETS
 
     source = random.Random(seed)
+    changes = [mutate, MUTATORS.get(target, mutate)]
     end = time.monotonic() + seconds
     shown = time.monotonic()
     executions = 0
     while time.monotonic() < end:
-        data = mutate(source.choice(seeds), source)
+        data = source.choice(changes)(source.choice(seeds), source)
         try:
             TARGETS[target](data, scratch)
         except BaseException:
@@ -71,9 +73,10 @@ def run_plain(target: str, seeds: list[bytes], seconds: float, scratch: Path, se
 
 
 def _keep(data: bytes) -> None:
-    name = f"crash-{hashlib.sha256(data).hexdigest()[:12]}"
-    Path(name).write_bytes(data)
-    print(f"Kept as {name}", flush=True)
+    path = _FINDINGS / f"crash-{hashlib.sha256(data).hexdigest()[:12]}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    print(f"Kept as {path}", flush=True)
 
 
 def run_guided(target: str, seeds: list[bytes], seconds: int, scratch: Path) -> None:
@@ -81,23 +84,35 @@ def run_guided(target: str, seeds: list[bytes], seconds: int, scratch: Path) -> 
     import atheris
 
     with atheris.instrument_imports(include=["trilobite"]):
-        from fuzz.targets import TARGETS
+        from fuzz.targets import MUTATORS, TARGETS
     corpus = scratch / "corpus"
     corpus.mkdir()
     for number, data in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(data)
     inputs = scratch / "inputs"
     inputs.mkdir()
+    _FINDINGS.mkdir(parents=True, exist_ok=True)
     arguments = [sys.argv[0], str(corpus), f"-max_total_time={seconds}", "-timeout=600",
-                 f"-rss_limit_mb={_MEMORY >> 20}", "-max_len=400000", "-print_final_stats=1"]
-    atheris.Setup(arguments, lambda data: TARGETS[target](data, inputs))
+                 f"-rss_limit_mb={_MEMORY >> 20}", "-max_len=400000", "-print_final_stats=1",
+                 f"-artifact_prefix={_FINDINGS}/"]
+
+    def change(data: bytes, size: int, seed: int) -> bytes:
+        source = random.Random(seed)
+        if source.randrange(2):
+            changed = MUTATORS[target](data, source)
+            if len(changed) <= size:
+                return changed
+        return atheris.Mutate(data, size)
+
+    mutator = {"custom_mutator": change} if target in MUTATORS else {}
+    atheris.Setup(arguments, lambda data: TARGETS[target](data, inputs), **mutator)
     atheris.Fuzz()
 
 
 def main() -> None:
     """Read the arguments and fuzz."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("target", choices=["gguf", "safetensors", "folder", "index"])
+    parser.add_argument("target", choices=["gguf", "safetensors", "folder", "index", "onnx"])
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plain", action="store_true", help="without atheris")

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import random
 import shutil
 import sys
+import zlib
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+from onnx import ModelProto
+
+from support import onnx_mutations
 from trilobite.errors import TrilobiteError
 from trilobite.quant.checkpoint import Checkpoint, open_checkpoint
 from trilobite.quant.checkpoint.safetensors_file import SafetensorsFile
+from trilobite.quant.formats import Fp8, Int4, Int8
 
-__all__ = ["SEEDS", "TARGETS"]
+__all__ = ["MUTATORS", "SEEDS", "TARGETS"]
 
 Target = Callable[[bytes, Path], None]
 _CONFIG_SIZE = 4   # bytes in front of a folder's config.json that say how long it is
@@ -77,6 +86,33 @@ def index(data: bytes, scratch: Path) -> None:
     assert outside == []
 
 
+_ONNX_OUTPUTS = tuple(product(
+    (Int8(), Int4(32), Int4(None, False), Fp8()), ("qdq", "matmulnbits", "matmulnbits-float"),
+))
+
+
+def onnx(data: bytes, scratch: Path) -> None:
+    """An ONNX model: its graph, its external data, and all of it written again with integers.
+
+    The bytes decide what is written, so that one input always does the same.
+    """
+    form, layout = _ONNX_OUTPUTS[zlib.crc32(data) % len(_ONNX_OUTPUTS)]
+    inside = scratch / "onnx"
+    _OPENED.clear()
+    onnx_mutations.attempt(onnx_mutations.prepare(inside), data, form, layout)
+    assert "/etc/passwd" not in map(os.path.realpath, _OPENED)
+
+
+def change_onnx(data: bytes, source: random.Random) -> bytes:
+    """A few fields of a model set to what nobody writes; bytes that are no model as they are."""
+    try:
+        model = ModelProto.FromString(data)
+    except DecodeError:
+        return data
+    onnx_mutations.change_fields(model, source)
+    return model.SerializeToString()
+
+
 _OPENED: list[str] = []
 
 
@@ -101,8 +137,10 @@ def _read(checkpoint: Checkpoint) -> None:
 
 LARGEST_TENSOR = 1 << 24   # a stored value takes at least 1.6 bits of a file below 1 MB
 TARGETS: dict[str, Target] = {
-    "gguf": gguf, "safetensors": safetensors, "folder": folder, "index": index,
+    "gguf": gguf, "safetensors": safetensors, "folder": folder, "index": index, "onnx": onnx,
 }
+# How else than byte by byte inputs of a target are changed.
+MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {"onnx": change_onnx}
 
 
 def _config() -> dict:
@@ -181,4 +219,5 @@ SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "safetensors": lambda scratch: [(_llama(scratch) / "model.safetensors").read_bytes()],
     "folder": _folder_seeds,
     "index": _index_seeds,
+    "onnx": lambda scratch: [one.SerializeToString() for one in onnx_mutations.corpus()],
 }

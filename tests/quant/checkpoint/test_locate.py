@@ -58,6 +58,7 @@ def test_no_weights(copy_of):
 @pytest.mark.parametrize("shard", [
     "../model.safetensors", "/etc/model.safetensors", "a/model.safetensors", "C:x.safetensors",
     "..\\model.safetensors", "model.bin", "", 7, None, ["model.safetensors"], "a\0.safetensors",
+    "/dev/zero",
 ])
 def test_an_index_cannot_lead_out_of_the_folder(copy_of, shard):
     folder = copy_of("llama-sharded")
