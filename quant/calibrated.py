@@ -32,7 +32,7 @@ def write_layers(
     The records of what was written, by name: also the norms whose gains took up scales, for a
     method that scales columns. Each weight sees the inputs that the quantized matrices before it
     give, as in the finished model; a method that corrects inputs also those of the model itself.
-    Formats that ``method`` does not make are rounded to; a weight without one is kept. Only
+    What ``method`` does not make is rounded; a weight without a format is kept. Only
     one weight and one layer's weights are in memory at a time, besides what the runs keep of the
     text. What ``writer`` has restored is read back instead of quantized again.
     """
@@ -175,7 +175,7 @@ class _Layer:
             return write_tensor(self._checkpoint, tensor, self._writer, self._progress)
         target = weight
         try:
-            if isinstance(form, self._method.formats):
+            if isinstance(form, self._method.formats) and name not in self._method.rounded:
                 if drift is not None:
                     target = corrected(weight, moments, drift)
                 codes = self._method.quantize(target, moments, form)

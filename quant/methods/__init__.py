@@ -31,7 +31,8 @@ class Method:
     ``quantize(weight, hessian, format)`` gives the codes of float32 [M, K] for inputs with
     ``hessian`` float64 [K, K]; ``formats`` are the classes of format that it can do so for. With
     ``scales_columns`` the weights have been scaled before, and what makes their inputs too; with
-    ``corrects_inputs`` they are ``corrected`` for what was lost before them.
+    ``corrects_inputs`` they are ``corrected`` for what was lost before them. Linears called
+    ``rounded`` are only rounded, after any scaling.
     """
 
     name: str
@@ -39,13 +40,15 @@ class Method:
     formats: tuple[type[Format], ...]
     scales_columns: bool = False
     corrects_inputs: bool = False
+    rounded: tuple[str, ...] = ()
 
 
 METHODS = {
     method.name: method
     for method in (
         Method("gptq", gptq.gptq, (GroupedInt, Codebook), corrects_inputs=True),
-        Method("awq", awq.awq, (GroupedInt, GroupedTernary, Codebook), scales_columns=True),
+        Method("awq", awq.awq, (GroupedInt, GroupedTernary, Codebook), scales_columns=True,
+               rounded=awq.NEVER_CLIPPED),
         Method("itf", itf.itf, (GroupedTernary,), corrects_inputs=True),
     )
 }

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import trilobite
+from support.checkpoints import edit_tensors
 from support.llama_folder import contents, write_llama
 from trilobite.errors import FormatError
 from trilobite.quant import calibrated, folding
@@ -131,6 +132,28 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path, text):
     for name in ("one", "two"):
         quantize(tmp_path / "llama", tmp_path / name, **OPTIONS, calibration=text)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_queries_and_keys_are_rounded_and_never_clipped(tmp_path, text):
+    """Each group has one weight far beyond the others, and clipping it pays for every linear."""
+    write_llama(tmp_path / "llama")
+
+    def spike(tensors):
+        for name in [name for name in tensors if name.endswith("_proj.weight")]:
+            tensors[name][:, ::32] *= 4
+
+    edit_tensors(tmp_path / "llama", spike)
+    options = {**OPTIONS, "format": "int2"}
+    quantize(tmp_path / "llama", tmp_path / "awq", **options, calibration=text)
+    with open_checkpoint(tmp_path / "llama") as before, open_checkpoint(tmp_path / "awq") as after:
+        norm = "model.layers.0.input_layernorm.weight"
+        scales = before.read(norm) / after.read(norm)
+        plain = {}
+        for linear in "qkv":
+            name = f"model.layers.0.self_attn.{linear}_proj.weight"
+            codes = Int2(32, False).encode(before.read(name) * scales)
+            plain[linear] = (after.weight(name).codes().scale == codes.scale).all()
+    assert plain == {"q": True, "k": True, "v": False}
 
 
 def test_a_format_whose_ranges_are_rows_is_refused():
