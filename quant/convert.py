@@ -6,10 +6,11 @@ import numpy as np
 
 from ..errors import FormatError
 from .checkpoint import Checkpoint
-from .error_meter import ErrorMeter, six_digits
-from .formats import Codes, Format, Int4
+from .error_meter import ErrorMeter, errors_of, six_digits
+from .formats import Codes, Format
 from .manifest import TensorRecord
-from .plan import COMPILED_VALUES, PlannedTensor
+from .plan import PlannedTensor
+from .rounding import rounded_blocks
 from .weight_blocks import WeightBlocks, row_blocks
 from .writer import SafetensorsWriter
 
@@ -63,7 +64,7 @@ def write_codes(
 ) -> TensorRecord:
     """Write a whole tensor whose ``codes`` a method has chosen for the float32 ``weight``."""
     meter = ErrorMeter()
-    meter.add(weight, tensor.format.dequantize(codes))
+    meter.add(errors_of(weight, tensor.format.dequantize(codes)))
     for suffix, block in tensor.format.pack(codes).items():
         writer.append(f"{tensor.name}_{suffix}", block)
     progress.advance(tensor.info.nbytes)
@@ -82,32 +83,13 @@ def _quantize(
     checkpoint: Checkpoint, tensor: PlannedTensor, form: Format, writer: SafetensorsWriter,
     meter: ErrorMeter, progress: Progress,
 ) -> None:
-    M, K = tensor.info.shape
-    if isinstance(form, Int4) and M * K >= COMPILED_VALUES:
-        _quantize_int4(checkpoint, tensor, form, writer, meter, progress)
-        return
-    layout = form.layout((M, K))
+    layout = form.layout(tensor.info.shape)
     done = 0
-    for weight, codes in WeightBlocks(checkpoint, tensor.name).encoded(form):
-        meter.add(weight, form.dequantize(codes))
-        for suffix, block in form.pack(codes).items():
-            if layout[suffix].per_row or done == 0:
-                writer.append(f"{tensor.name}_{suffix}", block)
-        progress.advance(_share(tensor, done, done + len(weight)))
-        done += len(weight)
-
-
-def _quantize_int4(
-    checkpoint: Checkpoint, tensor: PlannedTensor, form: Int4, writer: SafetensorsWriter,
-    meter: ErrorMeter, progress: Progress,
-) -> None:
-    from .int4_blocks import int4_blocks  # noqa: PLC0415   Numba, which small models do not need
-
-    done = 0
-    for block in int4_blocks(form, WeightBlocks(checkpoint, tensor.name).float32()):
-        meter.add_sums(block.squares, block.error_squares, block.largest)
+    for block in rounded_blocks(WeightBlocks(checkpoint, tensor.name), form):
+        meter.add(block.errors)
         for suffix, part in block.tensors.items():
-            writer.append(f"{tensor.name}_{suffix}", part)
+            if layout[suffix].per_row or done == 0:
+                writer.append(f"{tensor.name}_{suffix}", part)
         progress.advance(_share(tensor, done, done + block.rows))
         done += block.rows
 

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-__all__ = ["ErrorMeter", "six_digits"]
+__all__ = ["ErrorMeter", "Errors", "errors_of", "six_digits"]
+
+
+class Errors(NamedTuple):
+    """Sums over a block: ``squares`` of the weights, and of their errors; the ``largest`` error."""
+
+    squares: float
+    error_squares: float
+    largest: float
+
+
+def errors_of(weight: np.ndarray, quantized: np.ndarray) -> Errors:
+    """Of a block; both float32 and of one shape."""
+    error = quantized - weight
+    return Errors(
+        float(np.square(weight, dtype=np.float64).sum()),
+        float(np.square(error, dtype=np.float64).sum()),
+        float(np.abs(error).max()),
+    )
 
 
 class ErrorMeter:
@@ -13,20 +33,11 @@ class ErrorMeter:
     def __init__(self) -> None:
         self._squares = self._error_squares = self._largest = 0.0
 
-    def add(self, weight: np.ndarray, quantized: np.ndarray) -> None:
-        """Count a block; both float32 and of one shape."""
-        error = quantized - weight
-        self.add_sums(
-            float(np.square(weight, dtype=np.float64).sum()),
-            float(np.square(error, dtype=np.float64).sum()),
-            float(np.abs(error).max()),
-        )
-
-    def add_sums(self, squares: float, error_squares: float, largest: float) -> None:
-        """Count a block of which the sums are known."""
-        self._squares += squares
-        self._error_squares += error_squares
-        self._largest = max(self._largest, largest)
+    def add(self, errors: Errors) -> None:
+        """Count a block."""
+        self._squares += errors.squares
+        self._error_squares += errors.error_squares
+        self._largest = max(self._largest, errors.largest)
 
     @property
     def nmse(self) -> float:

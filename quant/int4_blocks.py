@@ -1,57 +1,29 @@
-"""Rounding large weights to INT4: the bits of ``Int4``, compiled, several blocks at a time.
+"""Rounding rows of a large weight to INT4: the bits of ``Int4``, compiled.
 
 ``Int4.encode``, ``pack`` and the error's sums are many passes over a block in numpy. Here it is
 two: the range of every group, then codes, bytes and errors at once. Numba releases the interpreter,
-so that blocks of a tensor go through threads while the next one is read.
+so that blocks go through threads.
 """
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 
+from .error_meter import Errors
 from .formats import Int4
 
-__all__ = ["Int4Block", "int4_blocks"]
+__all__ = ["round_int4"]
 
-_THREADS = min(4, os.cpu_count() or 1)
 # Sums of squares may be added up in lanes; divisions and products stay as they are written.
 _compiled = njit(cache=True, nogil=True, fastmath={"reassoc"})
 
 
-@dataclass(frozen=True)
-class Int4Block:
-    """A block of rows: its stored tensors, and the sums that the error is made of.
+def round_int4(form: Int4, rows: np.ndarray) -> tuple[dict[str, np.ndarray], Errors]:
+    """The stored tensors of float32 ``rows``, and their errors.
 
-    ``squares`` of the weights, ``error_squares``, and the ``largest`` error in magnitude.
+    Raises ``FormatError`` as ``Int4.encode`` does.
     """
-
-    rows: int
-    tensors: dict[str, np.ndarray]
-    squares: float
-    error_squares: float
-    largest: float
-
-
-def int4_blocks(form: Int4, blocks: Iterable[np.ndarray]) -> Iterator[Int4Block]:
-    """Round float32 row ``blocks``, in order; raises ``FormatError`` as ``Int4.encode`` does."""
-    waiting: deque[Future[Int4Block]] = deque()
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for rows in blocks:
-            waiting.append(threads.submit(_round, form, rows))
-            if len(waiting) > _THREADS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _round(form: Int4, rows: np.ndarray) -> Int4Block:
     R, K = rows.shape
     size = form.group_size or K
     low, high = np.empty((2, R, K // size), np.float32)
@@ -64,7 +36,7 @@ def _round(form: Int4, rows: np.ndarray) -> Int4Block:
     if zero_point is not None:
         tensors["zero_point"] = zero_point
     squares, error_squares = sums[:, 0].sum(), sums[:, 1].sum()
-    return Int4Block(R, tensors, float(squares), float(error_squares), float(sums[:, 2].max()))
+    return tensors, Errors(float(squares), float(error_squares), float(sums[:, 2].max()))
 
 
 @_compiled
@@ -97,7 +69,7 @@ def _codes(
     rows: np.ndarray, size: int, scale: np.ndarray, zero: np.ndarray, packed: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Write ``packed`` uint8 [R, K / 2] and ``sums`` float64 [R, 3]; see ``Int4Block``.
+    """Write ``packed`` uint8 [R, K / 2] and ``sums`` float64 [R, 3], a row's ``Errors``.
 
     A symmetric code is stored plus 8: that is a zero point of 8.
     """

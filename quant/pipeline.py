@@ -410,9 +410,10 @@ def hashed(path: Path, progress: Progress) -> InputFile:
     """A file's name, size and hash; tells ``progress`` of its bytes."""
     digest = hashlib.sha256()
     size = 0
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BYTES):
-            digest.update(block)
-            size += len(block)
-            progress.advance(len(block))
+    block = memoryview(bytearray(_HASH_BYTES))   # one for all: new memory costs as much as reading
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(block[:count])
+            size += count
+            progress.advance(count)
     return InputFile(path.name, size, digest.hexdigest())

@@ -14,19 +14,18 @@ from .checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from .formats import Format, Int8, format_from_spec, known_formats
 from .manifest import TensorRecord
 from .mixed import Rule, apply_rules
+from .rounding import COMPILED_VALUES, THREADS
 from .weight_blocks import row_blocks
 from .writer import StoredTensor
 
 __all__ = [
-    "COMPILED_VALUES", "Plan", "PlannedTensor", "check_source", "choose_format", "estimate_memory",
-    "plan_tensors",
+    "Plan", "PlannedTensor", "check_source", "choose_format", "estimate_memory", "plan_tensors",
 ]
 
 _EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 _PLANES = {1: "ternary-group", 2: "ternary-planes"}
 _PROCESS_BYTES = 60_000_000   # Python, numpy, the toolkit and its command line
 _RUNTIME_BYTES = 400_000_000  # Numba with its compiler, the linear algebra libraries' buffers
-COMPILED_VALUES = 1 << 22       # of an int4 weight for which compiled code is worth loading
 _COMPILED_BYTES = 180_000_000   # Numba, its compiler, and blocks on their way through threads
 _BYTES_PER_WEIGHT = 64        # a weight, its codes, errors and gradient, mostly as float64
 _BYTES_PER_HESSIAN_VALUE = 64
@@ -183,7 +182,8 @@ def estimate_memory(
     Hessian, layer by layer. Raises ``CheckpointError``.
     """
     with open_checkpoint(source) as checkpoint:
-        rounding = _PROCESS_BYTES + _BYTES_PER_BLOCK_VALUE * _largest_block(checkpoint.tensors)
+        rounding = _PROCESS_BYTES
+        rounding += THREADS * _BYTES_PER_BLOCK_VALUE * _largest_block(checkpoint.tensors)
         largest = max(math.prod(info.shape) for info in checkpoint.tensors.values())
         if format == "int4" and largest >= COMPILED_VALUES:
             rounding += _COMPILED_BYTES

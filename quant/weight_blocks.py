@@ -32,30 +32,20 @@ class WeightBlocks:
     def __init__(self, checkpoint: Checkpoint, name: str) -> None:
         self._checkpoint = checkpoint
         self._name = name
-        self._ranges = row_blocks(checkpoint.tensors[name].shape)
+        self.shape: tuple[int, int] = checkpoint.tensors[name].shape
+        self.ranges = row_blocks(self.shape)
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Float32 rows ``start`` to ``stop``; several threads may read."""
+        form = self._checkpoint.format(self._name)
+        if form is None:
+            return self._checkpoint.rows(self._name, start, stop)
+        return form.dequantize(self._checkpoint.encoded(self._name, start, stop))
 
     def float32(self, every: int = 1) -> Iterator[np.ndarray]:
         """Float32 rows, block by block; with ``every``, only each so-manieth block."""
-        form = self._checkpoint.format(self._name)
-        if form is None:
-            for start, stop in self._ranges[::every]:
-                yield self._checkpoint.rows(self._name, start, stop)
-        else:
-            for codes in self.stored(every):
-                yield form.dequantize(codes)
-
-    def encoded(self, form: Format) -> Iterator[tuple[np.ndarray, Codes]]:
-        """Float32 rows and their codes in ``form``, block by block.
-
-        Codes that are stored stay exactly as they are where ``form`` holds them.
-        """
-        if self.holds(form):
-            for codes in self.stored():
-                yield form.dequantize(codes), codes
-        else:
-            statistics = form.statistics(self.float32())
-            for rows in self.float32():
-                yield rows, form.encode(rows, statistics)
+        for start, stop in self.ranges[::every]:
+            yield self.rows(start, stop)
 
     def holds(self, form: Format) -> bool:
         """Whether ``form`` holds the stored codes as they are; trits do not mind their packing."""
@@ -63,7 +53,7 @@ class WeightBlocks:
         both_ternary = isinstance(stored, Ternary) and isinstance(form, Ternary)
         return both_ternary or stored == form
 
-    def stored(self, every: int = 1) -> Iterator[Codes]:
-        """The stored codes, block by block; ``every`` as in ``float32``."""
-        for start, stop in self._ranges[::every]:
+    def stored(self) -> Iterator[Codes]:
+        """The stored codes, block by block."""
+        for start, stop in self.ranges:
             yield self._checkpoint.encoded(self._name, start, stop)

@@ -66,7 +66,7 @@ class Checkpoint:
     Opening reads config.json and the headers of the safetensors files (or the header of the GGUF
     file), and checks that exactly the tensors which the config calls for are there, with their
     shapes. Weights are read when asked for, by blocks of rows where asked by rows. A context
-    manager; not for use by several threads at once.
+    manager. Several threads may call ``rows`` and ``encoded``.
 
     Attributes
     ----------

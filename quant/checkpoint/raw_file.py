@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import FileIO
 from pathlib import Path
 
@@ -17,7 +18,7 @@ class RawFile:
     """An open file; ``size`` is its size when it was opened.
 
     Read through a handle, not a memory map: a map counts every page touched as the process's
-    memory, and a file that shrinks while open would be a bus error.
+    memory, and a file that shrinks while open would be a bus error. Several threads may read.
 
     Raises
     ------
@@ -39,10 +40,9 @@ class RawFile:
 
     def fill(self, target: memoryview, offset: int) -> bool:
         """Fill ``target`` from byte ``offset`` on; False where the file ends first."""
-        self._file.seek(offset)
         filled = 0
         while filled < len(target):   # one call reads at most 2 GiB on Linux
-            count = self._file.readinto(target[filled:])
+            count = os.preadv(self._file.fileno(), [target[filled:]], offset + filled)
             if not count:
                 return False
             filled += count

@@ -18,7 +18,7 @@ from ... import __version__
 from ...errors import FormatError, OutputError
 from ..checkpoint.source import to_float32
 from ..convert import Progress
-from ..error_meter import ErrorMeter
+from ..error_meter import ErrorMeter, errors_of
 from ..formats import Codes, Format, Ternary
 from ..manifest import InputFile, Source, TensorRecord
 from ..methods import ROUNDING
@@ -237,7 +237,7 @@ class _Job:
         def encoded() -> Iterator[Codes]:
             for block in rows.blocks():
                 codes = self._form.encode(block, statistics)
-                meter.add(block, self._form.dequantize(codes))
+                meter.add(errors_of(block, self._form.dequantize(codes)))
                 yield codes
 
         names = [rewriter.name(f"{weight.name}_{part}") for part in PARTS]
