@@ -41,7 +41,7 @@ from .writer import StoredTensor, safetensors_bytes
 
 __all__ = ["NOT_TRAINED_TERNARY", "Progress", "estimate_memory", "hashed", "quantize"]
 
-_HASH_BYTES = 1 << 20
+_HASH_BYTES = 4 << 20
 _TERNARY = (Ternary, GroupedTernary)
 
 NOT_TRAINED_TERNARY = (

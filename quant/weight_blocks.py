@@ -11,7 +11,7 @@ from .formats import Codes, Format, Ternary
 
 __all__ = ["BLOCK_VALUES", "WeightBlocks", "row_blocks"]
 
-BLOCK_VALUES = 1 << 20   # a block is this many values, or one row: 4 MiB as float32
+BLOCK_VALUES = 1 << 19   # a block is this many values, or one row: 2 MiB as float32
 
 
 def row_blocks(shape: tuple[int, ...]) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -33,6 +34,7 @@ _DTYPES = {
     "F32": np.dtype("<f4"),
 }
 _READ_BYTES = 1 << 20
+_SYNCED_BYTES = 64 << 20   # written between two orders to the disk
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items() if name != "BF16"}
 
 
@@ -82,8 +84,9 @@ class SafetensorsWriter:
 
     ``resume``: the file is there, begun by another writer of the same tensors; see ``keep``.
 
-    Each tensor is filled by one or more calls of ``append``; tensors may take turns. Leaving the
-    context without an error puts the file on the disk (fsync).
+    Each tensor is filled by one or more calls of ``append``; tensors may take turns. What has been
+    appended goes to the disk beside the work, and leaving the context without an error puts the
+    rest there (fsync).
 
     Raises
     ------
@@ -101,6 +104,9 @@ class SafetensorsWriter:
         self._hashes = {name: hashlib.sha256() for name in tensors}
         self._file = path.open("r+b" if resume else "x+b")
         self._file.write(header)
+        self._syncing = ThreadPoolExecutor(1)
+        self._synced: Future[None] | None = None
+        self._unsynced = 0
 
     def __enter__(self) -> Self:
         return self
@@ -110,6 +116,7 @@ class SafetensorsWriter:
             if kind is None:
                 self._finish()
         finally:
+            self._syncing.shutdown()
             self._file.close()
 
     def append(self, name: str, block: np.ndarray) -> None:
@@ -125,6 +132,19 @@ class SafetensorsWriter:
         self._file.write(data)
         self._hashes[name].update(data)
         self._written[name] += block.nbytes
+        self._unsynced += block.nbytes
+        if self._unsynced >= _SYNCED_BYTES:
+            self._sync()
+
+    def _sync(self) -> None:
+        """Have the disk begin with what there is, unless it is still busy with what was before."""
+        if self._synced is not None:
+            if not self._synced.done():
+                return
+            self._synced.result()   # raises what went wrong
+        self._file.flush()
+        self._synced = self._syncing.submit(os.fdatasync, self._file.fileno())
+        self._unsynced = 0
 
     def flush(self) -> None:
         """Hand everything appended to the operating system, so that a killed process keeps it."""
@@ -161,6 +181,8 @@ class SafetensorsWriter:
                     f"{self._path}: {name} got {self._written[name]} of {tensor.nbytes} bytes"
                 )
         self._file.flush()
+        if self._synced is not None:
+            self._synced.result()
         os.fsync(self._file.fileno())
 
 

@@ -1,6 +1,8 @@
 """The streaming safetensors writer, read back with the safetensors library."""
 
+import errno
 import json
+import os
 
 import ml_dtypes
 import numpy as np
@@ -11,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from trilobite.errors import OutputError
+from trilobite.quant import writer as writer_module
 from trilobite.quant.writer import SafetensorsWriter, StoredTensor, safetensors_bytes
 
 TYPES = {
@@ -106,3 +109,24 @@ def test_appending_too_much_or_another_type_is_an_error(tmp_path):
         writer.append("a", np.zeros(4, np.uint8))
         with pytest.raises(ValueError, match="full"):
             writer.append("a", np.zeros(1, np.uint8))
+
+
+def test_the_disk_is_given_work_beside_the_writing(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    monkeypatch.setattr(writer_module, "_SYNCED_BYTES", 8)
+    values = np.arange(40, dtype=np.uint8)
+    write(tmp_path / "x.safetensors", {"a": values}, blocks=4)
+    np.testing.assert_array_equal(load_file(tmp_path / "x.safetensors")["a"], values)
+    assert synced
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_a_disk_that_fails_beside_the_writing_is_an_error(tmp_path, monkeypatch, blocks):
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    monkeypatch.setattr(writer_module, "_SYNCED_BYTES", 8)
+    with pytest.raises(OSError, match="Input/output error"):
+        write(tmp_path / "x.safetensors", {"a": np.zeros(40, np.uint8)}, blocks)
