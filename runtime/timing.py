@@ -184,4 +184,5 @@ def _clocked(decoder: Decoder, session: Session) -> Iterator[Counter[str]]:
     finally:
         for layer, held in zip(decoder.layers, linears, strict=True):
             layer.linears.update(held)
-        decoder.head, session.cache.append_and_attend = head, attend
+        decoder.head = head
+        del session.cache.append_and_attend   # and no cycle keeps the cache in memory

@@ -26,7 +26,6 @@ from numba import types
 from numba.extending import intrinsic
 
 from .intrinsics import (
-    AHEAD,
     BYTES,
     INT8,
     INT16,
@@ -48,16 +47,19 @@ from .intrinsics_panel import ROWS, STEP
 __all__ = [
     "BYTE_OF",
     "GROUPS",
+    "LINE",
     "TABLE",
     "UNIT",
     "UNIT_COLUMNS",
     "build_tables",
+    "fetch",
     "in_unit_order",
     "look_up",
     "to_two_bit",
 ]
 
 GROUPS = 48       # of columns, to an int16 sum: at most 48 * 5 * 128
+LINE = 64         # bytes of a cache line
 TABLE = 256       # bytes of the tables of a group
 UNIT = 16         # groups that become five blocks of two bits
 UNIT_COLUMNS = 80
@@ -169,28 +171,45 @@ def _add_sums(builder: Builder, sums: Values, totals: ir.Value) -> None:
 
 
 @intrinsic
+def fetch(_: Any, address: Any, lines: Any) -> tuple:
+    """Prefetch ``lines`` cache lines from ``address`` on."""
+
+    def generate(builder: Builder, arguments: Values) -> None:
+        address, lines = arguments
+
+        def line(index: ir.Value, _: Values) -> Values:
+            prefetch(builder, at(builder, address, index, LINE), 0)
+            return []
+
+        repeat(builder, lines, [], line)
+
+    return writes_memory(2, generate)
+
+
+@intrinsic
 def look_up(
-    _: Any, packed: Any, tables: Any, totals: Any, total_stride: Any, groups: Any, vectors: Any
+    _: Any, packed: Any, ahead: Any, tables: Any, totals: Any, total_stride: Any, groups: Any,
+    vectors: Any,
 ) -> tuple:
     """Add the sums of up to ``GROUPS`` groups to int32 ``totals`` [ROWS] of one or two row groups.
 
-    ``packed`` is uint8 [groups, row groups, ROWS]; the ``totals`` of the second lie
-    ``total_stride`` bytes after those of the first. ``vectors`` is a tuple whose length is the
-    number of row groups, part of its type.
+    ``packed`` is uint8 [groups, row groups, ROWS], as many bytes from ``ahead`` on are prefetched;
+    the ``totals`` of the second row group lie ``total_stride`` bytes after those of the first.
+    ``vectors`` is a tuple whose length is the number of row groups, part of its type.
     """
     count = len(vectors)
 
     def generate(context: Any, builder: Builder, _: Any, arguments: Values) -> ir.Value:
-        packed, tables, totals, total_stride, groups, _ = arguments
+        packed, ahead, tables, totals, total_stride, groups, _ = arguments
         ones = opaque(builder, constant(BYTES, 0xFF))   # or LLVM makes ~x of it, and then a blend
 
         def group(index: ir.Value, sums: Values) -> Values:
             table = at(builder, tables, index, TABLE)
             parts = [load(builder, table, BYTES, 64 * part) for part in range(4)]
             new = []
-            here = at(builder, packed, index, count * ROWS)
+            here, later = (at(builder, start, index, count * ROWS) for start in (packed, ahead))
             for row in range(count):
-                prefetch(builder, here, AHEAD + ROWS * row)   # tables are in the L1 cache
+                prefetch(builder, later, ROWS * row)   # into L2: tables are in the L1 cache
                 codes = load(builder, here, BYTES, ROWS * row)
                 low, high = (
                     _opposite(builder, codes, ones, _look_up(builder, half, codes))
@@ -209,7 +228,7 @@ def look_up(
             _add_sums(builder, sums[3 * row:3 * row + 3], at(builder, totals, total_stride, row))
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 5, vectors), generate
+    return types.void(*[types.int64] * 6, vectors), generate
 
 
 def _interleaved(builder: Builder, four: Values) -> Values:

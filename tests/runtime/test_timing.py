@@ -1,5 +1,8 @@
 """Timings: what they count, that they leave the model as it was, what they refuse."""
 
+import gc
+import weakref
+
 import numba
 import pytest
 
@@ -9,7 +12,13 @@ from trilobite.quant.formats import Ternary
 from trilobite.runtime.decoder import Decoder
 from trilobite.runtime.kernels.base import Linear
 from trilobite.runtime.random_weights import random_weights
-from trilobite.runtime.timing import memory, threads, time_decode, time_prefill
+from trilobite.runtime.timing import (
+    _filled_session,
+    memory,
+    threads,
+    time_decode,
+    time_prefill,
+)
 
 CONFIG = ModelConfig(
     family="bitnet", hidden_size=128, intermediate_size=320, num_layers=2, num_heads=2,
@@ -42,6 +51,23 @@ def test_the_clocks_are_gone_afterwards(decoder):
     time_decode(decoder, "float32", 3, 1)
     held = [linear for layer in decoder.layers for linear in layer.linears.values()]
     assert all(isinstance(linear, Linear) for linear in [*held, decoder.head])
+
+
+def test_the_cache_is_gone_afterwards(decoder, monkeypatch):
+    caches = []
+
+    def made(*arguments):
+        session = _filled_session(*arguments)
+        caches.append(weakref.ref(session.cache))
+        return session
+
+    monkeypatch.setattr("trilobite.runtime.timing._filled_session", made)
+    gc.disable()   # what is left to it would still be in memory when the next cache is made
+    try:
+        time_decode(decoder, "int8", 3, 1)
+        assert [cache() for cache in caches] == [None]
+    finally:
+        gc.enable()
 
 
 def test_prefill_counts_its_tokens(decoder):
