@@ -12,7 +12,7 @@ from ..hw.attention.cache_layout import CacheLayout
 from ..hw.vocabulary_layout import VocabularyLayout
 from ..model import ModelConfig
 from ..numerics import flush_array, rope_tables
-from ..quant.formats import Int8, Ternary
+from ..quant.formats import Int4, Int8, Ternary
 from ..quant.formats.base import PackedWeight
 from .descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Post, WeightTile
 from .memory_map import MemoryMap
@@ -97,7 +97,7 @@ class _Compiler:
         self.memory = MemoryMap(parameters.word_bytes)
         self.program = Program(parameters, config, self.memory, layers=layers)
         self.cache = CacheLayout(parameters.attention, config.head_dim)
-        self.vocabulary = VocabularyLayout(parameters.word_bytes, config.hidden_size)
+        self.vocabularies: dict[str, VocabularyLayout] = {}   # by region
 
     def run(self) -> Program:
         self.reserve()
@@ -152,12 +152,15 @@ class _Compiler:
             names["head"] = "lm_head.weight"
         for region, name in names.items():
             weight = self.weights(name)
-            if not isinstance(weight, PackedWeight) or not isinstance(weight.format, Int8):
+            bits = _vocabulary_bits(name, weight)
+            layout = VocabularyLayout(self.p.word_bytes, self.config.hidden_size, bits)
+            if layout.row_words < 2:
                 raise TrilobiteError(
-                    f"{name} is not int8, and the accelerator's embedding and head are; quantize "
-                    "the model with --embedding int8")
+                    f"{name}: a row of {self.config.hidden_size} codes of {bits} bits is not more "
+                    f"than a word of {self.p.word_bytes} bytes, which the accelerator's head needs")
             codes = weight.codes()
-            self.memory.put(region, self.vocabulary.pack(codes.values, codes.scale.ravel()))
+            self.vocabularies[region] = layout
+            self.memory.put(region, layout.pack(codes.values, codes.scale.ravel()))
 
     def put_angles(self) -> None:
         """For each position, beats of cosines and of sines in turn."""
@@ -275,9 +278,10 @@ class _Compiler:
 
     def _vocabulary_descriptor(self, operation: Operation, region: str,
                                **fields: int) -> Descriptor:
+        layout = self.vocabularies[region]
         return Descriptor(operation, c=self.memory.regions[region].start,
-                          region=self.vocabulary.group_words,
-                          tile_words=self.vocabulary.row_words, **fields)
+                          region=layout.group_words, tile_words=layout.row_words,
+                          four_bits=int(layout.bits == 4), **fields)
 
     def _put_lists(self) -> None:
         packed = b"".join(descriptor.pack() for descriptor in self.program.descriptors)
@@ -286,6 +290,20 @@ class _Compiler:
         self.memory.put("program", np.frombuffer(packed, np.uint8))
         tiles = b"".join(tile.pack() for tile in self.program.tiles)
         self.memory.put("tiles", np.frombuffer(tiles, np.uint8))
+
+
+def _vocabulary_bits(name: str, weight: np.ndarray | PackedWeight) -> int:
+    """Bits of the codes of an embedding or head that the accelerator can take."""
+    if isinstance(weight, PackedWeight):
+        form = weight.format
+        if isinstance(form, Int8):
+            return 8
+        if isinstance(form, Int4) and form.symmetric and form.group_size is None:
+            return 4
+    raise TrilobiteError(
+        f"{name} is neither int8 nor symmetric int4 with one scale per row, as the accelerator's "
+        f"embedding and head are; quantize the model with --embedding int8, or with "
+        f"--tensor-format '{name}=int4,group_size=row'")
 
 
 def _check_model(config: ModelConfig, p: AcceleratorParameters, capacity: int) -> None:
@@ -311,7 +329,5 @@ def _check_model(config: ModelConfig, p: AcceleratorParameters, capacity: int) -
     chunk = p.attention.chunk
     if config.head_dim % chunk:
         problems.append(f"head_dim is {config.head_dim}, which is no multiple of {chunk}")
-    if config.hidden_size <= p.word_bytes:
-        problems.append(f"hidden_size is {config.hidden_size}, which is not more than a word")
     if problems:
         raise TrilobiteError("The accelerator cannot run this model: " + "; ".join(problems))

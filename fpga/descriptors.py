@@ -42,7 +42,7 @@ class Post(enum.IntEnum):
 
 # Bits of each field, in their order from the lowest bit on.
 FIELDS: dict[str, int] = {
-    "operation": 4, "post": 4, "norm": 1, "silu": 1, "last_row": 1, "spare": 5,
+    "operation": 4, "post": 4, "norm": 1, "silu": 1, "last_row": 1, "four_bits": 1, "spare": 4,
     "a": 32, "b": 32, "c": 32, "d": 32,
     "a_stride": 24, "b_stride": 24, "d_stride": 24,
     "beats": 16, "passes": 16, "blocks": 16, "tiles": 16, "last_blocks": 16, "row_blocks": 16,
@@ -67,6 +67,8 @@ class Descriptor:
     last_row : int
         Of QUANTIZE: the last token's row only, for the head. Left out, like HEAD, in steps that
         choose no token.
+    four_bits : int
+        Of EMBED and HEAD: codes of the vocabulary have 4 bits, not 8.
     a, b, c, d : int
         Addresses: what is read, what is read beside it, the cache (of HEAD and EMBED: the
         vocabulary), where results go.
@@ -98,6 +100,7 @@ class Descriptor:
     norm: int = 0
     silu: int = 0
     last_row: int = 0
+    four_bits: int = 0
     spare: int = 0
     a: int = 0
     b: int = 0

@@ -204,6 +204,7 @@ class Sequencer(wiring.Component):
         activations = (outside(d.passes, p.tlmm.max_passes)
                        | (d.passes * tokens > p.activation_beats))
         chunks = outside(d.chunks, p.attention.max_chunks)
+        row_words = -(-p.max_width // p.word_bytes)
         heads = d.post != Post.ADD
         blocks = outside(d.blocks, p.tlmm.max_blocks) | outside(d.last_blocks, d.blocks)
         too_large = {
@@ -219,7 +220,8 @@ class Sequencer(wiring.Component):
             Operation.ATTEND: (chunks | outside(d.heads * d.group, p.max_heads)
                                | outside(d.head_words * p.word_beats, p.max_beats)),
             Operation.HEAD: (outside(d.rows, p.max_vocabulary)
-                             | outside(d.tile_words, -(-p.max_width // p.word_bytes))),
+                             | outside(d.tile_words, Mux(d.four_bits, -(-row_words // 2),
+                                                         row_words))),
         }
         problem = Signal(3)
         with m.Switch(d.operation):

@@ -59,7 +59,7 @@ class EmbedDriver(wiring.Component):
         m.d.comb += [
             job.ids.eq(d.a), job.first.eq(state.position), job.tokens.eq(state.tokens),
             job.table.eq(d.c), job.group_words.eq(d.region), job.row_words.eq(d.tile_words),
-            job.beats.eq(d.beats), jobs.w_data.eq(job),
+            job.beats.eq(d.beats), job.four_bits.eq(d.four_bits), jobs.w_data.eq(job),
             row.word.eq(address), row.beats.eq(d.beats), rows.w_data.eq(row),
         ]
         with m.FSM():
@@ -128,7 +128,8 @@ class HeadDriver(wiring.Component):
         job = Signal(self.o_job.p.shape())
         place = Signal(32)
         m.d.comb += [
-            job.row_words.eq(d.tile_words), job.rows.eq(d.rows), jobs.w_data.eq(job),
+            job.row_words.eq(d.tile_words), job.rows.eq(d.rows), job.four_bits.eq(d.four_bits),
+            jobs.w_data.eq(job),
             place.eq(state.position + state.tokens),
             self.o_request.p.word.eq(d.c),
             self.o_request.p.more.eq(((d.rows + (numbers - 1)) >> low) * d.region - 1),

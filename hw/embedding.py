@@ -22,12 +22,13 @@ def embedding_job_layout(address_width: int, word_bytes: int, max_beats: int) ->
     """``tokens`` consecutive ids, the first one int32 number ``first`` from word ``ids`` on.
 
     Their rows are those of a ``VocabularyLayout`` that begins at word ``table``, with
-    ``group_words`` and ``row_words``; a row has ``beats`` beats.
+    ``group_words`` and ``row_words``, and codes of 8 bits or ``four_bits``; a row has ``beats``
+    beats.
     """
     word = request_layout(address_width, word_bytes, 1)["word"].shape
     return data.StructLayout({
         "ids": word, "first": 24, "tokens": 16, "table": word, "group_words": 20, "row_words": 12,
-        "beats": range(max_beats + 1),
+        "beats": range(max_beats + 1), "four_bits": 1,
     })
 
 
@@ -82,8 +83,9 @@ class Embedding(wiring.Component):
         group_at = Signal(self.o_request.p.word.shape())
         scale = Signal(FLOAT32.layout)
         beat = Signal(range(self.max_beats))
-        per_word = self.word_bytes // self.lanes
-        place = Signal(range(per_word))
+        per_word = self.word_bytes // self.lanes   # beats, of int8
+        place = Signal(range(2 * per_word))
+        word_ends = Signal()
         m.submodules.queue = queue = CreditQueue(self.o.p.shape(), self._latency)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         m.d.comb += number.eq(job.first + done)
@@ -121,12 +123,12 @@ class Embedding(wiring.Component):
                 m.d.comb += [
                     queue.enter.eq(self.i_words.valid & queue.ready),
                     ends.eq(queue.enter & (beat + 1 == job.beats)),
-                    self.i_words.ready.eq(queue.ready & ((place == per_word - 1)
-                                                         | (beat + 1 == job.beats))),
+                    word_ends.eq(place == Mux(job.four_bits, 2 * per_word, per_word) - 1),
+                    self.i_words.ready.eq(queue.ready & (word_ends | (beat + 1 == job.beats))),
                 ]
                 with m.If(queue.enter):
                     m.d.sync += [beat.eq(beat + 1),
-                                 place.eq(Mux(place == per_word - 1, 0, place + 1))]
+                                 place.eq(Mux(word_ends, 0, place + 1))]
                 with m.If(ends):
                     m.d.sync += [beat.eq(0), place.eq(0), done.eq(done + 1)]
                     m.next = "ask id"
@@ -135,14 +137,18 @@ class Embedding(wiring.Component):
                         m.d.comb += self.i.ready.eq(1)
                         m.next = "idle"
 
-        codes = numbers.word_select(place, 8 * self.lanes)
+        low = (per_word - 1).bit_length()
+        codes = numbers.word_select(place[:low], 8 * self.lanes)
         row_scale = delay(m, scale, IntegerToFloat.latency, "row_scale")
         for lane in range(self.lanes):
             m.submodules[f"to_float_{lane}"] = to_float = IntegerToFloat(FLOAT32, 8)
             m.submodules[f"by_scale_{lane}"] = by_scale = FloatMultiply(FLOAT32)
+            byte = codes[8 * lane:8 * lane + 8]
             code = Signal(signed(8), name=f"code_{lane}")
             m.d.comb += [
-                code.eq(codes[8 * lane:8 * lane + 8]), to_float.i.eq(code),
+                code.eq(Mux(job.four_bits, byte.word_select(place[low:], 4).as_signed(),
+                            byte.as_signed())),
+                to_float.i.eq(code),
                 by_scale.i_a.eq(to_float.o), by_scale.i_b.eq(row_scale),
                 queue.i[lane].eq(by_scale.o),
             ]

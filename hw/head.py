@@ -1,4 +1,4 @@
-"""The head: which row of an int8 matrix has the largest product with a token's hidden state."""
+"""The head: which row of a matrix has the largest product with a token's hidden state."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ __all__ = ["Head", "choice_layout", "head_job_layout"]
 
 
 def head_job_layout(max_width: int, word_bytes: int, max_rows: int) -> data.StructLayout:
-    """``row_words`` words per row, ``rows`` rows: at least one of each."""
+    """``rows`` rows of ``row_words`` words, of codes of 8 bits or ``four_bits``."""
     return data.StructLayout({
-        "row_words": range(-(-max_width // word_bytes) + 1), "rows": range(max_rows + 1)})
+        "row_words": range(-(-max_width // word_bytes) + 1), "rows": range(max_rows + 1),
+        "four_bits": 1})
 
 
 def choice_layout(max_rows: int) -> data.StructLayout:
@@ -32,11 +33,13 @@ def choice_layout(max_rows: int) -> data.StructLayout:
 
 
 class Head(wiring.Component):
-    """Arg-max of ``scale_sum(row . codes, scale_x, scale_row)`` over the rows, bit for bit.
+    """The row of an int8 or int4 matrix with the largest logit, bit for bit the runtime's.
 
-    A logit is ``(float32(sum) * scale_x) * scale_row``; of equal ones the first row counts, as with
-    numpy's ``argmax``. Rows come in the groups of ``VocabularyLayout``, a word per cycle, as many
-    int8 products at once as a word has bytes; nothing stops. A row has at least two words.
+    A logit of int8 rows is ``(float32(sum) * scale_x) * scale_row`` (``numerics.scale_sum``), of
+    int4 rows, which are one group, ``(float32(sum) * scale_row) * scale_x`` (``add_group``). Of
+    equal ones the first row counts, as with numpy's ``argmax``. Rows come in the groups of
+    ``VocabularyLayout``, a word per cycle; a word of 4-bit codes meets twice as many activations as
+    one of int8 codes. Nothing stops. A row has at least two words.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ class Head(wiring.Component):
     i_job : ``In(stream.Signature(head_job_layout(...)))``
         Size of the matrix. Taken at the end.
     i_words : ``In(stream.Signature(word_layout(word_bytes)))``
-        The matrix, in whole groups. Waits until the codes are there.
+        The matrix, in whole groups. Waits until the codes are there and the choice before is taken.
     o : ``Out(stream.Signature(choice_layout(max_rows)))``
         The choice.
     """
@@ -64,7 +67,7 @@ class Head(wiring.Component):
     def __init__(self, *, word_bytes: int, lanes: int, max_width: int, max_rows: int) -> None:
         self.word_bytes = word_bytes
         self.lanes = lanes
-        self.max_words = -(-max_width // word_bytes)
+        self.max_words = -(-max_width // word_bytes)   # of int8; half as many of 4 bits
         self.max_rows = max_rows
         self.sum_width = signed_width(max_width << 14)
         super().__init__({
@@ -80,10 +83,10 @@ class Head(wiring.Component):
         job = self.i_job.p
         group_rows = self.word_bytes // 4
 
-        # The hidden state: beat by beat into words.
-        beats = self.word_bytes // self.lanes
+        # The hidden state: beat by beat into as many as a word of 4-bit codes meets.
+        beats = 2 * self.word_bytes // self.lanes
         m.submodules.codes = codes = Memory(
-            shape=data.ArrayLayout(8 * self.lanes, beats), depth=self.max_words, init=[])
+            shape=data.ArrayLayout(8 * self.lanes, beats), depth=-(-self.max_words // 2), init=[])
         write, read = codes.write_port(granularity=1), codes.read_port()
         part, stored_word, stored = Signal(range(beats)), Signal.like(write.addr), Signal()
         m.d.comb += [
@@ -103,13 +106,14 @@ class Head(wiring.Component):
         word, row = Signal(range(self.max_words)), Signal(range(self.max_rows + 1))
         scales = Signal(data.ArrayLayout(FLOAT32.width, group_rows), reset_less=True)
         taken, row_word, row_ends, valid_row = Signal(), Signal(), Signal(), Signal()
+        choosing = Signal()   # all words of a job were taken, its choice was not
         m.d.comb += [
-            self.i_words.ready.eq(stored & self.i_scale.valid & self.i_job.valid),
+            self.i_words.ready.eq(stored & self.i_scale.valid & self.i_job.valid & ~choosing),
             taken.eq(self.i_words.valid & self.i_words.ready),
             row_word.eq(taken & (in_group != 0)),
             row_ends.eq(row_word & (word + 1 == job.row_words)),
             valid_row.eq(row_ends & (row < job.rows)),
-            read.addr.eq(word),
+            read.addr.eq(Mux(job.four_bits, word, word >> 1)),
         ]
         with m.If(taken & (in_group == 0)):
             m.d.sync += [Cat(scales).eq(Cat(self.i_words.p.data)), in_group.eq(1)]
@@ -123,55 +127,71 @@ class Head(wiring.Component):
         scale_row = Signal(FLOAT32.width)
         m.d.comb += scale_row.eq(scales[(in_group - 1)[:(group_rows - 1).bit_length()]])
 
-        total, latency = self._dot(m, read.data, word == 0)
-        self._choose(m, total, latency,
-                     delay(m, scale_row, latency, "row_scale"),
+        total, latency = self._dot(m, read.data, word)
+        scale_x = self.i_scale.p.as_value()
+        self._choose(m, total,
+                     delay(m, Mux(job.four_bits, scale_row, scale_x), latency, "first_scale"),
+                     delay(m, Mux(job.four_bits, scale_x, scale_row), latency, "second_scale"),
                      delay_pulse(m, valid_row, latency, "row_valid"),
                      delay(m, row, latency, "row_number"),
                      delay_pulse(m, job_ends, latency, "job_ends"))
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += choosing.eq(0)
         with m.If(job_ends):
-            m.d.sync += [stored.eq(0), row.eq(0)]
+            m.d.sync += [stored.eq(0), row.eq(0), choosing.eq(1)]
             m.d.comb += [self.i_job.ready.eq(1), self.i_scale.ready.eq(1)]
         return m
 
-    def _dot(self, m: Module, codes, first_word) -> tuple[Signal, int]:
+    def _dot(self, m: Module, codes, word: Signal) -> tuple[Signal, int]:
         """The sum of the row whose last word was taken some cycles ago, and how many."""
         x_word = delay(m, self.i_words.p.data, 1, "x_word")
-        m.submodules.tree = tree = AdderTree(self.word_bytes, 16)
-        flat = Cat(codes)
+        four = delay(m, self.i_job.p.four_bits, 1, "x_four_bits")
+        upper = delay(m, word[0] & ~self.i_job.p.four_bits, 1, "x_upper")
+        m.submodules.tree = tree = AdderTree(2 * self.word_bytes, 16)
+        lower_codes, upper_codes = (Cat(codes).word_select(half, 8 * self.word_bytes)
+                                    for half in (0, 1))
+        met = Mux(upper, upper_codes, lower_codes)
         for place in range(self.word_bytes):
-            product = Signal(signed(16), name=f"product_{place}", reset_less=True)
-            m.d.sync += product.eq(
-                flat.word_select(place, 8).as_signed() * x_word[place].as_signed())
-            m.d.comb += tree.i[place].eq(product)
+            byte = x_word[place]
+            low_code, high_code = (Signal(signed(width), name=f"{name}_{place}")
+                                   for name, width in (("low_code", 8), ("high_code", 4)))
+            m.d.comb += [
+                low_code.eq(Mux(four, byte[:4].as_signed(), byte.as_signed())),
+                high_code.eq(Mux(four, byte[4:].as_signed(), 0)),
+            ]
+            for half, (activations, code) in enumerate((
+                    (met, low_code), (upper_codes, high_code))):
+                product = Signal(signed(16), name=f"product_{place}_{half}", reset_less=True)
+                m.d.sync += product.eq(activations.word_select(place, 8).as_signed() * code)
+                m.d.comb += tree.i[2 * place + half].eq(product)
         took = delay_pulse(m, self.i_words.valid & self.i_words.ready, 2 + tree.latency, "took")
-        first = delay(m, first_word, 2 + tree.latency, "first_word")
+        first = delay(m, word == 0, 2 + tree.latency, "first_word")
         total = Signal(signed(self.sum_width), reset_less=True)
         with m.If(took):
             m.d.sync += total.eq(Mux(first, 0, total) + tree.o)
         return total, 3 + tree.latency
 
-    def _choose(self, m: Module, total: Signal, age: int, scale_row, valid, row, ends) -> None:
-        """Scale a row's sum, ``age`` cycles after its last word; keep it if it is the largest."""
+    def _choose(self, m: Module, total: Signal, scale_1, scale_2, valid, row, ends) -> None:
+        """Scale a row's sum by one and then the other; keep it if it is the largest so far."""
         m.submodules.to_float = to_float = IntegerToFloat(FLOAT32, self.sum_width)
-        m.submodules.by_x = by_x = FloatMultiply(FLOAT32)
-        m.submodules.by_row = by_row = FloatMultiply(FLOAT32)
+        m.submodules.once = once = FloatMultiply(FLOAT32)
+        m.submodules.twice = twice = FloatMultiply(FLOAT32)
         m.submodules.compare = compare = FloatCompare(FLOAT32)
-        latency = to_float.latency + by_x.latency + by_row.latency
-        scale_x = delay(m, self.i_scale.p, age + to_float.latency, "scale_x")
+        latency = to_float.latency + once.latency + twice.latency
         m.d.comb += [
             to_float.i.eq(total),
-            by_x.i_a.eq(to_float.o), by_x.i_b.eq(scale_x),
-            by_row.i_a.eq(by_x.o),
-            by_row.i_b.eq(delay(m, scale_row, to_float.latency + by_x.latency, "by_scale")),
+            once.i_a.eq(to_float.o),
+            once.i_b.eq(delay(m, scale_1, to_float.latency, "once_by")),
+            twice.i_a.eq(once.o),
+            twice.i_b.eq(delay(m, scale_2, to_float.latency + once.latency, "twice_by")),
         ]
         # The best so far is compared with in one cycle and replaced in the next: rows are longer.
         best = Signal(choice_layout(self.max_rows), reset_less=True)
         none_yet = Signal(init=1)
         c_valid = delay_pulse(m, valid, latency + compare.latency, "c_valid")
         c_row = delay(m, row, latency + compare.latency, "c_row")
-        c_logit = delay(m, by_row.o, compare.latency, "c_logit")
-        m.d.comb += [compare.i_a.eq(by_row.o), compare.i_b.eq(best.logit)]
+        c_logit = delay(m, twice.o, compare.latency, "c_logit")
+        m.d.comb += [compare.i_a.eq(twice.o), compare.i_b.eq(best.logit)]
         with m.If(c_valid & (none_yet | compare.o_greater)):
             m.d.sync += [best.row.eq(c_row), best.logit.eq(c_logit), none_yet.eq(0)]
         m.d.comb += self.o.p.eq(best)

@@ -19,8 +19,11 @@ __all__ = ["random_weights"]
 _DRAWN_ROWS = 256
 
 
-def random_weights(config: ModelConfig, form: Format, seed: int = 0) -> Weights:
-    """The tensors of ``config``: linears in ``form``, embedding and head in INT8, norms near 1.
+def random_weights(config: ModelConfig, form: Format, seed: int = 0,
+                   vocabulary: Format | None = None) -> Weights:
+    """The tensors of ``config``: linears in ``form``, norms near 1.
+
+    Embedding and head are in ``vocabulary``; None: INT8.
 
     Linears are normal with variance 1 / K before they are quantized, so activations keep their
     size through the layers. The same seed gives the same model, whatever the order of asking.
@@ -28,18 +31,22 @@ def random_weights(config: ModelConfig, form: Format, seed: int = 0) -> Weights:
     Raises
     ------
     FormatError
-        A linear's shape does not fit ``form``; all are checked before the first is made.
+        A weight's shape does not fit its format; all are checked before the first is made.
     """
+    vocabulary = vocabulary or Int8()
     shapes = config.tensor_shapes()
     for name in LINEAR_NAMES:
         form.check(name, config.linear_shape(name))
     linears = set(config.linear_weights())
+    for name, shape in shapes.items():
+        if len(shape) == 2 and name not in linears:
+            vocabulary.check(name, shape)
 
     def weight(name: str) -> np.ndarray | PackedWeight:
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
         shape = shapes[name]
         if len(shape) == 2:
-            return _matrix(shape, form if name in linears else Int8(), generator)
+            return _matrix(shape, form if name in linears else vocabulary, generator)
         spread = 0.1 * generator.standard_normal(shape, np.float32)
         return spread if name.endswith(".bias") else 1 + spread
 

@@ -30,7 +30,7 @@ def head_layout(parameters: AttentionParameters, address_width: int) -> data.Str
 class CacheWriter(wiring.Component):
     """Write the codes of a head, a chunk to a word, and its scale: two requests per head.
 
-    A beat per cycle and two cycles more for a head.
+    A beat per cycle and three cycles more for a head.
 
     Parameters
     ----------

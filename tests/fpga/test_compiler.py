@@ -117,7 +117,7 @@ def test_a_model_that_is_not_ternary_is_refused(tmp_path):
 
 def test_float_embeddings_are_refused():
     with open_checkpoint("demo-bitnet") as opened, pytest.raises(
-            TrilobiteError, match="embed_tokens.weight is not int8"):
+            TrilobiteError, match="embed_tokens.weight is neither int8 nor symmetric int4"):
         compile_model(opened.config, opened.weight, DEMO, 80)
 
 
