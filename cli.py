@@ -107,6 +107,13 @@ class Phase(StrEnum):
     DECODE = "decode"
 
 
+class Vocabulary(StrEnum):
+    """Formats of an embedding and a head that the accelerator takes."""
+
+    INT8 = "int8"
+    INT4 = "int4"
+
+
 class Simulator(StrEnum):
     """Simulators that ``verify`` runs."""
 
@@ -451,6 +458,17 @@ def verify(
     layers: Annotated[
         int, typer.Option(help="--shape: layers to simulate; the rest is counted from them.")
     ] = 1,
+    head: Annotated[
+        Vocabulary, typer.Option(help="--shape: format of the embedding and the head.")
+    ] = Vocabulary.INT8,
+    ddr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=CYCLES,...",
+            help="--shape: timing of the memory: latency (60), refresh_interval (0: none), "
+            "refresh_cycles, turnaround, words and per_cycles (1 in 1).",
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Simulate the hardware on a model's weights and compare it with the runtime, bit by bit.
@@ -462,7 +480,7 @@ def verify(
         from .commands.verify_shape import run as run_shape
 
         run_shape(Output(json), shape, phase.value, 128 if tokens is None else tokens, context,
-                  layers, hardware or "kv260", seed)
+                  layers, hardware or "kv260", seed, head.value, ddr)
         return
     if model is None:
         raise typer.BadParameter("name a MODEL, or a --shape")

@@ -2,44 +2,91 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 from ..console import Output, make_table
+from ..errors import TrilobiteError
 from ..fpga.configuration import load_configuration
-from ..quant.formats import Ternary
+from ..quant.formats import Int4, Int8, Ternary
 from ..runtime.random_weights import random_weights
 from ..sim.bench.ddr import DdrTiming
 from ..sim.full_size import PhaseCycles, count_phase
 from ..sim.shapes import load_shape
 
-__all__ = ["run"]
+__all__ = ["parse_timing", "run"]
 
-CLOCK = 250e6   # Hz, assumed: a 512-bit port then moves 16.0 GB/s, 83 % of the KV260's 19.2
+# Hz, assumed. A 512-bit port then moves at most 16.0 GB/s, 83 % of the KV260's 19.2: what refreshes
+# and changes of rows leave of a DDR4 is in that share, so that beside it only latency is modelled.
+CLOCK = 250e6
 _TIMING = DdrTiming(latency=60)
+_HEADS = {"int8": Int8(), "int4": Int4(group_size=None)}
+
+# What the project set out to reach on a KV260: tokens/s at least, or seconds at most.
+_GOALS = {
+    ("bitnet-0.73b", "decode", 128): 75, ("bitnet-0.73b", "decode", 1024): 55,
+    ("bitnet-0.73b", "prefill", 64): 0.10, ("bitnet-0.73b", "prefill", 128): 0.20,
+    ("bitnet-2b", "decode", 128): 26,
+}
 
 
 def run(output: Output, shape: str, phase: str, tokens: int, context: int, layers: int,
-        hardware: str, seed: int) -> None:
+        hardware: str, seed: int, head: str, ddr: str | None) -> None:
     """Simulate some layers and the head of a shape with random weights; print the cycles."""
     config = load_shape(shape).config
     parameters = load_configuration(hardware)
-    with output.progress("Compiling the model", 2) as advance:
+    timing = parse_timing(ddr or "")
+    weights = random_weights(config, Ternary(), seed, _HEADS[head])
+    with output.progress("Compiling the model", 1) as advance:
         cycles = count_phase(
-            config, random_weights(config, Ternary(), seed), parameters, phase, tokens, context,
-            layers, _TIMING, progress=lambda description, done, total: advance(done, description))
-    _print(output, shape, cycles)
-    output.json({"shape": shape, "hardware": hardware, "clock": CLOCK, **cycles.to_json()})
+            config, weights, parameters, phase, tokens, context, layers, timing,
+            progress=lambda description, done, total: advance(done / total, description))
+    _print(output, shape, cycles, parameters.word_bytes)
+    output.json({"shape": shape, "hardware": hardware, "clock": CLOCK, "head": head,
+                 "ddr": vars(timing), **cycles.to_json()})
 
 
-def _print(output: Output, shape: str, cycles: PhaseCycles) -> None:
-    table = make_table("counter", f">{cycles.layers} layers", f">{2 * cycles.layers} layers",
-                       f">all {cycles.model_layers}")
+def parse_timing(text: str) -> DdrTiming:
+    """``name=cycles,name=cycles``: fields of ``DdrTiming`` that differ from the default.
+
+    Raises
+    ------
+    TrilobiteError
+        There is no such field, or a value is no number or out of range.
+    """
+    names = [field.name for field in fields(DdrTiming)]
+    changes = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        if name not in names or not value.isdecimal():
+            raise TrilobiteError(f"--ddr {part!r} must be NAME=NUMBER; names are "
+                                 f"{', '.join(names)}")
+        changes[name] = int(value)
+    try:
+        return replace(_TIMING, **changes)
+    except ValueError as error:
+        raise TrilobiteError(f"--ddr {text!r}: {error}") from None
+
+
+def _print(output: Output, shape: str, cycles: PhaseCycles, word_bytes: int) -> None:
+    table = make_table("counter", f">{cycles.layers} layers", f">{cycles.layers} more",
+                       f">all {cycles.model_layers}", ">share")
+    whole = cycles.whole()
     for name, value in cycles.one.items():
-        table.add_row(name.replace("_", " "), f"{value:,}", f"{cycles.two[name]:,}",
-                      f"{cycles.whole(name):,.0f}")
+        share = f"{cycles.whole(name) / whole:.1%}" if name.endswith("cycles") else ""
+        table.add_row(name.replace("_", " "), f"{value:,}", f"{cycles.more[name]:,}",
+                      f"{cycles.whole(name):,.0f}", share)
     output.print(table)
-    seconds = cycles.whole() / CLOCK
-    busy = cycles.whole("read_words") / cycles.whole()
-    said = (f"time to first token {seconds:.3f} s for {cycles.tokens} tokens"
-            if cycles.phase == "prefill"
+    seconds = whole / CLOCK
+    words = [cycles.whole(name) for name in ("read_words", "write_words")]
+    prefill = cycles.phase == "prefill"
+    said = (f"time to first token {seconds:.3f} s for {cycles.tokens} tokens" if prefill
             else f"{1 / seconds:.1f} tokens/s at context {cycles.context}")
-    output.print(f"{shape}, at {CLOCK / 1e6:.0f} MHz: {said}; the port read a word in {busy:.0%} "
-                 "of the cycles.")
+    output.print(
+        f"{shape}, at {CLOCK / 1e6:.0f} MHz: {said}; the port moved a word in "
+        f"{sum(words) / whole:.1%} of the cycles ({words[0] / whole:.1%} read), "
+        f"{sum(words) * word_bytes / seconds / 1e9:.1f} GB/s.")
+    goal = _GOALS.get((shape, cycles.phase, cycles.tokens if prefill else cycles.context))
+    if goal is not None:
+        met = seconds <= goal if prefill else 1 / seconds >= goal
+        output.print(f"The goal is {'at most' if prefill else 'at least'} {goal}"
+                     f"{' s' if prefill else ' tokens/s'}: {'met' if met else 'missed'}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -59,6 +59,18 @@ class Program:
     def row_words(self) -> int:
         """Words of a row of the residual stream."""
         return -(-4 * self.config.hidden_size // self.parameters.word_bytes)
+
+    def first_layers(self, layers: int) -> tuple[int, int]:
+        """Put a list of descriptors for the first ``layers`` layers alone beside the whole one.
+
+        Its first word, and how many of ``tiles`` it uses. Not for programs that keep residuals.
+        """
+        per_layer = (len(self.descriptors) - 4) // self.layers
+        norm, *head = self.descriptors[-3:]
+        residual = self.word(f"residual.{layers % 2}")
+        chosen = [*self.descriptors[:1 + per_layer * layers], replace(norm, a=residual), *head]
+        region = self.memory.put(f"program.{layers}", _packed(chosen))
+        return region.start, len(self.tiles) // self.layers * layers
 
 
 def compile_model(config: ModelConfig, weights: Weights, parameters: AcceleratorParameters,
@@ -284,12 +296,15 @@ class _Compiler:
                           four_bits=int(layout.bits == 4), **fields)
 
     def _put_lists(self) -> None:
-        packed = b"".join(descriptor.pack() for descriptor in self.program.descriptors)
-        # The fetcher reads one descriptor ahead of END at the most: a place for it.
-        packed += bytes(DESCRIPTOR_BYTES)
-        self.memory.put("program", np.frombuffer(packed, np.uint8))
+        self.memory.put("program", _packed(self.program.descriptors))
         tiles = b"".join(tile.pack() for tile in self.program.tiles)
         self.memory.put("tiles", np.frombuffer(tiles, np.uint8))
+
+
+def _packed(descriptors: list[Descriptor]) -> np.ndarray:
+    packed = b"".join(descriptor.pack() for descriptor in descriptors)
+    # The fetcher reads one descriptor ahead of END at the most: a place for it.
+    return np.frombuffer(packed + bytes(DESCRIPTOR_BYTES), np.uint8)
 
 
 def _vocabulary_bits(name: str, weight: np.ndarray | PackedWeight) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..fpga.compiler import Program, Weights, compile_model
 from ..fpga.parameters import AcceleratorParameters
 from ..fpga.sequencer import RunError
 from ..model import ModelConfig
-from .bench import build
+from .bench import Build, build
 from .bench.ddr import DdrTiming
 from .bench.program_bench import ProgramBench
 from .bench.program_run import Run, run_program
@@ -25,8 +25,8 @@ __all__ = ["PhaseCycles", "count_phase"]
 class PhaseCycles:
     """What a prefill of ``tokens``, or a decode step after ``context`` tokens, costs.
 
-    ``one`` and ``two`` are the accelerator's counters for a model of ``layers`` layers and of twice
-    as many, embedding and head included; the difference is what ``layers`` more cost.
+    ``one`` has the accelerator's counters for a model of ``layers`` layers, embedding and head
+    included; ``more`` what as many layers more cost: the difference of two runs without the head.
     """
 
     phase: str
@@ -35,12 +35,12 @@ class PhaseCycles:
     layers: int
     model_layers: int
     one: dict[str, int]
-    two: dict[str, int]
+    more: dict[str, int]
 
     def whole(self, counter: str = "cycles") -> float:
         """A counter of the whole model."""
-        more = self.two[counter] - self.one[counter]
-        return self.one[counter] + more / self.layers * (self.model_layers - self.layers)
+        others = (self.model_layers - self.layers) / self.layers
+        return self.one[counter] + self.more[counter] * others
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; ``whole`` has the counters of the whole model."""
@@ -53,6 +53,9 @@ def count_phase(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> PhaseCycles:
     """Simulate ``layers`` layers, and twice as many, of a model on an accelerator.
+
+    Both have one image and one simulation, in which the head runs once: of a large model it takes
+    most of the time.
 
     Prefill: ``tokens`` tokens from position 0, in as many steps as the accelerator needs, and the
     first new token. Decode: one token at position ``context``; the cache holds zeros, whose
@@ -72,38 +75,49 @@ def count_phase(
                              f"be simulated; the model has {config.num_layers} layers")
     report = progress or (lambda description, done, total: None)
     capacity = tokens if phase == "prefill" else context + 1
-    programs = [compile_model(config, weights, parameters, capacity + 1, count)
-                for count in (layers, 2 * layers)]
-    depth = 1 << (max(program.memory.words for program in programs) - 1).bit_length()
-    report("building the accelerator", 0, 2)
+    program = compile_model(config, weights, parameters, capacity + 1, 2 * layers)
+    half, half_tiles = program.first_layers(layers)
+    depth = 1 << (program.memory.words - 1).bit_length()
+    report("building the accelerator", 0, 1)
     engine = build(ProgramBench(parameters, depth, timing), "accelerator")
-    counts = []
-    for number, program in enumerate(programs):
-        report(f"simulating {program.layers} layers", number, 2)
-        counts.append(_counts(engine, program, _runs(program, phase, tokens, context)))
-    return PhaseCycles(phase, tokens, context, layers, config.num_layers, *counts)
+    twice = Run(program.word("program"), program.word("tiles"), len(program.tiles), 0, 0, 0)
+    once = replace(twice, program=half, tile_count=half_tiles)
+    steps = _steps(parameters, phase, tokens, context)
+    runs = [replace(run, tokens=count, position=position, new_tokens=int(chooses))
+            for run, chooses in ((once, False), (twice, False), (once, True))
+            for position, count in (steps[-1:] if chooses else steps)]
+    counts = _simulate(engine, program, runs,
+                       lambda done: report("simulating", done, len(runs)))
+    without, with_more = (_sum(counts[len(steps) * part:len(steps) * (part + 1)])
+                          for part in (0, 1))
+    one = _sum([*counts[:len(steps) - 1], counts[-1]])
+    more = {name: with_more[name] - without[name] for name in one}
+    return PhaseCycles(phase, tokens, context, layers, config.num_layers, one, more)
 
 
-def _runs(program: Program, phase: str, tokens: int, context: int) -> list[Run]:
-    def run(position: int, count: int, new_tokens: int) -> Run:
-        return Run(program.word("program"), program.word("tiles"), len(program.tiles), count,
-                   position, new_tokens)
-
+def _steps(parameters: AcceleratorParameters, phase: str, tokens: int,
+           context: int) -> list[tuple[int, int]]:
+    """Position and tokens of each step."""
     if phase == "decode":
-        return [run(context, 1, 1)]
-    most = program.parameters.max_tokens
-    starts = range(0, tokens, most)
-    return [run(start, min(most, tokens - start), int(start + most >= tokens)) for start in starts]
+        return [(context, 1)]
+    most = parameters.max_tokens
+    return [(start, min(most, tokens - start)) for start in range(0, tokens, most)]
 
 
-def _counts(engine: Any, program: Program, runs: Sequence[Run]) -> dict[str, int]:
+def _sum(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    return {name: sum(each[name] for each in counts) for name in counts[0]}
+
+
+def _simulate(engine: Build, program: Program, runs: Sequence[Run],
+              progress: Callable[[int], None]) -> list[dict[str, int]]:
+    """The counters of each run, over one image with token ids."""
     region = program.memory.regions["tokens"]
     ids = np.arange(4 * region.words, dtype="<i4") % program.config.vocab_size
     ids = np.resize(ids, region.words * program.parameters.word_bytes // 4)
     image = [*program.memory.image(),
              (region.start, ids.astype("<i4").view(np.uint8).reshape(region.words, -1))]
-    results = run_program(engine, image, runs)
+    results = run_program(engine, image, runs, progress=progress)
     for result in results:
         if result.error != RunError.NONE:
             raise ToolError(f"The accelerator reported {result.error.name} at {result.failed}")
-    return {name: sum(result.counts[name] for result in results) for name in results[0].counts}
+    return [result.counts for result in results]

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
+from support.tiny_accelerator import MODEL, TINY
 from trilobite.fpga.accelerator import Accelerator
 from trilobite.fpga.compiler import compile_model
-from trilobite.fpga.parameters import AcceleratorParameters
-from trilobite.hw.parameters import TlmmParameters
-from trilobite.model import ModelConfig
 from trilobite.quant.formats import Ternary
 from trilobite.runtime.decoder import Decoder
 from trilobite.runtime.language_model import Session
@@ -16,15 +14,6 @@ from trilobite.sim.bench import build, run_tests
 
 pytest.importorskip("cocotbext.axi")
 
-TINY = AcceleratorParameters(
-    TlmmParameters(group_size=3, tables=4, columns=4, max_k=64, max_m=128), word_bytes=16,
-    lanes=2, queries=1, max_width=64, max_head_dim=16, max_heads=2, max_context=64,
-    max_vocabulary=64, max_tokens=8, activation_beats=128, weight_beats=256, address_width=20)
-MODEL = ModelConfig(
-    family="bitnet", hidden_size=32, intermediate_size=48, num_layers=1, num_heads=2,
-    num_kv_heads=1, head_dim=16, vocab_size=48, max_position_embeddings=64, rms_norm_eps=1e-5,
-    rope_theta=10000.0, activation="silu", tie_word_embeddings=True, sub_norm=True,
-    bitlinear=True)
 PROMPT = [3, 14, 15, 9, 26]
 NEW_TOKENS = 2
 NO_TOKEN = 0xFFFF_FFFF

@@ -128,3 +128,45 @@ def test_a_gate_says_which(checkpoint):
     silu = compile_model(replace(checkpoint.config, activation="silu"), checkpoint.weight, DEMO, 16,
                          layers=1)
     assert next(d for d in silu.descriptors if d.post == Post.GATE).silu == 1
+
+
+def test_the_first_layers_have_a_list_of_their_own(checkpoint):
+    program = compile_model(checkpoint.config, checkpoint.weight, DEMO, 16, layers=2)
+    word, tiles = program.first_layers(1)
+    alone = compile_model(checkpoint.config, checkpoint.weight, DEMO, 16, layers=1)
+    assert tiles == len(alone.tiles)
+    stored = program.memory.contents["program.1"].tobytes()
+    assert program.word("program.1") == word
+    kinds = [(d.operation, d.post) for d in alone.descriptors]
+    packed = [stored[at:at + 64] for at in range(0, 64 * len(kinds), 64)]
+    assert [(first[0] & 15, first[0] >> 4) for first in packed] == kinds
+    norm = int.from_bytes(packed[-3], "little")
+    assert norm >> 16 & 0xFFFF_FFFF == program.word("residual.1")
+    # All but where the last norm reads is the whole program's.
+    whole = program.memory.contents["program"].tobytes()
+    assert packed[:-3] == [whole[at:at + 64] for at in range(0, 64 * (len(kinds) - 3), 64)]
+    assert b"".join(packed[-2:]) == whole[64 * (len(program.descriptors) - 2):][:128]
+
+
+def test_an_embedding_of_four_bits_is_taken_and_one_of_groups_refused(tmp_path):
+    for size, name in (("row", "rows"), (64, "groups")):
+        quantize("demo-bitnet", tmp_path / name, format="ternary",
+                 tensor_formats=[f"embed_tokens=int4,group_size={size}"])
+    with open_checkpoint(tmp_path / "rows") as opened:
+        program = compile_model(opened.config, opened.weight, DEMO, 16, layers=1)
+    eight_words = 1 + 4 * 16   # of a group of four rows of 256 int8 codes, in words of 16 bytes
+    for number in (0, -2):
+        descriptor = program.descriptors[number]
+        assert (descriptor.four_bits, descriptor.tile_words, descriptor.region) == (1, 8, 33)
+    assert program.memory.regions["vocabulary"].words == 256 * 33 < 256 * eight_words
+    with open_checkpoint(tmp_path / "groups") as opened, pytest.raises(
+            TrilobiteError, match=r"embed_tokens\.weight is neither int8 nor symmetric int4 with "
+                                  "one scale per row"):
+        compile_model(opened.config, opened.weight, DEMO, 16)
+
+
+def test_rows_of_a_word_are_refused(checkpoint):
+    wide = replace(DEMO, word_bytes=64)
+    narrow = replace(checkpoint.config, hidden_size=64)
+    with pytest.raises(TrilobiteError, match="64 codes of 8 bits is not more than a word of 64"):
+        compile_model(narrow, checkpoint.weight, wide, 16)
