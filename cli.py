@@ -469,6 +469,10 @@ def verify(
             "refresh_cycles, turnaround, words and per_cycles (1 in 1).",
         ),
     ] = None,
+    schedule: Annotated[
+        Path | None,
+        typer.Option(help="--shape: draw what happens in a layer into this .svg file."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Simulate the hardware on a model's weights and compare it with the runtime, bit by bit.
@@ -480,7 +484,7 @@ def verify(
         from .commands.verify_shape import run as run_shape
 
         run_shape(Output(json), shape, phase.value, 128 if tokens is None else tokens, context,
-                  layers, hardware or "kv260", seed, head.value, ddr)
+                  layers, hardware or "kv260", seed, head.value, ddr, schedule)
         return
     if model is None:
         raise typer.BadParameter("name a MODEL, or a --shape")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 from ..console import Output, make_table
 from ..errors import TrilobiteError
@@ -11,6 +12,7 @@ from ..quant.formats import Int4, Int8, Ternary
 from ..runtime.random_weights import random_weights
 from ..sim.bench.ddr import DdrTiming
 from ..sim.full_size import PhaseCycles, count_phase
+from ..sim.schedule import draw_schedule
 from ..sim.shapes import load_shape
 
 __all__ = ["parse_timing", "run"]
@@ -19,6 +21,7 @@ __all__ = ["parse_timing", "run"]
 # and changes of rows leave of a DDR4 is in that share, so that beside it only latency is modelled.
 CLOCK = 250e6
 _TIMING = DdrTiming(latency=60)
+_LOOKS = {"prefill": 2048, "decode": 256}   # cycles between two looks at the counters
 _HEADS = {"int8": Int8(), "int4": Int4(group_size=None)}
 
 # What the project set out to reach on a KV260: tokens/s at least, or seconds at most.
@@ -30,7 +33,7 @@ _GOALS = {
 
 
 def run(output: Output, shape: str, phase: str, tokens: int, context: int, layers: int,
-        hardware: str, seed: int, head: str, ddr: str | None) -> None:
+        hardware: str, seed: int, head: str, ddr: str | None, schedule: Path | None) -> None:
     """Simulate some layers and the head of a shape with random weights; print the cycles."""
     config = load_shape(shape).config
     parameters = load_configuration(hardware)
@@ -39,8 +42,15 @@ def run(output: Output, shape: str, phase: str, tokens: int, context: int, layer
     with output.progress("Compiling the model", 1) as advance:
         cycles = count_phase(
             config, weights, parameters, phase, tokens, context, layers, timing,
+            look=_LOOKS[phase] if schedule else 0,
             progress=lambda description, done, total: advance(done / total, description))
     _print(output, shape, cycles, parameters.word_bytes)
+    if schedule:
+        title = (f"{layers} layer{'s' * (layers > 1)} of {shape}, "
+                 + (f"prefill of {tokens} tokens" if phase == "prefill"
+                    else f"decode at context {context}"))
+        schedule.write_text(draw_schedule(cycles.samples, title) + "\n", encoding="utf-8")
+        output.print(f"Schedule written to {schedule}", markup=False)
     output.json({"shape": shape, "hardware": hardware, "clock": CLOCK, "head": head,
                  "ddr": vars(timing), **cycles.to_json()})
 

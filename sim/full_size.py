@@ -16,7 +16,8 @@ from ..model import ModelConfig
 from .bench import Build, build
 from .bench.ddr import DdrTiming
 from .bench.program_bench import ProgramBench
-from .bench.program_run import Run, run_program
+from .bench.program_run import Run, RunResult, run_program
+from .schedule import Samples
 
 __all__ = ["PhaseCycles", "count_phase"]
 
@@ -27,6 +28,8 @@ class PhaseCycles:
 
     ``one`` has the accelerator's counters for a model of ``layers`` layers, embedding and head
     included; ``more`` what as many layers more cost: the difference of two runs without the head.
+    ``samples`` are the counters in the course of these further layers, of the last step, if asked
+    for.
     """
 
     phase: str
@@ -36,6 +39,7 @@ class PhaseCycles:
     model_layers: int
     one: dict[str, int]
     more: dict[str, int]
+    samples: Samples | None = None
 
     def whole(self, counter: str = "cycles") -> float:
         """A counter of the whole model."""
@@ -44,12 +48,14 @@ class PhaseCycles:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; ``whole`` has the counters of the whole model."""
-        return {**asdict(self), "whole": {name: self.whole(name) for name in self.one}}
+        values = asdict(replace(self, samples=None))
+        del values["samples"]
+        return {**values, "whole": {name: self.whole(name) for name in self.one}}
 
 
 def count_phase(
     config: ModelConfig, weights: Weights, parameters: AcceleratorParameters, phase: str,
-    tokens: int, context: int, layers: int, timing: DdrTiming,
+    tokens: int, context: int, layers: int, timing: DdrTiming, look: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> PhaseCycles:
     """Simulate ``layers`` layers, and twice as many, of a model on an accelerator.
@@ -59,7 +65,8 @@ def count_phase(
 
     Prefill: ``tokens`` tokens from position 0, in as many steps as the accelerator needs, and the
     first new token. Decode: one token at position ``context``; the cache holds zeros, whose
-    cycles are those of any other keys and values.
+    cycles are those of any other keys and values. With ``look``, the counters are sampled every so
+    many cycles.
 
     Raises
     ------
@@ -77,22 +84,28 @@ def count_phase(
     capacity = tokens if phase == "prefill" else context + 1
     program = compile_model(config, weights, parameters, capacity + 1, 2 * layers)
     half, half_tiles = program.first_layers(layers)
-    depth = 1 << (program.memory.words - 1).bit_length()
+    # At least a sixteenth of what can be addressed, so that one build serves every shape.
+    depth = max(1 << (program.memory.words - 1).bit_length(),
+                (1 << parameters.address_width) // (16 * parameters.word_bytes))
     report("building the accelerator", 0, 1)
     engine = build(ProgramBench(parameters, depth, timing), "accelerator")
-    twice = Run(program.word("program"), program.word("tiles"), len(program.tiles), 0, 0, 0)
-    once = replace(twice, program=half, tile_count=half_tiles)
+    twice = Run(program.word("program"), program.word("tiles"), len(program.tiles), 0, 0, 0,
+                look=look)
+    once = replace(twice, program=half, tile_count=half_tiles, look=0)
     steps = _steps(parameters, phase, tokens, context)
     runs = [replace(run, tokens=count, position=position, new_tokens=int(chooses))
             for run, chooses in ((once, False), (twice, False), (once, True))
             for position, count in (steps[-1:] if chooses else steps)]
-    counts = _simulate(engine, program, runs,
-                       lambda done: report("simulating", done, len(runs)))
+    results = _simulate(engine, program, runs,
+                        lambda done: report("simulating", done, len(runs)))
+    counts = [result.counts for result in results]
     without, with_more = (_sum(counts[len(steps) * part:len(steps) * (part + 1)])
                           for part in (0, 1))
     one = _sum([*counts[:len(steps) - 1], counts[-1]])
     more = {name: with_more[name] - without[name] for name in one}
-    return PhaseCycles(phase, tokens, context, layers, config.num_layers, one, more)
+    samples = Samples(results[2 * len(steps) - 1].looks).after(
+        counts[len(steps) - 1]["cycles"]) if look else None
+    return PhaseCycles(phase, tokens, context, layers, config.num_layers, one, more, samples)
 
 
 def _steps(parameters: AcceleratorParameters, phase: str, tokens: int,
@@ -109,8 +122,8 @@ def _sum(counts: Sequence[dict[str, int]]) -> dict[str, int]:
 
 
 def _simulate(engine: Build, program: Program, runs: Sequence[Run],
-              progress: Callable[[int], None]) -> list[dict[str, int]]:
-    """The counters of each run, over one image with token ids."""
+              progress: Callable[[int], None]) -> list[RunResult]:
+    """The results of each run, over one image with token ids."""
     region = program.memory.regions["tokens"]
     ids = np.arange(4 * region.words, dtype="<i4") % program.config.vocab_size
     ids = np.resize(ids, region.words * program.parameters.word_bytes // 4)
@@ -120,4 +133,4 @@ def _simulate(engine: Build, program: Program, runs: Sequence[Run],
     for result in results:
         if result.error != RunError.NONE:
             raise ToolError(f"The accelerator reported {result.error.name} at {result.failed}")
-    return [result.counts for result in results]
+    return results

@@ -58,8 +58,14 @@ class Host:
             await self.edge
         self.dut.i_load__valid.value = 0
 
-    async def run(self, fields: dict[str, int], cycle_limit: int) -> dict[str, Any]:
-        """Do one run; its error and counts."""
+    def counts(self) -> list[int]:
+        """Each of ``COUNTERS``."""
+        counts = int(self.dut.o_counts.value)
+        mask = (1 << WIDTH) - 1
+        return [counts >> WIDTH * number & mask for number in range(len(COUNTERS))]
+
+    async def run(self, fields: dict[str, int], look: int, cycle_limit: int) -> dict[str, Any]:
+        """Do one run; its error and counts, and the counts every ``look`` cycles on the way."""
         dut = self.dut
         dut.clear.value = 1
         await self.edge
@@ -71,15 +77,18 @@ class Host:
             await self.edge
         dut.i_run__valid.value = 0
         await self.edge
+        looks = []
+        while look and dut.o_busy.value:
+            looks.append(self.counts())
+            await Timer(look * PERIOD_NS, unit="ns")
         if dut.o_busy.value:
             await with_timeout(FallingEdge(dut.o_busy), cycle_limit * PERIOD_NS, "ns")
         await self.edge
-        counts = int(dut.o_counts.value)
-        mask = (1 << WIDTH) - 1
+        counts = self.counts()
         return {
             "error": int(dut.o_error.value),
             "failed": _describe(int(dut.o_failed.value)),
-            "counts": [counts >> WIDTH * number & mask for number in range(len(COUNTERS))],
+            "counts": counts, "looks": [*looks, counts],
         }
 
     async def dump(self, word: int, words: int) -> np.ndarray:
@@ -120,8 +129,8 @@ async def program(dut: Any) -> None:
             await host.load(int(word), image[word])
     results, dumps = [], {}
     for number, run in enumerate(settings["runs"]):
-        wanted = run.pop("dumps")
-        results.append(await host.run(run, settings["cycle_limit"]))
+        wanted, look = run.pop("dumps"), run.pop("look")
+        results.append(await host.run(run, look, settings["cycle_limit"]))
         print(f"{PROGRESS_PREFIX}{number + 1}", flush=True)
         if results[-1]["error"]:
             break

@@ -32,7 +32,10 @@ class Dump:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the accelerator, the fields of ``run_layout``, and what is looked at after it."""
+    """One run of the accelerator: the fields of ``run_layout``, and what is looked at.
+
+    ``dumps`` are read after it. With ``look``, the counters are every so many cycles.
+    """
 
     program: int
     tiles: int
@@ -42,19 +45,22 @@ class Run:
     new_tokens: int
     end_token: int = 0xFFFF_FFFF
     dumps: tuple[Dump, ...] = field(default=())
+    look: int = 0
 
 
 @dataclass(frozen=True)
 class RunResult:
     """What a run gave: its error, ``COUNTERS`` by name, and uint8 [words, word_bytes] by dump.
 
-    ``failed`` has the operation and the post of the descriptor at which an error happened.
+    ``failed`` has the operation and the post of the descriptor at which an error happened;
+    ``looks`` the counters at each look, int64 [looks, counters], the last one at the end.
     """
 
     error: RunError
     failed: str
     counts: dict[str, int]
     dumps: dict[str, np.ndarray]
+    looks: np.ndarray
 
 
 def run_program(
@@ -90,6 +96,7 @@ def run_program(
                     RunError(result["error"]), result["failed"],
                     dict(zip(COUNTERS, result["counts"], strict=True)),
                     {dump.name: dumps[f"{number}/{dump.name}"] for dump in run.dumps
-                     if f"{number}/{dump.name}" in dumps.files})
+                     if f"{number}/{dump.name}" in dumps.files},
+                    np.array(result["looks"], np.int64).reshape(-1, len(COUNTERS)))
                 for number, (run, result) in enumerate(zip(runs, results, strict=False))
             ]

@@ -1,15 +1,17 @@
 """Proofs about the stream blocks: nothing is lost, made up, reordered or changed while it waits."""
 
 import pytest
-from amaranth.hdl import Assert, Assume, Cover, Signal
-from amaranth.lib import stream
-from amaranth.lib.wiring import In
+from amaranth.hdl import Assert, Assume, Cover, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from support.formal import Proof, RefutedError, constant, held, prove, reach
 from support.probes import Register
 from trilobite.hw.axi import BURST_BYTES, request_layout
 from trilobite.hw.burst_splitter import BurstSplitter
 from trilobite.hw.credits import CreditQueue
+from trilobite.hw.stream_fork import StreamFork
+from trilobite.hw.stream_queue import queue_before
 from trilobite.hw.tile_buffer import TileBuffer, tile_layout
 
 
@@ -44,6 +46,61 @@ def test_a_block_that_breaks_a_rule_is_refuted(fault, tmp_path):
 
 def test_a_block_that_keeps_the_rules_is_not_refuted(tmp_path):
     prove(Passes(Register()), tmp_path, depth=20)
+
+
+class Queued(wiring.Component):
+    """A stream whose output has a queue before it."""
+
+    def __init__(self, depth):
+        self.depth = depth
+        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))})
+
+    def elaborate(self, platform):
+        m = Module()
+        queue = queue_before(m, "queue", self.o, self.depth)
+        m.d.comb += [queue.w_data.eq(self.i.p), self.i.ready.eq(queue.w_rdy),
+                     queue.w_en.eq(self.i.valid & queue.w_rdy)]
+        return m
+
+
+def test_a_queue_before_an_output_passes_everything(tmp_path):
+    prove(Passes(Queued(2)), tmp_path, depth=14)
+
+
+class Forks(Proof):
+    """Every reader of a ``StreamFork`` gets every beat in its order, and no more than are kept."""
+
+    def __init__(self, depth):
+        self.dut = StreamFork(4, 2, depth)
+        super().__init__({"i_valid": In(1), "o_ready": In(2)})
+
+    def specify(self, m):
+        m.submodules.dut = dut = self.dut
+        sent = Signal(4)
+        m.d.comb += [dut.i.valid.eq(self.i_valid), dut.i.p.eq(sent)]
+        with m.If(dut.i.valid & dut.i.ready):
+            m.d.sync += sent.eq(sent + 1)
+        waits = []
+        for number, output in enumerate(dut.o):
+            taken, waiting = Signal(4), Signal(range(dut.depth + 2))
+            takes, sends = output.valid & output.ready, dut.i.valid & dut.i.ready
+            m.d.comb += [output.ready.eq(self.o_ready[number]), Assert(waiting <= dut.depth),
+                         Assert(~output.valid | (waiting != 0))]
+            m.d.sync += [waiting.eq(waiting + sends - takes), taken.eq(taken + takes)]
+            with m.If(output.valid):
+                m.d.comb += Assert(output.p == taken)
+            held(m, output.valid, output.ready, output.p)
+            waits.append(waiting)
+        # Held up by the slowest reader alone; one may have taken all while the other has none.
+        full = (waits[0] == dut.depth) | (waits[1] == dut.depth)
+        m.d.comb += [Assert(dut.i.ready == ~full),
+                     Cover((waits[0] == 0) & (waits[1] == dut.depth) & (sent == 7))]
+
+
+def test_every_reader_of_a_fork_gets_every_beat(tmp_path):
+    proof = Forks(2)
+    prove(proof, tmp_path, depth=12)
+    reach(proof, tmp_path, depth=20)
 
 
 class Credits(Proof):
