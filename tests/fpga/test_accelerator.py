@@ -46,5 +46,6 @@ def test_stalls_aborts_and_refused_accesses_end_well(tmp_path):
     run_tests(build(Accelerator(TINY), "accelerator"), "support.accelerator_tests",
               ["stalls_on_every_channel_change_nothing",
                "a_clean_run_follows_an_abort_in_the_prefill",
+               "a_clean_run_follows_a_reset_in_the_prefill",
                "refused_accesses_end_in_an_error_code"],
               environment={"ACCELERATOR_TEST": str(given)})

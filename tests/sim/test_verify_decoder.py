@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from support.tiny_accelerator import MODEL, TINY
 from trilobite.api import load
 from trilobite.commands.verify_decoder import _Runtime as Runtime
 from trilobite.errors import TrilobiteError
@@ -13,7 +14,11 @@ from trilobite.fpga.configuration import load_configuration
 from trilobite.fpga.descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Post
 from trilobite.fpga.sequencer import RunError
 from trilobite.quant.checkpoint import open_checkpoint
+from trilobite.quant.formats import Int4, Int8, Ternary
 from trilobite.quant.pipeline import quantize
+from trilobite.runtime.decoder import Decoder
+from trilobite.runtime.language_model import Session
+from trilobite.runtime.random_weights import random_weights
 from trilobite.sim.bench import build
 from trilobite.sim.bench.ddr import DdrTiming
 from trilobite.sim.bench.program_bench import ProgramBench
@@ -60,8 +65,55 @@ def test_every_residual_stream_and_token_is_the_runtimes(folder, program):
         t.beats for t in program.tiles)
 
 
+@pytest.mark.slow
+def test_tokens_of_an_embedding_and_head_of_four_bits_are_the_runtimes(tmp_path):
+    quantize("demo-bitnet", tmp_path / "four", format="ternary",
+             tensor_formats=["embed_tokens=int4,group_size=row"])
+    with open_checkpoint(tmp_path / "four") as checkpoint:
+        program = compile_model(checkpoint.config, checkpoint.weight, DEMO, 24, keep_residuals=True)
+    model = load(tmp_path / "four")
+    report = verify_decoder(program, model.held_out_tokens()[:9], 8, Runtime(model, 24), TIMING)
+    assert report.equal
+    assert report.counts["head_words"] == 8 * program.memory.regions["vocabulary"].words
+
+
+def untied(config):
+    """Weights of an int8 embedding and an int4 head."""
+    int8, int4 = (random_weights(config, Ternary(), 3, form)
+                  for form in (Int8(), Int4(group_size=None)))
+    return lambda name: (int4 if name == "lm_head.weight" else int8)(name)
+
+
+class Sequence:
+    """The runtime's decoder as ``Reference``."""
+
+    def __init__(self, config, weights, capacity):
+        self.layers = config.num_layers
+        self.decoder = Decoder(config, weights)
+        self.session = Session(self.decoder, "int8", capacity)
+
+    def feed(self, token_ids):
+        seen = {}
+        logits = self.session.feed(token_ids, seen.__setitem__)
+        layers = (seen[f"model.layers.{layer}.output"] for layer in range(self.layers))
+        return [self.decoder.embedding(np.asarray(token_ids)), *layers], int(np.argmax(logits[-1]))
+
+
+@pytest.mark.slow
+def test_an_embedding_of_eight_bits_beside_a_head_of_four():
+    config = replace(MODEL, hidden_size=48, tie_word_embeddings=False, sub_norm=False)
+    weights = untied(config)
+    program = compile_model(config, weights, TINY, 20, keep_residuals=True)
+    report = verify_decoder(program, [5, 40, 7, 1, 30, 2, 8, 9, 11], 8,
+                            Sequence(config, weights, 20), TIMING)
+    assert report.equal
+    heads = [d for d in program.descriptors if d.operation in (Operation.EMBED, Operation.HEAD)]
+    assert [d.four_bits for d in heads] == [0, 1]
+
+
 def altered(program, number, **fields):
     """The memory image with one descriptor changed."""
+    number %= len(program.descriptors)
     packed = replace(program.descriptors[number], **fields).pack()
     image = []
     for first, words in program.memory.image():
@@ -86,6 +138,9 @@ def altered(program, number, **fields):
     (4, {"operation": 9}, RunError.OPERATION),
     (1, {"a": 0x0FFF_FFF0}, RunError.READ),
     (0, {"d": 0x0FFF_FFF0}, RunError.WRITE),
+    (-2, {"rows": 1025}, RunError.SIZE),
+    (-2, {"tile_words": 49}, RunError.SIZE),
+    (-2, {"four_bits": 1, "tile_words": 25}, RunError.SIZE),
 ])
 def test_a_bad_descriptor_ends_in_an_error_code(program, number, fields, error):
     engine = _engine(program)
@@ -105,6 +160,19 @@ def test_too_many_tokens_end_in_an_error_code(program, fields):
                  **fields})
     result = run_program(_engine(program), program.memory.image()[:1], [run], cycle_limit=10_000)
     assert result[0].error == RunError.TOKENS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tile", [0, -1])
+def test_weights_that_no_encoder_writes_end_in_an_error_code(program, tile):
+    """A byte of five trits is at most 242; also in the last tile, which is read far ahead."""
+    entry = program.tiles[tile]
+    image = [(first, words.copy()) for first, words in program.memory.image()]
+    words, = (words for first, words in image if first == entry.word)
+    words[entry.words // 2, 3] = 243
+    run = Run(program.word("program"), program.word("tiles"), len(program.tiles), 2, 0, 1)
+    result = run_program(_engine(program), image, [run], cycle_limit=400_000)
+    assert result[0].error == RunError.WEIGHTS
 
 
 @pytest.mark.slow

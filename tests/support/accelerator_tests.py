@@ -128,6 +128,24 @@ async def a_clean_run_follows_an_abort_in_the_prefill(dut):
 
 
 @cocotb.test()
+async def a_clean_run_follows_a_reset_in_the_prefill(dut):
+    """Core, registers and port are reset together with the memory."""
+    system = System(dut)
+    await system.start()
+    system.stall(0.3)
+    for cycles in (1, 60, *(system.rng.randrange(system.cycles // 2) for _ in range(4))):
+        await system.begin()
+        await ClockCycles(dut.clk, cycles)
+        dut.rst.value = 1
+        await ClockCycles(dut.clk, 3)
+        dut.rst.value = 0
+        await ClockCycles(dut.clk, 2)
+        assert await system.get("status") == await system.get("error") == 0
+        assert await system.count("cycles") == 0
+        assert await system.whole_run() == system.right, f"after a reset at {cycles}"
+
+
+@cocotb.test()
 async def refused_accesses_end_in_an_error_code(dut):
     system = System(dut)
     await system.start()
