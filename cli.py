@@ -531,12 +531,19 @@ def estimate(
         Path | None,
         typer.Option(help="Write what runs when as a Chrome trace (.json, .json.gz) for Perfetto."),
     ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write every operator as a line of a table.")
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="The --json of an earlier run, to compare with.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Estimate time to first token, tokens/s and joules/token on a device."""
     from .commands.estimate import run
 
-    run(Output(json), models, device, hardware, prompt, tokens, report, simulate, trace)
+    run(Output(json), models, device, hardware, prompt, tokens, report, simulate, trace,
+        csv, compare)
 
 
 @app.command("serve-sim", epilog="Example: trilobite serve-sim bitnet-0.73b --requests 20")
@@ -580,37 +587,65 @@ def serve_sim(
     )
 
 
-@app.command(epilog="Example: trilobite explore bitnet-0.73b --max-power 6 --points 1000000")
+@app.command(epilog="Example: trilobite explore bitnet-0.73b --max-power 5 --max-lut-share 0.7")
 @reports_errors
 def explore(
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="A model folder, or demo-bitnet.")
     ] = None,
     shape: Annotated[str | None, typer.Option(help="Instead of MODEL: a bundled shape.")] = None,
-    device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="Device description, or a .toml file; again for more. Default: kv260."),
+    ] = None,
     hardware: Annotated[
         str, typer.Option(help="What the designs share, or a .toml file.")
     ] = "tlmm-kv260",
+    format: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the weights: ternary or int4-fp8; again for more. Default: both."),
+    ] = None,
     points: Annotated[int, typer.Option(help="At least so many designs.")] = 1_000_000,
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 128,
     tokens: Annotated[int, typer.Option(help="Tokens generated.")] = 128,
-    max_power: Annotated[float | None, typer.Option(help="Watts, in prefill and decode.")] = None,
+    max_power: Annotated[
+        float, typer.Option(help="Watts, in prefill and decode.")
+    ] = float("inf"),
     max_lut_share: Annotated[
-        float | None, typer.Option(help="Part of the device's LUT, 0.7 for 70 %.")
+        float, typer.Option(help="Part of the device's LUT, 0.7 for 70 %.")
+    ] = 1.0,
+    max_pause: Annotated[
+        float, typer.Option(help="Seconds that a prompt may keep another request waiting.")
+    ] = float("inf"),
+    best: Annotated[
+        str, typer.Option(help="What the answer names the best in: rate, first-token, energy, lut "
+                          "or perplexity.")
+    ] = "rate",
+    perplexities: Annotated[
+        Path | None, typer.Option(help="Of your own model, from benchmarks/explored_formats.py.")
     ] = None,
-    around_lut: Annotated[
-        int | None, typer.Option(help="LUT of all but the engine. Default: as synthesized.")
+    check: Annotated[
+        int, typer.Option(help="Simulate the engines of so many of the front's designs.")
+    ] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that simulate.")] = 2,
+    cluster: Annotated[
+        str | None, typer.Option(help="Simulate by submitit: slurm, local or debug.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the front as an HTML page.")
     ] = None,
     top: Annotated[int, typer.Option(help="Rows of the table.")] = 10,
     json: Json = None,
 ) -> None:
     """Compare a million accelerators: the designs of the Pareto front, and the best in limits."""
-    from .commands.explore import run
+    from .commands.explore import Checking, run
+    from .sim.explore import FORMATS, Limits
 
     if (model is None) == (shape is None):
         raise EstimateError("give either MODEL or --shape NAME")
-    run(Output(json), model or shape or "", device, hardware, points, prompt, tokens, max_power,
-        max_lut_share, around_lut, top)
+    run(Output(json), model or shape or "", device or ["kv260"], hardware, format or FORMATS,
+        points, prompt, tokens, Limits(max_power, max_lut_share, max_pause), best, perplexities,
+        Checking(check, workers, cluster), output, top)
 
 
 @app.command(epilog="Example: trilobite synth --device kv260 --block 'float-*'")

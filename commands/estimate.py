@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..console import Output, make_table
 from ..errors import EstimateError
@@ -14,7 +15,15 @@ from ..sim.events import write_trace
 from ..sim.hardware import Hardware, load_hardware
 from ..sim.phases import phase_timelines
 from ..sim.quantity import Range
-from ..sim.report import digits, report_json, scaled, write_report
+from ..sim.report import (
+    compare_runs,
+    digits,
+    read_run,
+    report_json,
+    scaled,
+    write_csv,
+    write_report,
+)
 from ..sim.results import Estimate
 from ..sim.shapes import ModelShape, load_shape, shape_names
 
@@ -24,23 +33,31 @@ __all__ = ["find_shape", "print_estimates", "run"]
 def run(
     output: Output, names: Sequence[str], device_name: str, hardware_name: str, prompt: int,
     tokens: int, report: Path | None, measure: bool, trace: Path | None = None,
+    csv: Path | None = None, compare: Path | None = None,
 ) -> None:
-    """Estimate each model, print the results, and write the report and the trace."""
+    """Estimate each model, print the results, and write the report, the table and the trace."""
+    earlier = None if compare is None else read_run(compare)
     device, hardware = load_device(device_name), load_hardware(hardware_name)
     shapes = [find_shape(output, name) for name in names]
     cycles, tools = _simulate(output, shapes, hardware) if measure else ({}, {})
     estimates = [estimate(shape, device, hardware, prompt, tokens, cycles) for shape in shapes]
     print_estimates(output, estimates)
+    compared = compare_runs(earlier, estimates) if earlier else []
+    if earlier:
+        _print_comparison(output, compare, compared)
     if report is not None:
-        write_report(estimates, report, tools)
+        write_report(estimates, report, tools, compared)
         output.print(f"Report: {report}")
+    if csv is not None:
+        write_csv(estimates, csv)
+        output.print(f"Table: {csv}")
     if trace is not None:
         write_trace({
             f"{result.model.name}, {name}": timeline
             for result in estimates for name, timeline in phase_timelines(result).items()
         }, trace)
         output.print(f"Trace: {trace}")
-    output.json(report_json(estimates, tools))
+    output.json(report_json(estimates, tools, compared))
 
 
 def _simulate(
@@ -90,6 +107,22 @@ def print_estimates(output: Output, estimates: Sequence[Estimate]) -> None:
             _ranged(result.decode_joules, "J"),
         )
     output.print(table)
+
+
+def _print_comparison(output: Output, path: Path, compared: Sequence[dict[str, Any]]) -> None:
+    """Per model what changed since the run of ``path``."""
+    if not compared:
+        output.warn(f"{path} has none of these models: nothing is compared.")
+    for one in compared:
+        table = make_table("figure", ">before", ">now", ">change", title=one["model"])
+        for figure in one["figures"]:
+            factor, unit = scaled(figure["before"] or figure["now"], figure["unit"])
+            ratio = figure["ratio"]
+            colour = {True: "green", False: "red", None: "dim"}[figure["better"]]
+            change = "-" if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+            table.add_row(figure["name"], f"{digits(figure['before'] * factor)} {unit}",
+                          f"{digits(figure['now'] * factor)} {unit}", f"[{colour}]{change}[/]")
+        output.print(table)
 
 
 def _ranged(value: Range, unit: str) -> str:

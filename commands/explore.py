@@ -2,99 +2,189 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..console import Output, make_table
 from ..errors import EstimateError
-from ..sim.device import load_device
+from ..sim.device import Device, load_device
 from ..sim.estimate import estimate
-from ..sim.explore import evaluate, grid_front, load_lut_model, make_space
+from ..sim.explore import (
+    BEST,
+    Found,
+    Limits,
+    Perplexities,
+    Result,
+    answer,
+    load_perplexities,
+    load_synthesized,
+    make_spaces,
+    search,
+)
+from ..sim.explore.answer import engine_name
+from ..sim.explore.lut_model import Synthesized
+from ..sim.explore.perplexity import MEASURED
 from ..sim.hardware import load_hardware
-from ..sim.report import digits
+from ..sim.report import digits, write_front
+from ..sim.shapes import ModelShape
 from .estimate import find_shape
 
-__all__ = ["run"]
+__all__ = ["Checking", "run"]
+
+
+@dataclass(frozen=True)
+class Checking:
+    """How many of the front's designs are simulated, and where."""
+
+    count: int = 0
+    workers: int = 1
+    cluster: str | None = None
 
 
 def run(
-    output: Output, name: str, device_name: str, hardware_name: str, points: int, prompt: int,
-    tokens: int, max_power: float | None, max_lut_share: float | None, around: int | None,
-    top: int,
+    output: Output, name: str, device_names: Sequence[str], hardware_name: str,
+    formats: Sequence[str], points: int, prompt: int, tokens: int, limits: Limits, best: str,
+    perplexities: Path | None, checking: Checking, report: Path | None, top: int,
 ) -> None:
-    """Evaluate the designs, and print the best ones of the Pareto front and how many fit."""
-    _check(max_power, max_lut_share, around, top)
-    device, hardware = load_device(device_name), load_hardware(hardware_name)
+    """Evaluate the designs; print the answer and the best ones of the Pareto front."""
+    _check(limits, best, checking, top)
+    hardware = load_hardware(hardware_name)
+    devices = [load_device(device) for device in device_names]
     shape = find_shape(output, name)
-    estimate(shape, device, hardware, prompt, tokens)   # refuses what does not fit the device
-    space = make_space(device, hardware, prompt, points)
-    luts = load_lut_model()
-    around = luts.around if around is None else around
-    costs = evaluate(space, shape, device, hardware, prompt, tokens)
-    total = luts.luts(space.engines).reshape(-1, 1, 1, 1, 1) + around
-    limit = np.inf if max_lut_share is None else max_lut_share * device.fabric.lut.count
-    in_power = np.broadcast_to(costs.watts <= (max_power or np.inf), space.shape)
-    in_luts = np.broadcast_to(total <= limit, space.shape)
-    # No perplexity is measured for a shape: a wider cache stands for not being worse.
-    cache = -np.array(space.kv_bits, float)
-    front = grid_front(
-        [costs.first_token, -costs.rate, costs.joules, total, cache], in_power & in_luts)
-    arrays = (costs.first_token, costs.rate, costs.joules, costs.watts, total)
-    rows: list[dict[str, Any]] = []
-    for position in front:
-        index = np.unravel_index(position, space.shape)
-        values = [float(np.broadcast_to(one, space.shape)[index]) for one in arrays]
-        rows.append(dataclasses.asdict(space.design(*map(int, index))) | dict(zip(
-            ("first_token", "tokens_per_second", "joules_per_token", "watts", "lut"), values,
-            strict=True)))
-    rows.sort(key=lambda row: (-row["tokens_per_second"], row["first_token"]))
-    counts = {"points": space.size, "within_power": int(in_power.sum()),
-              "within_lut": int(in_luts.sum()), "within_both": int((in_power & in_luts).sum())}
-    _print(output, f"{shape.name} on {device.name}", rows[:top], len(rows), counts)
-    output.print(
-        f"smallest: {total.min():,.0f} LUT ({total.min() / device.fabric.lut.count:.0%} of the "
-        f"device, {around:,} of them around the engine), {costs.watts.min():.2f} W", markup=False)
-    errors = {key: max(map(abs, getattr(luts, key))) for key in
-              ("fitted", "left_out", "held_out")}
-    output.print("largest error of the LUT model: " + ", ".join(
-        f"{value:.1%} {key.replace('_', ' ')}" for key, value in errors.items()))
-    output.print("Perplexity is not measured for these designs and is no objective.")
-    output.json({
-        "model": shape.name, "device": device.name, "hardware": hardware.name, **counts,
-        "smallest_lut": float(total.min()), "smallest_watts": float(costs.watts.min()),
-        "around_lut": around, "lut_errors": errors, "perplexity": None,
-        "best": rows[0] if rows else None, "front": rows,
-    })
+    for device in devices:
+        estimate(shape, device, hardware, prompt, tokens)   # refuses what does not fit the device
+    measured = _perplexities(shape, perplexities)
+    synthesized = load_synthesized()
+    _warn_of_others(output, devices, synthesized)
+    spaces = make_spaces(devices, hardware, synthesized.around, prompt, shape.config.num_layers,
+                         points, formats)
+    result = search(spaces, shape, hardware, synthesized, measured, prompt, tokens, limits)
+    names = [device.name for device in devices]
+    sentence = answer(result, limits, best, shape.name, names, measured)
+    _print(output, f"{shape.name} on {', '.join(names)}", result, top)
+    output.print(sentence, markup=False)
+    output.print(f"Perplexities were measured with {measured.model}, {measured.tokens:,} tokens.",
+                 markup=False)
+    errors = {" ".join(key): fit.errors() for key, fit in synthesized.fits.items()}
+    for key, found in errors.items():
+        said = ", ".join(f"{value:.1%} {name.replace('_', ' ')}" for name, value in found.items())
+        output.print(f"largest error of the fit, {key}: {said}", markup=False)
+    checked = _simulate(output, shape, result, checking)
+    document = _document(name, shape, devices, hardware.name, result, measured, errors, sentence,
+                         best)
+    document["checked"] = checked
+    if report is not None:
+        write_front(document, report)
+        output.print(f"Report: {report}")
+    output.json(document)
 
 
-def _check(power: float | None, share: float | None, around: int | None, top: int) -> None:
-    for option, value in (("--max-power", power), ("--max-lut-share", share), ("--top", top)):
-        if value is not None and not 0 < value < float("inf"):
-            raise EstimateError(f"{option} must be above 0 and finite, not {value}")
-    if around is not None and around < 0:
-        raise EstimateError(f"--around-lut must not be negative, not {around}")
+def _check(limits: Limits, best: str, checking: Checking, top: int) -> None:
+    for option, value in (("--max-power", limits.watts), ("--max-lut-share", limits.lut_share),
+                          ("--max-pause", limits.pause), ("--top", top)):
+        if not value > 0:
+            raise EstimateError(f"{option} must be above 0, not {value}")
+    if best not in BEST:
+        raise EstimateError(f"--best must be one of {', '.join(BEST)}, not {best}")
+    if checking.count < 0:
+        raise EstimateError(f"--check must not be negative, not {checking.count}")
 
 
-def _print(
-    output: Output, title: str, rows: list[dict[str, Any]], found: int, counts: dict[str, int],
+def _perplexities(shape: ModelShape, path: Path | None) -> Perplexities:
+    """Those of the model itself, else of the demo model of its kind."""
+    known = load_perplexities(path or MEASURED)
+    demo = "demo-bitnet" if shape.config.bitlinear else "demo-llama"
+    for name in (shape.name, demo):
+        if name in known:
+            return known[name]
+    raise EstimateError(f"{path} has perplexities of {', '.join(known)}, and not of {shape.name}")
+
+
+def _warn_of_others(
+    output: Output, devices: Sequence[Device], synthesized: Synthesized
 ) -> None:
-    output.print(f"{counts['points']:,} designs: {counts['within_power']:,} within the power, "
-                 f"{counts['within_lut']:,} within the LUT, {counts['within_both']:,} within both; "
-                 f"{found:,} on the front")
-    if not rows:
-        output.print("No design keeps the limits.")
-        return
-    table = make_table("GxTxC", ">MHz", ">URAM", ">chunk", ">KV", ">first, s", ">token/s",
-                       ">J/token", ">W", ">LUT", title=title)
-    table.columns[0].no_wrap = True
-    table.padding = (0, 1, 0, 0)   # 80 characters hold all columns
-    for row in rows:
-        table.add_row(
-            f"{row['group_size']}x{row['tables']}x{row['columns']}", f"{row['mhz']:.0f}",
-            str(row["urams"]), str(row["chunk"]), f"int{row['kv_bits']}",
-            *(digits(row[key]) for key in
-              ("first_token", "tokens_per_second", "joules_per_token", "watts")),
-            f"{row['lut']:,.0f}")
+    for device in devices:
+        if device.name not in synthesized.devices:
+            output.warn(f"LUT are counted as on {' and '.join(synthesized.devices)}; those of "
+                        f"{device.name} may be others.")
+
+
+def _simulate(
+    output: Output, shape: ModelShape, result: Result, checking: Checking
+) -> list[dict[str, Any]]:
+    """Check the engines of the front's first designs in RTL simulation."""
+    if not checking.count or not result.front:
+        return []
+    # A search without a simulation must not need the RTL tools.
+    from ..sim.explore.check import check_engines  # noqa: PLC0415
+    from ..sim.random_matrices import linear_shapes  # noqa: PLC0415
+
+    engines = list(dict.fromkeys(one.engine for one in result.front))[:checking.count]
+    names = {one.engine: one for one in result.front}
+    shapes = tuple(linear_shapes([shape.config]))
+    with output.progress("Simulating engines", len(engines)) as advance:
+        found = check_engines(engines, shapes, checking.workers, checking.cluster, advance)
+    table = make_table("engine", ">shapes", ">cycles", ">formula", ">worst error", ">wrong sums",
+                       title="RTL simulation")
+    rows = []
+    for engine, one in zip(engines, found, strict=True):
+        table.add_row(engine_name(names[engine]), str(len(one.shapes)), f"{sum(one.cycles):,}",
+                      f"{sum(one.predicted):,}", f"{one.worst_error:.2%}", str(one.mismatches))
+        design = names[engine].design
+        rows.append({"format": design.format, "engine": design.engine, **one.to_json()})
     output.print(table)
+    return rows
+
+
+def _document(
+    name: str, shape: ModelShape, devices: list[Device], hardware: str, result: Result,
+    measured: Perplexities, errors: dict[str, dict[str, float]], sentence: str, best: str,
+) -> dict[str, Any]:
+    """What ``--json`` writes; docs/commands.md documents its keys."""
+    found = result.best(best)
+    return {
+        "model": shape.name, "devices": [device.name for device in devices], "hardware": hardware,
+        **result.counts,
+        "smallest_lut_share": result.smallest_share, "smallest_watts": result.smallest_watts,
+        "perplexity_model": measured.model, "perplexity_tokens": measured.tokens,
+        "fit_errors": errors, "answer": sentence, "best_in": best,
+        "best": found.to_json() if found else None,
+        "front": [one.to_json() for one in result.front],
+        "published": [
+            {"name": one.name, "tokens_per_second": one.tokens_per_second.nominal,
+             "joules_per_token": one.energy.nominal, "watts": one.power.nominal,
+             "first_token": one.first_token.nominal if one.first_token else None}
+            for device in devices for one in device.published if one.model in (name, shape.name)
+        ],
+    }
+
+
+def _print(output: Output, title: str, result: Result, top: int) -> None:
+    counts = result.counts
+    output.print(
+        f"{counts['points']:,} designs: {counts['within_power']:,} within the power, "
+        f"{counts['within_lut']:,} within the LUT and DSP, {counts['within_pause']:,} within the "
+        f"pause, {counts['within_all']:,} within all; {len(result.front):,} on the front")
+    if not result.front:
+        return
+    table = make_table("engine", ">MHz", ">URAM", "prompt", ">KV", ">perpl.", ">first, s",
+                       ">tok/s", ">J/tok", ">W", ">LUT", title=title)
+    for column in table.columns:
+        column.no_wrap = True   # 80 characters hold all
+    table.padding = (0, 1, 0, 0)
+    for one in result.front[:top]:
+        table.add_row(*_row(one))
+    output.print(table)
+
+
+def _row(one: Found) -> tuple[str, ...]:
+    design = one.design
+    kind, _, size = engine_name(one).partition(" ")
+    return (
+        f"{kind[0].upper()} {size} {design.lanes}", f"{design.mhz:g}", str(design.urams),
+        design.policy, str(design.kv_bits), f"{one.perplexity:.2f}", digits(one.first_token),
+        digits(one.tokens_per_second), digits(one.joules_per_token), digits(one.watts),
+        f"{one.lut / 1000:,.0f}k",
+    )

@@ -114,6 +114,8 @@ _PARTS = (
         ("attend-driver", AttendDriver), ("head-driver", HeadDriver),
         ("counters", lambda _: Counters()))),
 )
+# Rows and lanes of the INT4 x FP8 arrays, weights staying, of which other sizes are fitted.
+ARRAY_SIZES = ((4, 4), (4, 8), (8, 4), (8, 8), (4, 16), (16, 4), (8, 16), (16, 8), (16, 16))
 # 64 multiply-accumulates per cycle each.
 _NPU_SHAPES = {
     Stationary.WEIGHT: ArrayParameters(Stationary.WEIGHT, rows=8, lanes=8, tokens=64),
@@ -131,6 +133,9 @@ _OTHERS = (
     SynthBlock("relu2-gate", lambda p: Elementwise(Relu2Gate, p.lanes)),
     *(SynthBlock(f"npu-{kind}-stationary", lambda _, kind=kind: Array(_NPU_SHAPES[kind]))
       for kind in Stationary),
+    *(SynthBlock(f"array-r{rows}-l{lanes}", lambda _, rows=rows, lanes=lanes: Array(
+        replace(_NPU_SHAPES[Stationary.WEIGHT], rows=rows, lanes=lanes)))
+      for rows, lanes in ARRAY_SIZES),
 )
 _FLOATS = tuple(SynthBlock(f"float-{name}", lambda _, make=make: make()) for name, make in (
     ("add", lambda: FloatAdd(FLOAT32)),

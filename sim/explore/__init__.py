@@ -1,9 +1,13 @@
 """Search of accelerators: costs of a million designs at once, and those that none dominates."""
 
-from .lut_model import load_lut_model
+from .answer import answer
+from .lut_model import load_synthesized
 from .model import Costs, evaluate
 from .pareto import grid_front, pareto_front
-from .space import Design, Space, make_space
+from .perplexity import Perplexities, load_perplexities
+from .search import BEST, Found, Limits, Result, search
+from .space import FORMATS, Design, Space, make_spaces
 
-__all__ = ["Costs", "Design", "Space", "evaluate", "grid_front", "load_lut_model", "make_space",
-           "pareto_front"]
+__all__ = ["BEST", "FORMATS", "Costs", "Design", "Found", "Limits", "Perplexities", "Result",
+           "Space", "answer", "evaluate", "grid_front", "load_perplexities", "load_synthesized",
+           "make_spaces", "pareto_front", "search"]

@@ -1,10 +1,11 @@
-"""LUT of a table-lookup engine of any size, fitted to engines that were synthesized.
+"""LUT and DSP of an engine of any size, fitted to engines that were synthesized.
 
-LUT = (a + b x columns) x tables + c x columns + d
+    table lookup:  LUT = (a + b x columns) x tables + c x columns + d
+    INT4 x FP8:    LUT = (a + b x lanes) x rows + c x lanes + d;  DSP the same
 
-with a and b of each group size: what a table, and each column that reads it, takes; c and d are of
-all: accumulators and control. A least-squares fit of the relative errors. Some of the points are
-held out of it.
+with a and b of each group size for table lookup: what a table, and each column that reads it,
+takes; c and d are of all: accumulators and control. Least-squares fits of the relative errors.
+Some of the points are held out of them.
 """
 
 from __future__ import annotations
@@ -19,45 +20,63 @@ from numpy.typing import NDArray
 
 from ...errors import EstimateError
 from ...hw import TlmmParameters
+from ...npu import ArrayParameters, Stationary
+from .around import Around
 
-__all__ = ["GROUPS", "LutModel", "Point", "fit", "load_lut_model"]
+__all__ = ["GROUPS", "Fit", "Point", "Synthesized", "fit", "load_synthesized"]
 
 _POINTS = Path(__file__).with_name("engines-kv260.toml")
 GROUPS = (2, 3, 4)   # tables of groups of 5 become block RAM
-_UNKNOWNS = 2 * len(GROUPS) + 2
+
+Engine = TlmmParameters | ArrayParameters
 
 
 @dataclass(frozen=True)
 class Point:
-    """A synthesized engine and its LUT."""
+    """A synthesized engine, and how much of a resource it takes."""
 
-    engine: TlmmParameters
-    lut: float
+    engine: Engine
+    amount: float
     held_out: bool = False
 
 
 @dataclass(frozen=True)
-class LutModel:
+class Fit:
     """Fitted coefficients, and how far they are from the points: relative errors.
 
     ``left_out`` are the errors at fitted points when each in turn is left out of the fit,
-    ``held_out`` those at points that no fit has seen. ``around`` are the LUT of the accelerator's
-    other blocks; ``made_by`` are the commands.
+    ``held_out`` those at points that no fit has seen.
     """
 
     coefficients: NDArray[np.float64]
     fitted: tuple[float, ...]
     left_out: tuple[float, ...]
     held_out: tuple[float, ...]
-    around: int = 0
-    made_by: str = ""
 
-    def luts(self, engines: Sequence[TlmmParameters]) -> NDArray[np.float64]:
-        """LUT of each engine alone. EstimateError for a group size not in ``GROUPS``."""
+    def amounts(self, engines: Sequence[Engine]) -> NDArray[np.float64]:
+        """Of each engine alone. EstimateError for a group size not in ``GROUPS``."""
         return _features(engines) @ self.coefficients
 
+    def errors(self) -> dict[str, float]:
+        """The largest errors in magnitude, by how they were found."""
+        return {name: max(map(abs, getattr(self, name)))
+                for name in ("fitted", "left_out", "held_out")}
 
-def fit(points: Sequence[Point]) -> LutModel:
+
+@dataclass(frozen=True)
+class Synthesized:
+    """What was synthesized: fits by (format of weights, resource), and what is around an engine.
+
+    ``devices`` are those whose LUT are counted like this; ``made_by`` are the commands.
+    """
+
+    fits: dict[tuple[str, str], Fit]
+    around: tuple[Around, ...]
+    devices: tuple[str, ...]
+    made_by: str
+
+
+def fit(points: Sequence[Point]) -> Fit:
     """Fit the points that are not held out.
 
     Raises
@@ -67,14 +86,14 @@ def fit(points: Sequence[Point]) -> LutModel:
     """
     used = [point for point in points if not point.held_out]
     tests = [point for point in points if point.held_out]
-    if len(used) <= _UNKNOWNS:
-        raise EstimateError(f"{len(used)} synthesized engines are too few to fit their LUT")
+    if not used or len(used) <= _features([used[0].engine]).shape[1]:
+        raise EstimateError(f"{len(used)} synthesized engines are too few to fit what they take")
     coefficients = _solve(used)
     left_out = [
         _error(_solve([*used[:index], *used[index + 1:]]), point)
         for index, point in enumerate(used)
     ]
-    return LutModel(
+    return Fit(
         coefficients,
         fitted=tuple(_error(coefficients, point) for point in used),
         left_out=tuple(left_out),
@@ -82,8 +101,8 @@ def fit(points: Sequence[Point]) -> LutModel:
     )
 
 
-def load_lut_model(path: Path = _POINTS) -> LutModel:
-    """The model fitted to the points of ``path``.
+def load_synthesized(path: Path = _POINTS) -> Synthesized:
+    """What ``path`` says was synthesized, and the fits to it.
 
     Raises
     ------
@@ -93,39 +112,52 @@ def load_lut_model(path: Path = _POINTS) -> LutModel:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         size = data["max_k"], data["max_m"]
-        points = [
-            Point(TlmmParameters(row["group"], row["tables"], row["columns"], *size),
-                  float(row["lut"]), bool(row.get("held_out", False)))
+        engines = [
+            (TlmmParameters(row["group"], row["tables"], row["columns"], *size), row)
             for row in data["engine"]
         ]
-        around, made_by = int(data["around"]), str(data["made_by"])
+        arrays = [
+            (ArrayParameters(Stationary.WEIGHT, row["rows"], row["lanes"], data["array_tokens"]),
+             row) for row in data["array"]
+        ]
+        points = {
+            (form, resource): [
+                Point(engine, float(row[resource]), bool(row.get("held_out", False)))
+                for engine, row in rows
+            ] for form, resource, rows in (
+                ("ternary", "lut", engines), ("int4-fp8", "lut", arrays),
+                ("int4-fp8", "dsp", arrays))
+        }
+        around = tuple(Around.read(data["around"]))
+        devices, made_by = tuple(map(str, data["devices"])), str(data["made_by"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EstimateError(f"{path} does not hold synthesized engines: {error}") from None
-    model = fit(points)
-    return LutModel(model.coefficients, model.fitted, model.left_out, model.held_out, around,
-                    made_by)
+    return Synthesized({key: fit(of) for key, of in points.items()}, around, devices, made_by)
 
 
-def _features(engines: Sequence[TlmmParameters]) -> NDArray[np.float64]:
-    """What LUT are proportional to, [engines, features]."""
-    rows = []
-    for one in engines:
-        if one.group_size not in GROUPS:
-            raise EstimateError(f"no engines of groups of {one.group_size} are in the LUT model")
-        per_table = [0.0] * (2 * len(GROUPS))
-        index = 2 * GROUPS.index(one.group_size)
-        per_table[index:index + 2] = one.tables, one.tables * one.columns
-        rows.append((*per_table, one.columns, 1))
-    return np.array(rows, np.float64)
+def _features(engines: Sequence[Engine]) -> NDArray[np.float64]:
+    """What a resource is proportional to, [engines, features]."""
+    return np.array([_of(one) for one in engines], np.float64)
+
+
+def _of(engine: Engine) -> list[float]:
+    if isinstance(engine, ArrayParameters):
+        return [engine.rows, engine.rows * engine.lanes, engine.lanes, 1]
+    if engine.group_size not in GROUPS:
+        raise EstimateError(f"no engines of groups of {engine.group_size} are in the LUT model")
+    per_table = [0.0] * (2 * len(GROUPS))
+    index = 2 * GROUPS.index(engine.group_size)
+    per_table[index:index + 2] = engine.tables, engine.tables * engine.columns
+    return [*per_table, engine.columns, 1]
 
 
 def _solve(points: Sequence[Point]) -> NDArray[np.float64]:
     """Least squares of the relative errors."""
-    luts = np.array([point.lut for point in points])
-    scaled = _features([point.engine for point in points]) / luts[:, None]
+    amounts = np.array([point.amount for point in points])
+    scaled = _features([point.engine for point in points]) / amounts[:, None]
     return np.linalg.lstsq(scaled, np.ones(len(points)), rcond=None)[0]
 
 
 def _error(coefficients: NDArray[np.float64], point: Point) -> float:
     """How far the fit is from a point, over the point."""
-    return float(_features([point.engine])[0] @ coefficients / point.lut - 1)
+    return float(_features([point.engine])[0] @ coefficients / point.amount - 1)

@@ -1,7 +1,7 @@
 """Time and energy of every design of a space, as arrays.
 
 The formulas are those of ``latency`` and ``energy`` at nominal constants; a prompt in chunks costs
-what ``serving.costs`` says. Axes: engine, clock, URAM, chunk, cache width. Each part is calculated
+what ``serving.costs`` says. Axes: engine, clock, URAM, policy, cache width. Each part is calculated
 on the axes on which it depends; only sums have them all.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,31 +17,35 @@ from numpy.typing import NDArray
 
 from ...model import ModelConfig
 from ..cycles import CycleModel
-from ..device import Device
 from ..energy import work_energy
 from ..hardware import URAM_BYTES, Hardware
 from ..latency import Machine
 from ..quantity import Corner
 from ..shapes import ModelShape
-from ..workload import Operator, step
+from ..workload import Layout, Operator, step
+from .engines import TlmmEngines
+from .prompt_policies import PromptPolicy
 from .space import Space
 
 __all__ = ["Costs", "evaluate"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
-_AFTER = 2   # final norm and LM head, which only the chunk that yields a token needs
+_AFTER = 2   # final norm and LM head, which only the piece that yields a token needs
 
 
 @dataclass(frozen=True)
 class Costs:
     """What every design costs, in arrays that broadcast to the shape of the space.
 
-    ``first_token`` in seconds, ``rate`` in tokens per second of decode, ``joules`` per decoded
-    token, ``watts``: mean power of prefill or of decode, whichever is higher.
+    ``first_token`` in seconds; ``pause``: the most seconds that another request waits for its next
+    token meanwhile, the longest piece of the prompt and a decode step; ``rate`` in tokens per
+    second of decode, ``joules`` per decoded token, ``watts``: mean power of prefill or of decode,
+    whichever is higher.
     """
 
     first_token: Array
+    pause: Array
     rate: Array
     joules: Array
     watts: Array
@@ -62,8 +66,11 @@ class _Phase:
         return _Phase(self.seconds * factor, self.working * factor)
 
 
+_ZEROS = _Phase(np.zeros((1,) * 5), np.zeros((1,) * 5))
+
+
 def evaluate(
-    space: Space, model: ModelShape, device: Device, hardware: Hardware, prompt: int, tokens: int,
+    space: Space, model: ModelShape, hardware: Hardware, prompt: int, tokens: int,
 ) -> Costs:
     """Costs of ``tokens`` tokens after a prompt of ``prompt``, for every design of ``space``.
 
@@ -74,47 +81,45 @@ def evaluate(
     EstimateError
         A matrix of the model is larger than the engines are built for.
     """
-    grid = _Grid(space, model.config, device, hardware)
-    first = _stack([grid.prefill(prompt, chunk) for chunk in space.chunks], axis=3)
+    grid = _Grid(space, model.config, space.around.hardware(hardware))
+    prompts = [grid.prefill(prompt, policy) for policy in space.policies]
+    first = _stack([whole for whole, _ in prompts], axis=3)
     decode = grid.decode(prompt, tokens)
+    longest = _joined([piece for _, piece in prompts], axis=3)
     standing = np.array([grid.standing(urams) for urams in space.urams])[:, None, None]
     joules = decode.seconds * standing + decode.working
     watts = np.maximum(standing + first.working / first.seconds,
                        standing + decode.working / decode.seconds)
     shape = (1,) * 5
     return Costs(*(np.asarray(value) + np.zeros(shape) for value in (
-        first.seconds, 1 / decode.seconds, joules, watts)))
+        first.seconds, longest + decode.seconds, 1 / decode.seconds, joules, watts)))
+
+
+def _joined(arrays: Sequence[Array | float], axis: int) -> Array:
+    """Arrays of several values of an axis on which each has length 1."""
+    return np.concatenate(np.broadcast_arrays(*arrays), axis=axis)
 
 
 def _stack(phases: Sequence[_Phase], axis: int) -> _Phase:
     """Phases of several values of an axis on which each has length 1."""
-    def joined(arrays: Sequence[Array | float]) -> Array:
-        return np.concatenate(np.broadcast_arrays(*arrays), axis=axis)
-
-    return _Phase(joined([phase.seconds for phase in phases]),
-                  joined([phase.working for phase in phases]))
+    return _Phase(_joined([phase.seconds for phase in phases], axis),
+                  _joined([phase.working for phase in phases], axis))
 
 
 class _Grid:
     """The axes of a space as arrays, and the operators' costs on them."""
 
-    def __init__(
-        self, space: Space, config: ModelConfig, device: Device, hardware: Hardware
-    ) -> None:
+    def __init__(self, space: Space, config: ModelConfig, hardware: Hardware) -> None:
         self.space, self.config, self.hardware = space, config, hardware
-        self.machine = Machine(device, hardware, CycleModel(hardware.tlmm.parameters()),
+        self.engines = space.engines
+        self.machine = Machine(space.device, hardware, CycleModel(hardware.tlmm.parameters()),
                                Corner.NOMINAL)
+        self.energies = [work_energy(self.machine, 0.0, *counts).working for counts in (
+            (0, 1), (0, 0, 1), (0, 0, 0, 1), (1, 0))]   # of the four terms of ``_joules``
         self.hertz = np.array(space.mhz)[:, None, None, None] * 1e6
         self.buffers = np.array(
             [urams * URAM_BYTES for urams in space.urams], np.int64
         )[:, None, None]
-        names = ("entries", "pass_length", "tables", "columns", "index_width", "group_size",
-                 "latency")
-        self.engine: dict[str, Integers] = {
-            name: np.array([getattr(one, name) for one in space.engines], np.int64).reshape(
-                -1, 1, 1, 1, 1)
-            for name in names
-        }
 
     def standing(self, urams: int) -> float:
         """Watts drawn whatever is done, with so many URAM."""
@@ -126,101 +131,124 @@ class _Grid:
         machine = dataclasses.replace(self.machine, hardware=hardware)
         return work_energy(machine, 1.0, 0, 0).standing
 
-    def prefill(self, prompt: int, chunk: int) -> _Phase:
-        """A prompt in chunks: all but the last one yield nothing."""
-        total = _Phase(self.machine.host_time, 0.0)
-        for past in range(0, prompt, chunk):
-            tokens = min(chunk, prompt - past)
-            total += self._step(tokens, past, yields=past + tokens == prompt)
-        return total
+    def prefill(self, prompt: int, policy: PromptPolicy) -> tuple[_Phase, Array | float]:
+        """A prompt, and the seconds of its longest piece. All pieces but the last yield nothing."""
+        total, longest = _Phase(self.machine.host_time, 0.0), 0.0
+        for past in range(0, prompt, policy.chunk):
+            tokens = min(policy.chunk, prompt - past)
+            yields = past + tokens == prompt
+            layers, ends = self._step(tokens, past, yields=yields)
+            total += layers + ends
+            part = -(-self.config.num_layers // policy.groups) / self.config.num_layers
+            longest = np.maximum(longest, layers.seconds * part + ends.seconds)
+        return total, longest
 
     def decode(self, prompt: int, tokens: int) -> _Phase:
         """The mean step after the first token."""
-        total = _Phase((tokens - 1) * self.machine.host_time, 0.0)
-        for index in range(tokens - 1):
-            total += self._step(1, prompt + index, yields=True)
-        return total.scaled(1 / (tokens - 1))
+        caches = []
+        for layout in self._layouts(1):
+            steps = [step(self.config, layout, 1, prompt + index).operators
+                     for index in range(tokens - 1)]
+            total = _ZEROS
+            for one in zip(*steps, strict=True):
+                if one[0].unit != "tlmm":
+                    total += self._over_steps(one)
+            caches.append(total)
+        mean = _stack(caches, axis=4).scaled(1 / (tokens - 1))
+        return mean + self._matmuls(1) + _Phase(self.machine.host_time, 0.0)
 
-    def _step(self, tokens: int, past: int, *, yields: bool) -> _Phase:
-        """One step of ``tokens`` tokens, without the processor's part."""
-        others = []
-        for bits in self.space.kv_bits:
-            layout = dataclasses.replace(self.hardware.layout(self.config, tokens), kv_bits=bits)
+    def _over_steps(self, operators: Sequence[Operator]) -> _Phase:
+        """The sum of one operator over steps with a growing cache, once per step."""
+        if operators[0] == operators[-1]:   # whatever grows with the cache grows in every step
+            return self._around(operators[:1]).scaled(len(operators))
+        cycles = np.array([self._cycles(one) for one in operators])
+        traffic = np.array([one.traffic.total for one in operators])
+        seconds = self._seconds(operators[0].unit, cycles, traffic, self.hertz[..., None])
+        working = sum(one.count * self._joules(one, one.traffic.total) for one in operators)
+        return _Phase(operators[0].count * seconds.sum(axis=-1), working)
+
+    def _layouts(self, tokens: int) -> list[Layout]:
+        """One for each width of the cache."""
+        layout = self.hardware.layout(self.config, tokens)
+        return [dataclasses.replace(layout, kv_bits=bits) for bits in self.space.kv_bits]
+
+    def _step(self, tokens: int, past: int, *, yields: bool) -> tuple[_Phase, _Phase]:
+        """One step of ``tokens`` tokens, without the processor's part: layers, and the ends."""
+        layers, ends = [], []
+        for layout in self._layouts(tokens):
             operators = step(self.config, layout, tokens, past).operators
-            used = operators if yields else operators[:-_AFTER]
-            others.append(self._around([one for one in used if one.unit != "tlmm"]))
-        return self._matmuls(tokens) + _stack(others, axis=4)
+            layers.append(self._around(
+                one for one in operators[1:-_AFTER] if one.unit != "tlmm"))
+            ends.append(self._around((operators[0], *(operators[-_AFTER:] if yields else ()))))
+        return self._matmuls(tokens) + _stack(layers, axis=4), _stack(ends, axis=4)
 
     @functools.cache   # noqa: B019 - lives as long as one evaluation
     def _matmuls(self, tokens: int) -> _Phase:
         """The matrices of all layers, which do not depend on the context."""
         layout = self.hardware.layout(self.config, tokens)
-        total = _Phase(0.0, 0.0)
+        total = _ZEROS
         for operator in step(self.config, layout, tokens).operators:
             if operator.unit == "tlmm":
                 total += self._matmul(operator, operator.traffic.weights
                                       - layout.matrix_bytes(*operator.matrix))
         return total
 
-    def _around(self, operators: Sequence[Operator]) -> _Phase:
+    def _around(self, operators: Iterable[Operator]) -> _Phase:
         """Operators of the other units: they depend on the clock alone."""
-        total = _Phase(np.zeros((1, 1, 1, 1, 1)), np.zeros((1, 1, 1, 1, 1)))
+        total = _ZEROS
         for operator in operators:
-            if operator.unit == "integer":
-                unit, work = self.hardware.integer, operator.macs
-            else:
-                unit, work = self.hardware.vector, operator.elements
-            cycles = work / (unit.lanes.count * unit.efficiency.nominal)
-            total += self._phase(operator, cycles, operator.traffic.total)
+            total += self._phase(operator, self._cycles(operator), operator.traffic.total)
         return total
 
+    def _cycles(self, operator: Operator) -> float:
+        """Cycles of an operator of another unit than the engine."""
+        if operator.unit == "integer":
+            unit, work = self.hardware.integer, operator.macs
+        else:
+            unit, work = self.hardware.vector, operator.elements
+        return work / (unit.lanes.count * unit.efficiency.nominal)
+
     def _matmul(self, operator: Operator, bias: int) -> _Phase:
-        """A ternary matmul: tile by tile, each passed over by all tokens (``Machine._tiles``)."""
+        """A layer's matrix: tile by tile, each passed over by all tokens (``Machine._tiles``)."""
         M, K = operator.matrix
         limits = self.hardware.tlmm
-        if limits.max_m.count < M or limits.max_k.count < K:
+        if isinstance(self.engines, TlmmEngines) and (
+                limits.max_m.count < M or limits.max_k.count < K):
             self.machine.cycles.cycles(M, K)   # refuses it
-        engine, N = self.engine, operator.tokens
-        rows = _up(M, engine["columns"])
-        columns = _up(K, engine["pass_length"])
-        bits = engine["index_width"]
-        weights = -(-rows * columns * bits // (8 * engine["group_size"])) + bias
+        engines, N = self.engines, operator.tokens
+        weights = engines.matrix_bytes(M, K) + bias
         traffic = operator.traffic.total - operator.traffic.weights + weights
         if N == 1:
-            return self._phase(operator, self._cycles(M, K, 1), traffic)
-        row_bits = columns // engine["group_size"] * bits
-        fit = self.buffers // 2 * 8 // row_bits // engine["columns"] * engine["columns"]
+            return self._phase(operator, engines.cycles(M, K, 1), traffic)
+        fit = self.buffers // 2 * 8 // engines.row_bits(K) // engines.rows * engines.rows
         tile = np.where(fit == 0, M, np.minimum(M, fit))
         tiles, rest = M // tile, M % tile
-        cycles = tiles * self._cycles(tile, K, N)
-        cycles += np.where(rest > 0, self._cycles(rest, K, N), 0)
-        traffic = np.where(fit == 0, weights * (N - 1) + traffic, traffic)
+        cycles = tiles * engines.cycles(tile, K, N)
+        cycles += np.where(rest > 0, engines.cycles(rest, K, N), 0)
+        traffic = np.where(fit == 0, weights * (engines.readings(N) - 1) + traffic, traffic)
         return self._phase(operator, cycles, traffic)
-
-    def _cycles(self, M: int | Integers, K: int, N: int) -> Integers:
-        """``hw.cycles`` of every engine."""
-        engine = self.engine
-        blocks = -(-M // engine["columns"])
-        passes = -(-K // engine["pass_length"])
-        interval = np.maximum(blocks, engine["entries"])
-        return 1 + engine["entries"] + (N * passes - 1) * interval + blocks + engine["latency"]
 
     def _phase(
         self, operator: Operator, cycles: float | Integers, traffic: int | Integers
     ) -> _Phase:
         """What all runs of an operator cost (``Machine.time``, ``work_energy``)."""
-        compute, memory = cycles / self.hertz, traffic / self.machine.bandwidth
-        overlap = getattr(self.hardware.overlap, operator.unit).nominal
-        seconds = self.hardware.clock.start.nominal / self.hertz + np.maximum(compute, memory)
+        seconds = self._seconds(operator.unit, cycles, traffic, self.hertz)
+        return _Phase(operator.count * seconds, operator.count * self._joules(operator, traffic))
+
+    def _seconds(
+        self, unit: str, cycles: float | Integers, traffic: int | Integers, hertz: Array
+    ) -> Array:
+        compute, memory = cycles / hertz, traffic / self.machine.bandwidth
+        overlap = getattr(self.hardware.overlap, unit).nominal
+        seconds = self.hardware.clock.start.nominal / hertz + np.maximum(compute, memory)
         if overlap != 1:
             seconds = seconds + (1 - overlap) * np.minimum(compute, memory)
-        ternary = operator.macs if operator.unit == "tlmm" else 0
-        fixed = work_energy(self.machine, 0.0, 0, ternary, operator.macs - ternary,
-                            operator.operations).working
-        per_byte = work_energy(self.machine, 0.0, 1, 0).dram
-        return _Phase(operator.count * seconds, operator.count * (fixed + traffic * per_byte))
+        return seconds
 
-
-def _up(number: int, multiple: Integers) -> Integers:
-    """``number`` rounded up to a whole ``multiple``."""
-    return -(-number // multiple) * multiple
+    def _joules(self, operator: Operator, traffic: int | Integers) -> Array | float:
+        """What grows with the work of one run."""
+        is_ternary = operator.unit == "tlmm" and self.engines.format == "ternary"
+        ternary = operator.macs if is_ternary else 0
+        per_ternary, per_mac, per_operation, per_byte = self.energies
+        return (ternary * per_ternary + (operator.macs - ternary) * per_mac
+                + operator.operations * per_operation + traffic * per_byte)

@@ -1,36 +1,48 @@
-"""The designs that are compared: every combination of a few values per axis."""
+"""The designs that are compared: grids of them, one for each device, format and surroundings."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ...errors import EstimateError
 from ...hw import TlmmParameters
+from ...npu import ArrayParameters, Stationary
 from ..device import Device
 from ..hardware import URAM_BYTES, Hardware
+from .around import Around
+from .engines import ArrayEngines, Engines, TlmmEngines
 from .lut_model import GROUPS
+from .prompt_policies import PromptPolicy, prompt_policies
 
-__all__ = ["MOST_POINTS", "Design", "Space", "make_space"]
+__all__ = ["FORMATS", "MOST_POINTS", "Design", "Space", "make_spaces"]
 
-MOST_POINTS = 4_000_000   # results take about 100 bytes per point
-_LARGEST = 32             # tables and columns: the largest engine that has been synthesized
-_MHZ = (100.0, 125.0, 150.0, 175.0, 200.0, 225.0, 250.0)
+FORMATS = ("ternary", "int4-fp8")
+MOST_POINTS = 4_000_000       # results take about 100 bytes per point
+_LEAST, _LARGEST = 4, 32      # tables and columns, of the engines that have been synthesized
+_LARGEST_ARRAY = 16           # rows and lanes
+_ARRAY_TOKENS = 64
+_LOWEST_MHZ, _HIGHEST_MHZ = 100.0, 250.0
+_CLOCKS = (7, 13, 16, 31)     # so many between the two: steps of 25, 12.5, 10 and 5 MHz
 _URAMS = (0, 4, 8, 16, 24, 32, 40, 48)
-_CHUNKS = (16, 32, 64, 128)
 _KV_BITS = (8, 4)
 
 
 @dataclass(frozen=True)
 class Design:
-    """One point: an engine, its clock, URAM of the weight buffer, prefill chunk, cache width."""
+    """One point: where, what weights, the engine's sizes, what is around it, and how it is used."""
 
-    group_size: int
-    tables: int
-    columns: int
+    device: str
+    format: str
+    engine: dict[str, int]
+    lanes: int
+    queries: int
     mhz: float
     urams: int
-    chunk: int
+    policy: str
     kv_bits: int
 
     @property
@@ -43,16 +55,18 @@ class Design:
 class Space:
     """A grid of designs. Results are arrays of ``shape``; ``design`` names what stands where."""
 
-    engines: tuple[TlmmParameters, ...]
+    device: Device
+    around: Around
+    engines: Engines
     mhz: tuple[float, ...]
     urams: tuple[int, ...]
-    chunks: tuple[int, ...]
+    policies: tuple[PromptPolicy, ...]
     kv_bits: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
-        """Lengths of the axes: engine, clock, URAM, chunk, cache width."""
-        return (len(self.engines), len(self.mhz), len(self.urams), len(self.chunks),
+        """Lengths of the axes: engine, clock, URAM, policy, cache width."""
+        return (len(self.engines), len(self.mhz), len(self.urams), len(self.policies),
                 len(self.kv_bits))
 
     @property
@@ -60,46 +74,84 @@ class Space:
         """How many designs there are."""
         return math.prod(self.shape)
 
-    def design(self, engine: int, clock: int, uram: int, chunk: int, kv: int) -> Design:
+    def design(self, engine: int, clock: int, uram: int, policy: int, kv: int) -> Design:
         """The design at these positions of the axes."""
-        parameters = self.engines[engine]
         return Design(
-            parameters.group_size, parameters.tables, parameters.columns, self.mhz[clock],
-            self.urams[uram], self.chunks[chunk], self.kv_bits[kv],
+            self.device.name, self.engines.format, self.engines.describe(engine),
+            self.around.lanes, self.around.queries, self.mhz[clock], self.urams[uram],
+            self.policies[policy].name, self.kv_bits[kv],
         )
 
 
-def make_space(device: Device, hardware: Hardware, prompt: int, points: int) -> Space:
-    """A grid of at least ``points`` designs, as fine in tables and columns as that takes.
+def make_spaces(
+    devices: Sequence[Device], hardware: Hardware, around: Sequence[Around], prompt: int,
+    layers: int, points: int, formats: Sequence[str] = FORMATS,
+) -> list[Space]:
+    """Grids of at least ``points`` designs in all.
 
-    What else an accelerator has is as ``hardware`` says. URAM of the weight buffer stay within
-    ``device``; a chunk longer than the prompt is the whole prompt.
+    What else an accelerator has is as ``hardware`` says. URAM of the weight buffer stay within each
+    device. All engines that can be built are there if ``points`` ask for so many, and then the
+    clocks become finer; else every so-manieth engine.
 
     Raises
     ------
     EstimateError
-        ``points`` is below 1, above ``MOST_POINTS``, or more than the finest grid has.
+        ``points`` is below 1, above ``MOST_POINTS`` or more than the finest grid has, or a format
+        is unknown.
     """
     if not 1 <= points <= MOST_POINTS:
         raise EstimateError(f"--points must be 1 to {MOST_POINTS:,}, not {points:,}")
-    urams = tuple(number for number in _URAMS if number <= device.fabric.uram.count)
-    chunks = tuple(sorted({min(chunk, prompt) for chunk in (*_CHUNKS, prompt)}))
-    around = len(_MHZ) * len(urams) * len(chunks) * len(_KV_BITS) * len(GROUPS)
-    steps = math.ceil(math.sqrt(points / around))
-    if steps > _LARGEST:
+    unknown = [form for form in formats if form not in FORMATS]
+    if unknown or not formats:
         raise EstimateError(
-            f"--points {points:,} are more than the {around * _LARGEST ** 2:,} that there are for "
-            f"{device.name} and a prompt of {prompt}"
-        )
-    sizes = _spread(steps)
-    engines = tuple(
-        TlmmParameters(group, tables, columns, hardware.tlmm.max_k.count,
-                       hardware.tlmm.max_m.count, hardware.tlmm.activation_width.count)
-        for group in GROUPS for tables in sizes for columns in sizes
-    )
-    return Space(engines, _MHZ, urams, chunks, _KV_BITS)
+            f"--format must be one of {', '.join(FORMATS)}, not {', '.join(unknown)}")
+    policies = prompt_policies(prompt, layers)
+    choices = [(device, one, engines) for device in devices for one in around
+               for form in formats for engines in [_engines(form, one, hardware)]]
+    weights = [len(engines) * _urams(device) * len(policies) * len(_KV_BITS)
+               for device, _, engines in choices]
+    clocks = next((count for count in _CLOCKS if count * sum(weights) >= points), None)
+    if clocks is None:
+        raise EstimateError(f"--points {points:,} are more than the {_CLOCKS[-1] * sum(weights):,} "
+                            "that there are for these devices, formats and this prompt")
+    share = min(1.0, points / (sum(weights) * clocks))
+    mhz = tuple(float(one) for one in np.linspace(_LOWEST_MHZ, _HIGHEST_MHZ, clocks))
+    return [
+        Space(device, one, _part(engines, share), mhz, _URAMS[:_urams(device)], policies, _KV_BITS)
+        for device, one, engines in choices
+    ]
 
 
-def _spread(count: int) -> list[int]:
-    """``count`` whole numbers up to ``_LARGEST``, evenly spread; the largest is always there."""
-    return [-(-_LARGEST * (index + 1) // count) for index in range(count)]
+def _urams(device: Device) -> int:
+    """How many of ``_URAMS`` the device has."""
+    return sum(number <= device.fabric.uram.count for number in _URAMS)
+
+
+def _engines(form: str, around: Around, hardware: Hardware) -> Engines:
+    """All engines for weights in ``form`` that can be built into ``around``."""
+    if form == "ternary":
+        return TlmmEngines([one for one in _lookups(hardware) if around.takes(one)])
+    return ArrayEngines([one for one in _arrays() if around.takes(one)])
+
+
+def _lookups(hardware: Hardware) -> Iterator[TlmmParameters]:
+    limits = hardware.tlmm
+    sizes = range(_LEAST, _LARGEST + 1)
+    for group in GROUPS:
+        for tables in sizes:
+            for columns in sizes:
+                yield TlmmParameters(group, tables, columns, limits.max_k.count,
+                                     limits.max_m.count, limits.activation_width.count)
+
+
+def _arrays() -> Iterator[ArrayParameters]:
+    for rows in range(_LEAST, _LARGEST_ARRAY + 1):
+        for lanes in (4, 8, 16):
+            yield ArrayParameters(Stationary.WEIGHT, rows, lanes, _ARRAY_TOKENS)
+
+
+def _part(engines: Engines, share: float) -> Engines:
+    """About ``share`` of the engines, evenly spread; the last, which is the largest, is there."""
+    count = len(engines)
+    step = max(1, int(1 / share))
+    return type(engines)(engines.one_by_one[(count - 1) % step::step])

@@ -14,7 +14,8 @@ from ...errors import OutputError
 from ..results import Estimate
 from .page import page
 
-__all__ = ["report_json", "tool_versions", "write_json", "write_report"]
+__all__ = ["report_json", "tool_versions", "write_json", "write_report",
+           "write_text"]
 
 
 def tool_versions(tools: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -23,40 +24,44 @@ def tool_versions(tools: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def report_json(
-    estimates: Sequence[Estimate], tools: Mapping[str, str] | None = None
+    estimates: Sequence[Estimate], tools: Mapping[str, str] | None = None,
+    compared: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """What ``report.json`` holds; docs/report.md documents its keys."""
     return {
         "tools": tool_versions(tools),
         "estimates": [estimate.to_json() for estimate in estimates],
+        "compared": list(compared),
     }
 
 
 def write_report(
-    estimates: Sequence[Estimate], path: str | Path, tools: Mapping[str, str] | None = None
+    estimates: Sequence[Estimate], path: str | Path, tools: Mapping[str, str] | None = None,
+    compared: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write the HTML report of one or more estimates to ``path``; an older file is replaced.
 
-    ``tools`` are versions to print beside Trilobite's own, by name. The page is one file that needs
-    nothing else.
+    ``tools`` are versions to print beside Trilobite's own, by name; ``compared`` is what
+    ``compare_runs`` gives. The page is one file that needs nothing else.
 
     Raises
     ------
     OutputError
         The folder does not exist, or the file cannot be written. No half-written file is left.
     """
-    _write(Path(path), page(estimates, tool_versions(tools)))
+    write_text(Path(path), page(estimates, tool_versions(tools), compared))
 
 
 def write_json(
     estimates: Sequence[Estimate], path: str | Path, tools: Mapping[str, str] | None = None
 ) -> None:
     """Write ``report_json`` to ``path``. Raises like ``write_report``."""
-    _write(Path(path), json.dumps(report_json(estimates, tools), indent=2, allow_nan=False) + "\n")
+    text = json.dumps(report_json(estimates, tools), indent=2, allow_nan=False)
+    write_text(Path(path), text + "\n")
 
 
-def _write(path: Path, text: str) -> None:
-    """Write ``text`` beside ``path``, then move it there."""
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` beside ``path``, then move it there. Raises like ``write_report``."""
     if not path.parent.is_dir():
         raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

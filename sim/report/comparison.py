@@ -1,0 +1,129 @@
+"""Two runs side by side: an earlier report's JSON, and the estimates of now."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import EstimateError
+from ..results import Estimate
+from .html import Markup, tag
+from .numbers import digits, scaled
+
+__all__ = ["compare_runs", "comparison", "read_run"]
+
+# Figures of an estimate: label, where they are in the JSON, unit, and whether more is better.
+_FIGURES = (
+    ("time to first token", ("first_token",), "s", False),
+    ("decode rate", ("rate",), "token/s", True),
+    ("energy of a decoded token", ("decode_energy",), "J", False),
+    ("mean power while decoding", ("power",), "W", False),
+    ("DRAM bytes of the prefill", ("prefill", "dram_bytes"), "B", False),
+    ("DRAM bytes of a decode step", ("decode", "dram_bytes"), "B", False),
+)
+_LARGEST_FILE = 64 << 20
+_EQUAL = 5e-4   # relative: less than three digits show
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The JSON of an earlier ``trilobite estimate --json``.
+
+    Raises
+    ------
+    EstimateError
+        The file cannot be read, is larger than 64 MiB, or is no such report.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise EstimateError(f"{path} is larger than 64 MiB, and no report of an estimate")
+        run = json.loads(path.read_text(encoding="utf-8"))
+        for estimate in run["estimates"]:
+            str(estimate["model"]["name"]), str(estimate["device"]["name"])
+            str(estimate["hardware"]["name"])
+            for _, place, _, _ in _FIGURES:
+                _figure(estimate, place)
+    except OSError as error:
+        raise EstimateError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise EstimateError(
+            f"{path} is not the JSON of trilobite estimate: {type(error).__name__} {error}"
+        ) from None
+    return run
+
+
+def compare_runs(
+    before: Mapping[str, Any], estimates: Sequence[Estimate]
+) -> list[dict[str, Any]]:
+    """Per model of both runs: ``model``, ``before``, ``now`` (what ran), ``figures``.
+
+    A figure has ``name``, ``unit``, ``before``, ``now`` (nominal), ``ratio`` (now over before;
+    None if before is 0) and ``better`` (True, False, or None where they are equal).
+    """
+    earlier = {one["model"]["name"]: one for one in before["estimates"]}
+    found = []
+    for estimate in estimates:
+        old = earlier.get(estimate.model.name)
+        if old is not None:
+            now = estimate.to_json()
+            found.append({
+                "model": estimate.model.name, "before": _setting(old), "now": _setting(now),
+                "figures": [_compared(old, now, *figure) for figure in _FIGURES],
+            })
+    return found
+
+
+def _figure(estimate: Mapping[str, Any], place: tuple[str, ...]) -> float:
+    value: Any = estimate
+    for key in place:
+        value = value[key]
+    number = float(value["nominal"] if isinstance(value, Mapping) else value)
+    if not math.isfinite(number):
+        raise ValueError(f"{'.'.join(place)} is {number}")
+    return number
+
+
+def _setting(estimate: Mapping[str, Any]) -> str:
+    return (f"{estimate['hardware']['name']} on {estimate['device']['name']}, prompt "
+            f"{estimate['prompt']}, {estimate['tokens']} tokens")
+
+
+def _compared(
+    old: Mapping[str, Any], now: Mapping[str, Any], name: str, place: tuple[str, ...], unit: str,
+    more: bool,
+) -> dict[str, Any]:
+    before, after = _figure(old, place), _figure(now, place)
+    ratio = after / before if before else None
+    better = None
+    if ratio is None or abs(ratio - 1) > _EQUAL:
+        better = (after > before) == more
+    return {"name": name, "unit": unit, "before": before, "now": after, "ratio": ratio,
+            "better": better}
+
+
+def comparison(compared: Sequence[Mapping[str, Any]]) -> Markup | str:
+    """The section; nothing if nothing is compared."""
+    if not compared:
+        return ""
+    return tag("section", tag("h2", "Compared with the earlier run"), [
+        [tag("h3", one["model"]),
+         tag("p", f"Before: {one['before']}. Now: {one['now']}.", class_="lead"),
+         tag("div", _table(one["figures"]), class_="scroll")] for one in compared])
+
+
+def _table(figures: Sequence[Mapping[str, Any]]) -> Markup:
+    rows = []
+    for one in figures:
+        factor, unit = scaled(one["before"] or one["now"], one["unit"])
+        ratio = "–" if one["ratio"] is None else f"{100 * (one['ratio'] - 1):+.1f} %"
+        said = {True: "better", False: "worse", None: "equal"}[one["better"]]
+        rows.append(tag(
+            "tr", tag("th", one["name"], scope="row"),
+            tag("td", f"{digits(one['before'] * factor)} {unit}", class_="number"),
+            tag("td", f"{digits(one['now'] * factor)} {unit}", class_="number"),
+            tag("td", ratio, class_="number"), tag("td", said, class_=f"verdict {said}")))
+    heads = [tag("th", ""), *(tag("th", name, class_="number") for name in (
+        "before", "now", "change")), tag("th", "")]
+    return tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="versus")

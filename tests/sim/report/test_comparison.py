@@ -1,0 +1,113 @@
+"""Two runs beside each other, the table, and the timeline."""
+
+import csv
+import io
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from support.estimates import KV260, LARGE, TLMM, TWO_BILLION
+from trilobite.cli import app
+from trilobite.errors import EstimateError
+from trilobite.sim.estimate import estimate
+from trilobite.sim.report import compare_runs, read_run, report_csv, report_json
+from trilobite.sim.report.breakdown import cycle_split
+from trilobite.sim.report.page import page
+from trilobite.sim.report.table_file import COLUMNS
+from trilobite.sim.report.timeline import timelines
+
+
+@pytest.fixture(scope="module")
+def before():
+    return estimate(LARGE, KV260, TLMM, 64, 8)
+
+
+@pytest.fixture(scope="module")
+def now():
+    return estimate(LARGE, KV260, TLMM, 32, 8)
+
+
+def test_figures_of_two_runs(before, now):
+    compared, = compare_runs(json.loads(json.dumps(report_json([before]))),
+                             [estimate(TWO_BILLION, KV260, TLMM, 8, 8), now])
+    assert compared["model"] == LARGE.name
+    assert "prompt 64" in compared["before"] and "prompt 32" in compared["now"]
+    first = compared["figures"][0]
+    assert first["before"] == before.first_token.nominal
+    assert first["now"] == now.first_token.nominal
+    assert first["ratio"] == pytest.approx(first["now"] / first["before"])
+    assert [one["better"] for one in compared["figures"][:2]] == [True, True]
+    back, = compare_runs(report_json([now]), [before])
+    assert [one["better"] for one in back["figures"][:2]] == [False, False]
+    same, = compare_runs(report_json([now]), [now])
+    assert {one["better"] for one in same["figures"]} == {None}
+    shown = page([now], {}, [compared])
+    assert "Compared with the earlier run" in shown and "better" in shown
+    assert "earlier run" not in page([now], {})
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    (None, "cannot be read"), ("{", "is not the JSON"), ("[]", "is not the JSON"),
+    ('{"estimates": [{}]}', "KeyError 'model'"), ("[" * 100_000, "is not the JSON"),
+])
+def test_a_file_that_is_no_run_is_refused(tmp_path, text, sentence):
+    path = tmp_path / "run.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(EstimateError, match=sentence):
+        read_run(path)
+
+
+def test_a_figure_that_is_not_finite_is_refused(tmp_path, before):
+    document = json.loads(json.dumps(report_json([before])))
+    document["estimates"][0]["rate"]["nominal"] = float("inf")
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(EstimateError, match="rate is inf"):
+        read_run(path)
+
+
+def test_the_table_has_a_line_for_every_operator(before):
+    rows = list(csv.DictReader(io.StringIO(report_csv([before]))))
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == len(before.prefill.operators) + len(before.decode.operators) + 2
+    for name, phase in (("prefill", before.prefill), ("decode", before.decode)):
+        of_phase = [row for row in rows if row["phase"] == name]
+        seconds = sum(float(row["time_s"]) for row in of_phase)
+        assert seconds == pytest.approx(phase.time.nominal, rel=1e-12)
+        moved = sum(int(row["dram_bytes"] or 0) for row in of_phase)
+        assert moved == phase.dram_bytes
+
+
+def test_the_timeline_shows_every_operator_of_both_steps(before):
+    drawn = timelines(before)
+    layers = LARGE.config.num_layers
+    for phase in (before.prefill, before.decode):
+        for cost in phase.operators:
+            if cost.operator.count == layers:
+                assert drawn.count(f"layer 3 {cost.operator.name}:") == 2   # one for each phase
+    assert drawn.count("<svg") == 4
+    assert drawn.count(f"layer {layers // 2} gate_proj:") == 4   # and enlarged
+
+
+def test_cycles_by_what_they_are_for_add_up(before):
+    split = cycle_split(before)
+    assert split.count("<svg") == 2
+    hertz = TLMM.clock.frequency.nominal * 1e6
+    for phase in (before.prefill, before.decode):
+        assert f"{phase.time.nominal * hertz:,.0f}" in split
+
+
+def test_the_command_compares_and_writes_a_table(tmp_path):
+    run, table = tmp_path / "run.json", tmp_path / "table.csv"
+    first = CliRunner().invoke(app, ["estimate", "bitnet-0.73b", "--json", str(run)])
+    assert first.exit_code == 0, first.output
+    again = CliRunner().invoke(app, [
+        "estimate", "bitnet-0.73b", "--prompt", "64", "--compare", str(run), "--csv", str(table),
+        "--json", "-"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["compared"][0]["figures"][0]["better"]
+    assert table.read_text().startswith("model,device,")
+    bad = CliRunner().invoke(app, ["estimate", "bitnet-0.73b", "--compare", str(table)])
+    assert bad.exit_code == 2 and "is not the JSON" in bad.output
