@@ -125,9 +125,9 @@ def main() -> None:
     """Print line by line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="demo-llama")
-    parser.add_argument("--powers", nargs="+", type=int, default=[0, 4, 6])
+    parser.add_argument("--powers", nargs="+", type=int, default=[0, 6])
     parser.add_argument("--channels", type=int, default=2, help="that are made outliers")
-    parser.add_argument("--outliers", type=float, default=0.003, help="share that is clipped")
+    parser.add_argument("--outliers", type=float, default=0.01, help="share that is clipped")
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--calibration", type=int, default=16, help="sequences of 512 tokens")
     arguments = parser.parse_args()

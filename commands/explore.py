@@ -169,7 +169,7 @@ def _print(output: Output, title: str, result: Result, top: int) -> None:
         f"pause, {counts['within_all']:,} within all; {len(result.front):,} on the front")
     if not result.front:
         return
-    table = make_table("engine", ">MHz", ">URAM", "prompt", ">KV", ">perpl.", ">first, s",
+    table = make_table("engine", ">MHz", ">URAM", "prompt", ">KV", ">ppl", ">first",
                        ">tok/s", ">J/tok", ">W", ">LUT", title=title)
     for column in table.columns:
         column.no_wrap = True   # 80 characters hold all
