@@ -605,7 +605,9 @@ def explore(
         list[str] | None,
         typer.Option(help="Of the weights: ternary or int4-fp8; again for more. Default: both."),
     ] = None,
-    points: Annotated[int, typer.Option(help="At least so many designs.")] = 1_000_000,
+    points: Annotated[
+        int | None, typer.Option(help="At least so many designs. Default: a million, or all.")
+    ] = None,
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 128,
     tokens: Annotated[int, typer.Option(help="Tokens generated.")] = 128,
     max_power: Annotated[

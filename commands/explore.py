@@ -45,7 +45,7 @@ class Checking:
 
 def run(
     output: Output, name: str, device_names: Sequence[str], hardware_name: str,
-    formats: Sequence[str], points: int, prompt: int, tokens: int, limits: Limits, best: str,
+    formats: Sequence[str], points: int | None, prompt: int, tokens: int, limits: Limits, best: str,
     perplexities: Path | None, checking: Checking, report: Path | None, top: int,
 ) -> None:
     """Evaluate the designs; print the answer and the best ones of the Pareto front."""

@@ -21,7 +21,7 @@ from .prompt_policies import PromptPolicy, prompt_policies
 __all__ = ["FORMATS", "MOST_POINTS", "Design", "Space", "make_spaces"]
 
 FORMATS = ("ternary", "int4-fp8")
-MOST_POINTS = 4_000_000       # results take about 100 bytes per point
+_USUAL_POINTS, MOST_POINTS = 1_000_000, 4_000_000       # results take about 100 bytes per point
 _LEAST, _LARGEST = 4, 32      # tables and columns, of the engines that have been synthesized
 _LARGEST_ARRAY = 16           # rows and lanes
 _ARRAY_TOKENS = 64
@@ -85,9 +85,9 @@ class Space:
 
 def make_spaces(
     devices: Sequence[Device], hardware: Hardware, around: Sequence[Around], prompt: int,
-    layers: int, points: int, formats: Sequence[str] = FORMATS,
+    layers: int, points: int | None, formats: Sequence[str] = FORMATS,
 ) -> list[Space]:
-    """Grids of at least ``points`` designs in all.
+    """Grids of at least ``points`` designs in all; None: a million, or all there are.
 
     What else an accelerator has is as ``hardware`` says. URAM of the weight buffer stay within each
     device. All engines that can be built are there if ``points`` ask for so many, and then the
@@ -99,7 +99,7 @@ def make_spaces(
         ``points`` is below 1, above ``MOST_POINTS`` or more than the finest grid has, or a format
         is unknown.
     """
-    if not 1 <= points <= MOST_POINTS:
+    if points is not None and not 1 <= points <= MOST_POINTS:
         raise EstimateError(f"--points must be 1 to {MOST_POINTS:,}, not {points:,}")
     unknown = [form for form in formats if form not in FORMATS]
     if unknown or not formats:
@@ -110,10 +110,12 @@ def make_spaces(
                for form in formats for engines in [_engines(form, one, hardware)]]
     weights = [len(engines) * _urams(device) * len(policies) * len(_KV_BITS)
                for device, _, engines in choices]
+    most = _CLOCKS[-1] * sum(weights)
+    points = min(_USUAL_POINTS, most) if points is None else points
     clocks = next((count for count in _CLOCKS if count * sum(weights) >= points), None)
     if clocks is None:
-        raise EstimateError(f"--points {points:,} are more than the {_CLOCKS[-1] * sum(weights):,} "
-                            "that there are for these devices, formats and this prompt")
+        raise EstimateError(f"--points {points:,} are more than the {most:,} that there are for "
+                            "these devices, formats and this prompt")
     share = min(1.0, points / (sum(weights) * clocks))
     mhz = tuple(float(one) for one in np.linspace(_LOWEST_MHZ, _HIGHEST_MHZ, clocks))
     return [
