@@ -64,6 +64,7 @@ class MethodName(StrEnum):
     GPTQ = "gptq"
     AWQ = "awq"
     ITF = "itf"
+    CAS = "cas"
 
 
 class Layout(StrEnum):
@@ -165,7 +166,10 @@ def quantize(
     ] = FormatName.TERNARY,
     method: Annotated[
         MethodName,
-        typer.Option(help="rtn: each weight to its nearest; gptq, awq, itf: for inputs on text."),
+        typer.Option(
+            help="rtn: each weight to its nearest; cas: columns scaled first; gptq, awq, itf: for "
+            "inputs on text."
+        ),
     ] = MethodName.RTN,
     calibration: Annotated[
         Path | None,

@@ -7,6 +7,11 @@ writes a Llama-2-7B shape with random BF16 weights (all 32 layers: 13.5 GB, in s
 bytes (reads the source, writes as many bytes as the result has, in blocks of 16 MiB, and syncs
 them), and prints both rates and the largest resident memory as JSON. ``--folder`` is left with the
 source alone; without ``--measure`` only that is made.
+
+    python benchmarks/large_model.py --gptq
+
+times GPTQ of one 4096 x 4096 matrix of that shape, and says what a layer and the model come to: the
+work on a matrix grows with M K^2, that on a token with K^2 for each of the four inputs of a layer.
 """
 
 from __future__ import annotations
@@ -23,6 +28,9 @@ from pathlib import Path
 import numpy as np
 
 from trilobite.quant.checkpoint import parse_config
+from trilobite.quant.formats import Int4
+from trilobite.quant.methods.calibration import corrected, moments_and_drift
+from trilobite.quant.methods.gptq import gptq
 from trilobite.quant.writer import SafetensorsWriter, StoredTensor
 
 CONFIG = {
@@ -131,13 +139,41 @@ def measure(source: Path, out: Path) -> dict[str, float]:
     }
 
 
+def measure_gptq(tokens: int = 2048, calibration_tokens: int = 64 * 512) -> dict[str, float]:
+    """Seconds of GPTQ of q, and of the moments of ``tokens`` inputs; a layer and a model from them.
+
+    Not in it: the forward passes of the calibration text, and reading.
+    """
+    K, wide = CONFIG["hidden_size"], CONFIG["intermediate_size"]
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((2, tokens // 2, K), np.float32)
+    inputs *= np.exp(rng.standard_normal(K, np.float32))   # columns of very different power
+    weight = 0.02 * rng.standard_normal((K, K), np.float32)
+    began = time.perf_counter()
+    moments, drift = moments_and_drift(inputs, inputs[::-1], K)
+    read = time.perf_counter()
+    gptq(corrected(weight, moments, drift), moments, Int4())
+    matrix = time.perf_counter() - read
+    matrices = (4 * K**3 + 2 * wide * K**2 + K * wide**2) / K**3
+    inputs_of_layer = (3 * K**2 + wide**2) / K**2
+    layer = matrices * matrix + (
+        inputs_of_layer * (read - began) * calibration_tokens / tokens
+    )
+    return {"moments_seconds": read - began, "matrix_seconds": matrix, "layer_seconds": layer,
+            "model_hours": 32 * layer / 3600}
+
+
 def main() -> None:
     """Make the checkpoint, and measure if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, default=Path("build/large"))
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--gptq", action="store_true")
     options = parser.parse_args()
+    if options.gptq:
+        print(json.dumps(measure_gptq(), indent=2))
+        return
     source = options.folder / "source"
     if not source.exists():
         make(source, options.layers)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import trilobite
+from trilobite.quant.methods import METHODS
 
 ROWS: tuple[dict[str, Any], ...] = (
     {"format": "float"},
@@ -35,7 +36,9 @@ ROWS: tuple[dict[str, Any], ...] = (
     {"format": "int4", "group_size": 32},
     {"format": "int4", "group_size": 32, "method": "gptq"},
     {"format": "int4-fp8"},
+    {"format": "int4-fp8", "method": "cas"},
     {"format": "int4-fp8", "tensor_scale": "fireq"},
+    {"format": "int4-fp8", "tensor_scale": "fireq", "method": "cas"},
     {"format": "int3"},
     {"format": "int3", "method": "awq"},
     {"format": "int3", "method": "gptq"},
@@ -69,7 +72,7 @@ HEAD = (
 def measure(source: str, options: dict[str, Any], seed: int) -> dict[str, Any]:
     """What one row says; perplexity is of the whole held-out text."""
     row = {**options, "kv": options.get("kv", "auto")}
-    if "method" in options:
+    if _calibrates(options):
         row["seed"] = seed
     with tempfile.TemporaryDirectory() as folder:
         path = source
@@ -84,7 +87,7 @@ def measure(source: str, options: dict[str, Any], seed: int) -> dict[str, Any]:
 def _quantize(source: str, path: str, options: dict[str, Any], seed: int) -> dict[str, Any]:
     began = time.process_time()
     given = {name: value for name, value in options.items() if name != "kv"}
-    if "method" in options:
+    if _calibrates(options):
         given["calibration"] = trilobite.calibration(source, seed=seed)
     manifest = trilobite.quantize(source, path, **given)
     return {
@@ -96,10 +99,15 @@ def _quantize(source: str, path: str, options: dict[str, Any], seed: int) -> dic
     }
 
 
+def _calibrates(options: dict[str, Any]) -> bool:
+    """Whether the row's method draws calibration text."""
+    return "method" in options and METHODS[options["method"]].calibrates
+
+
 def name_of(options: dict[str, Any], seed: int) -> str:
     """The name of a row's file."""
     parts = [str(value) for value in options.values()]
-    return "_".join([*parts, f"seed{seed}"] if "method" in options else parts)
+    return "_".join([*parts, f"seed{seed}"] if _calibrates(options) else parts)
 
 
 def line(row: dict[str, Any]) -> str:
@@ -123,7 +131,7 @@ def rows(source: str, only: list[str], seeds: list[int], kept: Path) -> Iterator
         for options in ROWS:
             if only and options["format"] not in only:
                 continue
-            for seed in seeds if "method" in options else seeds[:1]:
+            for seed in seeds if _calibrates(options) else seeds[:1]:
                 file = kept / f"{name_of(options, seed)}.json"
                 if not file.exists():
                     row = pool.submit(measure, source, options, seed).result()

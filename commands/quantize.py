@@ -8,7 +8,7 @@ from typing import Any
 
 from ..console import Output, bytes_text, make_table
 from ..quant.manifest import Manifest, TensorRecord
-from ..quant.methods import ROUNDING, Calibration
+from ..quant.methods import METHODS, Calibration
 from ..quant.pipeline import Progress, estimate_memory, quantize
 
 __all__ = ["ProgressBar", "describe", "quantize_with_progress", "run", "tensor_line"]
@@ -21,7 +21,8 @@ def run(
     """Quantize with a line per tensor, print the totals."""
     options |= {"method": method}
     tokens = 0
-    if method != ROUNDING or (options["target_bpw"] is not None and text is not None):
+    calibrates = method in METHODS and METHODS[method].calibrates
+    if calibrates or (options["target_bpw"] is not None and text is not None):
         options["calibration"] = calibration(source, text, seed)
         tokens = options["calibration"].tokens
     several = options["tensor_formats"] or options["target_bpw"] is not None

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import FormatError
 from ..model import LINEAR_STAGES
 from .checkpoint import Checkpoint
-from .convert import Progress, report_restored, write_codes, write_tensor
+from .convert import Progress, report_restored, write_codes, write_gain, write_tensor
 from .folding import fold_gain, norm_before, rows_before, share_heads, spread_heads
 from .formats import PackedWeight
 from .journal import ResumableWriter
@@ -105,10 +105,7 @@ class _Layer:
         gain, scales = fold_gain(self._checkpoint.read(tensor.name), scales, stored)
         self._run.set_norm(norm, gain)
         self._columns |= dict.fromkeys(LINEAR_STAGES[stage], scales)
-        self._writer.append(tensor.name, stored.from_float32(gain))
-        self._progress.advance(tensor.info.nbytes)
-        self.records[tensor.name] = tensor.record()
-        self._progress.tensor(self.records[tensor.name])
+        self.records[tensor.name] = write_gain(tensor, gain, self._writer, self._progress)
         return moments / np.outer(scales, scales)
 
     def _scale_next(self, stage: int) -> None:
@@ -144,13 +141,9 @@ class _Layer:
 
     def _weight(self, name: str) -> np.ndarray:
         """Float32 [M, K] with its columns and rows scaled."""
-        blocks = WeightBlocks(self._checkpoint, self._tensor(name).name).float32()
-        weight = np.concatenate(list(blocks))
-        if name in self._columns:
-            weight = weight * self._columns[name]
-        if name in self._rows:
-            weight = weight / self._rows[name][:, None]
-        return weight
+        blocks = WeightBlocks(self._checkpoint, self._tensor(name).name, self._columns.get(name),
+                              self._rows.get(name))
+        return np.concatenate(list(blocks.float32()))
 
     def _write(
         self, name: str, weight: np.ndarray, moments: np.ndarray, drift: np.ndarray | None

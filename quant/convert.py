@@ -14,7 +14,7 @@ from .rounding import rounded_blocks
 from .weight_blocks import WeightBlocks, row_blocks
 from .writer import SafetensorsWriter
 
-__all__ = ["Progress", "report_restored", "write_codes", "write_tensor"]
+__all__ = ["Progress", "report_restored", "write_codes", "write_gain", "write_tensor"]
 
 
 class Progress:
@@ -42,15 +42,17 @@ def _record(
 
 
 def write_tensor(
-    checkpoint: Checkpoint, tensor: PlannedTensor, writer: SafetensorsWriter, progress: Progress
+    checkpoint: Checkpoint, tensor: PlannedTensor, writer: SafetensorsWriter, progress: Progress,
+    blocks: WeightBlocks | None = None,
 ) -> TensorRecord:
-    """Convert one tensor, block by block."""
+    """Convert one tensor, block by block; ``blocks`` if they are not the checkpoint's own."""
     meter = ErrorMeter()
     if tensor.format is None:
         _keep(checkpoint, tensor, writer, progress)
     else:
         try:
-            _quantize(checkpoint, tensor, tensor.format, writer, meter, progress)
+            blocks = blocks or WeightBlocks(checkpoint, tensor.name)
+            _quantize(blocks, tensor, tensor.format, writer, meter, progress)
         except FormatError as error:
             raise FormatError(f"{tensor.name}: {error}") from None
     record = _record(tensor, meter)
@@ -73,6 +75,17 @@ def write_codes(
     return record
 
 
+def write_gain(
+    tensor: PlannedTensor, gain: np.ndarray, writer: SafetensorsWriter, progress: Progress
+) -> TensorRecord:
+    """Write a norm whose float32 ``gain`` has taken up scales."""
+    writer.append(tensor.name, tensor.stored()[tensor.name].from_float32(gain))
+    progress.advance(tensor.info.nbytes)
+    record = tensor.record()
+    progress.tensor(record)
+    return record
+
+
 def report_restored(tensor: PlannedTensor, record: TensorRecord, progress: Progress) -> None:
     """Tell ``progress`` of a tensor that an earlier run finished."""
     progress.advance(tensor.info.nbytes)
@@ -80,12 +93,12 @@ def report_restored(tensor: PlannedTensor, record: TensorRecord, progress: Progr
 
 
 def _quantize(
-    checkpoint: Checkpoint, tensor: PlannedTensor, form: Format, writer: SafetensorsWriter,
+    blocks: WeightBlocks, tensor: PlannedTensor, form: Format, writer: SafetensorsWriter,
     meter: ErrorMeter, progress: Progress,
 ) -> None:
     layout = form.layout(tensor.info.shape)
     done = 0
-    for block in rounded_blocks(WeightBlocks(checkpoint, tensor.name), form):
+    for block in rounded_blocks(blocks, form):
         meter.add(block.errors)
         for suffix, part in block.tensors.items():
             if layout[suffix].per_row or done == 0:

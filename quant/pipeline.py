@@ -36,6 +36,7 @@ from .plan import (
     estimate_memory,
     plan_tensors,
 )
+from .scaled import write_scaled_layers
 from .sensitivity import measure_choices
 from .writer import StoredTensor, safetensors_bytes
 
@@ -108,9 +109,10 @@ def quantize(
     method
         How the codes are chosen: ``rtn``, each weight to its nearest, or ``gptq``, which lets the
         weights of a row make up for each other's errors on calibration text, ``itf``, the same
-        for ternary-group, or ``awq``, which scales up the columns that read large inputs.
+        for ternary-group, or ``awq``, which scales up the columns that read large inputs; or
+        ``cas``, which needs no text and scales up the columns of small weights.
     calibration
-        That text, from ``trilobite.calibration``; ``rtn`` needs none.
+        That text, from ``trilobite.calibration``; ``rtn`` and ``cas`` need none.
     scale_rule
         Of mxfp4: ``floor``, ``even`` (None) or ``ceil``; see ``Mxfp4``.
     tensor_scale
@@ -145,11 +147,12 @@ def quantize(
     if target_bpw is not None:
         form = _check_target(target_bpw, form)
     chosen = choose_method(method, form)
-    if chosen is not None and calibration is None:
+    calibrates = chosen is not None and chosen.calibrates
+    if calibrates and calibration is None:
         raise FormatError(
             f"Method {method} needs calibration text: pass calibration=trilobite.calibration(...)"
         )
-    if chosen is None and target_bpw is None:
+    if not calibrates and target_bpw is None:
         calibration = None
     with open_checkpoint(source) as checkpoint:
         name = str(source) if str(source) in DEMOS else checkpoint.folder.resolve().name
@@ -296,14 +299,16 @@ class _Job:
         self, writer: ResumableWriter, progress: Progress
     ) -> list[TensorRecord]:
         """Write everything; the records in the order of the model."""
-        calibrated: dict[str, TensorRecord] = {}
-        if self.method is not None:
-            planned = {tensor.name: tensor for tensor in self.planned}
-            calibrated = write_layers(
+        layers: dict[str, TensorRecord] = {}
+        planned = {tensor.name: tensor for tensor in self.planned}
+        if self.method is not None and self.method.calibrates:
+            layers = write_layers(
                 self.checkpoint, planned, self.method, self.calibration, writer, progress
             )
+        elif self.method is not None:
+            layers = write_scaled_layers(self.checkpoint, planned, writer, progress)
         return [
-            calibrated.get(tensor.name) or self.write_tensor(tensor, writer, progress)
+            layers.get(tensor.name) or self.write_tensor(tensor, writer, progress)
             for tensor in self.planned
         ]
 
@@ -366,7 +371,8 @@ class _Job:
         names = set(self.checkpoint.config.linear_weights())
         return any(
             isinstance(tensor.format, _TERNARY)
-            and not (self.method and isinstance(tensor.format, self.method.formats))
+            and not (self.method and self.method.calibrates
+                     and isinstance(tensor.format, self.method.formats))
             for tensor in self.planned if tensor.name in names
         )
 

@@ -47,9 +47,9 @@ def rounded_blocks(blocks: WeightBlocks, form: Format) -> Iterator[RoundedBlock]
         partial(lambda start, stop: rounded(blocks.rows(start, stop)), *rows)
         for rows in blocks.ranges
     ]
-    yield jobs[0]()   # alone: what a source finds out once for all rows is then known
-    if len(jobs) > 1:
-        yield from _in_order(jobs[1:])
+    if blocks.coded or len(jobs) == 1:
+        yield jobs.pop(0)()   # alone: what the source finds out once for all rows is then known
+    yield from _in_order(jobs)
 
 
 def _rounding(blocks: WeightBlocks, form: Format) -> Callable[[np.ndarray], RoundedBlock]:
@@ -70,7 +70,7 @@ def _rounding(blocks: WeightBlocks, form: Format) -> Callable[[np.ndarray], Roun
 def _in_order(jobs: Iterable[Callable[[], RoundedBlock]]) -> Iterator[RoundedBlock]:
     """What the ``jobs`` give, each run in a thread, a few ahead of the one that is asked for."""
     waiting: deque[Future[RoundedBlock]] = deque()
-    with ThreadPoolExecutor(THREADS) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:   # starts them when they are needed
         for job in jobs:
             waiting.append(threads.submit(job))
             if len(waiting) > THREADS:

@@ -26,21 +26,34 @@ class WeightBlocks:
 
     A linear weight of a BitNet model counts as the trits times the scale that the model computes
     with, whether they are stored packed or as master weights, which are rounded here as they are
-    on load.
+    on load. ``scales`` [K] multiply its columns, ``divisors`` [M] divide its rows.
     """
 
-    def __init__(self, checkpoint: Checkpoint, name: str) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, name: str, scales: np.ndarray | None = None,
+        divisors: np.ndarray | None = None,
+    ) -> None:
+        self._scales, self._divisors = scales, divisors
         self._checkpoint = checkpoint
         self._name = name
         self.shape: tuple[int, int] = checkpoint.tensors[name].shape
         self.ranges = row_blocks(self.shape)
 
+    @property
+    def coded(self) -> bool:
+        """Whether the model computes with codes, and not with floats."""
+        return self._checkpoint.format(self._name) is not None
+
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Float32 rows ``start`` to ``stop``; several threads may read."""
         form = self._checkpoint.format(self._name)
         if form is None:
-            return self._checkpoint.rows(self._name, start, stop)
-        return form.dequantize(self._checkpoint.encoded(self._name, start, stop))
+            rows = self._checkpoint.rows(self._name, start, stop)
+        else:
+            rows = form.dequantize(self._checkpoint.encoded(self._name, start, stop))
+        if self._scales is not None:
+            rows = rows * self._scales
+        return rows if self._divisors is None else rows / self._divisors[start:stop, None]
 
     def float32(self, every: int = 1) -> Iterator[np.ndarray]:
         """Float32 rows, block by block; with ``every``, only each so-manieth block."""
@@ -50,6 +63,8 @@ class WeightBlocks:
     def holds(self, form: Format) -> bool:
         """Whether ``form`` holds the stored codes as they are; trits do not mind their packing."""
         stored = self._checkpoint.stored_format(self._name)
+        if self._scales is not None or self._divisors is not None:
+            return False
         both_ternary = isinstance(stored, Ternary) and isinstance(form, Ternary)
         return both_ternary or stored == form
 

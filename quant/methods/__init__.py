@@ -1,7 +1,8 @@
 """Quantization methods by name: how the codes of a format are chosen.
 
-``rtn``, round to nearest, is each format's own ``encode`` and needs no text. Every other method is
-one file here and one line in ``METHODS``; it sees what a linear reads on calibration text.
+``rtn``, round to nearest, is each format's own ``encode``; ``cas`` scales columns before it does
+the same; neither needs text. Every other method is one file here and one line in ``METHODS``; it
+sees what a linear reads on calibration text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..formats import Codes, Format, known_formats
 from ..formats.codebook import Codebook
 from ..formats.grouped_int import GroupedInt
 from ..formats.grouped_ternary import GroupedTernary
+from ..formats.int4_fp8 import Int4Fp8
 from . import awq, gptq, itf
 from .calibration import Calibration, CalibrationRun
 
@@ -26,21 +28,27 @@ ROUNDING = "rtn"
 
 @dataclass(frozen=True)
 class Method:
-    """A method that needs calibration.
+    """A method that does more than to round.
 
     ``quantize(weight, hessian, format)`` gives the codes of float32 [M, K] for inputs with
-    ``hessian`` float64 [K, K]; ``formats`` are the classes of format that it can do so for. With
+    ``hessian`` float64 [K, K]; None: the method needs no text, and its weights are rounded.
+    ``formats`` are the classes of format that it can do so for. With
     ``scales_columns`` the weights have been scaled before, and what makes their inputs too; with
     ``corrects_inputs`` they are ``corrected`` for what was lost before them. Linears called
     ``rounded`` are only rounded, after any scaling.
     """
 
     name: str
-    quantize: Callable[[np.ndarray, np.ndarray, Format], Codes]
+    quantize: Callable[[np.ndarray, np.ndarray, Format], Codes] | None
     formats: tuple[type[Format], ...]
     scales_columns: bool = False
     corrects_inputs: bool = False
     rounded: tuple[str, ...] = ()
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether it needs text."""
+        return self.quantize is not None
 
 
 METHODS = {
@@ -50,6 +58,7 @@ METHODS = {
         Method("awq", awq.awq, (GroupedInt, GroupedTernary, Codebook), scales_columns=True,
                rounded=awq.NEVER_CLIPPED),
         Method("itf", itf.itf, (GroupedTernary,), corrects_inputs=True),
+        Method("cas", None, (Int4Fp8,)),
     )
 }
 

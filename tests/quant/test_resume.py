@@ -66,9 +66,9 @@ def read(monkeypatch):
     names = []
     make = WeightBlocks.__init__
 
-    def remember(self, checkpoint, name):
+    def remember(self, checkpoint, name, *scales):
         names.append(name)
-        make(self, checkpoint, name)
+        make(self, checkpoint, name, *scales)
 
     monkeypatch.setattr(WeightBlocks, "__init__", remember)
     return names
@@ -99,14 +99,17 @@ def test_the_same_call_goes_on_to_the_same_bytes(tmp_path, llama, read):
     assert names(tmp_path) == ["fresh", "llama", "out"]
 
 
-def test_calibration_goes_on_too(tmp_path, llama):
-    options = {"format": "int4", "group_size": 32, "method": "gptq",
-               "tensor_formats": [r"layers\.0\.mlp\.gate=keep"]}
+@pytest.mark.parametrize(("options", "finished"), [
+    ({"format": "int4", "group_size": 32, "method": "gptq",
+      "tensor_formats": [r"layers\.0\.mlp\.gate=keep"]}, 9),
+    ({"format": "int4-fp8", "group_size": 32, "method": "cas"}, 7),   # norms are written again
+], ids=["gptq", "cas"])
+def test_methods_go_on_too(tmp_path, llama, options, finished):
     killed(llama, tmp_path / "out", 10, options)
     text = CalibrationText(np.random.default_rng(0).integers(0, 48, (2, 32)), "random", 0)
     notes = Notes()
     quantize(llama, tmp_path / "out", calibration=text, progress=notes, **options)
-    assert "9 of " in notes.sentences[0]
+    assert f"{finished} of " in notes.sentences[0]
     quantize(llama, tmp_path / "fresh", calibration=text, **options)
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
