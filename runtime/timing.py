@@ -23,6 +23,7 @@ from .sampling import Sampler
 __all__ = ["DecodeTime", "PrefillTime", "memory", "threads", "time_decode", "time_prefill"]
 
 _WARM_UP_STEPS = 3
+_ENOUGH = 6.0   # seconds of prefills
 _STAGES = ("matmul", "attention", "head")
 
 
@@ -118,16 +119,22 @@ def time_prefill(
 ) -> PrefillTime:
     """Time ``runs`` prefills of ``tokens`` random tokens, after ``warm_up`` that do not count.
 
+    Six seconds of them are enough: there is no further run then, and if there was none but those
+    that do not count, the last of these does.
+
     Raises ``TrilobiteError`` if the model has not enough positions.
     """
     ids = np.random.default_rng(0).integers(0, decoder.config.vocab_size, tokens)
-    times = []
-    for _ in range(warm_up + runs):
+    times: list[float] = []
+    while len(times) < warm_up + runs and sum(times) < _ENOUGH:
         session = Session(decoder, kv, tokens)
         began = time.perf_counter()
         session.prefill(ids)
         times.append(time.perf_counter() - began)
-    return PrefillTime(tokens, numba.get_num_threads(), runs, statistics.median(times[warm_up:]))
+    counted = times[warm_up:] or times[-1:]
+    return PrefillTime(
+        tokens, numba.get_num_threads(), len(counted), statistics.median(counted)
+    )
 
 
 def _filled_session(decoder: Decoder, kv: KVKind, context: int, more: int) -> Session:

@@ -76,6 +76,17 @@ def test_prefill_counts_its_tokens(decoder):
     assert result.runs == 2
 
 
+@pytest.mark.parametrize("warm_up, runs, counted", [(1, 3, 1), (0, 3, 1)])
+def test_long_prefills_are_not_repeated(decoder, monkeypatch, warm_up, runs, counted):
+    fed = []
+    monkeypatch.setattr("trilobite.runtime.timing._ENOUGH", 1e-9)
+    monkeypatch.setattr(
+        "trilobite.runtime.timing.Session.prefill", lambda self, ids: fed.append(len(ids))
+    )
+    assert time_prefill(decoder, "int8", 20, runs, warm_up).runs == counted
+    assert fed == [20]
+
+
 def test_too_long_a_context_is_refused(decoder):
     with pytest.raises(TrilobiteError, match="100 positions"):
         time_decode(decoder, "int8", 100, 1)
