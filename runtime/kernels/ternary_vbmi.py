@@ -80,24 +80,37 @@ class VbmiTernary:
         return y
 
 
-@njit(cache=True)
+@njit(cache=True, parallel=True)
 def _reorder(
     stored: np.ndarray, byte_of: np.ndarray, shape: tuple, packed: np.ndarray,
     mirrored: np.ndarray,
 ) -> None:
     """Write all of ``packed`` from ``stored`` uint8 [M, groups], and count opposites in rows."""
+    for row_group in prange(shape[0]):
+        _reorder_rows(stored, byte_of, shape, packed, mirrored[row_group], row_group)
+
+
+@njit(cache=True)
+def _reorder_rows(
+    stored: np.ndarray, byte_of: np.ndarray, shape: tuple, packed: np.ndarray,
+    mirrored: np.ndarray, row_group: int,
+) -> None:
+    """``_reorder`` of a row group, by chunks: what is read of its rows stays in the L1 cache."""
     row_groups, groups, padded = shape
-    packed[:] = _ZEROS
+    rows = stored[row_group * ROWS:(row_group + 1) * ROWS]
     for chunk in range(0, groups, GROUPS):
         size = min(GROUPS, padded - chunk)
-        for row in range(stored.shape[0]):
-            row_group, place = divmod(row, ROWS)
-            first, stride = _place(row_groups, chunk, size, row_group)
-            first += 2 * place if place < ROWS // 2 else 2 * place - ROWS + 1
-            for group in range(chunk, min(chunk + size, groups)):
-                code = byte_of[stored[row, group]]
-                packed[first + (group - chunk) * stride] = code
-                mirrored[row_group, place] += code >> 7
+        first, stride = _place(row_groups, chunk, size, row_group)
+        for group in range(chunk, chunk + size):
+            target = packed[first + (group - chunk) * stride:][:ROWS]
+            if group >= groups or len(rows) < ROWS:
+                target[:] = _ZEROS
+            if group >= groups:
+                continue
+            for row in range(len(rows)):
+                code = byte_of[rows[row, group]]
+                target[2 * row if row < ROWS // 2 else 2 * row - ROWS + 1] = code
+                mirrored[row] += code >> 7
 
 
 @njit(cache=True)
