@@ -95,22 +95,24 @@ def _reorder_rows(
     stored: np.ndarray, byte_of: np.ndarray, shape: tuple, packed: np.ndarray,
     mirrored: np.ndarray, row_group: int,
 ) -> None:
-    """``_reorder`` of a row group, by chunks: what is read of its rows stays in the L1 cache."""
+    """``_reorder`` of a row group, by chunks that fit the L1 cache."""
     row_groups, groups, padded = shape
     rows = stored[row_group * ROWS:(row_group + 1) * ROWS]
+    codes = np.full((GROUPS, ROWS), _ZEROS, np.uint8)
     for chunk in range(0, groups, GROUPS):
-        size = min(GROUPS, padded - chunk)
+        size, count = min(GROUPS, padded - chunk), min(GROUPS, groups - chunk)
+        codes[count:] = _ZEROS
+        for row in range(len(rows)):
+            place = 2 * row if row < ROWS // 2 else 2 * row - ROWS + 1
+            part, opposites = rows[row, chunk:chunk + count], 0
+            for group in range(count):
+                code = byte_of[part[group]]
+                codes[group, place] = code
+                opposites += code >> 7
+            mirrored[row] += opposites
         first, stride = _place(row_groups, chunk, size, row_group)
-        for group in range(chunk, chunk + size):
-            target = packed[first + (group - chunk) * stride:][:ROWS]
-            if group >= groups or len(rows) < ROWS:
-                target[:] = _ZEROS
-            if group >= groups:
-                continue
-            for row in range(len(rows)):
-                code = byte_of[rows[row, group]]
-                target[2 * row if row < ROWS // 2 else 2 * row - ROWS + 1] = code
-                mirrored[row] += code >> 7
+        for group in range(size):
+            packed[first + group * stride:][:ROWS] = codes[group]
 
 
 @njit(cache=True)
