@@ -129,7 +129,7 @@ async def program(dut: Any) -> None:
             await host.load(int(word), image[word])
     results, dumps = [], {}
     for number, run in enumerate(settings["runs"]):
-        wanted, look = run.pop("dumps"), run.pop("look", 0)
+        wanted, look = run.pop("dumps"), run.pop("look")
         results.append(await host.run(run, look, settings["cycle_limit"]))
         print(f"{PROGRESS_PREFIX}{number + 1}", flush=True)
         if results[-1]["error"]:
