@@ -57,6 +57,8 @@ INPUTS = {
     "gptq act-order": lambda folder: _packed(folder, lambda f: write_gptq(f, 4, 32, "gptq", True)),
     "awq": lambda folder: _packed(folder, lambda f: write_awq(f, 32)),
     "compressed int4": lambda folder: _packed(folder, lambda f: write_compressed(f, "int4-group")),
+    "compressed asymmetric": lambda folder: _packed(
+        folder, lambda f: write_compressed(f, "int4-group-asymmetric")),
     "compressed fp8": lambda folder: _packed(folder, lambda f: write_compressed(f, "fp8-channel")),
     "compressed nvfp4": lambda folder: _packed(folder, lambda f: write_compressed(f, "nvfp4")),
     "compressed mxfp4": lambda folder: _packed(folder, lambda f: write_compressed(f, "mxfp4")),
