@@ -5,16 +5,22 @@
 A prefill of C chunks and L layers: per chunk and layer a linear part on the NPU, attention on the
 CPU after this chunk's and all earlier chunks' linear part, and the rest of the layer on the NPU.
 Seconds are drawn uniformly: 1 to 10 for each subgraph, attention's times the number of chunks that
-it sees.
+it sees. Then the times of a model's chunks of 256 tokens on the Snapdragon 8 Gen 3.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 import numpy as np
 
+from trilobite.sim.soc import load_soc
+from trilobite.sim.soc_tasks import Placement, prefill_tasks
 from trilobite.sim.subgraph_schedule import Subgraph, in_order, optimum, out_of_order
+from trilobite.sim.validation.llm_npu import MODELS
+
+SIZES = ((2, 2), (3, 1), (4, 1))   # chunks and layers: the optimum is searched for these
 
 
 def prefill(chunks: int, layers: int, random: np.random.Generator) -> list[Subgraph]:
@@ -46,6 +52,16 @@ def gaps(chunks: int, layers: int, count: int, seed: int) -> dict[str, np.ndarra
     return {name: np.array(values) for name, values in found.items()}
 
 
+def of_model(model: str, chunks: int, layers: int) -> list[Subgraph]:
+    """The subgraphs of some layers of one of llm.npu's models, with the device's times."""
+    shape = dataclasses.replace(MODELS[model][0], layers=layers)
+    placement = Placement("NPU", "int8", "CPU", "int8")
+    tasks = prefill_tasks(load_soc("snapdragon-8-gen-3"), shape, chunks, 256, placement)
+    places = {task.name: place for place, task in enumerate(tasks)}
+    return [Subgraph(task.unit, task.start + task.compute, tuple(map(places.get, task.after)))
+            for task in tasks]
+
+
 def main() -> None:
     """Print line by line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -54,13 +70,21 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| chunks x layers | subgraphs | in order: mean, worst | rule: mean, worst "
           "| NPU idle: in order, rule, optimum |\n|---|---|---|---|---|", flush=True)
-    for chunks, layers in ((2, 2), (3, 1), (4, 1)):
+    for chunks, layers in SIZES:
         found = gaps(chunks, layers, arguments.count, arguments.seed)
         over = {name: values[:, 0] for name, values in found.items()}
         idle = ", ".join(f"{values[:, 1].mean():.1%}" for values in found.values())
         print(f"| {chunks} x {layers} | {3 * chunks * layers} | " + " | ".join(
             f"{over[name].mean():.1%}, {over[name].max():.1%}" for name in ("in order", "rule"))
             + f" | {idle} |", flush=True)
+    print("\n| model | chunks x layers | in order | rule |\n|---|---|---|---|")
+    for model in ("Qwen1.5-1.8B", "Gemma-2B", "LLaMA-2-7B"):
+        for chunks, layers in SIZES:
+            graph = of_model(model, chunks, layers)
+            best = optimum(graph).makespan
+            over = (f"{schedule.makespan / best - 1:.1%}"
+                    for schedule in (in_order(graph), out_of_order(graph)))
+            print(f"| {model} | {chunks} x {layers} | {' | '.join(over)} |")
 
 
 if __name__ == "__main__":

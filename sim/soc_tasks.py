@@ -16,7 +16,8 @@ from .events.arbitration import Demand, share
 from .quantity import Corner
 from .soc import Rate, Soc
 
-__all__ = ["LayerShape", "Placement", "chunked_prefill", "decode_step", "soc_system"]
+__all__ = ["LayerShape", "Placement", "chunked_prefill", "decode_step", "prefill_tasks",
+           "soc_system"]
 
 _DRAM = "DRAM"
 _KINDS = {"cpu": Kind.CPU, "gpu": Kind.GPU, "npu": Kind.NPU}
@@ -76,13 +77,18 @@ def chunked_prefill(
     corner: Corner = Corner.NOMINAL,
 ) -> Timeline:
     """The prompt's tokens in padded chunks through all layers."""
-    graph = _Prefill(soc, shape, chunk, placement, corner)
-    chunks = -(-prompt // chunk)
-    tasks = [
-        task for index in range(chunks) for layer in range(shape.layers)
-        for task in graph.layer(index, layer)
-    ]
+    tasks = prefill_tasks(soc, shape, -(-prompt // chunk), chunk, placement, corner)
     return simulate(soc_system(soc, corner), tasks)
+
+
+def prefill_tasks(
+    soc: Soc, shape: LayerShape, chunks: int, chunk: int, placement: Placement,
+    corner: Corner = Corner.NOMINAL,
+) -> list[Task]:
+    """``chunks`` chunks through all layers: per chunk and layer matrices, attention, matrices."""
+    graph = _Prefill(soc, shape, chunk, placement, corner)
+    return [task for index in range(chunks) for layer in range(shape.layers)
+            for task in graph.layer(index, layer)]
 
 
 def decode_step(

@@ -1,5 +1,7 @@
 """The array on Verilator, bit for bit against the runtime's kernel."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,9 @@ from trilobite.npu.array import Array
 from trilobite.numerics import quantize_activations_fp8
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.formats import Int4Fp8
+from trilobite.runtime.kernels.nibbles import Int4Fp8Linear
+from trilobite.sim.bench import build, exchange
+from trilobite.sim.verify_array import ArrayJob, array_totals, array_traffic
 
 SHAPES = {
     "weights stay": ArrayParameters(Stationary.WEIGHT, rows=4, lanes=8, tokens=6, group_size=32),
@@ -62,3 +67,20 @@ def test_cycles_of_one_job(shape):
     cycles, = check(shape, [(packed, units_of(shape.tokens, packed.shape[1]), {})])
     # The job is taken before its first beat enters.
     assert cycles == shape.busy_cycles(groups, shape.tokens) + Array.latency + 1
+
+
+@every_shape
+def test_a_reset_at_any_time_drops_the_job_and_nothing_else(shape):
+    packed = random_weight(Int4Fp8(shape.group_size), shape.rows, 2 * shape.group_size).packed
+    job = ArrayJob(packed, units_of(shape.tokens, packed.shape[1]))
+    whole = array_traffic(shape, job)
+    length = shape.busy_cycles(2, shape.tokens) + Array.latency
+    traffic = []
+    for number, cycle in enumerate(np.linspace(1, length - 1, 8).astype(int)):
+        stall = 0.2 * (number % 3)
+        traffic += [dataclasses.replace(whole, reset_after=int(cycle), stall=stall), whole]
+    observed = exchange(build(Array(shape), f"npu_{shape.stationary}"), traffic)
+    expected = Int4Fp8Linear(packed, None).integer(job.units.astype(np.int32))
+    for run in observed[1::2]:
+        found = array_totals(shape, run, shape.rows, shape.tokens)
+        np.testing.assert_array_equal(found, expected)
