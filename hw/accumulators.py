@@ -35,6 +35,8 @@ class Accumulators(wiring.Component):
         replacing its contents if ``first``; if ``emit``, put the sums out, with ``last`` passed on.
     i_addends : ``In(ArrayLayout(signed(addend_width), columns))``
         The addends of the ``i_control`` of the cycle before.
+    i_negative : ``In(columns)``
+        Which addends are subtracted instead of added.
     o : ``Out(stream.Signature(Accumulators.output_layout(columns, width), always_ready=True))``
         The sums of an ``emit``, in the cycle of their addends.
     """
@@ -60,6 +62,7 @@ class Accumulators(wiring.Component):
         super().__init__({
             "i_control": In(self.control_layout(depth)),
             "i_addends": In(data.ArrayLayout(signed(addend_width), columns)),
+            "i_negative": In(columns),
             "o": Out(stream.Signature(self.output_layout(columns, width), always_ready=True)),
         })
 
@@ -77,7 +80,10 @@ class Accumulators(wiring.Component):
 
         for column in range(self.columns):
             before = Mux(control.first, 0, read.data[column])
-            m.d.comb += self.o.p.sums[column].eq(before + self.i_addends[column])
+            # -a is ~a + 1, and the + 1 is the adder's carry input.
+            negative, addend = self.i_negative[column], self.i_addends[column]
+            m.d.comb += self.o.p.sums[column].eq(
+                before + Mux(negative, ~addend, addend) + negative)
         m.d.comb += [
             write.addr.eq(control.row),
             write.data.eq(self.o.p.sums),

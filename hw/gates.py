@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from amaranth.hdl import Module
-from amaranth.lib import wiring
+from amaranth.hdl import Module, Mux, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .floats.compare import FloatMaximum
@@ -13,7 +13,7 @@ from .floats.format import FLOAT32, constant
 from .floats.multiply import FloatMultiply
 from .floats.shifting import delay
 
-__all__ = ["Relu2Gate", "SiluGate"]
+__all__ = ["Gate", "Relu2Gate", "SiluGate"]
 
 
 class SiluGate(wiring.Component):
@@ -92,6 +92,57 @@ class Relu2Gate(wiring.Component):
             square.i_a.eq(relu.o), square.i_b.eq(relu.o),
             product.i_a.eq(square.o),
             product.i_b.eq(delay(m, self.i_up, relu.latency + square.latency, "up")),
+            self.o.eq(product.o),
+        ]
+        return m
+
+
+class Gate(wiring.Component):
+    """``SiluGate`` or ``Relu2Gate``, with the same two multipliers: whichever is chosen.
+
+    A pipeline that never stops, as those of ``hw.floats`` are.
+
+    Members
+    -------
+    i_silu : ``In(1)``
+        SiLU instead of squared ReLU; constant while anything is under way.
+    i_gate, i_up : ``In(FLOAT32.layout)``
+        Operands.
+    o : ``Out(FLOAT32.layout)``
+        Result, ``latency`` cycles later.
+
+    Attributes
+    ----------
+    latency : int
+        71, that of ``SiluGate``.
+    """
+
+    latency = SiluGate.latency
+
+    def __init__(self) -> None:
+        super().__init__({
+            "i_silu": In(1), "i_gate": In(FLOAT32.layout), "i_up": In(FLOAT32.layout),
+            "o": Out(FLOAT32.layout),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.sigmoid = sigmoid = FloatSigmoid()
+        m.submodules.relu = relu = FloatMaximum(FLOAT32)
+        m.submodules.activation = activation = FloatMultiply(FLOAT32)
+        m.submodules.product = product = FloatMultiply(FLOAT32)
+        until_relu = delay(m, self.i_gate, sigmoid.latency - relu.latency, "gate")
+        gate = delay(m, until_relu, relu.latency, "late_gate")
+
+        def chosen(silu: data.View, relu2: data.View) -> Value:
+            return Mux(self.i_silu, silu.as_value(), relu2.as_value())
+
+        m.d.comb += [
+            sigmoid.i.eq(self.i_gate),
+            relu.i_a.eq(until_relu), relu.i_b.eq(constant(np.float32(0))),
+            activation.i_a.eq(chosen(gate, relu.o)), activation.i_b.eq(chosen(sigmoid.o, relu.o)),
+            product.i_a.eq(activation.o),
+            product.i_b.eq(delay(m, self.i_up, sigmoid.latency + activation.latency, "up")),
             self.o.eq(product.o),
         ]
         return m

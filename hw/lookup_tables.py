@@ -20,7 +20,10 @@ READERS = 7
 
 
 def index_layout(parameters: TlmmParameters) -> data.ArrayLayout:
-    """The weight indices of one beat: for each of C columns, one per table."""
+    """The weight indices of one beat: for each of C columns, one per table.
+
+    An index is ``sum(trit_i * 3^i for i in range(G))`` as a magnitude, and its sign on top.
+    """
     column = data.ArrayLayout(parameters.index_width, parameters.tables)
     return data.ArrayLayout(column, parameters.columns)
 
@@ -30,8 +33,8 @@ class LookupTables(wiring.Component):
 
     A table is kept once for every ``READERS`` columns, in a memory with a write port and as many
     asynchronous read ports, which maps to LUT RAM. The bank is the top address bit: two banks of
-    27 entries (G = 3) fill the 64 words that one LUT RAM of a Xilinx device has, so the second bank
-    is free there. Block RAM would give two readers per copy where C are needed.
+    14 entries (G = 3) fill the 32 words in which one LUT RAM of a Xilinx device keeps two bits, so
+    the second bank is free there. Block RAM would give two readers per copy where C are needed.
 
     Parameters
     ----------
@@ -50,8 +53,10 @@ class LookupTables(wiring.Component):
     indices : ``In(index_layout(parameters))``
         Which entry each column reads from each table.
     entries : ``Out(ArrayLayout(ArrayLayout(signed(entry_width), T), C))``
-        The entries, one cycle later. An index of 3^G or more reads 0: those words are never
-        written, and a reset leaves them alone.
+        The entries, one cycle later. A magnitude of ``parameters.entries`` or more reads 0: those
+        words are never written, and a reset leaves them alone.
+    negative : ``Out(ArrayLayout(T, C))``
+        Which of the entries stand for their negatives.
     """
 
     def __init__(self, parameters: TlmmParameters) -> None:
@@ -63,6 +68,7 @@ class LookupTables(wiring.Component):
             "release": In(1),
             "indices": In(index_layout(parameters)),
             "entries": Out(data.ArrayLayout(column, parameters.columns)),
+            "negative": Out(data.ArrayLayout(parameters.tables, parameters.columns)),
         })
 
     def elaborate(self, platform):
@@ -83,10 +89,15 @@ class LookupTables(wiring.Component):
             m.d.sync += banks_full.bit_select(read_bank, 1).eq(0)
             m.d.sync += read_bank.eq(~read_bank)
 
+        for column in range(parameters.columns):
+            negative = Signal(parameters.tables, name=f"negative_{column}", reset_less=True)
+            m.d.sync += negative.eq(Cat(index[-1] for index in self.indices[column]))
+            m.d.comb += self.negative[column].eq(negative)
+
         copies = product(range(parameters.tables), range(0, parameters.columns, READERS))
         for table, first in copies:
             m.submodules[f"table_{table}_{first}"] = memory = Memory(
-                shape=signed(parameters.entry_width), depth=2 << parameters.index_width, init=[])
+                shape=signed(parameters.entry_width), depth=1 << parameters.index_width, init=[])
             write = memory.write_port()
             m.d.comb += [
                 write.addr.eq(Cat(self.i.p.index, write_bank)),
@@ -96,7 +107,7 @@ class LookupTables(wiring.Component):
             for column in range(first, min(first + READERS, parameters.columns)):
                 read = memory.read_port(domain="comb")
                 entry = Signal(memory.shape, name=f"entry_{column}_{table}", reset_less=True)
-                m.d.comb += read.addr.eq(Cat(self.indices[column][table], read_bank))
+                m.d.comb += read.addr.eq(Cat(self.indices[column][table][:-1], read_bank))
                 m.d.sync += entry.eq(read.data)
                 m.d.comb += self.entries[column][table].eq(entry)
 

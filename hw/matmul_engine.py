@@ -28,7 +28,8 @@ def datapath_signature(parameters: TlmmParameters, sum_width: int) -> wiring.Sig
     - ``full``: a pass is there to be multiplied. Depends on registers only.
     - ``release``: that pass is not needed after this cycle. Only while ``full``.
     - ``indices``: the weight beat to multiply it with, in any cycle.
-    - ``sums``: the sum of each column, ``latency`` cycles later. The datapath never stops.
+    - ``sums``: the sum of each column, or the negative of it where ``negative`` says so,
+      ``latency`` cycles later. The datapath never stops.
     """
     return wiring.Signature({
         "i": In(stream.Signature(group_layout(parameters))),
@@ -36,6 +37,7 @@ def datapath_signature(parameters: TlmmParameters, sum_width: int) -> wiring.Sig
         "release": In(1),
         "indices": In(index_layout(parameters)),
         "sums": Out(data.ArrayLayout(signed(sum_width), parameters.columns)),
+        "negative": Out(parameters.columns),
     })
 
 
@@ -127,7 +129,9 @@ class MatmulEngine(wiring.Component):
             control = delayed
 
         # Accumulate, and queue what the last pass completes.
-        m.d.comb += accumulators.i_control.eq(control)
+        m.d.comb += [
+            accumulators.i_control.eq(control), accumulators.i_negative.eq(datapath.negative),
+        ]
         for column in range(parameters.columns):
             m.d.comb += accumulators.i_addends[column].eq(datapath.sums[column])
         m.submodules.queue = queue = SyncFIFO(

@@ -64,13 +64,13 @@ class TlmmParameters:
 
     @property
     def entries(self) -> int:
-        """Entries of one table: 3^G."""
-        return 3 ** self.group_size
+        """Entries of one table: 0, and one of each pair of the other 3^G - 1 sums, a and -a."""
+        return (3 ** self.group_size + 1) // 2
 
     @property
     def index_width(self) -> int:
-        """Bits of one packed weight index."""
-        return (self.entries - 1).bit_length()
+        """Bits of one packed weight index: which entry, and its sign on top."""
+        return 1 + (self.entries - 1).bit_length()
 
     @property
     def entry_width(self) -> int:
@@ -136,11 +136,11 @@ def cycles(parameters: TlmmParameters, K: int, M: int, N: int = 1) -> int:
     Counted from the first beat accepted on any stream to the last output beat, both included,
     with every producer always valid and the consumer always ready.
 
-    One cycle takes in the first activations and 3^G build their tables. Each pass then occupies
-    the engine for as long as the slower of its two halves: reading the tables (one weight beat per
-    block) or building those of the next pass (3^G). The last pass only has to be read, and
-    its last beat leaves ``latency`` cycles later. Passes of consecutive jobs follow each other
-    like passes of one job, so N jobs cost one start and one end.
+    One cycle takes in the first activations, and each entry of their tables takes one. Each pass
+    then occupies the engine for as long as the slower of its two halves: reading the tables (one
+    weight beat per block) or building those of the next pass. The last pass only has to be read,
+    and its last beat leaves ``latency`` cycles later. Passes of consecutive jobs follow each
+    other like passes of one job, so N jobs cost one start and one end.
     """
     return _run_cycles(parameters, K, M, N, start=1 + parameters.entries,
                        least_interval=parameters.entries, latency=parameters.latency)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .parameters import TlmmParameters
+from .weight_codes import sign_magnitude
 
 __all__ = ["matmul", "pack_activations", "pack_beats", "pack_floats", "pack_job", "pack_rows",
            "pack_weights", "unpack_beats", "unpack_floats", "unpack_rows", "unpack_sums",
@@ -49,15 +50,17 @@ def unpack_floats(beats: np.ndarray, count: int) -> np.ndarray:
 
 
 def weight_indices(parameters: TlmmParameters, trits: np.ndarray) -> np.ndarray:
-    """Indices of an int8 [M, K] ternary matrix: int64 [passes, blocks, C, T], padded with 0."""
+    """Indices of an int8 [M, K] ternary matrix: int64 [passes, blocks, C, T], padded with 0.
+
+    An index is ``sum(trit_i * 3^i)`` of its group as sign and magnitude.
+    """
     M, K = trits.shape
     shape = (parameters.blocks(M), parameters.columns,
              parameters.passes(K), parameters.tables, parameters.group_size)
     padded = np.zeros((shape[0] * shape[1], shape[2] * parameters.pass_length), np.int64)
     padded[:M, :K] = trits
-    digits = padded.reshape(shape) + 1
-    indices = digits @ 3 ** np.arange(parameters.group_size)
-    return indices.transpose(2, 0, 1, 3)
+    values = padded.reshape(shape) @ 3 ** np.arange(parameters.group_size)
+    return sign_magnitude(values, parameters.index_width).transpose(2, 0, 1, 3)
 
 
 def pack_job(parameters: TlmmParameters, K: int, M: int) -> np.ndarray:

@@ -25,7 +25,7 @@ def trit_layout() -> data.StructLayout:
 class TritDecoder(wiring.Component):
     """The trits of every index of a weight beat, one cycle later.
 
-    An index of 3^G or more decodes to zeros. Each index is looked up in a read-only table.
+    A magnitude that no trits have decodes to zeros. Each index is looked up in a read-only table.
 
     Members
     -------
@@ -45,14 +45,14 @@ class TritDecoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         size, entries = self.parameters.group_size, self.parameters.entries
-        zeros = entries // 2
-        table = [index if index < entries else zeros
-                 for index in range(1 << self.parameters.index_width)]
+        magnitudes = range(1 << (self.parameters.index_width - 1))
+        positive = [value if value < entries else 0 for value in magnitudes]
+        values = positive + [-value for value in positive]
         m.submodules.table = memory = Memory(
-            shape=data.ArrayLayout(trit_layout(), size), depth=len(table),
+            shape=data.ArrayLayout(trit_layout(), size), depth=len(values),
             init=[[{"nonzero": digit != 1, "negative": digit == 0}
-                   for digit in (index // 3 ** place % 3 for place in range(size))]
-                  for index in table])
+                   for digit in ((value + entries - 1) // 3 ** place % 3 for place in range(size))]
+                  for value in values])
         for column in range(self.parameters.columns):
             trits = []
             for number in range(self.parameters.tables):

@@ -21,46 +21,50 @@ def group_layout(parameters: TlmmParameters) -> data.ArrayLayout:
 def entry_layout(parameters: TlmmParameters) -> data.StructLayout:
     """One entry of each of the T tables, and its index in them."""
     return data.StructLayout({
-        "index": parameters.index_width,
+        "index": range(parameters.entries),
         "last": 1,
         "entries": data.ArrayLayout(signed(parameters.entry_width), parameters.tables),
     })
 
 
 def walk(group_size: int) -> list[dict[str, int]]:
-    """The order in which a table's entries are visited: a modular ternary Gray code.
+    """The order in which a table's entries are visited: modular ternary Gray codes.
 
-    Entry ``index`` holds ``sum(trit_i * a_i)``, where ``index = sum((trit_i + 1) * 3^i)``. The
-    walk starts at the entry whose trits are all 0, which needs no computing, and each step turns
-    one ``digit`` from -1 to 0, from 0 to 1, or, where it ``wrap``s, from 1 to -1. So each
-    entry is its predecessor plus ``a_digit`` or minus ``2 * a_digit``: one addition, without the
-    sums of several activations that counting upwards would need for its carries.
+    Entry ``index`` holds ``sum(trit_i * a_i)``, where ``index = sum(trit_i * 3^i)``, of the trits
+    whose highest one that is not 0 is 1: the others are their negatives. The walk starts at the
+    entry whose trits are all 0, which needs no computing, and each step turns one ``digit`` from
+    -1 to 0, from 0 to 1, or, where it ``wrap``s, from 1 to -1. So each entry is its predecessor
+    plus ``a_digit`` or minus ``2 * a_digit``: one addition, without the sums of several
+    activations that counting upwards would need for its carries.
     """
     trits = [0] * group_size
     steps = []
-    for count in range(1, 3 ** group_size + 1):
-        # The ruler sequence: how often 3 divides the count. The last step goes nowhere.
-        digit = next((i for i in range(group_size) if count % 3 ** (i + 1)), 0)
+
+    def step(digit: int) -> None:
         wrap = trits[digit] == 1
-        steps.append({
-            "index": sum((trit + 1) * 3 ** i for i, trit in enumerate(trits)),
-            "digit": digit,
-            "wrap": int(wrap),
-        })
+        steps.append({"index": sum(trit * 3 ** i for i, trit in enumerate(trits)),
+                      "digit": digit, "wrap": int(wrap)})
         trits[digit] += -2 if wrap else 1
+
+    for top in range(group_size):
+        step(top)
+        # All trits below, once round: the ruler sequence is how often 3 divides the count.
+        for count in range(1, 3 ** top):
+            step(next(i for i in range(top) if count % 3 ** (i + 1)))
+    step(0)   # goes nowhere
     return steps
 
 
 class TableBuilder(wiring.Component):
     """Turn the activations of one pass into the T lookup tables of that pass.
 
-    For each beat of ``i``, 3^G beats of ``o`` follow, starting in the next cycle: entry by entry in
-    the order of ``walk``, the same entry of all tables at once. Exact: an entry is as wide as the
-    largest sum of G activations. The next activations are taken in together with the last entry,
-    so that tables follow each other without a gap.
+    For each beat of ``i``, ``parameters.entries`` beats of ``o`` follow, starting in the next
+    cycle: entry by entry in the order of ``walk``, the same entry of all tables at once. Exact: an
+    entry is as wide as the largest sum of G activations. The next activations are taken in together
+    with the last entry, so that tables follow each other without a gap.
 
     Each table costs one adder and the registers of its entry and its G activations; the walk
-    (a 3^G-word read-only memory and a counter) is shared by all tables.
+    (a small read-only memory and a counter) is shared by all tables.
 
     Parameters
     ----------
@@ -89,7 +93,7 @@ class TableBuilder(wiring.Component):
         steps = walk(parameters.group_size)
         m.submodules.walk = walk_memory = Memory(
             shape=data.StructLayout({
-                "index": parameters.index_width,
+                "index": range(parameters.entries),
                 "digit": range(parameters.group_size),
                 "wrap": 1,
             }),

@@ -6,10 +6,10 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import connect
 
-from .adder_tree import AdderTree
 from .lookup_tables import LookupTables
 from .matmul_engine import MatmulEngine, datapath_signature, output_layout
 from .parameters import TlmmParameters
+from .sign_tree import SignTree
 from .table_builder import TableBuilder
 
 __all__ = ["TableDatapath", "Tlmm", "output_layout"]
@@ -18,12 +18,13 @@ __all__ = ["TableDatapath", "Tlmm", "output_layout"]
 class TableDatapath(wiring.Component):
     """The datapath of ``Tlmm``: tables of a pass, lookups, and an adder tree per column.
 
-    Members: ``datapath_signature``. Of a pass's beat, the tables are complete 3^G cycles later.
+    Members: ``datapath_signature``. Of a pass's beat, the tables are complete
+    ``parameters.entries`` cycles later.
     """
 
     def __init__(self, parameters: TlmmParameters) -> None:
         self.parameters = parameters
-        self._trees = [AdderTree(parameters.tables, parameters.entry_width)
+        self._trees = [SignTree(parameters.tables, parameters.entry_width)
                        for _ in range(parameters.columns)]
         self.latency = 1 + self._trees[0].latency
         super().__init__(datapath_signature(parameters, len(self._trees[0].o)))
@@ -42,7 +43,10 @@ class TableDatapath(wiring.Component):
         m.d.comb += tables.indices.eq(self.indices)
         for column, tree in enumerate(self._trees):
             m.submodules[f"tree_{column}"] = tree
-            m.d.comb += [tree.i.eq(tables.entries[column]), self.sums[column].eq(tree.o)]
+            m.d.comb += [
+                tree.i.eq(tables.entries[column]), tree.i_negative.eq(tables.negative[column]),
+                self.sums[column].eq(tree.o), self.negative[column].eq(tree.o_negative),
+            ]
 
         return m
 
@@ -52,11 +56,11 @@ class Tlmm(MatmulEngine):
 
     A job is one activation vector of length K times one [M, K] matrix. It is cut into
     ``passes = ceil(K / (T * G))`` and ``blocks = ceil(M / C)``. For each pass the engine takes in
-    T groups of G activations and computes, for each group, a table of all 3^G sums that G ternary
-    weights can select from it. G weights then are one index, and each weight beat of the pass
-    looks up, for C output rows, one entry per table; an adder tree sums the T entries and an
-    accumulator per output row sums the passes. Exact integers throughout: the accumulators are
-    wide enough for any activations.
+    T groups of G activations and computes, for each group, a table of the 3^G sums that G ternary
+    weights can select from it, each up to its sign. G weights then are one index, and each weight
+    beat of the pass looks up, for C output rows, one entry per table; an adder tree sums the T
+    entries or their negatives, and an accumulator per output row sums the passes. Exact integers
+    throughout: the accumulators are wide enough for any activations.
 
     Streams
     -------
@@ -68,9 +72,9 @@ class Tlmm(MatmulEngine):
     - ``i_activations``, one beat per pass: ``tables`` groups of ``group_size`` activations, in the
       order of K, zero past K (or the weights are zero there).
     - ``i_weights``, one beat per pass and block, blocks counting faster: for each of C rows,
-      row after row, one index per table: ``sum((trit_i + 1) * 3^i for i in range(G))``.
-      For G = 5 the index is the byte of the base-3 storage format. An index of 3^G or more
-      contributes 0. Rows past M may hold anything.
+      row after row, one index per table: ``sum(trit_i * 3^i for i in range(G))`` as a magnitude
+      with its sign on top. A magnitude that no trits have contributes 0. Rows past M may hold
+      anything.
     - ``o``, one beat per block, while the last pass is looked up: ``sums``, C accumulators;
       ``last`` in the last beat of a job.
 

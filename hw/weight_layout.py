@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from .parameters import TlmmParameters
+from .weight_codes import cell_trits, decode, encode, word_cells
 
 __all__ = ["WeightLayout"]
 
@@ -21,14 +22,15 @@ MAX_FRAME_BEATS = 8   # a frame's shared cells wait in registers: this bounds th
 class WeightLayout:
     """The image of a matrix for one engine and one width of memory words.
 
-    The engine takes weight beats of T * G * C trits, memory gives words of 5 trits per byte, and
-    the one is seldom a multiple of the other. So beats come in frames. A beat has
-    ``whole_words`` words of its own, and a rest; the rests of ``frame_beats`` beats share the
-    ``shared_words`` words that open the frame. Every trit thereby has a fixed place in its word,
-    whatever the ratio, and the unpacker needs no shifter. Which frame is best is found by trying.
+    The engine takes weight beats of T * G * C trits, memory gives words of 5 trits per byte
+    (``weight_codes``), and the one is seldom a multiple of the other. So beats come in frames. A
+    beat has ``whole_words`` words of its own, and a rest; the rests of ``frame_beats`` beats share
+    the ``shared_words`` words that open the frame. Every cell thereby has a fixed place in its
+    word, whatever the ratio, and the unpacker needs no shifter. Which frame is best is found by
+    trying.
 
-    ``cells`` are what is moved as one piece: a trit or, for G = 5, a byte, which is an index
-    already. Cell order in a beat: for each of C rows, for each table, the trits of its group.
+    ``cells`` are what is moved as one piece: an index for G = 3 and 5, otherwise a trit. Cell
+    order in a beat: for each of C rows, for each table, the index or the trits of its group.
     Shared word j gives ``piece_cells`` cells to each beat of the frame in turn: cells
     ``j * piece_cells`` and up of its rest. A beat's own words hold its leading cells.
 
@@ -59,12 +61,12 @@ class WeightLayout:
     @property
     def cell_trits(self) -> int:
         """Trits of a cell."""
-        return 5 if self.parameters.group_size == 5 else 1
+        return cell_trits(self.parameters.group_size)
 
     @property
     def word_cells(self) -> int:
         """Cells of a memory word."""
-        return self.word_bytes * 5 // self.cell_trits
+        return word_cells(self.parameters.group_size, self.word_bytes)
 
     @property
     def beat_cells(self) -> int:
@@ -116,18 +118,19 @@ class WeightLayout:
 
     def pack(self, trits: np.ndarray) -> np.ndarray:
         """The image of an int8 [M, K] matrix of -1, 0, 1: uint8 [words, word_bytes]."""
-        words = self._blank(*trits.shape)
+        words = np.zeros((self.words(*trits.shape), self.word_cells, self.cell_trits), np.int64)
         words.reshape(-1)[self._places(*trits.shape)] = self._beats_of(trits)
-        digits = words.reshape(len(words), self.word_bytes, -1)
-        return (digits @ (3 ** np.arange(5))).astype(np.uint8)
+        cells = words @ 3 ** np.arange(self.cell_trits)
+        return encode(cells, self.parameters.group_size, self.word_bytes)
 
     def unpack(self, image: np.ndarray, M: int, K: int) -> np.ndarray:
-        """Inverse of ``pack``: int8 [M, K]. Bytes above 242 are not checked."""
+        """Inverse of ``pack``: int8 [M, K]. Bytes that it does not write are not checked."""
         p = self.parameters
-        digits = image[..., None] // 3 ** np.arange(5) % 3
-        beats = digits.reshape(-1)[self._places(M, K)]
+        cells = decode(image, p.group_size) + 3 ** self.cell_trits // 2
+        trits = cells[..., None] // 3 ** np.arange(self.cell_trits) % 3 - 1
+        beats = trits.reshape(-1)[self._places(M, K)]
         rows = beats.reshape(p.passes(K), p.blocks(M) * p.columns, p.pass_length)
-        return (rows.transpose(1, 0, 2).reshape(rows.shape[1], -1)[:M, :K] - 1).astype(np.int8)
+        return (rows.transpose(1, 0, 2).reshape(rows.shape[1], -1)[:M, :K]).astype(np.int8)
 
     def _beats(self, shared_words: int) -> int:
         return min(self.word_cells // -(-self.rest_cells // shared_words), MAX_FRAME_BEATS)
@@ -136,20 +139,17 @@ class WeightLayout:
         beats = self._beats(shared_words)
         return beats * self.beat_cells / (beats * self.whole_words + shared_words)
 
-    def _blank(self, M: int, K: int) -> np.ndarray:
-        return np.ones((self.words(M, K), self.word_bytes * 5), np.int64)
-
     def _beats_of(self, trits: np.ndarray) -> np.ndarray:
-        """Digits in the order of the beats: int64 [beats, trits of a beat]."""
+        """Trits in the order of the beats: int64 [beats, trits of a beat]."""
         p = self.parameters
         M, K = trits.shape
-        padded = np.ones((p.blocks(M) * p.columns, p.passes(K) * p.pass_length), np.int64)
-        padded[:M, :K] = trits + 1
+        padded = np.zeros((p.blocks(M) * p.columns, p.passes(K) * p.pass_length), np.int64)
+        padded[:M, :K] = trits
         return (padded.reshape(p.blocks(M), p.columns, p.passes(K), p.pass_length)
                 .transpose(2, 0, 1, 3).reshape(-1, p.macs_per_cycle))
 
     def _places(self, M: int, K: int) -> np.ndarray:
-        """Where each trit of each beat lies in the image's digits: int64 [beats, trits]."""
+        """Where each trit of each beat lies in the words' cells: int64 [beats, trits]."""
         beat = np.arange(self.parameters.passes(K) * self.parameters.blocks(M))[:, None]
         frame, in_frame = np.divmod(beat, self.frame_beats)
         start = frame * self.frame_words
@@ -161,5 +161,5 @@ class WeightLayout:
             piece, offset = np.divmod(cell[own:] - own, self.piece_cells)
             place[:, own:] = ((start + piece) * self.word_cells
                               + in_frame * self.piece_cells + offset)
-        digits = place[..., None] * self.cell_trits + np.arange(self.cell_trits)
-        return digits.reshape(len(beat), -1)
+        trits = place[..., None] * self.cell_trits + np.arange(self.cell_trits)
+        return trits.reshape(len(beat), -1)

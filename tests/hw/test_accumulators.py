@@ -7,7 +7,7 @@ from trilobite.sim.bench import build, sample
 DEPTH, COLUMNS, ADDEND_WIDTH, WIDTH = 5, 2, 6, 10
 
 
-def simulate(control, addends):
+def simulate(control, addends, negative):
     """Apply control words and, one cycle later, their addends; return (valid, sums, last)."""
     component = Accumulators(depth=DEPTH, columns=COLUMNS, addend_width=ADDEND_WIDTH, width=WIDTH)
     words = sum(control[name] << bit for bit, name in
@@ -17,6 +17,7 @@ def simulate(control, addends):
         "i_control": pack_beats(np.concatenate([words[:, None], idle]), 7),
         "i_addends": pack_beats(np.concatenate([np.zeros((1, COLUMNS), np.int64), addends]),
                                 ADDEND_WIDTH),
+        "i_negative": pack_beats(np.concatenate([np.zeros((1, COLUMNS), np.int64), negative]), 1),
     })
     payload = recorded["o__payload"][1:]
     return (recorded["o__valid"][1:, 0] & 1, unpack_beats(payload, WIDTH, COLUMNS),
@@ -31,7 +32,9 @@ def test_rows_accumulate_as_in_an_array():
     control["row"] = np.repeat(rng.integers(0, DEPTH, cycles), rng.integers(1, 4, cycles))[:cycles]
     control["first"][:DEPTH * 2] = 1
     addends = rng.integers(-32, 32, (cycles, COLUMNS))
-    valid, sums, last = simulate(control, addends)
+    negative = rng.integers(0, 2, (cycles, COLUMNS))
+    valid, sums, last = simulate(control, addends, negative)
+    addends = np.where(negative, -addends, addends)
 
     rows = np.zeros((DEPTH, COLUMNS), np.int64)
     for cycle in range(cycles):

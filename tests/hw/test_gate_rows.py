@@ -10,12 +10,13 @@ from amaranth.lib.wiring import In, Out
 
 from support.float32 import to_bits
 from trilobite.hw.gate_rows import GateRows
+from trilobite.hw.gates import Gate
 from trilobite.hw.reference import pack_floats, unpack_floats
 from trilobite.runtime import elementwise
 from trilobite.sim.bench import Traffic, build, exchange
 
-BLOCK = 3   # beats, of one lane
-BLOCKS = 40
+LANES, BLOCK = 2, 3
+BLOCKS, VALUES = 24, LANES * BLOCK
 
 
 class OneKind(wiring.Component):
@@ -23,7 +24,7 @@ class OneKind(wiring.Component):
 
     def __init__(self, silu):
         self.silu = silu
-        self.gate = GateRows(1, BLOCK)
+        self.gate = GateRows(LANES, BLOCK)
         beat = self.gate.signature.members["o"].signature
         super().__init__({"i": In(beat), "o": Out(beat)})
 
@@ -47,9 +48,9 @@ def simulation(kind):
 
 
 def operands(seed):
-    """Gate and up outputs: float32 [BLOCKS, BLOCK] twice."""
+    """Gate and up outputs: float32 [BLOCKS, VALUES] twice."""
     rng = np.random.default_rng(seed)
-    gate, up = rng.standard_normal((2, BLOCKS, BLOCK), np.float32)
+    gate, up = rng.standard_normal((2, BLOCKS, VALUES), np.float32)
     gate *= np.exp2(rng.integers(-6, 7, gate.shape)).astype(np.float32)
     gate[0], up[1] = 0, 0
     return gate, up
@@ -57,13 +58,13 @@ def operands(seed):
 
 def traffic(seed, **keywords):
     interleaved = np.stack(operands(seed), axis=1).ravel()
-    return Traffic({"i": pack_floats(interleaved, 1)}, {"o": BLOCKS * BLOCK}, **keywords)
+    return Traffic({"i": pack_floats(interleaved, LANES)}, {"o": BLOCKS * BLOCK}, **keywords)
 
 
 def check(kind, seed, observed):
     function = elementwise.silu_gate if kind == "silu" else elementwise.relu2_gate
     expected = function(*(values.reshape(1, -1) for values in operands(seed)))[0]
-    got = unpack_floats(observed.outputs["o"], BLOCKS * BLOCK)
+    got = unpack_floats(observed.outputs["o"], BLOCKS * VALUES)
     np.testing.assert_array_equal(to_bits(got), to_bits(expected))
 
 
@@ -77,3 +78,9 @@ def test_every_bit_is_the_runtimes_with_and_without_stalls(kind):
 def test_a_reset_drops_what_is_under_way_and_starts_with_a_gate(kind):
     runs = [traffic(1, reset_after=cycle, stall=0.3) for cycle in (2, 5, 90, 150)]
     check(kind, 1, exchange(simulation(kind), [*runs, traffic(1)])[-1])
+
+
+def test_an_element_per_cycle_after_the_first_block():
+    cycles = exchange(simulation("silu"), [traffic(0)])[0].cycles
+    # The first gate outputs go ahead; the elements of the last beat enter one after the other.
+    assert cycles == BLOCK + 1 + BLOCKS * VALUES + Gate.latency + 1

@@ -82,8 +82,9 @@ def test_an_invalid_index_contributes_nothing(parameters):
     indices = weight_indices(parameters, trits)
     invalid = rng.random(indices.shape) < 0.5
     invalid.flat[0] = True
-    indices[invalid] = rng.integers(parameters.entries, 1 << parameters.index_width,
-                                    indices.shape)[invalid]
+    signs = 1 << (parameters.index_width - 1)
+    magnitudes = rng.integers(parameters.entries, signs, indices.shape)
+    indices[invalid] = (magnitudes + signs * rng.integers(0, 2, indices.shape))[invalid]
     trits[np.repeat(invalid[0, 0], parameters.group_size, axis=1)] = 0
     run = tlmm_traffic(parameters, trits, activations)
     run.inputs["i_weights"] = pack_beats(indices.reshape(1, -1), parameters.index_width)

@@ -112,8 +112,9 @@ def test_an_invalid_index_contributes_nothing(parameters):
     indices = weight_indices(parameters, trits)
     invalid = rng.random(indices.shape) < 0.5
     invalid.flat[0] = True
-    indices[invalid] = rng.integers(parameters.entries, 1 << parameters.index_width,
-                                    indices.shape)[invalid]
+    signs = 1 << (parameters.index_width - 1)
+    magnitudes = rng.integers(parameters.entries, signs, indices.shape)
+    indices[invalid] = (magnitudes + signs * rng.integers(0, 2, indices.shape))[invalid]
     # Columns and tables of the only beat are rows and groups of the matrix.
     skipped = np.repeat(invalid[0, 0], parameters.group_size, axis=1)
     trits[skipped] = 0

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from trilobite.sim.hardware import load_hardware
 from trilobite.sim.shapes import load_shape
 
 KV260 = TlmmParameters(group_size=3, tables=32, columns=16, max_k=8192, max_m=8192)
+KV260_32 = replace(KV260, columns=32)   # of the accelerator
 
 
 def test_a_frame_worked_out_by_hand():
@@ -31,22 +34,24 @@ def test_a_frame_worked_out_by_hand():
 
 
 @pytest.mark.parametrize(("word_bytes", "frame"), [
-    (16, (19, 1, 5, 96)),    # 1536 = 19 * 80 + 16: five rests of 16 trits fill a word
-    (64, (4, 4, 5, 24)),     # 1536 = 4 * 320 + 256: five rests of 256 fill four words
+    (16, (39, 2, 5, 197)),   # 1024 = 39 * 26 + 10: two rests of 5 for each of five beats
+    (64, (9, 2, 3, 29)),     # 1024 = 9 * 106 + 70: two rests of 35 for each of three beats
 ])
-def test_frames_of_the_kv260_engine_waste_nothing(word_bytes, frame):
-    layout = WeightLayout(KV260, word_bytes)
+def test_frames_of_the_kv260_engine_waste_little(word_bytes, frame):
+    layout = WeightLayout(KV260_32, word_bytes)
     found = (layout.whole_words, layout.shared_words, layout.frame_beats, layout.frame_words)
     assert found == frame
-    assert layout.frame_words * layout.word_cells == layout.frame_beats * layout.beat_cells
+    room, used = layout.frame_words * layout.word_cells, layout.frame_beats * layout.beat_cells
+    assert 0 <= room - used < 0.001 * room
 
 
-@pytest.mark.parametrize("word_bytes", [16, 32, 64])
-@pytest.mark.parametrize(("shape", "most"), [("bitnet-0.73b", 1.604), ("bitnet-2b", 1.616)])
-def test_bits_per_weight_of_whole_models_scales_included(shape, most, word_bytes):
+@pytest.mark.parametrize(("shape", "word_bytes", "most"), [
+    ("bitnet-0.73b", 16, 1.645), ("bitnet-0.73b", 32, 1.614), ("bitnet-0.73b", 64, 1.614),
+    ("bitnet-2b", 64, 1.627)])
+def test_bits_per_weight_of_whole_models_scales_included(shape, word_bytes, most):
     config = load_shape(shape).config
     shapes = [config.linear_shape(name) for name in LINEAR_NAMES] * config.num_layers
-    assert 1.6 < WeightLayout(KV260, word_bytes).bits_per_weight(shapes) < most < 1.62
+    assert 1.6 < WeightLayout(KV260_32, word_bytes).bits_per_weight(shapes) < most
 
 
 def test_the_bundled_engine_is_the_one_whose_bits_are_counted():
@@ -66,7 +71,6 @@ def test_any_matrix_comes_back_and_takes_the_words_that_were_announced(
     image = layout.pack(trits)
     assert image.dtype == np.uint8
     assert image.shape == (layout.words(M, K), word_bytes)
-    assert image.max() < 243
     np.testing.assert_array_equal(layout.unpack(image, M, K), trits)
 
 
@@ -81,8 +85,8 @@ def test_a_frame_holds_its_beats_and_its_rests_do_not_overlap(parameters, word_b
 
 
 def test_the_bytes_are_those_of_the_ternary_format_where_the_order_is_the_same():
-    """One row, one column: the image is the row, padded."""
-    parameters = TlmmParameters(5, 4, 1, max_k=200, max_m=1)
+    """One row, one column, cells of a trit: the image is the row, padded."""
+    parameters = TlmmParameters(4, 5, 1, max_k=200, max_m=1)
     trits = np.random.default_rng(0).integers(-1, 2, (1, 93)).astype(np.int8)
     row = Ternary().pack(Codes(trits, np.ones((1, 1), np.float32)))["packed"][0]
     image = WeightLayout(parameters, 4).pack(trits).reshape(-1)

@@ -1,0 +1,73 @@
+"""A pipelined sum of numbers whose signs come apart."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["SignTree"]
+
+
+class SignTree(wiring.Component):
+    """Sum ``count`` signed integers, each of them or its negative, with a register per level.
+
+    ``AdderTree`` for addends that are looked up by magnitude. a - b is one adder as a + b is:
+    b's bits are inverted where the signs differ, in the LUTs that add, and the + 1 that this lacks
+    is the carry input. The sign of a is not applied, but is that of the sum, up to the last one: it
+    is left to the adder behind the tree. So signs cost hardly more than none.
+
+    Parameters
+    ----------
+    count : int
+        Number of addends, at least 1. With 1, the sum is the addend and ``latency`` is 0.
+    width : int
+        Bits of an addend.
+
+    Members
+    -------
+    i : ``In(ArrayLayout(signed(width), count))``, i_negative : ``In(count)``
+        Addends, and which of them are subtracted.
+    o : ``Out(signed(width + latency))``, o_negative : ``Out(1)``
+        Their sum, or the negative of it, and which of the two; ``latency`` cycles later.
+
+    Attributes
+    ----------
+    latency : int
+        Levels of the tree: ceil(log2(count)).
+    """
+
+    def __init__(self, count: int, width: int) -> None:
+        for name, value in (("count", count), ("width", width)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"Sign tree {name} must be a positive integer, not {value!r}")
+        self.count = count
+        self.width = width
+        self.latency = (count - 1).bit_length()
+        super().__init__({
+            "i": In(data.ArrayLayout(signed(width), count)), "i_negative": In(count),
+            "o": Out(signed(width + self.latency)), "o_negative": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        terms = [(self.i[number], self.i_negative[number]) for number in range(self.count)]
+        for level in range(1, self.latency + 1):
+            sums = []
+            for lane, (left, right) in enumerate(zip_longest(terms[0::2], terms[1::2])):
+                total = Signal(signed(self.width + level), name=f"sum_{level}_{lane}",
+                               reset_less=True)
+                negative = Signal(name=f"negative_{level}_{lane}", reset_less=True)
+                # An odd term out waits a stage, so that all terms of a level are of one beat.
+                m.d.sync += [total.eq(left[0]), negative.eq(left[1])]
+                if right is not None:
+                    differ = left[1] ^ right[1]
+                    m.d.sync += total.eq(left[0] + Mux(differ, ~right[0], right[0]) + differ)
+                sums.append((total, negative))
+            terms = sums
+        m.d.comb += [self.o.eq(terms[0][0]), self.o_negative.eq(terms[0][1])]
+
+        return m
