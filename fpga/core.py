@@ -158,7 +158,7 @@ class Core(wiring.Component):
         connect(m, writer.o_request, master.i_request)
         connect(m, writer.o, master.i)
         ports = {name: (reader.i_request[number], reader.o[number])
-                 for number, (name, _) in enumerate(READERS)}
+                 for number, name in enumerate(READERS)}
         for name, unit in (("descriptors", self._descriptors), ("tiles", self._tile_fetcher),
                            ("a", self._a), ("b", self._b), ("cache", self._attention)):
             connect(m, unit.o_request, ports[name][0])

@@ -33,9 +33,11 @@ from .parameters import AcceleratorParameters
 
 __all__ = ["READERS", "UNITS", "WRITERS"]
 
-# Who reads, those first that hold up others: (name, bursts that its queue holds).
-READERS = (("descriptors", 1), ("tiles", 1), ("a", 2), ("b", 2), ("vocabulary", 6), ("cache", 6),
-           ("weights", 6))
+# Who reads, those first that hold up others.
+READERS = ("descriptors", "tiles", "a", "b", "vocabulary", "cache", "weights")
+# Bursts that each one's queue holds: enough for the latency of memory, and for block RAM, which is
+# left over; as LUT RAM, a queue of one burst takes 300 LUTs.
+READER_BURSTS = 6
 WRITERS = ("rows", "cache", "token")
 
 
@@ -60,7 +62,7 @@ def _tiles(p: AcceleratorParameters) -> TileBuffer:
 # ``Core`` calls each of them by its name here.
 UNITS: dict[str, Callable[[AcceleratorParameters], Component]] = {
     "reader": lambda p: SharedReader(
-        queues=tuple(count * p.max_burst for _, count in READERS), **_bursts(p)),
+        queues=(READER_BURSTS * p.max_burst,) * len(READERS), **_bursts(p)),
     "writer": lambda p: SharedWriter(writers=len(WRITERS), **_port(p)),
     "write_master": lambda p: WriteMaster(**_bursts(p)),
     "a": lambda p: RowSource(**_rows(p)),

@@ -17,14 +17,15 @@ __all__ = ["BLOCKS", "Block", "BufferPlan", "TilePlan", "plan_buffer", "plan_til
 
 @dataclass(frozen=True)
 class Block:
-    """A kind of memory block, as a memory with one write and one read port."""
+    """A kind of memory block, as a memory that is read or written in a cycle."""
 
     width: int   # bits
     depth: int   # words
 
 
-# UltraScale+: both are widest as simple dual-port memories (AMD UG573).
-BLOCKS = {"uram": Block(72, 4096), "bram36": Block(72, 512)}
+# UltraScale+ (AMD UG573): a block RAM is widest with a port for each; both ports of an UltraRAM
+# together are one of twice the width.
+BLOCKS = {"uram": Block(144, 2048), "bram36": Block(72, 512)}
 
 
 @dataclass(frozen=True)

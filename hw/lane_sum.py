@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..numerics import LANES
@@ -42,10 +43,11 @@ class LaneSum(wiring.Component):
 
     With ``squares``, ``numerics.sum_of_squares``.
 
-    The rule's 16 sums are kept in registers; an adder per element of a beat serves 16 / ``lanes``
-    of them in turn, and as it returns to one of them not before ``FloatAdd.latency`` cycles, a beat
-    may come in every cycle. At the end of a row the 16 sums are copied, and one adder sums them
-    (``tree_schedule``) while the next row comes.
+    The rule's 16 sums are kept in memories, one for each element of a beat, whose adder serves 16 /
+    ``lanes`` of them in turn, and as it returns to one of them not before ``FloatAdd.latency``
+    cycles, a beat may come in every cycle. The memories have two banks: at the end of a row one
+    more adder sums the row's 16 sums (``tree_schedule``) while the next row comes. They are read in
+    the same cycle, so that they can be LUT RAM, where registers would need multiplexers.
 
     Parameters
     ----------
@@ -116,12 +118,15 @@ class LaneSum(wiring.Component):
                 m.d.sync += [group.eq(0), held.eq(0)]
 
         # Sums arrive (s), and may be added to in that very cycle.
+        bank = Signal()
+        with m.If(p_valid & p_last):
+            m.d.sync += bank.eq(~bank)
         s_valid = delay_pulse(m, p_valid, FloatAdd.latency, "s_valid")
         s_group = delay(m, group, FloatAdd.latency, "s_group")
+        s_bank = delay(m, bank, FloatAdd.latency, "s_bank")
         s_held = delay(m, p_held, FloatAdd.latency, "s_held")
         s_last = delay(m, p_last, FloatAdd.latency, "s_last")
-        sums = [[Signal(FLOAT32.layout, name=f"sum_{number}_{lane}", reset_less=True)
-                 for lane in range(self.lanes)] for number in range(groups)]
+        memories = []
         for lane in range(self.lanes):
             m.submodules[f"add_{lane}"] = add = FloatAdd(FLOAT32)
             value = self.i.beat.values[lane]
@@ -129,46 +134,70 @@ class LaneSum(wiring.Component):
                 m.submodules[f"square_{lane}"] = square = FloatMultiply(FLOAT32)
                 m.d.comb += [square.i_a.eq(value), square.i_b.eq(value)]
                 value = square.o
-            stored = Array(sums[number][lane].as_value() for number in range(groups))[group]
-            latest = Mux(s_valid & (s_group == group), add.o.as_value(), stored)
+            m.submodules[f"sums_{lane}"] = memory = Memory(
+                shape=FLOAT32.width, depth=2 * groups, init=[])
+            write, stored = memory.write_port(), memory.read_port(domain="comb")
+            latest = Mux(s_valid & (s_group == group), add.o.as_value(), stored.data)
             m.d.comb += [
                 add.i_a.eq(Mux(held.bit_select(group, 1), latest, 0)),
                 add.i_b.eq(value),
+                stored.addr.eq(Cat(group, bank)),
+                write.addr.eq(Cat(s_group, s_bank)), write.data.eq(add.o), write.en.eq(s_valid),
             ]
-            for number in range(groups):
-                with m.If(s_valid & (s_group == number)):
-                    m.d.sync += sums[number][lane].eq(add.o)
+            memories.append(memory)
 
         row_held = Signal(groups, reset_less=True)
+        row_bank = Signal(reset_less=True)
         row_done = Signal()
-        m.d.sync += [row_held.eq(s_held), row_done.eq(s_valid & s_last)]
-        in_order = [Mux(row_held[number], sums[number][lane].as_value(), 0)
-                    for number in range(groups) for lane in range(self.lanes)]
-        self._sum_lanes(m, row_done, in_order)
+        m.d.sync += row_done.eq(s_valid & s_last)
+        with m.If(s_valid & s_last):
+            m.d.sync += [row_held.eq(s_held), row_bank.eq(s_bank)]
+        self._sum_lanes(m, row_done, memories, row_held, row_bank)
         return m
 
-    def _sum_lanes(self, m: Module, start: Value, values: list[Value]) -> None:
-        """Copy the lanes at ``start``, then go through the schedule with one adder."""
-        lanes = [Signal(FLOAT32.width, name=f"lane_{lane}", reset_less=True)
-                 for lane in range(LANES)]
+    def _sum_lanes(self, m: Module, start: Signal, memories: list[Memory], held: Signal,
+                   bank: Signal) -> None:
+        """After ``start``, go through the schedule with one adder.
+
+        The first half of the additions reads the row's bank of ``memories``, the others what was
+        added before.
+        """
         end = self._schedule[-1][0] + FloatAdd.latency
         cycle = Signal(range(end + 1))
-        active = Signal()
-        m.submodules.add_lanes = add = FloatAdd(FLOAT32)
+        active, adds = Signal(), Signal()
+        lane, other = Signal(range(LANES)), Signal(range(LANES))
         with m.If(active):
             m.d.sync += cycle.eq(cycle + 1)
             with m.Switch(cycle):
-                for number, lane, other in self._schedule:
+                for number, one, another in self._schedule:
                     with m.Case(number):
-                        m.d.comb += [add.i_a.eq(lanes[lane]), add.i_b.eq(lanes[other])]
-            with m.Switch(cycle):
-                for number, lane, _ in self._schedule:
-                    with m.Case(number + FloatAdd.latency):
-                        m.d.sync += lanes[lane].eq(add.o)
+                        m.d.comb += [adds.eq(1), lane.eq(one), other.eq(another)]
             with m.If(cycle == end):
                 m.d.sync += [active.eq(0), cycle.eq(0)]
         with m.If(start):
             m.d.sync += active.eq(1)
-            m.d.sync += [lane.eq(value) for lane, value in zip(lanes, values, strict=True)]
-        m.d.comb += [self.o.eq(add.o), self.o_valid.eq(active & (cycle == end))]
 
+        m.submodules.add_lanes = add = FloatAdd(FLOAT32)
+        m.submodules.tree = tree = Memory(shape=FLOAT32.width, depth=LANES // 2, init=[])
+        write = tree.write_port()
+        m.d.comb += [
+            write.addr.eq(delay(m, lane, FloatAdd.latency, "added_lane")),
+            write.data.eq(add.o),
+            write.en.eq(delay_pulse(m, adds, FloatAdd.latency, "added")),
+        ]
+        in_row = cycle < LANES // 2
+        place_bits = (self.lanes - 1).bit_length()
+        for operand, number in ((add.i_a, lane), (add.i_b, other)):
+            group = number[place_bits:]
+            reads = []
+            for memory in memories:
+                read = memory.read_port(domain="comb")
+                m.d.comb += read.addr.eq(Cat(group, bank))
+                reads.append(read.data)
+            of_row = Mux(held.bit_select(group, 1), Array(reads)[number[:place_bits]], 0)
+            of_tree = tree.read_port(domain="comb")
+            m.d.comb += [
+                of_tree.addr.eq(number),
+                operand.eq(Mux(in_row, of_row, of_tree.data)),
+            ]
+        m.d.comb += [self.o.eq(add.o), self.o_valid.eq(active & (cycle == end))]

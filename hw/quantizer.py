@@ -23,7 +23,8 @@ from .elementwise import lanes_layout
 from .floats.format import FLOAT32, constant
 from .floats.multiply import FloatMultiply
 from .floats.reciprocal import FloatReciprocal
-from .floats.shifting import delay
+from .floats.shared_quadratic import SharedQuadratic
+from .floats.shifting import delay, delay_pulse
 from .floats.to_integer import FloatToInteger
 from .rows import RowFork, row_layout
 
@@ -92,8 +93,9 @@ class Quantizer(wiring.Component):
         self.lanes = lanes
         self.max_beats = max_beats
         self.rule = rule
-        levels = (lanes - 1).bit_length()
-        self._statistic_latency = levels + 1 + FloatReciprocal.latency + FloatMultiply.latency
+        self._absmax_latency = (lanes - 1).bit_length() + 1
+        self._statistic_latency = (self._absmax_latency + FloatReciprocal.latency
+                                   + FloatMultiply.latency)
         self._code_latency = FloatMultiply.latency + FloatToInteger.latency
         self.latency = self._statistic_latency + 1 + self._code_latency + 1
         self._fork = RowFork(lanes, max_beats, wait=self.latency)
@@ -114,16 +116,19 @@ class Quantizer(wiring.Component):
         m.submodules.scales = scales = CreditQueue(
             FLOAT32.layout, self._statistic_latency, _ROWS_WAITING)
         ends = fork.o_now.valid & fork.o_now.beat.last
+        # Two rows must not end just so far apart that they meet in the reciprocal.
+        meets = delay_pulse(m, ends, SharedQuadratic.period, "ended")
         m.d.comb += [
-            fork.may_end.eq(inverses.ready & scales.ready),
+            fork.may_end.eq(inverses.ready & scales.ready & ~meets),
             inverses.enter.eq(ends), scales.enter.eq(ends),
         ]
         absmax = self._absmax(m, fork)
-        m.submodules.reciprocal = reciprocal = FloatReciprocal()
+        m.submodules.reciprocal = reciprocal = FloatReciprocal(shared=True)
         m.submodules.inverse = inverse = FloatMultiply(FLOAT32)
         m.submodules.scale = scale = FloatMultiply(FLOAT32)
         m.d.comb += [
             reciprocal.i.eq(absmax),
+            reciprocal.i_valid.eq(delay_pulse(m, ends, self._absmax_latency, "absmax_valid")),
             inverse.i_a.eq(constant(self.rule.maximum)), inverse.i_b.eq(reciprocal.o),
             scale.i_a.eq(delay(m, absmax, reciprocal.latency, "absmax")),
             scale.i_b.eq(constant(self.rule.step)),

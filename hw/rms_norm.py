@@ -12,7 +12,7 @@ from .floats.add import FloatAdd
 from .floats.format import FLOAT32
 from .floats.multiply import FloatMultiply
 from .floats.reciprocal import FloatRsqrt
-from .floats.shifting import delay
+from .floats.shifting import delay, delay_pulse
 from .lane_sum import LaneSum
 from .rows import RowFork, row_layout
 
@@ -99,11 +99,12 @@ class RmsNorm(wiring.Component):
             m.d.sync += norm.eq(self.i_norm.p)
         m.submodules.mean = mean = FloatMultiply(FLOAT32)
         m.submodules.shift = shift = FloatAdd(FLOAT32)
-        m.submodules.rsqrt = rsqrt = FloatRsqrt()
+        m.submodules.rsqrt = rsqrt = FloatRsqrt(shared=True)   # sums come farther apart
         m.d.comb += [
             mean.i_a.eq(total.o), mean.i_b.eq(norm.inverse_width),
             shift.i_a.eq(mean.o), shift.i_b.eq(delay(m, norm.epsilon, mean.latency, "epsilon")),
             rsqrt.i.eq(shift.o),
+            rsqrt.i_valid.eq(delay_pulse(m, total.o_valid, mean.latency + shift.latency, "mean")),
             factors.i.eq(rsqrt.o),
         ]
 

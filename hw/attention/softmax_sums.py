@@ -83,7 +83,7 @@ class SoftmaxSums(wiring.Component):
                      for number in range(self.parameters.queries))
         m.submodules.shrunk = shrunk = FloatMultiply(FLOAT32)
         m.submodules.add = add = FloatAdd(FLOAT32)
-        m.submodules.reciprocal = reciprocal = FloatReciprocal()
+        m.submodules.reciprocal = reciprocal = FloatReciprocal(shared=True)
         shrink = self.i_shrink.p
         m.d.comb += [
             self.i_job.ready.eq(total.o_valid), self.i_shrink.ready.eq(total.o_valid),
@@ -96,6 +96,8 @@ class SoftmaxSums(wiring.Component):
             factors.i.inverse.eq(reciprocal.o),
         ]
         kept_lane = delay(m, lane, self._update_latency, "kept_lane")
-        with m.If(delay_pulse(m, total.o_valid, self._update_latency, "kept_valid")):
+        updated = delay_pulse(m, total.o_valid, self._update_latency, "updated")
+        m.d.comb += reciprocal.i_valid.eq(updated)   # sums come farther apart than it needs
+        with m.If(updated):
             m.d.sync += kept[kept_lane].eq(add.o)
         return m

@@ -11,7 +11,8 @@ from ...numerics_tables import SEGMENTS
 from .format import FLOAT32
 from .from_integer import IntegerToFloat
 from .quadratic import Quadratic
-from .shifting import delay
+from .shared_quadratic import SharedQuadratic
+from .shifting import delay, delay_pulse
 
 __all__ = ["MantissaFunction"]
 
@@ -25,9 +26,13 @@ class MantissaFunction(wiring.Component):
     ----------
     table : np.ndarray
         Coefficients, float32 [SEGMENTS or 2 * SEGMENTS, 3].
+    shared : bool
+        Made of ``SharedQuadratic``, with its rule of when operands may enter.
 
     Members
     -------
+    i_valid : ``In(1)``
+        Operands enter; only if ``shared``.
     i_half : ``In(1)``
         Which half of a table of ``2 * SEGMENTS`` rows.
     i_mantissa : ``In(23)``
@@ -43,9 +48,10 @@ class MantissaFunction(wiring.Component):
 
     latency = IntegerToFloat.latency + Quadratic.latency
 
-    def __init__(self, table: np.ndarray) -> None:
+    def __init__(self, table: np.ndarray, shared: bool = False) -> None:
         self.table = table
-        super().__init__({
+        self.shared = shared
+        super().__init__(({"i_valid": In(1)} if shared else {}) | {
             "i_half": In(1), "i_mantissa": In(FLOAT32.mantissa_width), "o": Out(FLOAT32.layout),
         })
 
@@ -57,7 +63,11 @@ class MantissaFunction(wiring.Component):
 
         m.submodules.distance = distance = IntegerToFloat(
             FLOAT32, rest_width + 1, exponent=-FLOAT32.mantissa_width)
-        m.submodules.quadratic = quadratic = Quadratic(self.table)
+        quadratic = SharedQuadratic(self.table) if self.shared else Quadratic(self.table)
+        m.submodules.quadratic = quadratic
+        if self.shared:
+            m.d.comb += quadratic.i_valid.eq(
+                delay_pulse(m, self.i_valid, distance.latency, "d_valid"))
         m.d.comb += [
             distance.i.eq(rest),
             quadratic.i_d.eq(distance.o),

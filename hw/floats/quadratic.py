@@ -13,7 +13,27 @@ from .format import FLOAT32
 from .multiply import FloatMultiply
 from .shifting import delay
 
-__all__ = ["Quadratic"]
+__all__ = ["Quadratic", "check_table", "coefficient_bits"]
+
+
+def check_table(table: np.ndarray) -> np.ndarray:
+    """``table``, if it is one of quadratics: float32 [segments, 3].
+
+    Raises
+    ------
+    ValueError
+        It has another shape.
+    """
+    segments = len(table)
+    if table.shape != (segments, 3) or segments < 2 or segments & (segments - 1):
+        raise ValueError("A table of quadratics is [segments, 3] with a power of two of "
+                         f"segments, not {list(table.shape)}")
+    return table
+
+
+def coefficient_bits(table: np.ndarray) -> np.ndarray:
+    """The coefficients as the integers that a memory holds: uint32 [segments, 3]."""
+    return np.ascontiguousarray(table).view(np.uint32)
 
 
 class Quadratic(wiring.Component):
@@ -50,13 +70,9 @@ class Quadratic(wiring.Component):
     latency = 1 + 2 * (FloatMultiply.latency + FloatAdd.latency)
 
     def __init__(self, table: np.ndarray) -> None:
-        segments = len(table)
-        if table.shape != (segments, 3) or segments < 2 or segments & (segments - 1):
-            raise ValueError("A table of quadratics is [segments, 3] with a power of two of "
-                             f"segments, not {list(table.shape)}")
-        self.table = table
+        self.table = check_table(table)
         super().__init__({
-            "i_segment": In(range(segments)), "i_d": In(FLOAT32.layout),
+            "i_segment": In(range(len(table))), "i_d": In(FLOAT32.layout),
             "o": Out(FLOAT32.layout),
         })
 
@@ -66,8 +82,10 @@ class Quadratic(wiring.Component):
 
         def coefficient(number: int, cycles: int) -> Value:
             """Coefficient ``number`` of the segment that came ``cycles`` cycles ago."""
-            words = self.table[:, number].view(np.uint32).tolist()
-            memory = Memory(shape=FLOAT32.width, depth=len(words), init=words)
+            words = coefficient_bits(self.table)[:, number].tolist()
+            # In LUTs, a table of 128 words would take three for each bit.
+            memory = Memory(shape=FLOAT32.width, depth=len(words), init=words,
+                            attrs={"rom_style": "block"})
             m.submodules[f"table_{number}"] = memory
             port = memory.read_port()
             segment = delay(m, self.i_segment, cycles - 1, f"segment_{number}")

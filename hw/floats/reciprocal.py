@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from ...numerics_tables import RECIPROCAL_TABLE, RSQRT_TABLE
 from .format import FLOAT32
@@ -15,13 +15,25 @@ from .shifting import delay
 __all__ = ["FloatReciprocal", "FloatRsqrt"]
 
 
+def _members(shared: bool) -> dict[str, Member]:
+    valid = {"i_valid": In(1)} if shared else {}
+    return valid | {"i": In(FLOAT32.layout), "o": Out(FLOAT32.layout)}
+
+
 class FloatReciprocal(wiring.Component):
     """``numerics.reciprocal``: 1 / ``i`` in float32, within 1.05 ulp.
 
     +-0 and subnormal numbers give +-infinity, +-infinity gives +-0; above 2^126 the result is zero.
 
+    Parameters
+    ----------
+    shared : bool
+        Made of ``SharedQuadratic``, with its rule of when operands may enter.
+
     Members
     -------
+    i_valid : ``In(1)``
+        An operand enters; only if ``shared``.
     i : ``In(FLOAT32.layout)``
         Operand.
     o : ``Out(FLOAT32.layout)``
@@ -35,13 +47,16 @@ class FloatReciprocal(wiring.Component):
 
     latency = MantissaFunction.latency + 1
 
-    def __init__(self) -> None:
-        super().__init__({"i": In(FLOAT32.layout), "o": Out(FLOAT32.layout)})
+    def __init__(self, shared: bool = False) -> None:
+        self.shared = shared
+        super().__init__(_members(shared))
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.function = function = MantissaFunction(RECIPROCAL_TABLE)
+        m.submodules.function = function = MantissaFunction(RECIPROCAL_TABLE, self.shared)
         m.d.comb += function.i_mantissa.eq(self.i.mantissa)
+        if self.shared:
+            m.d.comb += function.i_valid.eq(self.i_valid)
 
         # What the mantissa's function does not see goes beside it.
         f_sign = delay(m, self.i.sign, function.latency, "f_sign")
@@ -67,8 +82,15 @@ class FloatRsqrt(wiring.Component):
 
     +-0 and subnormal numbers give infinity, infinity gives zero, a negative number NaN.
 
+    Parameters
+    ----------
+    shared : bool
+        Made of ``SharedQuadratic``, with its rule of when operands may enter.
+
     Members
     -------
+    i_valid : ``In(1)``
+        An operand enters; only if ``shared``.
     i : ``In(FLOAT32.layout)``
         Operand.
     o : ``Out(FLOAT32.layout)``
@@ -82,20 +104,23 @@ class FloatRsqrt(wiring.Component):
 
     latency = MantissaFunction.latency + 1
 
-    def __init__(self) -> None:
-        super().__init__({"i": In(FLOAT32.layout), "o": Out(FLOAT32.layout)})
+    def __init__(self, shared: bool = False) -> None:
+        self.shared = shared
+        super().__init__(_members(shared))
 
     def elaborate(self, platform):
         m = Module()
         exponent = Signal(signed(FLOAT32.exponent_width + 1))
         power = Signal(signed(FLOAT32.exponent_width))
-        m.submodules.function = function = MantissaFunction(RSQRT_TABLE)
+        m.submodules.function = function = MantissaFunction(RSQRT_TABLE, self.shared)
         m.d.comb += [
             exponent.eq(self.i.exponent - FLOAT32.bias),
             function.i_half.eq(exponent[0]),
             function.i_mantissa.eq(self.i.mantissa),
             power.eq((exponent[0] - exponent) >> 1),
         ]
+        if self.shared:
+            m.d.comb += function.i_valid.eq(self.i_valid)
 
         zero = FLOAT32.is_zero(self.i)
         f_zero = delay(m, zero, function.latency, "f_zero")

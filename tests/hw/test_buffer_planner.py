@@ -17,16 +17,16 @@ KV260 = TlmmParameters(group_size=3, tables=32, columns=16, max_k=8192, max_m=81
 
 
 def test_the_buffer_of_the_kv260_engine_worked_out_by_hand():
-    """2560 bits are 36 blocks of 72; one row of URAM is 4096 deep: 36 of 64."""
+    """2560 bits are 18 blocks of 144; one row of URAM is 2048 deep: 18 of 64."""
     assert weight_beat_width(KV260) == 2560
     plan = plan_buffer(2560, 2048, {"uram": 64, "bram36": 115})
-    assert plan == BufferPlan("uram", 2560, 4096, 36, 1)
-    assert plan.blocks == 36
+    assert plan == BufferPlan("uram", 2560, 2048, 18, 1)
+    assert plan.blocks == 18
     assert plan.used == pytest.approx(2560 / 2592)
 
 
 def test_a_shallow_buffer_is_made_of_the_blocks_that_are_scarce_less():
-    assert plan_buffer(2560, 512, {"uram": 64, "bram36": 115}).kind == "bram36"
+    assert plan_buffer(2560, 512, {"uram": 64, "bram36": 144}).kind == "bram36"
     assert plan_buffer(2560, 512, {"uram": 64, "bram36": 40}).kind == "uram"
     assert plan_buffer(73, 513, {"bram36": 4}) == BufferPlan("bram36", 73, 1024, 2, 2)
 

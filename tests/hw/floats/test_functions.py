@@ -7,8 +7,12 @@ from support.float32 import CORNERS, random_bits
 from support.float_functions import LATENCIES, FloatFunctions, expected
 from support.sweep import BLOCK, Sweep, check_sweep
 from support.unused import never_elaborated
+from trilobite import numerics
 from trilobite.hw.floats.quadratic import Quadratic
+from trilobite.hw.floats.reciprocal import FloatReciprocal, FloatRsqrt
+from trilobite.hw.floats.shared_quadratic import SharedQuadratic
 from trilobite.numerics_tables import EXP_TABLE
+from trilobite.sim.bench import build, sample
 
 # Around the limits of the results: where exp and sigmoid become 0 or infinite, or a segment ends.
 LIMITS = np.array([88.72, 88.73, 89, 90, -87.33, -87.34, -88, -89, -104, 1e-4, -1e-4, 0.5, -0.5,
@@ -64,6 +68,25 @@ def test_functions_of_many_operands(stimulus, blocks, tmp_path):
 def test_a_table_of_another_shape_is_refused(table):
     with never_elaborated(), pytest.raises(ValueError, match="power of two of segments"):
         Quadratic(table)
+
+
+@pytest.mark.parametrize(("unit", "function"), [(FloatReciprocal, numerics.reciprocal),
+                                                (FloatRsqrt, numerics.rsqrt)])
+def test_a_shared_quadratic_gives_the_same_bits_at_any_distance_but_one(unit, function):
+    rng = np.random.default_rng(0)
+    cycles = 600
+    values = np.abs(rng.standard_normal(cycles, np.float32)) * np.float32(2) ** rng.integers(-9, 9)
+    valid = np.zeros(cycles, bool)
+    for cycle in range(cycles):   # as often as may be
+        valid[cycle] = cycle < 8 or not valid[cycle - SharedQuadratic.period]
+    component = unit(shared=True)
+    recorded = sample(build(component, f"shared_{unit.__name__.lower()}"), {
+        "i": values.view(np.uint8).reshape(-1, 4), "i_valid": valid[:, None].astype(np.uint8)})
+    shown = np.ascontiguousarray(recorded["o"]).view(np.uint32).ravel()[unit.latency:]
+    expected_bits = np.array([function(value) for value in values]).view(np.uint32)[:len(shown)]
+    entered = valid[:len(shown)]
+    assert entered.sum() > 250
+    np.testing.assert_array_equal(shown[entered], expected_bits[entered])
 
 
 def test_latencies_are_the_documented_ones():
