@@ -12,7 +12,7 @@ from .convert import Progress, report_restored, write_gain, write_tensor
 from .folding import fold_gain, norm_before
 from .journal import ResumableWriter
 from .manifest import TensorRecord
-from .methods.cas import STAGE, equal_columns
+from .methods.cas import STAGE, STRENGTHS, chosen, equal_columns
 from .plan import PlannedTensor
 from .weight_blocks import WeightBlocks
 
@@ -55,9 +55,13 @@ class _Layer:
         if any(self._tensor(name).format is None for name in names):
             return
         tensor = self._tensor(norm_before(self._checkpoint.config, STAGE))
-        scales = equal_columns(map(self._magnitudes, names))
         stored = tensor.stored()[tensor.name]
-        gain, scales = fold_gain(self._checkpoint.read(tensor.name), scales, stored)
+        gain = self._checkpoint.read(tensor.name)
+        equal = equal_columns(map(self._magnitudes, names))
+        choices = [fold_gain(gain, equal ** np.float32(one), stored) for one in STRENGTHS]
+        power = np.square(gain, dtype=np.float64)
+        errors = [sum(self._error(name, scales, power) for name in names) for _, scales in choices]
+        gain, scales = choices[chosen(errors)]
         self.records[tensor.name] = write_gain(tensor, gain, self._writer, self._progress)
         self._columns |= dict.fromkeys(names, scales)
 
@@ -74,6 +78,18 @@ class _Layer:
             else:
                 report_restored(tensor, record, self._progress)
             self.records[tensor.name] = record
+
+    def _error(self, name: str, scales: np.ndarray, power: np.ndarray) -> float:
+        """Squared error of a weight's outputs for inputs of ``power`` [K], its columns scaled."""
+        tensor = self._tensor(name)
+        blocks = WeightBlocks(self._checkpoint, tensor.name, scales)
+        statistics = tensor.format.statistics(blocks.float32())
+        total = 0.0
+        for rows in blocks.float32():
+            codes = tensor.format.encode(rows, statistics)
+            error = (tensor.format.dequantize(codes) - rows) / scales
+            total += float(np.square(error, dtype=np.float64).sum(axis=0) @ power)
+        return total
 
     def _magnitudes(self, name: str) -> np.ndarray:
         """Sums of magnitudes [K] over the rows of a weight."""
