@@ -520,7 +520,9 @@ def estimate(
     ],
     device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
     hardware: Annotated[
-        str, typer.Option(help="Accelerator description, or a .toml file.")
+        str,
+        typer.Option(help="Accelerator description, or a .toml file; or kv260 or demo: the "
+                          "accelerator in RTL, its cycles predicted from its descriptors."),
     ] = "tlmm-kv260",
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 128,
     tokens: Annotated[int, typer.Option(help="Tokens generated after it.")] = 128,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..console import Output, make_table
 from ..errors import EstimateError
+from ..fpga.configuration import configurations, load_configuration
 from ..quant.checkpoint import open_checkpoint
-from ..sim.device import load_device
+from ..sim.device import Device, load_device
 from ..sim.estimate import estimate
 from ..sim.events import write_trace
 from ..sim.hardware import Hardware, load_hardware
@@ -37,8 +39,16 @@ def run(
 ) -> None:
     """Estimate each model, print the results, and write the report, the table and the trace."""
     earlier = None if compare is None else read_run(compare)
-    device, hardware = load_device(device_name), load_hardware(hardware_name)
+    device = load_device(device_name)
     shapes = [find_shape(output, name) for name in names]
+    if hardware_name in configurations():
+        if any((report, trace, measure, csv, compare)):
+            raise EstimateError(f"{hardware_name} is an accelerator in RTL, whose cycles are "
+                                "predicted: reports, traces, tables and --simulate are for "
+                                "descriptions of hardware such as tlmm-kv260")
+        _predict(output, shapes, device, hardware_name, prompt, tokens)
+        return
+    hardware = load_hardware(hardware_name)
     cycles, tools = _simulate(output, shapes, hardware) if measure else ({}, {})
     estimates = [estimate(shape, device, hardware, prompt, tokens, cycles) for shape in shapes]
     print_estimates(output, estimates)
@@ -58,6 +68,30 @@ def run(
         }, trace)
         output.print(f"Trace: {trace}")
     output.json(report_json(estimates, tools, compared))
+
+
+def _predict(output: Output, shapes: Sequence[ModelShape], device: Device, name: str, prompt: int,
+             tokens: int) -> None:
+    """Predict the cycles of an accelerator from its descriptors; print what follows."""
+    # The cycle model takes its latencies from the hardware's classes, which need the RTL tools.
+    if find_spec("amaranth") is None:
+        raise EstimateError(f"{name} is predicted from its hardware's description, which needs "
+                            "Amaranth: pip install 'trilobite[rtl]'")
+    from ..sim.cycle_model.generation import predict_generation  # noqa: PLC0415
+
+    parameters = load_configuration(name)
+    results = [predict_generation(shape, device, name, parameters, prompt, tokens)
+               for shape in shapes]
+    table = make_table(
+        "model", ">first token", ">decode", ">energy per token", ">cycles per token",
+        title=f"{device.name}, accelerator {name}, prompt {prompt}, {tokens} tokens")
+    for result in results:
+        table.add_row(result.model, _ranged(result.prefill.time, "s"),
+                      _ranged(result.rate, "token/s"),
+                      _ranged(result.decode.energy["total"], "J"),
+                      f"{result.decode.counts['cycles']:,.0f}")
+    output.print(table)
+    output.json({"predictions": [result.to_json() for result in results]})
 
 
 def _simulate(

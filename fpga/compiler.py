@@ -164,15 +164,19 @@ class _Compiler:
             names["head"] = "lm_head.weight"
         for region, name in names.items():
             weight = self.weights(name)
-            bits = _vocabulary_bits(name, weight)
-            layout = VocabularyLayout(self.p.word_bytes, self.config.hidden_size, bits)
-            if layout.row_words < 2:
-                raise TrilobiteError(
-                    f"{name}: a row of {self.config.hidden_size} codes of {bits} bits is not more "
-                    f"than a word of {self.p.word_bytes} bytes, which the accelerator's head needs")
+            layout = self.add_vocabulary(region, name, _vocabulary_bits(name, weight))
             codes = weight.codes()
-            self.vocabularies[region] = layout
             self.memory.put(region, layout.pack(codes.values, codes.scale.ravel()))
+
+    def add_vocabulary(self, region: str, name: str, bits: int) -> VocabularyLayout:
+        """The layout of a vocabulary of ``bits`` bits per code, kept under its region's name."""
+        layout = VocabularyLayout(self.p.word_bytes, self.config.hidden_size, bits)
+        if layout.row_words < 2:
+            raise TrilobiteError(
+                f"{name}: a row of {self.config.hidden_size} codes of {bits} bits is not more "
+                f"than a word of {self.p.word_bytes} bytes, which the accelerator's head needs")
+        self.vocabularies[region] = layout
+        return layout
 
     def put_angles(self) -> None:
         """For each position, beats of cosines and of sines in turn."""

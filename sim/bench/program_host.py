@@ -11,6 +11,7 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge, Timer, with_timeout
+from cocotb.utils import get_sim_time
 
 from ...fpga.counters import COUNTERS, WIDTH
 from ...fpga.descriptors import Operation, Post
@@ -41,12 +42,17 @@ class Host:
     def __init__(self, dut: Any) -> None:
         self.dut = dut
         self.edge = RisingEdge(dut.clk)
+        self.reset_at = 0
         self.word_bytes = len(dut.o_dump__payload) // 8
         for port in ("i_load", "i_run", "i_dump"):
             getattr(dut, f"{port}__valid").value = 0
             getattr(dut, f"{port}__payload").value = 0
         for name in ("o_dump__ready", "dumps", "clear", "rst"):
             getattr(dut, name).value = 0
+
+    def now(self) -> int:
+        """Cycles simulated so far."""
+        return round(get_sim_time("ns")) // PERIOD_NS
 
     async def load(self, first: int, words: np.ndarray) -> None:
         """Write uint8 [words, word_bytes] from word number ``first`` on."""
@@ -77,6 +83,7 @@ class Host:
             await self.edge
         dut.i_run__valid.value = 0
         await self.edge
+        started = self.now()
         looks = []
         while look and dut.o_busy.value:
             looks.append(self.counts())
@@ -86,6 +93,7 @@ class Host:
         await self.edge
         counts = self.counts()
         return {
+            "started": started - self.reset_at,
             "error": int(dut.o_error.value),
             "failed": _describe(int(dut.o_failed.value)),
             "counts": counts, "looks": [*looks, counts],
@@ -124,6 +132,7 @@ async def program(dut: Any) -> None:
     host = Host(dut)
     Clock(dut.clk, PERIOD_NS, unit="ns").start()
     await reset(dut, host.edge)
+    host.reset_at = host.now()
     with np.load(folder / "image.npz") as image:
         for word in image.files:
             await host.load(int(word), image[word])

@@ -54,6 +54,7 @@ class RunResult:
 
     ``failed`` has the operation and the post of the descriptor at which an error happened;
     ``looks`` the counters at each look, int64 [looks, counters], the last one at the end.
+    ``started`` is the run's first cycle, counted from the reset: the memory refreshes by that.
     """
 
     error: RunError
@@ -61,6 +62,7 @@ class RunResult:
     counts: dict[str, int]
     dumps: dict[str, np.ndarray]
     looks: np.ndarray
+    started: int = 0
 
 
 def run_program(
@@ -97,6 +99,7 @@ def run_program(
                     dict(zip(COUNTERS, result["counts"], strict=True)),
                     {dump.name: dumps[f"{number}/{dump.name}"] for dump in run.dumps
                      if f"{number}/{dump.name}" in dumps.files},
-                    np.array(result["looks"], np.int64).reshape(-1, len(COUNTERS)))
+                    np.array(result["looks"], np.int64).reshape(-1, len(COUNTERS)),
+                    result["started"])
                 for number, (run, result) in enumerate(zip(runs, results, strict=False))
             ]

@@ -1,0 +1,1 @@
+"""Cycles of the accelerator, predicted from its descriptors."""

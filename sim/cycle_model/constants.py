@@ -1,0 +1,109 @@
+"""Constants of the cycle model: widths, depths and latencies, as the hardware states them."""
+
+from __future__ import annotations
+
+from ...fpga.compiler import Program
+from ...fpga.descriptors import DESCRIPTOR_BYTES, TILE_BYTES
+from ...fpga.parameters import AcceleratorParameters
+from ...hw.attention.exponentials import Exponentials
+from ...hw.attention.parameters import TILE
+from ...hw.attention.query_lane import QueryLane
+from ...hw.attention.words import Scales
+from ...hw.floats.add import FloatAdd
+from ...hw.floats.compare import FloatCompare
+from ...hw.floats.from_integer import IntegerToFloat
+from ...hw.floats.multiply import FloatMultiply
+from ...hw.floats.reciprocal import FloatReciprocal
+from ...hw.floats.to_integer import FloatToInteger
+from ...hw.gate_rows import GateRows
+from ...hw.lane_sum import LaneSum
+from ...hw.rms_norm import RmsNorm
+from ...hw.rotary import Rotary
+from ..bench.ddr import DdrTiming
+
+__all__ = ["constants"]
+
+_MULTIPLY, _ADD = FloatMultiply.latency, FloatAdd.latency
+_TO_FLOAT, _TO_INTEGER = IntegerToFloat.latency, FloatToInteger.latency
+
+
+def _levels(addends: int) -> int:
+    """Latency of ``AdderTree``."""
+    return (addends - 1).bit_length()
+
+
+def constants(program: Program, timing: DdrTiming, tokens: int, position: int,
+              chooses: bool, started: int) -> dict[str, int]:
+    """Everything that does not change during a step.
+
+    Latencies count from operands taken to a result that is ready to be put into a queue.
+    """
+    p = program.parameters
+    return _memory(p, timing) | _matmul(p) | _rows(p) | _attention(p) | _vocabulary(p) | {
+        "tokens": tokens, "position": position, "chooses": int(chooses), "started": started,
+        "program": program.word("program"), "list": program.word("tiles"),
+        "vocabulary": program.config.vocab_size}
+
+
+def _memory(p: AcceleratorParameters, timing: DdrTiming) -> dict[str, int]:
+    return {
+        "max_burst": p.max_burst, "outstanding": p.outstanding, "ddr_latency": timing.latency,
+        "ddr_words": timing.words, "ddr_cycles": timing.per_cycles,
+        "refresh_interval": timing.refresh_interval, "refresh_cycles": timing.refresh_cycles,
+        "turnaround": timing.turnaround, "ddr_queue": timing.queue,
+        "descriptor_words": DESCRIPTOR_BYTES // p.word_bytes,
+        "tiles_per_word": p.word_bytes // TILE_BYTES, "word_beats": p.word_beats,
+    }
+
+
+def _matmul(p: AcceleratorParameters) -> dict[str, int]:
+    tlmm, layout = p.tlmm, p.weights
+    return {
+        "shared_words": layout.shared_words, "whole_words": layout.whole_words,
+        "frame_beats": layout.frame_beats, "weight_depth": p.weight_beats,
+        "table_entries": tlmm.entries, "engine_latency": tlmm.latency,
+        "block_beats": tlmm.columns // p.lanes,
+        "scale_latency": _TO_FLOAT + 2 * _MULTIPLY,
+    }
+
+
+def _rows(p: AcceleratorParameters) -> dict[str, int]:
+    quantizer = _levels(p.lanes) + 1 + FloatReciprocal.latency + _MULTIPLY
+    code = _MULTIPLY + _TO_INTEGER
+    return {
+        "norm_scale_latency": 2 * _MULTIPLY, "norm_wait": RmsNorm.latency,
+        "factor_latency": RmsNorm.latency - 2 - 2 * _MULTIPLY,
+        "square_latency": LaneSum.squares_latency,
+        "largest_latency": quantizer, "code_latency": code,
+        "quantizer_wait": quantizer + code + 2,
+        "add_latency": _ADD, "turn_latency": Rotary.latency - 2,
+        "gate_latency": GateRows.latency - 1,
+    }
+
+
+def _attention(p: AcceleratorParameters) -> dict[str, int]:
+    a = p.attention
+    largest = 1 + FloatReciprocal.latency + _MULTIPLY
+    keep = QueryLane.read_latency + _TO_FLOAT + _MULTIPLY + _ADD
+    return {
+        "queries": a.queries, "scale_words": a.scale_words, "cache_rows": a.rows,
+        "word_tokens": a.word_tokens, "chunk_beats": a.chunk // p.lanes,
+        "dot_latency": 2 + _levels(a.chunk) + 2, "sum_latency": 2 + _levels(a.word_tokens) + 1,
+        "score_latency": QueryLane.read_latency + _TO_FLOAT + 2 * _MULTIPLY,
+        "exponential_latency": Exponentials.latency - 1,
+        "row_sum_latency": LaneSum.sum_latency,
+        "fold_latency": LaneSum.sum_latency + _MULTIPLY + _ADD + FloatReciprocal.latency,
+        "weigh_latency": Scales.read_latency + _MULTIPLY,
+        "weight_largest_latency": largest, "weight_wait": largest + _MULTIPLY + _TO_INTEGER + 2,
+        "keep_latency": keep, "output_latency": keep + _MULTIPLY, "cache_tile": TILE,
+        "word_floats": a.word_floats,
+    }
+
+
+def _vocabulary(p: AcceleratorParameters) -> dict[str, int]:
+    products = 3 + _levels(2 * p.word_bytes)   # two codes in each byte, at most
+    return {
+        "embed_latency": _TO_FLOAT + _MULTIPLY, "code_word_beats": p.word_bytes // p.lanes,
+        "group_rows": p.word_bytes // 4,
+        "choice_latency": products + _TO_FLOAT + 2 * _MULTIPLY + FloatCompare.latency + 1,
+    }

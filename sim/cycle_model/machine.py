@@ -1,0 +1,72 @@
+"""The accelerator before a step, as an array for Numba."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...fpga.compiler import Program
+from ...fpga.descriptors import FIELDS
+from ...fpga.parameters import AcceleratorParameters
+from ...fpga.units import READERS
+from ...hw.attention.parameters import TILE, TILES_UNDER_WAY
+from ..bench.ddr import DdrTiming
+from . import registers as r
+from . import streams as q
+from .constants import constants
+
+__all__ = ["new_machine"]
+
+
+def new_machine(program: Program, timing: DdrTiming, tokens: int, position: int,
+                chooses: bool, started: int) -> np.ndarray:
+    """Int64, laid out as ``registers`` says; nothing has happened yet."""
+    c = constants(program, timing, tokens, position, chooses, started)
+    limits = _limits(program.parameters, c)
+    capacity = 1 << (max(limits.values()) - 1).bit_length()
+    lists = [[int(getattr(descriptor, name)) for name in FIELDS if name not in "xy"]
+             for descriptor in program.descriptors]
+    tiles = [(tile.words, tile.beats, tile.word) for tile in program.tiles]
+    program_at = r.ENTRIES + 2 * capacity * q.COUNT
+    tiles_at = program_at + r.FIELDS * len(lists)
+    m = np.zeros(tiles_at + 3 * len(tiles), np.int64)
+    for name, value in c.items():
+        m[getattr(r, name.upper())] = value
+    m[r.BETWEEN] = 1
+    m[r.PROGRAM_AT], m[r.TILES_AT], m[r.TILE_COUNT] = program_at, tiles_at, len(tiles)
+    m[program_at:tiles_at] = np.ravel(lists)
+    m[tiles_at:] = np.ravel(tiles)
+    m[r.CAPACITY] = capacity
+    for queue in range(q.COUNT):
+        m[r.LIMIT + queue] = limits.get(queue, 2)
+    return m
+
+
+def _limits(p: AcceleratorParameters, c: dict[str, int]) -> dict[int, int]:
+    """Entries of each queue that does not hold two."""
+    jobs = TILES_UNDER_WAY * p.queries + 1
+    readers = {number: bursts * p.max_burst for number, (_, bursts) in enumerate(READERS)}
+    return readers | {
+        q.RELEASED: p.outstanding + 1, q.WRITE_LENGTHS: p.outstanding,
+        q.WRITTEN: 4, q.ACKNOWLEDGED: c["ddr_queue"], q.COMPLETED: 32,
+        q.UNPACKED: 1, q.WEIGHT_BEATS: 3, q.ACTIVATIONS: 3,
+        q.SUMS: c["engine_latency"] + 1, q.BLOCKS: p.tlmm.max_blocks,
+        q.OUTPUTS: c["scale_latency"] + 2,
+        q.A_LENGTHS: 4, q.B_LENGTHS: 4, q.SINK_LENGTHS: 4,
+        q.SINK_ROWS: 2 * p.queries + 1,
+        q.NORM_ROW: p.max_beats + c["norm_wait"], q.FACTORS: 3,
+        q.NORMED: c["norm_scale_latency"] + 2,
+        q.CODE_ROW: p.max_beats + c["quantizer_wait"], q.INVERSES: 3,
+        q.SCALES: 3, q.CODES: c["code_latency"] + 2,
+        q.ADDED: c["add_latency"] + 2, q.TURNED: c["turn_latency"] + 2,
+        q.GATES: c["block_beats"], q.GATED: c["gate_latency"] + 2,
+        q.CACHE_REQUESTS: 4, q.CACHE_BLOCKS: 4, q.SUMMED: 4,
+        q.SCORES: c["score_latency"] + 2 * TILE, q.MAXIMA: 3, q.SHRINKS: 4,
+        q.EXPONENTIALS: c["exponential_latency"] + 2,
+        **dict.fromkeys((q.JOBS_SUMMED, q.JOBS_WEIGHED, q.JOBS_WRITTEN,
+                         q.JOBS_PUT_OUT, q.ROW_FACTORS), jobs),
+        q.ROW_SUMS: 4, q.STEPS: jobs - 1,
+        q.SCALED: c["weigh_latency"] + 2, q.WEIGHT_ROW: TILE + c["weight_wait"],
+        q.WEIGHT_INVERSES: 3, q.WEIGHT_STEPS: 3,
+        q.WEIGHT_CODES: c["code_latency"] + 2,
+        q.ATTENDED: c["output_latency"] + 2, q.EMBEDDED: c["embed_latency"] + 2,
+    }

@@ -1,0 +1,110 @@
+"""Measure the cases' cycles in RTL simulation, for the tests of the cycle model.
+
+    python -m trilobite.sim.cycle_model.measure [HARDWARE ...]
+
+writes ``measured.json`` beside this file: for each accelerator a hash of its Verilog, and for each
+case the cycle in which it started, counted from the reset, and the accelerator's counters. What has
+been simulated before, with this Verilog, program and steps, is taken from the cache.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from ...cache import cached_folder, content_key
+from ...errors import ToolError
+from ...fpga.compiler import Program, compile_model
+from ...fpga.sequencer import RunError
+from ...quant.formats import Ternary
+from ...runtime.random_weights import random_weights
+from ..bench import build
+from ..bench.build import Build
+from ..bench.design import Design
+from ..bench.program_bench import ProgramBench
+from ..bench.program_run import Run, run_program
+from .cases import CAPACITY, HARDWARE, MODELS, STEPS, Hardware, Step
+from .compare import MEASURED
+
+__all__ = ["bench", "case_program", "measure", "verilog_key"]
+
+
+
+def bench(hardware: Hardware) -> ProgramBench:
+    """The accelerator on its memory."""
+    return ProgramBench(hardware.parameters, hardware.depth, hardware.timing)
+
+
+def verilog_key(hardware: Hardware) -> str:
+    """A hash of what is simulated: another one means that the cycles must be measured again."""
+    return _key(Design.elaborate(bench(hardware), "accelerator"))
+
+
+def _key(design: Design) -> str:
+    return content_key([design.verilog])
+
+
+def case_program(hardware: Hardware, model: str) -> Program:
+    """The program of a model with random weights."""
+    config = MODELS[model]
+    return compile_model(config, random_weights(config, Ternary(), seed=0), hardware.parameters,
+                         CAPACITY)
+
+
+def measure(name: str) -> dict[str, object]:
+    """All cases of an accelerator: ``verilog``, and ``cases`` as model, step, counters.
+
+    Raises
+    ------
+    ToolError
+        A tool is missing, the simulation failed, or a run reported an error.
+    """
+    hardware = HARDWARE[name]
+    engine = build(bench(hardware), "accelerator")
+    cases: dict[str, dict[str, dict[str, int]]] = {}
+    for model, steps in STEPS.items():
+        counts = _simulate(engine, case_program(hardware, model), steps)
+        cases[model] = dict(zip((step.name for step in steps), counts, strict=True))
+    return {"verilog": _key(engine.design), "cases": cases}
+
+
+def _simulate(engine: Build, program: Program, steps: tuple[Step, ...]) -> list[dict[str, int]]:
+    """Counters of each step. The cache holds zeros: their cycles are those of any other numbers."""
+    image = [*program.memory.image(), _tokens(program)]
+    runs = [Run(program.word("program"), program.word("tiles"), len(program.tiles), step.tokens,
+                step.position, int(step.chooses)) for step in steps]
+
+    def fill(folder: Path) -> None:
+        results = run_program(engine, image, runs)
+        for result in results:
+            if result.error != RunError.NONE:
+                raise ToolError(f"The accelerator reported {result.error.name} at {result.failed}")
+        (folder / "counts.json").write_text(json.dumps(
+            [{"started": result.started, **result.counts} for result in results]))
+
+    contents = (f"{word} {words.tobytes().hex()}" for word, words in image)
+    key = content_key([engine.folder.name, repr(runs), *contents])
+    return json.loads((cached_folder("rtl-counts", key, fill) / "counts.json").read_text())
+
+
+def _tokens(program: Program) -> tuple[int, np.ndarray]:
+    region = program.memory.regions["tokens"]
+    count = region.words * program.parameters.word_bytes // 4
+    ids = np.arange(count, dtype="<i4") % program.config.vocab_size
+    return region.start, ids.view(np.uint8).reshape(region.words, -1)
+
+
+def main(names: list[str]) -> None:
+    """Measure the accelerators called ``names``, or all; the others' measurements are kept."""
+    measured = json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
+    for name in names or HARDWARE:
+        measured[name] = measure(name)
+        MEASURED.write_text(json.dumps(measured, indent=1) + "\n")
+        print(name, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

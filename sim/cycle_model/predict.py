@@ -1,0 +1,87 @@
+"""Cycles of a step of the accelerator, from the descriptors that it is given."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ...errors import TrilobiteError
+from ...fpga.compiler import Program
+from ...fpga.counters import COUNTERS
+from ...fpga.descriptors import Operation
+from ..bench.ddr import DdrTiming
+from . import registers as r
+from .attention import attend, drive_attend
+from .machine import new_machine
+from .matmul import drive_matmul, step_matmul
+from .port import step_port
+from .posts import post
+from .rows import drive_quantize, quantize, step_sources
+from .sequencer import is_active, step_fetchers, step_sequencer
+from .vocabulary import choose, drive_embed, drive_head, embed
+
+__all__ = ["predict_step"]
+
+_EMBED, _QUANTIZE, _MATMUL, _ATTEND, _HEAD = (int(operation) for operation in (
+    Operation.EMBED, Operation.QUANTIZE, Operation.MATMUL, Operation.ATTEND, Operation.HEAD))
+
+
+def predict_step(program: Program, timing: DdrTiming, tokens: int, position: int,
+                 chooses: bool = True, started: int = 0,
+                 cycle_limit: int = 1 << 28) -> dict[str, int]:
+    """``fpga.counters.COUNTERS`` of a step of ``tokens`` tokens from ``position`` on.
+
+    With ``chooses``, the last token goes on to the head. ``started`` is the step's first cycle
+    since the memory's reset: when it refreshes depends on it.
+
+    Raises
+    ------
+    TrilobiteError
+        The step does not fit the program, or takes more than ``cycle_limit`` cycles.
+    """
+    room = program.memory.regions["tokens"].words * program.parameters.word_bytes // 4
+    if not (0 < tokens <= program.parameters.max_tokens and 0 <= position < room - tokens):
+        raise TrilobiteError(f"A step of {tokens} tokens at position {position} does not fit: at "
+                             f"most {program.parameters.max_tokens} at once, {room - 1} in all")
+    machine = new_machine(program, timing, tokens, position, chooses, started)
+    if not _run(machine, cycle_limit):
+        raise TrilobiteError(f"A step of {tokens} tokens at position {position} takes more than "
+                             f"{cycle_limit} cycles")
+    counts = machine[r.N_CYCLES:r.N_CYCLES + len(COUNTERS)].tolist()
+    return dict(zip(COUNTERS, counts, strict=True))
+
+
+@njit(cache=True)
+def _run(m: np.ndarray, cycle_limit: int) -> bool:
+    """Cycle after cycle, who takes before who gives, so that a queue holds what it holds."""
+    for now in range(cycle_limit):
+        step_port(m, now)
+        step_sequencer(m, now)
+        if m[r.ENDED] == 1:
+            return True
+        step_fetchers(m, now)
+        if is_active(m, now):
+            _operate(m, now)
+        step_sources(m, now)
+        step_matmul(m, now)
+    return False
+
+
+@njit(cache=True)
+def _operate(m: np.ndarray, now: int) -> None:
+    operation = m[r.OPERATION]
+    if operation == _MATMUL:
+        post(m, now)
+        drive_matmul(m, now)
+    elif operation == _QUANTIZE:
+        quantize(m, now)
+        drive_quantize(m, now)
+    elif operation == _ATTEND:
+        attend(m, now)
+        drive_attend(m, now)
+    elif operation == _EMBED:
+        embed(m, now)
+        drive_embed(m, now)
+    else:
+        choose(m, now)
+        drive_head(m, now)

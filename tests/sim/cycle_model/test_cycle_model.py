@@ -1,0 +1,148 @@
+"""Cycles predicted from descriptors, beside those that RTL simulation counted."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trilobite.errors import TrilobiteError
+from trilobite.fpga.counters import COUNTERS
+from trilobite.fpga.planner import plan_program
+from trilobite.sim.bench.ddr import DdrTiming
+from trilobite.sim.cycle_model.cases import CAPACITY, HARDWARE, MODELS, STEPS
+from trilobite.sim.cycle_model.compare import (
+    CYCLES,
+    MEASURED,
+    compare_cases,
+    compare_full_size,
+)
+from trilobite.sim.cycle_model.measure import measure, verilog_key
+from trilobite.sim.cycle_model.predict import predict_step
+
+WORST, MEAN = 0.05, 0.02
+LEAST = 30
+EXACT = ("read_words", "write_words", "weight_beats", "table_passes", "attention_words",
+         "head_words", "tokens")
+
+
+@pytest.fixture(scope="module")
+def comparisons():
+    return compare_cases()
+
+
+@pytest.fixture(scope="module")
+def full_size():
+    return list(compare_full_size())
+
+
+def test_there_are_enough_cases_and_enough_of_them_are_held_out(comparisons, full_size):
+    everything = [*comparisons, *full_size]
+    assert len(everything) >= LEAST
+    assert sum(comparison.held_out for comparison in everything) >= 10
+    assert all(set(comparison.counted) == {"started", *COUNTERS} for comparison in comparisons)
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_cycles_are_predicted_whole_and_by_operation(comparisons, held_out):
+    chosen = [comparison for comparison in comparisons if comparison.held_out == held_out]
+    errors = [abs(comparison.error(counter)) for comparison in chosen for counter in CYCLES]
+    whole = [abs(comparison.error()) for comparison in chosen]
+    for found in (errors, whole) if chosen else ():
+        assert max(found) <= WORST
+        assert sum(found) / len(found) <= MEAN
+
+
+def test_what_is_moved_and_multiplied_is_predicted_exactly(comparisons):
+    for comparison in comparisons:
+        for name in EXACT:
+            assert comparison.predicted[name] == comparison.counted[name], comparison.what
+
+
+def test_full_size_shapes_are_predicted(full_size):
+    for comparison in full_size:
+        assert max(abs(comparison.error(counter)) for counter in CYCLES) <= 0.02, comparison.what
+        assert abs(comparison.error()) <= 0.001, comparison.what
+
+
+def _predict(timing, hardware="small", model="bitnet-96", **step):
+    program = plan_program(MODELS[model], HARDWARE[hardware].parameters, CAPACITY)
+    return predict_step(program, timing, **{"tokens": 1, "position": 3, **step})
+
+
+def test_the_counters_add_up():
+    counts = _predict(DdrTiming(), tokens=9)
+    busy = sum(counts[name] for name in CYCLES[1:])
+    operations = 1 + 3 * 11 + 2
+    # Between operations the sequencer takes a descriptor; now and then it waits for one.
+    assert operations <= counts["cycles"] - busy < 150 * operations
+    assert counts["weight_beats"] + counts["engine_waits"] >= counts["matmul_cycles"]
+    assert counts["read_words"] + counts["write_words"] <= counts["cycles"]
+
+
+@settings(max_examples=15, deadline=None)
+@given(latency=st.integers(2, 200), more=st.integers(1, 200), words=st.integers(1, 3),
+       tokens=st.integers(1, 6), position=st.integers(0, 90))
+def test_a_slower_memory_never_makes_a_step_much_faster(latency, more, words, tokens, position):
+    """Not "never faster": turns of the port fall differently, by some cycles either way."""
+    step = {"tokens": tokens, "position": position}
+    fast = _predict(DdrTiming(latency, words=words, per_cycles=3), **step)
+    for slow in (DdrTiming(latency + more, words=words, per_cycles=3),
+                 DdrTiming(latency, words=words, per_cycles=4),
+                 DdrTiming(latency, words=words, per_cycles=3, refresh_interval=500,
+                           refresh_cycles=50)):
+        counts = _predict(slow, **step)
+        assert counts["cycles"] >= 0.99 * fast["cycles"]
+        assert all(counts[name] == fast[name] for name in EXACT)
+        assert all(0 <= counts[name] <= counts["cycles"] for name in counts)
+
+
+def test_a_step_without_a_token_leaves_out_the_head():
+    counts = _predict(DdrTiming(), chooses=False)
+    assert counts["head_cycles"] == counts["tokens"] == 0
+
+
+def test_layers_cost_alike():
+    config, parameters = MODELS["bitnet-96"], HARDWARE["small"].parameters
+    steps = [predict_step(plan_program(config, parameters, 40, layers), DdrTiming(), 8, 0)
+             for layers in (1, 2, 3)]
+    cycles = [step["cycles"] for step in steps]
+    assert cycles[2] - cycles[1] == pytest.approx(cycles[1] - cycles[0], rel=0.05)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(TrilobiteError, match="takes more than 100 cycles"):
+        _predict(DdrTiming(), cycle_limit=100)
+    for step in ({"tokens": 0}, {"tokens": 33}, {"position": -1}, {"position": 2 * CAPACITY}):
+        with pytest.raises(TrilobiteError, match="does not fit"):
+            _predict(DdrTiming(), **step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HARDWARE)
+def test_the_measurements_are_of_this_hardware(name):
+    """If it fails: python -m trilobite.sim.cycle_model.measure."""
+    assert json.loads(MEASURED.read_text())[name]["verilog"] == verilog_key(HARDWARE[name])
+
+
+@pytest.mark.slow
+def test_rtl_simulation_counts_what_the_file_says(monkeypatch):
+    model = "bitnet-96"
+    monkeypatch.setattr("trilobite.sim.cycle_model.measure.STEPS", {model: STEPS[model]})
+    assert measure("small")["cases"][model] == json.loads(
+        MEASURED.read_text())["small"]["cases"][model]
+
+
+@pytest.mark.slow
+def test_another_memory_in_rtl_simulation(monkeypatch):
+    """A timing that is in no file."""
+    timing = DdrTiming(latency=25, words=2, per_cycles=3, turnaround=3)
+    hardware = replace(HARDWARE["small"], timing=timing)
+    model, steps = "bitnet-128", STEPS["bitnet-128"][:2]
+    monkeypatch.setitem(HARDWARE, "small", hardware)
+    monkeypatch.setattr("trilobite.sim.cycle_model.measure.STEPS", {model: steps})
+    counted = measure("small")["cases"][model]
+    for step in steps:
+        predicted = _predict(timing, model=model, tokens=step.tokens, position=step.position)
+        assert predicted["cycles"] == pytest.approx(counted[step.name]["cycles"], rel=0.01)
