@@ -552,6 +552,26 @@ def estimate(
         csv, compare)
 
 
+@app.command(epilog="Example: trilobite calibrate && trilobite estimate bitnet-2b --device "
+                    "this-machine")
+@reports_errors
+def calibrate(
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The .toml file to write; else the user's own "
+                                            "this-machine, which `trilobite devices` lists."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the kernels; else as many as there are.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Measure this machine's bandwidth and kernels, and write them as a device."""
+    from .commands.calibrate import run
+
+    run(Output(json), output, threads)
+
+
 @app.command("serve-sim", epilog="Example: trilobite serve-sim bitnet-0.73b --requests 20")
 @reports_errors
 def serve_sim(

@@ -10,7 +10,7 @@ from rich.padding import Padding
 
 from ..console import Output, bytes_text, make_table
 from ..sim.device import Device
-from ..sim.presets import bundled_devices, constants, kinds, read_device
+from ..sim.presets import bundled_devices, constants, kinds, own_devices, read_device
 from ..sim.quantity import Quantity
 from ..sim.soc import Soc
 
@@ -18,8 +18,9 @@ __all__ = ["run"]
 
 
 def run(output: Output, name: str | None) -> None:
-    """List the bundled devices, or every constant of the one called ``name``."""
-    devices = bundled_devices() if name is None else {name: read_device(name)}
+    """List the bundled devices and the user's own, or every constant of the one called ``name``."""
+    devices = ({**bundled_devices(), **own_devices()} if name is None
+               else {name: read_device(name)})
     if name is None:
         _print_list(output, devices)
     else:

@@ -27,7 +27,10 @@ from ..sim.report import (
     write_report,
 )
 from ..sim.results import Estimate
+from ..sim.runtime_estimate import THIS_MACHINE, estimate_runtime
 from ..sim.shapes import ModelShape, load_shape, shape_names
+from ..sim.soc import load_soc
+from ..sim.tables import own_names
 
 __all__ = ["find_shape", "print_estimates", "run"]
 
@@ -39,6 +42,9 @@ def run(
 ) -> None:
     """Estimate each model, print the results, and write the report, the table and the trace."""
     earlier = None if compare is None else read_run(compare)
+    if device_name == THIS_MACHINE:
+        _estimate_here(output, names, prompt)
+        return
     device = load_device(device_name)
     shapes = [find_shape(output, name) for name in names]
     if hardware_name in configurations():
@@ -68,6 +74,24 @@ def run(
         }, trace)
         output.print(f"Trace: {trace}")
     output.json(report_json(estimates, tools, compared))
+
+
+def _estimate_here(output: Output, names: Sequence[str], prompt: int) -> None:
+    """Predict the runtime, with ternary weights, on the machine that was calibrated."""
+    if THIS_MACHINE not in own_names("devices"):
+        raise EstimateError("This machine has not been measured; `trilobite calibrate` does it")
+    soc = load_soc(THIS_MACHINE)
+    table = make_table("model", ">first token", ">decode",
+                       title=f"{soc.name}, ternary weights, prompt {prompt}")
+    results = []
+    for name in names:
+        shape = find_shape(output, name)
+        result = estimate_runtime(soc, shape.config, "ternary", prompt)
+        table.add_row(shape.name, _ranged(result.first_token, "s"), _ranged(result.rate, "token/s"))
+        results.append({"model": shape.name, "first_token": result.first_token.to_json("s"),
+                        "rate": result.rate.to_json("token/s")})
+    output.print(table)
+    output.json({"prompt": prompt, "runtime": results})
 
 
 def _predict(output: Output, shapes: Sequence[ModelShape], device: Device, name: str, prompt: int,

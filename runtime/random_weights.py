@@ -12,7 +12,7 @@ from ..quant.formats import Int8
 from ..quant.formats.base import Format, PackedWeight
 from .layer import Weights
 
-__all__ = ["random_weights"]
+__all__ = ["packed_matrix", "random_weights"]
 
 # So many rows are drawn and quantized; the rows of a weight are a random choice of them. A float32
 # matrix of the whole weight, which would not fit beside a large model, never exists.
@@ -46,16 +46,17 @@ def random_weights(config: ModelConfig, form: Format, seed: int = 0,
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
         shape = shapes[name]
         if len(shape) == 2:
-            return _matrix(shape, form if name in linears else vocabulary, generator)
+            return packed_matrix(shape, form if name in linears else vocabulary, generator)
         spread = 0.1 * generator.standard_normal(shape, np.float32)
         return spread if name.endswith(".bias") else 1 + spread
 
     return weight
 
 
-def _matrix(
+def packed_matrix(
     shape: tuple[int, int], form: Format, generator: np.random.Generator
 ) -> PackedWeight:
+    """A random [M, K] weight in ``form``: normal with variance 1 / K before it is quantized."""
     M, K = shape
     drawn = generator.standard_normal((min(M, _DRAWN_ROWS), K), np.float32)
     drawn *= np.float32(1 / math.sqrt(K))

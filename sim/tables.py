@@ -9,6 +9,7 @@ missing, unknown or of the wrong unit is refused, with the file and the key.
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from ..errors import EstimateError
 from .quantity import Quantity
 
-__all__ = ["Unit", "build", "bundled_names", "read_toml"]
+__all__ = ["Unit", "build", "bundled_names", "own_folder", "own_names", "read_toml"]
 
 Description = TypeVar("Description")
 
@@ -36,10 +37,22 @@ def bundled_names(folder: str) -> list[str]:
     return sorted(file.stem for file in (Path(__file__).parent / folder).glob("*.toml"))
 
 
+def own_folder(folder: str) -> Path:
+    """Where a user's own descriptions are: in the user's data folder, as XDG says."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "trilobite" / folder
+
+
+def own_names(folder: str) -> list[str]:
+    """Names of the descriptions in the user's own folder."""
+    return sorted(file.stem for file in own_folder(folder).glob("*.toml"))
+
+
 def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
     """Read the bundled file ``sim/<folder>/<name>.toml``, or the file ``name`` if it ends in .toml.
 
-    Returns the table and the file's name for messages.
+    A name that is not bundled is looked for in ``own_folder``. Returns the table and the file's
+    name for messages.
 
     Raises
     ------
@@ -48,10 +61,12 @@ def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
     """
     bundled = Path(__file__).parent / folder / f"{name}.toml"
     path = Path(name) if name.endswith(".toml") else bundled
+    if path == bundled and not bundled.exists() and name in own_names(folder):
+        path = own_folder(folder) / f"{name}.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
     except FileNotFoundError:
-        known = ", ".join(bundled_names(folder))
+        known = ", ".join([*bundled_names(folder), *own_names(folder)])
         raise EstimateError(
             f"There is no description {name!r} in {folder}; give one of {known}, or a .toml file"
         ) from None

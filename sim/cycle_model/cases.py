@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ...fpga.configuration import load_configuration
 from ...fpga.parameters import AcceleratorParameters
 from ...hw.parameters import TlmmParameters
 from ...model import ModelConfig
@@ -19,15 +18,13 @@ class Hardware:
     """An accelerator and the memory that it is simulated with.
 
     ``held_out``: the model was not looked at beside its cycles before it was finished. The rule,
-    set before the first measurement: accelerators ``narrow`` and ``kv260`` are, with all their
-    cases; they differ from the others in every width, in the group size, and in the memory.
-    ``depth``: words of the simulated memory, room for every model.
+    set before the first measurement: accelerator ``narrow`` is, with all its cases; it differs
+    from the others in lanes, group size, tables, and in the memory's latency and bandwidth.
     """
 
     parameters: AcceleratorParameters
     timing: DdrTiming
     held_out: bool
-    depth: int = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,6 @@ HARDWARE = {
         replace(_SMALL, lanes=2, activation_beats=2048, weight_beats=2048,
                 tlmm=TlmmParameters(group_size=4, tables=4, columns=8, max_k=768, max_m=1536)),
         DdrTiming(latency=100, words=1, per_cycles=2), held_out=True),
-    "kv260": Hardware(load_configuration("kv260"), DdrTiming(latency=60), held_out=True,
-                      depth=1 << 20),
 }
 
 _BITNET = ModelConfig(

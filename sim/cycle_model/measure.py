@@ -32,10 +32,12 @@ from .compare import MEASURED
 __all__ = ["bench", "case_program", "measure", "verilog_key"]
 
 
+_DEPTH = 1 << 16   # words of the memory: room for every model on every accelerator
+
 
 def bench(hardware: Hardware) -> ProgramBench:
     """The accelerator on its memory."""
-    return ProgramBench(hardware.parameters, hardware.depth, hardware.timing)
+    return ProgramBench(hardware.parameters, _DEPTH, hardware.timing)
 
 
 def verilog_key(hardware: Hardware) -> str:

@@ -12,7 +12,7 @@ from trilobite.runtime.random_weights import random_weights
 from trilobite.sim.cycle_model.cases import HARDWARE, MODELS
 
 
-@pytest.mark.parametrize("hardware", ["small", "kv260"])
+@pytest.mark.parametrize("hardware", ["small", "narrow"])
 @pytest.mark.parametrize("model", MODELS)
 def test_a_plan_is_the_program_without_scales_and_contents(hardware, model):
     config, parameters = MODELS[model], HARDWARE[hardware].parameters

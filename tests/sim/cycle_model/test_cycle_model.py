@@ -121,17 +121,17 @@ def test_what_does_not_fit_is_refused():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARDWARE)
-def test_the_measurements_are_of_this_hardware(name):
-    """If it fails: python -m trilobite.sim.cycle_model.measure."""
-    assert json.loads(MEASURED.read_text())[name]["verilog"] == verilog_key(HARDWARE[name])
+def test_the_measurements_still_hold(name, monkeypatch):
+    """If it fails: python -m trilobite.sim.cycle_model.measure.
 
-
-@pytest.mark.slow
-def test_rtl_simulation_counts_what_the_file_says(monkeypatch):
-    model = "bitnet-96"
+    Other Verilog than was measured must be as fast, to a thousandth, on one model.
+    """
+    measured, model = json.loads(MEASURED.read_text())[name], "bitnet-96"
+    tolerance = 0.0 if measured["verilog"] == verilog_key(HARDWARE[name]) else 0.001
     monkeypatch.setattr("trilobite.sim.cycle_model.measure.STEPS", {model: STEPS[model]})
-    assert measure("small")["cases"][model] == json.loads(
-        MEASURED.read_text())["small"]["cases"][model]
+    for step, counted in measure(name)["cases"][model].items():
+        before = measured["cases"][model][step]
+        assert counted["cycles"] == pytest.approx(before["cycles"], rel=tolerance, abs=1)
 
 
 @pytest.mark.slow
