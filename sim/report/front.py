@@ -180,8 +180,7 @@ def _provenance(document: Mapping[str, Any]) -> Markup:
         ("Seconds and joules", "the formulas of docs/estimate.md at nominal constants of the "
          f"device and of {document['hardware']}"),
         ("LUT and DSP", f"fitted to engines that were synthesized; largest error {errors}. What "
-         "is around the engine was synthesized in three sizes. No place and route: clocks are "
-         "assumed"),
+         "is around the engine was synthesized. No place and route: clocks are assumed"),
         ("Perplexity", f"measured by the runtime with {document['perplexity_model']}, "
          f"{document['perplexity_tokens']:,} tokens, in each format of weights and of the cache"),
         ("Pause", "the longest piece of a prompt and one decode step"),
