@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from ...fpga.compiler import Program
 from ...fpga.configuration import load_configuration
+from ...fpga.descriptors import WeightTile
 from ...fpga.planner import plan_program
 from ..bench.ddr import DdrTiming
 from ..shapes import load_shape
@@ -18,6 +21,10 @@ __all__ = ["CYCLES", "FULL_SIZE", "MEASURED", "Comparison", "compare_cases", "co
 
 MEASURED = Path(__file__).with_name("measured.json")
 FULL_SIZE = Path(__file__).with_name("full_size.json")
+# The hardware that was counted, where it was another than now: 3^G entries a table, a gate for each
+# lane, two ports of the weight buffer, shorter queues of the port, other frames of weights.
+COUNTED = {"gate_interval": 1, "gate_latency": 70, "weight_ports": 2, "list_bursts": 1,
+           "row_bursts": 2}
 CYCLES = ("cycles", "embed_cycles", "quantize_cycles", "matmul_cycles", "attend_cycles",
           "head_cycles")
 _TIMING = DdrTiming(latency=60)   # of ``trilobite verify --shape``
@@ -39,18 +46,38 @@ class Comparison:
         return self.predicted[counter] / self.counted[counter] - 1
 
 
+def _counted(program: Program, frame: list[int]) -> dict[str, int]:
+    """What differs; ``program`` gets the weight tiles that it had, and what lay behind them."""
+    shared, whole, beats = frame
+    words = [-(-tile.beats // beats) * shared + tile.beats * whole for tile in program.tiles]
+    moves = [(tile.word, count - tile.words)
+             for tile, count in zip(program.tiles, words, strict=True)]
+
+    def moved(word: int) -> int:
+        return word + sum(more for start, more in moves if start < word)
+
+    program.tiles[:] = [WeightTile(moved(tile.word), count, tile.beats)
+                        for tile, count in zip(program.tiles, words, strict=True)]
+    program.descriptors[:] = [replace(one, b=moved(one.b)) if one.norm else one
+                              for one in program.descriptors]
+    return {**COUNTED, "program": moved(program.word("program")),
+            "list": moved(program.word("tiles")),
+            "table_entries": 3 ** program.parameters.tlmm.group_size,
+            "shared_words": shared, "whole_words": whole, "frame_beats": beats}
+
+
 def compare_cases() -> list[Comparison]:
     """Every case that ``measured.json`` has."""
     measured = json.loads(MEASURED.read_text())
-    return [_compare(case, measured[case.hardware]["cases"][case.model][case.step.name])
-            for case in all_cases() if case.hardware in measured]
+    return [_compare(case, measured[case.hardware]) for case in all_cases()]
 
 
-def _compare(case: Case, counted: dict[str, int]) -> Comparison:
+def _compare(case: Case, measured: dict[str, Any]) -> Comparison:
     hardware, step = HARDWARE[case.hardware], case.step
+    counted = measured["cases"][case.model][step.name]
     program = plan_program(MODELS[case.model], hardware.parameters, CAPACITY)
     predicted = predict_step(program, hardware.timing, step.tokens, step.position, step.chooses,
-                             counted["started"])
+                             counted["started"], differs=_counted(program, measured["frame"]))
     return Comparison(f"{case.hardware}, {case.model}, {step.name}", case.held_out, predicted,
                       counted)
 
@@ -60,7 +87,8 @@ def compare_full_size() -> Iterator[Comparison]:
     for run in json.loads(FULL_SIZE.read_text()):
         prefills = run["phase"] == "prefill"
         capacity = run["tokens"] if prefills else run["context"] + 1
-        config, parameters = load_shape(run["shape"]).config, load_configuration(run["hardware"])
+        config = load_shape(run["shape"]).config
+        parameters = replace(load_configuration(run["hardware"]), **run["parameters"])
         length = f"{run['tokens']} tokens" if prefills else f"context {run['context']}"
         for layers, counted in ((run["layers"], run["one"]), (2 * run["layers"], run["two"])):
             program = plan_program(config, parameters, capacity + 1, layers)
@@ -71,7 +99,8 @@ def compare_full_size() -> Iterator[Comparison]:
                          for start in starts]
             else:
                 steps = [(1, run["context"], True)]
-            counts = [predict_step(program, _TIMING, *step) for step in steps]
+            differs = _counted(program, run["frame"])
+            counts = [predict_step(program, _TIMING, *step, differs=differs) for step in steps]
             predicted = {name: sum(one[name] for one in counts) for name in counted}
             yield Comparison(f"{run['shape']}, {layers} layers, {run['phase']}, {length}", True,
                              predicted, counted)

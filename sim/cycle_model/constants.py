@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...fpga.compiler import Program
 from ...fpga.descriptors import DESCRIPTOR_BYTES, TILE_BYTES
 from ...fpga.parameters import AcceleratorParameters
+from ...fpga.units import READER_BURSTS
 from ...hw.attention.exponentials import Exponentials
 from ...hw.attention.parameters import TILE
 from ...hw.attention.query_lane import QueryLane
@@ -15,7 +16,7 @@ from ...hw.floats.from_integer import IntegerToFloat
 from ...hw.floats.multiply import FloatMultiply
 from ...hw.floats.reciprocal import FloatReciprocal
 from ...hw.floats.to_integer import FloatToInteger
-from ...hw.gate_rows import GateRows
+from ...hw.gates import Gate
 from ...hw.lane_sum import LaneSum
 from ...hw.rms_norm import RmsNorm
 from ...hw.rotary import Rotary
@@ -51,6 +52,7 @@ def _memory(p: AcceleratorParameters, timing: DdrTiming) -> dict[str, int]:
         "ddr_words": timing.words, "ddr_cycles": timing.per_cycles,
         "refresh_interval": timing.refresh_interval, "refresh_cycles": timing.refresh_cycles,
         "turnaround": timing.turnaround, "ddr_queue": timing.queue,
+        "list_bursts": READER_BURSTS, "row_bursts": READER_BURSTS, "data_bursts": READER_BURSTS,
         "descriptor_words": DESCRIPTOR_BYTES // p.word_bytes,
         "tiles_per_word": p.word_bytes // TILE_BYTES, "word_beats": p.word_beats,
     }
@@ -59,7 +61,7 @@ def _memory(p: AcceleratorParameters, timing: DdrTiming) -> dict[str, int]:
 def _matmul(p: AcceleratorParameters) -> dict[str, int]:
     tlmm, layout = p.tlmm, p.weights
     return {
-        "shared_words": layout.shared_words, "whole_words": layout.whole_words,
+        "shared_words": layout.shared_words, "whole_words": layout.whole_words, "weight_ports": 1,
         "frame_beats": layout.frame_beats, "weight_depth": p.weight_beats,
         "table_entries": tlmm.entries, "engine_latency": tlmm.latency,
         "block_beats": tlmm.columns // p.lanes,
@@ -77,7 +79,7 @@ def _rows(p: AcceleratorParameters) -> dict[str, int]:
         "largest_latency": quantizer, "code_latency": code,
         "quantizer_wait": quantizer + code + 2,
         "add_latency": _ADD, "turn_latency": Rotary.latency - 2,
-        "gate_latency": GateRows.latency - 1,
+        "gate_latency": Gate.latency + p.lanes - 1, "gate_interval": p.lanes,
     }
 
 

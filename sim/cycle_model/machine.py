@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ...fpga.compiler import Program
@@ -18,9 +20,9 @@ __all__ = ["new_machine"]
 
 
 def new_machine(program: Program, timing: DdrTiming, tokens: int, position: int,
-                chooses: bool, started: int) -> np.ndarray:
+                chooses: bool, started: int, differs: Mapping[str, int]) -> np.ndarray:
     """Int64, laid out as ``registers`` says; nothing has happened yet."""
-    c = constants(program, timing, tokens, position, chooses, started)
+    c = constants(program, timing, tokens, position, chooses, started) | differs
     limits = _limits(program.parameters, c)
     capacity = 1 << (max(limits.values()) - 1).bit_length()
     lists = [[int(getattr(descriptor, name)) for name in FIELDS if name not in "xy"]
@@ -44,7 +46,10 @@ def new_machine(program: Program, timing: DdrTiming, tokens: int, position: int,
 def _limits(p: AcceleratorParameters, c: dict[str, int]) -> dict[int, int]:
     """Entries of each queue that does not hold two."""
     jobs = TILES_UNDER_WAY * p.queries + 1
-    readers = {number: bursts * p.max_burst for number, (_, bursts) in enumerate(READERS)}
+    bursts = {q.DESCRIPTOR_WORDS: c["list_bursts"], q.TILE_WORDS: c["list_bursts"],
+              q.A_WORDS: c["row_bursts"], q.B_WORDS: c["row_bursts"]}
+    readers = {reader: bursts.get(reader, c["data_bursts"]) * p.max_burst
+               for reader in range(len(READERS))}
     return readers | {
         q.RELEASED: p.outstanding + 1, q.WRITE_LENGTHS: p.outstanding,
         q.WRITTEN: 4, q.ACKNOWLEDGED: c["ddr_queue"], q.COMPLETED: 32,
@@ -58,7 +63,7 @@ def _limits(p: AcceleratorParameters, c: dict[str, int]) -> dict[int, int]:
         q.CODE_ROW: p.max_beats + c["quantizer_wait"], q.INVERSES: 3,
         q.SCALES: 3, q.CODES: c["code_latency"] + 2,
         q.ADDED: c["add_latency"] + 2, q.TURNED: c["turn_latency"] + 2,
-        q.GATES: c["block_beats"], q.GATED: c["gate_latency"] + 2,
+        q.GATES: 2 * c["block_beats"], q.UPS: 2 * c["block_beats"], q.GATED: c["gate_latency"] + 2,
         q.CACHE_REQUESTS: 4, q.CACHE_BLOCKS: 4, q.SUMMED: 4,
         q.SCORES: c["score_latency"] + 2 * TILE, q.MAXIMA: 3, q.SHRINKS: 4,
         q.EXPONENTIALS: c["exponential_latency"] + 2,

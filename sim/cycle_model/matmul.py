@@ -61,7 +61,10 @@ def _unpack(m: np.ndarray, now: int) -> None:
 def _give_tiles(m: np.ndarray, now: int) -> None:
     """Each tile as often as there are tokens: as ``hw.tile_buffer``."""
     held = m[r.HELD]
-    if can_take(m, q.TILE_INFO, now) and held > m[r.PAST] and has_room(m, q.WEIGHT_BEATS):
+    taken = can_take(m, q.UNPACKED, now) and held != m[r.WEIGHT_DEPTH]
+    waits = taken and m[r.WEIGHT_PORTS] == 1   # what comes in goes first
+    if (not waits and can_take(m, q.TILE_INFO, now) and held > m[r.PAST]
+            and has_room(m, q.WEIGHT_BEATS)):
         beats = m[weight_tile(m, first(m, q.TILE_INFO)) + 1]
         last_beat = m[r.TILE_BEAT] + 1 >= beats
         last_round = m[r.ROUND] + 1 >= m[r.TOKENS] or beats > m[r.WEIGHT_DEPTH]
@@ -77,7 +80,7 @@ def _give_tiles(m: np.ndarray, now: int) -> None:
             if last_round:
                 m[r.ROUND] = 0
                 take(m, q.TILE_INFO)
-    if can_take(m, q.UNPACKED, now) and held != m[r.WEIGHT_DEPTH]:
+    if taken:
         take(m, q.UNPACKED)
         m[r.HELD] += 1
 

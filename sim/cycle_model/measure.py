@@ -70,7 +70,9 @@ def measure(name: str) -> dict[str, object]:
     for model, steps in STEPS.items():
         counts = _simulate(engine, case_program(hardware, model), steps)
         cases[model] = dict(zip((step.name for step in steps), counts, strict=True))
-    return {"verilog": _key(engine.design), "cases": cases}
+    layout = hardware.parameters.weights
+    frame = [layout.shared_words, layout.whole_words, layout.frame_beats]
+    return {"verilog": _key(engine.design), "frame": frame, "cases": cases}
 
 
 def _simulate(engine: Build, program: Program, steps: tuple[Step, ...]) -> list[dict[str, int]]:

@@ -89,18 +89,17 @@ def _turn(m: np.ndarray, now: int) -> None:
 @njit(cache=True)
 def _gate(m: np.ndarray, now: int) -> None:
     """Blocks of gate and of up outputs in turn: as ``hw.gate_rows``."""
-    if not can_take(m, q.OUTPUTS, now):
-        return
-    if m[r.IS_UP] == 1:
-        if not has_room(m, q.GATED):
-            return
+    if (can_take(m, q.GATES, now) and can_take(m, q.UPS, now) and has_room(m, q.GATED)
+            and m[r.GATE_IDLE_AT] <= now):
         take(m, q.GATES)
+        take(m, q.UPS)
         put(m, q.GATED, now + m[r.GATE_LATENCY] + 1, 0)
-    else:
-        if not has_room(m, q.GATES):
-            return
-        put(m, q.GATES, now + 1, 0)
+        m[r.GATE_IDLE_AT] = now + m[r.GATE_INTERVAL]
+    kind = q.UPS if m[r.IS_UP] == 1 else q.GATES
+    if not can_take(m, q.OUTPUTS, now) or not has_room(m, kind):
+        return
     take(m, q.OUTPUTS)
+    put(m, kind, now + 1, 0)
     m[r.GATE_PLACE] += 1
     if m[r.GATE_PLACE] == m[r.BLOCK_BEATS]:
         m[r.GATE_PLACE] = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numba import njit
 
@@ -28,11 +30,13 @@ _EMBED, _QUANTIZE, _MATMUL, _ATTEND, _HEAD = (int(operation) for operation in (
 
 def predict_step(program: Program, timing: DdrTiming, tokens: int, position: int,
                  chooses: bool = True, started: int = 0,
-                 cycle_limit: int = 1 << 28) -> dict[str, int]:
+                 cycle_limit: int = 1 << 28,
+                 differs: Mapping[str, int] | None = None) -> dict[str, int]:
     """``fpga.counters.COUNTERS`` of a step of ``tokens`` tokens from ``position`` on.
 
     With ``chooses``, the last token goes on to the head. ``started`` is the step's first cycle
-    since the memory's reset: when it refreshes depends on it.
+    since the memory's reset: when it refreshes depends on it. ``differs`` has values for what
+    ``constants.constants`` says, to predict hardware that is not as it is here now.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def predict_step(program: Program, timing: DdrTiming, tokens: int, position: int
     if not (0 < tokens <= program.parameters.max_tokens and 0 <= position < room - tokens):
         raise TrilobiteError(f"A step of {tokens} tokens at position {position} does not fit: at "
                              f"most {program.parameters.max_tokens} at once, {room - 1} in all")
-    machine = new_machine(program, timing, tokens, position, chooses, started)
+    machine = new_machine(program, timing, tokens, position, chooses, started, differs or {})
     if not _run(machine, cycle_limit):
         raise TrilobiteError(f"A step of {tokens} tokens at position {position} takes more than "
                              f"{cycle_limit} cycles")

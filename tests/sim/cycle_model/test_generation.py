@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 
 from trilobite.errors import EstimateError, TrilobiteError
-from trilobite.fpga.configuration import load_configuration
+from trilobite.fpga.planner import plan_program
 from trilobite.sim.bench.ddr import DdrTiming
 from trilobite.sim.cycle_model.cases import HARDWARE, MODELS
-from trilobite.sim.cycle_model.compare import FULL_SIZE
 from trilobite.sim.cycle_model.generation import (
     activity_energy,
     memory_timing,
     predict_generation,
     whole_step,
 )
+from trilobite.sim.cycle_model.predict import predict_step
 from trilobite.sim.device import load_device
 from trilobite.sim.energy import PARTS
 from trilobite.sim.quantity import Corner
@@ -32,15 +32,13 @@ def generation():
 
 
 def test_a_whole_model_is_extrapolated_from_two_layers_and_a_few_rows():
-    """Beside the extrapolation of what RTL simulation counted for one layer and two."""
-    config, parameters = load_shape("bitnet-0.73b").config, load_configuration("kv260")
-    run = next(run for run in json.loads(FULL_SIZE.read_text())
-               if (run["phase"], run["context"]) == ("decode", 1024))
-    counts = whole_step(config, parameters, DdrTiming(latency=60), 1026, 1, 1024, True)
-    for name in ("cycles", "matmul_cycles", "attend_cycles", "head_cycles", "read_words"):
-        more = run["two"][name] - run["one"][name]
-        counted = run["one"][name] + more * (config.num_layers - 1)
-        assert counts[name] == pytest.approx(counted, rel=0.002), name
+    config = replace(MODELS["llama-256"], num_layers=6, vocab_size=512)
+    program = plan_program(config, SMALL, 130)
+    for step in ((1, 120, True), (16, 0, True), (8, 40, False)):
+        whole = predict_step(program, DdrTiming(), *step)
+        counts = whole_step(config, SMALL, DdrTiming(), 130, *step)
+        for name in ("cycles", "matmul_cycles", "attend_cycles", "head_cycles", "read_words"):
+            assert counts[name] == pytest.approx(whole[name], rel=0.02), name
 
 
 def test_energy_adds_up_and_ranges_are_in_order(generation):
