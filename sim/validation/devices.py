@@ -51,9 +51,18 @@ def _kv260() -> list[Row]:
             if comparison.power is None:
                 continue
             fitted = comparison.published.name == "bitnet-kv260"
+            rate, joules = comparison.published.tokens_per_second, comparison.published.energy
             found.append(Row(
                 f"{comparison.published.name} on the KV260", "power at its rate and traffic", "W",
                 comparison.power.nominal, comparison.published.power.nominal,
                 Basis.FITTED if fitted else Basis.HELD_OUT, 0.02 if fitted else 0.25,
             ))
+            found.append(Row(
+                f"{comparison.published.name} on the KV260", "energy at its rate and traffic",
+                "J/token", comparison.power.nominal / rate.nominal, joules.nominal,
+                Basis.FITTED if fitted else Basis.HELD_OUT, 0.04 if fitted else 0.25,
+            ))
+    rest = device.power.idle.nominal + 40e-3 * device.power.uram_rest.nominal
+    found.append(Row("bitnet-kv260 on the KV260", "idle, with the 40 URAM of its design", "W", rest,
+                     3.81, Basis.FITTED, 0.01))
     return found
