@@ -7,6 +7,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .sign_tree import add_or_subtract
+
 __all__ = ["Accumulators"]
 
 
@@ -80,10 +82,8 @@ class Accumulators(wiring.Component):
 
         for column in range(self.columns):
             before = Mux(control.first, 0, read.data[column])
-            # -a is ~a + 1, and the + 1 is the adder's carry input.
-            negative, addend = self.i_negative[column], self.i_addends[column]
             m.d.comb += self.o.p.sums[column].eq(
-                before + Mux(negative, ~addend, addend) + negative)
+                add_or_subtract(before, self.i_addends[column], self.i_negative[column]))
         m.d.comb += [
             write.addr.eq(control.row),
             write.data.eq(self.o.p.sums),

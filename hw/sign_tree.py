@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["SignTree"]
+__all__ = ["SignTree", "add_or_subtract"]
+
+
+def add_or_subtract(a: Value, b: Value, subtract: Value) -> Value:
+    """``a - b`` if ``subtract``, otherwise ``a + b``; all signed. One adder.
+
+    -b is ~b + 1, and the + 1 is the carry of a place below. As a third operand of the sum it would
+    leave to Yosys which operand the carry chain takes as it is, and that must not be the inverted
+    one, or inverting takes LUTs of its own.
+    """
+    addend = Mux(subtract, ~b, b)
+    return (Cat(Const(1, 1), a).as_signed() + Cat(subtract, addend).as_signed())[1:].as_signed()
 
 
 class SignTree(wiring.Component):
@@ -64,8 +75,7 @@ class SignTree(wiring.Component):
                 # An odd term out waits a stage, so that all terms of a level are of one beat.
                 m.d.sync += [total.eq(left[0]), negative.eq(left[1])]
                 if right is not None:
-                    differ = left[1] ^ right[1]
-                    m.d.sync += total.eq(left[0] + Mux(differ, ~right[0], right[0]) + differ)
+                    m.d.sync += total.eq(add_or_subtract(left[0], right[0], left[1] ^ right[1]))
                 sums.append((total, negative))
             terms = sums
         m.d.comb += [self.o.eq(terms[0][0]), self.o_negative.eq(terms[0][1])]
