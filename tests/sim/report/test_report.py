@@ -13,6 +13,7 @@ import pytest
 import trilobite
 from support.estimates import KV260, LARGE, TLMM, TWO_BILLION, changed, exact, small_shape
 from trilobite.errors import OutputError
+from trilobite.hw import cycles as formula
 from trilobite.sim.estimate import estimate
 from trilobite.sim.report import report_json, write_json, write_report
 from trilobite.sim.report.page import page
@@ -62,7 +63,7 @@ def estimates():
     demo = small_shape("a small model", hidden_size=256, intermediate_size=768, num_heads=4,
                        num_kv_heads=2, head_dim=64, vocab_size=1024, sub_norm=True,
                        max_position_embeddings=1024)
-    cycles = {(256, 256): 105}
+    cycles = {(256, 256): formula(TLMM.tlmm.parameters(), 256, 256)}
     return [estimate(shape, KV260, TLMM, cycles=cycles) for shape in (demo, LARGE, TWO_BILLION)]
 
 
