@@ -56,12 +56,14 @@ def test_what_was_not_measured_is_refused(soc):
 
 def test_a_measurement_in_small(monkeypatch):
     """Real kernels on small weights: every rate is above 0 and the spread in order."""
-    for name, value in {"_SHAPE": (64, 192), "_COLD_BYTES": 1 << 14, "_READ_BYTES": 1 << 16,
-                        "_ROUNDS": 2, "FORMATS": {"ternary": FORMATS["ternary"]}}.items():
+    for name, value in {"_SHAPE": (64, 256), "_COLD_BYTES": 1 << 14, "_READ_BYTES": 1 << 16,
+                        "_ROUNDS": 2}.items():
         monkeypatch.setattr(module, name, value)
     measured = calibrate()
-    for low, nominal, high in (measured.bandwidth, *measured.kernels[0].rates.values()):
+    assert [kernel.format for kernel in measured.kernels] == list(FORMATS)
+    rates = [rate for kernel in measured.kernels for rate in kernel.rates.values()]
+    for low, nominal, high in (measured.bandwidth, *rates):
         assert 0 < low <= nominal <= high
-    assert 0 < measured.kernels[0].start < 1
+    assert all(0 < kernel.start < 1 for kernel in measured.kernels)
     assert measured.threads >= 1
     assert measured.memory >= 1 << 30
