@@ -23,7 +23,7 @@ from .row import Basis, Row
 
 __all__ = [
     "CHUNK_EFFICIENCIES", "FITTED_MODELS", "MODELS", "Fit", "chunk_errors", "fit_chunk_rate",
-    "fit_table_3", "rows",
+    "fit_table_3", "gated", "rows",
 ]
 
 _SOURCE_3, _SOURCE_5 = "llm.npu table 3", "llm.npu table 5"
@@ -50,7 +50,7 @@ CHUNK_EFFICIENCIES = np.geomspace(0.06, 0.15, 41)   # of the NPU's peak; steps o
 _BANDS_5 = {Basis.FITTED: 0.05, Basis.HELD_OUT: 0.20}
 
 
-def _gated(layers: int, hidden: int, kv: int, inner: int) -> LayerShape:
+def gated(layers: int, hidden: int, kv: int, inner: int) -> LayerShape:
     """A decoder whose heads are as wide as its residual, with a gated feed-forward part."""
     return LayerShape(
         layers, hidden, ((hidden, hidden), (kv, hidden), (kv, hidden)),
@@ -60,16 +60,16 @@ def _gated(layers: int, hidden: int, kv: int, inner: int) -> LayerShape:
 
 # Table 5: the models' shapes (config.json) and seconds of prefill.
 MODELS = {
-    "Qwen1.5-1.8B": (_gated(24, 2048, 2048, 5504), 1.49),
-    "Gemma-2B": (_gated(18, 2048, 256, 16384), 1.68),
+    "Qwen1.5-1.8B": (gated(24, 2048, 2048, 5504), 1.49),
+    "Gemma-2B": (gated(18, 2048, 256, 16384), 1.68),
     "Phi-2-2.7B": (
         LayerShape(
             32, 2560, ((2560, 2560),) * 3, ((2560, 2560), (10240, 2560), (2560, 10240))
         ),
         2.79,
     ),
-    "LLaMA-2-7B": (_gated(32, 4096, 4096, 11008), 4.62),
-    "Mistral-7B": (_gated(32, 4096, 1024, 14336), 4.61),
+    "LLaMA-2-7B": (gated(32, 4096, 4096, 11008), 4.62),
+    "Mistral-7B": (gated(32, 4096, 1024, 14336), 4.61),
 }
 
 

@@ -1,11 +1,10 @@
-"""Step-3's dollars per million tokens, PTE's gammas, KV-Direct's bytes, TPI-LLM's link terms."""
+"""Step-3's dollars per million tokens, PTE's gammas and KV-Direct's bytes."""
 
 from __future__ import annotations
 
 from ..costs import Prices, TokenWork, attention_cost, ffn_cost, pte_gamma, total_cost
 from ..kv_direct import KvDirect
 from ..quantity import Quantity
-from ..tensor_parallel import link_term
 from .row import Basis, Row
 
 __all__ = ["rows"]
@@ -69,7 +68,7 @@ _GEMMA_3_4B = KvDirect(layers=34, hidden=2560, kv_heads=4, head_dim=256)
 
 def rows() -> list[Row]:
     """Formulas with published inputs."""
-    return [*_step_3(), *_pte(), *_kv_direct(), *_tpi_llm()]
+    return [*_step_3(), *_pte(), *_kv_direct()]
 
 
 def _step_3() -> list[Row]:
@@ -102,12 +101,4 @@ def _kv_direct() -> list[Row]:
             136, Basis.FORMULA, 0.0),
         Row(source, "Gemma-3-4B, one layer's residual", "KiB", _GEMMA_3_4B.checkpoint_bytes / 1024,
             5, Basis.FORMULA, 0.0),
-    ]
-
-
-def _tpi_llm() -> list[Row]:
-    return [
-        Row("TPI-LLM", f"all-reduce over 8 nodes, {topology}", "link latencies",
-            link_term(topology, 8), reference, Basis.FORMULA, 0.0)
-        for topology, reference in (("star", 8), ("tree", 16), ("ring", 56))
     ]
