@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +18,7 @@ from timing import best_of, settle
 from weights import TERNARY_SCALE, copies_of
 
 from trilobite.quant.formats import Codes, Format, Fp8, Int4, Int8, PackedWeight, Ternary
+from trilobite.runtime.kernels.choice import VARIABLE, available_kernels
 from trilobite.runtime.linear import make_linear
 
 __all__ = ["FORMATS", "LIBRARIES", "PEERS", "Contender", "Peers", "own"]
@@ -31,6 +34,7 @@ FORMATS: dict[str, Format] = {
 _TERNARY = (
     "llama.cpp TQ1_0", "llama.cpp TQ2_0", "ik_llama.cpp IQ2_BN", "ik_llama.cpp IQ2_BN_R4",
     "bitnet.cpp I2_S", "bitnet.cpp TL2", "onnxruntime 2 bit g128", "onnxruntime int8",
+    "trilobite lookup",
 )
 _INT8 = ("llama.cpp Q8_0", "onnxruntime 8 bit g128", "onnxruntime int8")
 PEERS = {
@@ -41,7 +45,7 @@ PEERS = {
     "int8": _INT8,
     "fp8": _INT8,
 }
-LIBRARIES = ("llama.cpp", "ik_llama.cpp", "bitnet.cpp", "onnxruntime", "numpy")
+LIBRARIES = ("llama.cpp", "ik_llama.cpp", "bitnet.cpp", "onnxruntime", "numpy", "trilobite")
 MOST_SESSIONS = 48   # of onnxruntime; more would take too long to make
 _BLOCK = 256         # K is a multiple of it in llama.cpp
 
@@ -115,9 +119,25 @@ def own(kind: str, weight: np.ndarray, working_set: float) -> Contender:
     return _Here(_Functions(list(linears), linears[0].nbytes))
 
 
+@contextmanager
+def _kernel(name: str) -> Iterator[None]:
+    """Linears that are made meanwhile have the kernel ``name``."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = name
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        if before is not None:
+            os.environ[VARIABLE] = before
+
+
 @dataclass(frozen=True)
 class Peers:
-    """The libraries that are compared with, of ``LIBRARIES``, and where two of them are."""
+    """The libraries that are compared with, of ``LIBRARIES``, and where two of them are.
+
+    "trilobite lookup" is Trilobite's own table lookup, for CPUs that do not run it unasked.
+    """
 
     libraries: tuple[str, ...]
     threads: int
@@ -139,6 +159,8 @@ class Peers:
             return self.ik_library is not None and K % _BLOCK == 0 and M % 4 == 0
         if library == "llama.cpp":
             return ggml.llama_cpp_available() and K % _BLOCK == 0
+        if library == "trilobite":
+            return variant in available_kernels()
         return library == "numpy" or onnx_matmul.available()
 
     def make(self, name: str, kind: str, weight: np.ndarray) -> Contender:
@@ -148,6 +170,9 @@ class Peers:
         if library in ("llama.cpp", "ik_llama.cpp"):
             settings = (self.threads, self.working_set)
             return RemoteWeight(name, self.ik_library, kind, (K, M), *settings)
+        if library == "trilobite":
+            with _kernel(variant):
+                return own(kind, weight, self.working_set)
         if library == "numpy":
             copies = [weight.copy() for _ in range(copies_of(weight.nbytes, self.working_set))]
             functions = [lambda x, w=w: x @ w.T for w in copies]

@@ -22,6 +22,8 @@ RESULTS = Path(__file__).parent / "results"
 OWN = "trilobite"
 INT8 = "onnxruntime int8"      # a tensor with one scale, beside the low-bit peers
 FLOAT32 = "numpy float32"
+LOOKUP = "trilobite lookup"    # its own other kernel
+FEW = (2, 4, 8, 16)            # numbers of tokens that have a table of their own
 TYPES = {
     "ternary16": "ternary, 1.6 bits",
     "ternary2": "ternary, 2 bits",
@@ -96,8 +98,11 @@ def _first_columns(place: tuple, contenders: dict[str, dict]) -> str:
     rate = statistics.geometric_mean(cell["gmac_per_s"] for cell in own)
     shares = [cell["share_of_limit"] for cell in own]
     share = "-" if None in shares else f"{statistics.geometric_mean(shares):.0%}"
-    name = TYPES[kind] if isa == "host" else f"{TYPES[kind]}, {isa.upper()} only"
-    return f"| {name} | {N} | {threads} | {rate:.0f} | {share} |"
+    return f"| {_type(isa, kind)} | {N} | {threads} | {rate:.0f} | {share} |"
+
+
+def _type(isa: str, kind: str) -> str:
+    return TYPES[kind] if isa == "host" else f"{TYPES[kind]}, {isa.upper()} only"
 
 
 def matmul(results: Results) -> str:
@@ -107,7 +112,7 @@ def matmul(results: Results) -> str:
         "which is | as onnxruntime int8 |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for place, contenders in _rows(results["cells"]).items():
+    for place, contenders in _rows(_not_few(results["cells"])).items():
         best = _best(contenders)
         ratio = _ratio([cell["ratio"] for cell in best]) if best else "-"
         names = ", ".join(dict.fromkeys(cell["contender"] for cell in best)) or "-"
@@ -119,10 +124,44 @@ def matmul(results: Results) -> str:
     return "\n".join(lines)
 
 
+def _not_few(cells: list[dict]) -> list[dict]:
+    return [cell for cell in cells if cell["N"] not in FEW]
+
+
+def few_tokens(results: Results) -> str:
+    """From 1 to 32 tokens, on the shapes on which ``FEW`` were measured.
+
+    A column is GMAC/s, and times as fast as the best low-bit peer and as onnxruntime int8.
+    """
+    def place(cell: dict) -> tuple:
+        return tuple(cell[name] for name in ("isa", "threads", "kind", "K", "M"))
+
+    measured = {place(cell) for cell in results["cells"] if cell["N"] in FEW}
+    cells = [cell for cell in results["cells"] if place(cell) in measured]
+    columns = (1, *FEW, 32)
+    found: dict[tuple, dict[int, str]] = {}
+    for (isa, threads, kind, N), contenders in _rows(cells).items():
+        found.setdefault((isa, threads, kind), {})[N] = _few_cell(contenders)
+    lines = [f"| type | threads | {' | '.join(f'N = {N}' for N in columns)} |",
+             "|---" * (2 + len(columns)) + "|"]
+    for (isa, threads, kind), texts in found.items():
+        row = " | ".join(texts.get(N, "-") for N in columns)
+        lines.append(f"| {_type(isa, kind)} | {threads} | {row} |")
+    return "\n".join(lines)
+
+
+def _few_cell(contenders: dict[str, dict[tuple, dict]]) -> str:
+    rate = statistics.geometric_mean(cell["gmac_per_s"] for cell in contenders[OWN].values())
+    ratios = [cell["ratio"] for cell in _best(contenders)]
+    int8 = [cell["ratio"] for cell in contenders.get(INT8, {}).values()]
+    parts = [f"{statistics.geometric_mean(given):.2f}" for given in (ratios, int8) if given]
+    return "; ".join([f"{rate:.0f}", *parts])
+
+
 def _best(contenders: dict[str, dict[tuple, dict]]) -> list[dict]:
     """Of every shape, the cell of the fastest low-bit peer."""
     shapes = contenders[OWN]
-    names = [name for name in contenders if name not in (OWN, INT8, FLOAT32)]
+    names = [name for name in contenders if name not in (OWN, INT8, FLOAT32, LOOKUP)]
     found = [
         [contenders[name][shape] for name in names if shape in contenders[name]] for shape in shapes
     ]
@@ -131,7 +170,7 @@ def _best(contenders: dict[str, dict[tuple, dict]]) -> list[dict]:
 
 def matmul_peers(results: Results) -> str:
     """Beside every contender."""
-    rows = _rows(results["cells"])
+    rows = _rows(_not_few(results["cells"]))
     lines = [
         "| type | N | threads | GMAC/s | share | times as fast as |", "|---|---|---|---|---|---|"
     ]
@@ -202,6 +241,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "machine": machine,
     "matmul": matmul,
     "matmul-peers": matmul_peers,
+    "few-tokens": few_tokens,
     "end-to-end": end_to_end,
 }
 

@@ -10,7 +10,14 @@ from numba.core.codegen import get_host_cpu_features
 
 from ...errors import TrilobiteError
 
-__all__ = ["KERNELS", "VARIABLE", "available_kernels", "chosen_kernel", "cpu_features"]
+__all__ = [
+    "KERNELS",
+    "VARIABLE",
+    "available_kernels",
+    "chosen_kernel",
+    "cpu_features",
+    "lookup_vectors",
+]
 
 VARIABLE = "TRILOBITE_KERNEL"
 
@@ -19,6 +26,7 @@ KERNELS: dict[str, frozenset[str]] = {
     "vnni": frozenset({"avx512f", "avx512bw", "avx512vl", "avx512vnni"}),
     "avx512": frozenset({"avx512f", "avx512bw", "avx512vl"}),
     "avx2": frozenset({"avx2"}),
+    "lookup": frozenset({"avx2"}),
     "portable": frozenset(),
 }
 
@@ -60,3 +68,13 @@ def chosen_kernel() -> str:
             f"this CPU runs {', '.join(map(repr, available))}"
         )
     return name
+
+
+def lookup_vectors() -> int:
+    """Vectors in which the chosen kernel looks up 64 rows by ``pshufb``; 0 if it does not.
+
+    ``lookup`` takes the widest that the CPU has.
+    """
+    kernel = chosen_kernel()
+    wide = KERNELS["avx512"] <= cpu_features()
+    return {"vnni": 1, "avx512": 1, "avx2": 2, "lookup": 1 if wide else 2}.get(kernel, 0)

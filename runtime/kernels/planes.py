@@ -22,7 +22,7 @@ from numba import njit, prange
 from ...quant.formats.base import PackedWeight
 from ...quant.formats.bits import pack_bits
 from .base import IntegerLinear
-from .choice import chosen_kernel
+from .choice import lookup_vectors
 from .int4 import scale_groups
 from .narrow_int import narrow_sums
 from .planes_shuffle import ShuffleBits, ShuffleTrits
@@ -33,8 +33,6 @@ __all__ = ["HlqLinear", "TernaryPlanesLinear"]
 _QUAD = 4       # activations to a table
 _ENTRIES = 16
 _STEP = 16      # bytes, 128 columns, to an int16 sum; a byte adds at most 1024
-
-_VECTORS = {"vnni": 1, "avx512": 1, "avx2": 2}   # that make up 64 rows
 
 
 class _PlanesLinear(IntegerLinear):
@@ -62,7 +60,7 @@ class HlqLinear(_PlanesLinear):
         self._scale = self._scales(scale)
         packed = stored["packed"]
         self._groups = stored["offset"].shape[1]
-        if vectors := _VECTORS.get(chosen_kernel()):
+        if vectors := lookup_vectors():
             self._fused = ShuffleBits(packed, self._groups, self._scale, vectors)
             self.nbytes = self._fused.nbytes + self._scale.nbytes
             return
@@ -84,7 +82,7 @@ class TernaryPlanesLinear(_PlanesLinear):
         super().__init__(weight, bias)
         planes = weight.format.trits(weight.codes().values)
         self._groups = weight.tensors["scale"].shape[1]
-        if vectors := _VECTORS.get(chosen_kernel()):
+        if vectors := lookup_vectors():
             self._fused = ShuffleTrits(planes, self._groups, self._scale, vectors)
             self.nbytes = self._fused.nbytes + self._scale.nbytes
             return

@@ -11,7 +11,8 @@ A table costs 243 additions, to be shared by the rows of one token only. With ma
 faster to unpack a row once and to multiply it with each: the same sums, by the other path.
 
 This is the portable kernel, and the definition. Where the CPU has AVX-512 VNNI ``ternary_vnni``
-takes its place, with AVX2 or AVX-512 alone ``ternary_shuffle``.
+takes its place, with AVX2 or AVX-512 alone ``ternary_pairs``; ``ternary_shuffle``, lookup by
+``pshufb``, can be asked for.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from ...errors import FormatError
 from ...quant.formats import Ternary
 from ...quant.formats.base import PackedWeight
 from .base import FusedKernel, IntegerLinear
-from .choice import chosen_kernel, cpu_features
+from .choice import chosen_kernel, cpu_features, lookup_vectors
 from .dot import dot_tokens
+from .ternary_pairs import PairsTernary
 from .ternary_shuffle import ShuffleTernary
 from .ternary_vbmi import VbmiTernary
 from .ternary_vnni import VnniTernary
@@ -49,10 +51,15 @@ def _vnni(weight: PackedWeight, scale: np.ndarray) -> FusedKernel:
     return VnniTernary(weight, scale)
 
 
+def _lookup(weight: PackedWeight, scale: np.ndarray) -> FusedKernel:
+    return ShuffleTernary(weight, scale, lookup_vectors())
+
+
 _FUSED = {
     "vnni": _vnni,
-    "avx512": partial(ShuffleTernary, vectors=1),
-    "avx2": partial(ShuffleTernary, vectors=2),
+    "avx512": partial(PairsTernary, vectors=4),
+    "avx2": partial(PairsTernary, vectors=8),
+    "lookup": _lookup,
 }
 
 _UNPACK_TOKENS = 16      # from here on unpacked rows are faster than lookups

@@ -20,12 +20,10 @@ from .panel import (
     Outputs,
     aligned,
     finish,
-    groups_of,
     prepared,
     quantized,
-    weight_memory,
 )
-from .ternary_digits import row_digits
+from .ternary_digits import row_groups
 from .ternary_forms import FORMS, Telescoped, TwoBit
 from .threads import chunks_for
 
@@ -42,15 +40,9 @@ class VnniTernary:
     def __init__(self, weight: PackedWeight, scale: np.ndarray) -> None:
         form = TwoBit if weight.format == Ternary("2bit") else Telescoped
         self._form = (0,) * (FORMS.index(form) + 1)
-        columns = 4 * form.per_byte
-        blocks = -(-weight.shape[1] // columns)
-        self._rows, self._columns, self._scale = weight.shape[0], blocks * columns, scale
-        self._packed = weight_memory(groups_of(self._rows), blocks * BLOCK)
-        for first, digits in row_digits(weight, self._columns):
-            # [groups, vectors, rows, blocks, digits, bytes] -> [groups, blocks, ..., digits]
-            shaped = digits.reshape(-1, 4, 16, blocks, form.per_byte, 4)
-            encoded = form.encode(shaped.transpose(0, 3, 1, 2, 5, 4))
-            self._packed[first // ROWS:][: len(encoded)] = encoded.reshape(len(encoded), -1)
+        self._packed = row_groups(weight, form)
+        self._rows, self._scale = weight.shape[0], scale
+        self._columns = self._packed.shape[1] // BLOCK * 4 * form.per_byte
         self.nbytes = self._packed.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:

@@ -13,6 +13,10 @@ from machine import environment, without_avx512
 from timing import best_of, settle
 from weights import copies_of, weight_of
 
+from trilobite.runtime.kernels.choice import VARIABLE, available_kernels
+from trilobite.runtime.kernels.ternary_shuffle import ShuffleTernary
+from trilobite.runtime.linear import make_linear
+
 
 def numpy_only():
     return Peers(("numpy",), threads=1, working_set=0)
@@ -42,6 +46,8 @@ def test_a_peer_multiplies_with_the_weight(name):
         pytest.skip("llama-cpp-python is not installed")
     if library == "onnxruntime" and not onnx_matmul.available():
         pytest.skip("onnxruntime is not installed")
+    if library == "trilobite" and "lookup" not in available_kernels():
+        pytest.skip("this CPU has no AVX2")
     kind = next((kind for kind, names in PEERS.items() if name in names), "int8")
     weight = weight_of(kind, 256, 16)
     contender = Peers((library,), 1, 2.5 * 256 * 16).make(name, kind, weight)
@@ -53,6 +59,21 @@ def test_a_peer_multiplies_with_the_weight(name):
         assert np.linalg.norm(y - exact) < 0.15 * np.linalg.norm(exact)
         assert contender.best(0) > 0
     contender.close()
+
+
+@pytest.mark.skipif("lookup" not in available_kernels(), reason="this CPU has no AVX2")
+@pytest.mark.parametrize("before", [None, "portable"])
+def test_lookup_is_made_for_its_own_contender_only(before, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if before:
+        monkeypatch.setenv(VARIABLE, before)
+    made = []
+    monkeypatch.setattr(
+        "contenders.make_linear", lambda *given: made.append(make_linear(*given)) or made[-1]
+    )
+    Peers(("trilobite",), 1, 0).make("trilobite lookup", "ternary2", weight_of("ternary2", 256, 16))
+    assert [type(linear._fused) for linear in made] == [ShuffleTernary]
+    assert os.environ.get(VARIABLE) == before
 
 
 def test_a_pass_goes_round_copies_that_make_up_the_working_set(monkeypatch):

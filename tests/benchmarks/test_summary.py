@@ -23,6 +23,7 @@ CELLS = [
     cell("onnxruntime 2 bit g128", 3.0), cell("onnxruntime 2 bit g128", 1.125, K=2048),
     cell("onnxruntime int8", 0.9), cell("onnxruntime int8", 0.9, K=2048),
     cell("numpy float32", 0.5), cell("numpy float32", 0.5, K=2048),
+    cell("trilobite lookup", 0.75), cell("trilobite lookup", 0.75, K=2048),
 ]
 
 
@@ -47,7 +48,21 @@ def test_every_peer_has_its_own_ratio():
     assert row[5].split("; ") == [
         "llama.cpp TQ2_0 2.00 (2.00 to 2.00)", "onnxruntime 2 bit g128 1.84 (1.12 to 3.00)",
         "onnxruntime int8 0.90 (0.90 to 0.90)", "numpy float32 0.50 (0.50 to 0.50)",
+        "trilobite lookup 0.75 (0.75 to 0.75)",
     ]
+
+
+def test_few_tokens_have_a_table_of_their_own_on_the_shapes_that_they_were_measured_on():
+    cells = [
+        *CELLS, cell("trilobite", 1.0, N=2, rate=150.0), cell("numpy float32", 5.0, N=2),
+        cell("llama.cpp TQ2_0", 3.0, N=2), cell("onnxruntime int8", 0.8, N=2),
+    ]
+    (row,) = body(summary.few_tokens(results(cells)))
+    assert row == [
+        "ternary, 1.6 bits", "1", "100; 2.00; 0.90", "150; 3.00; 0.80", "-", "-", "-", "-",
+    ]
+    assert summary.matmul(results(cells)) == summary.matmul(results(CELLS))
+    assert summary.matmul_peers(results(cells)) == summary.matmul_peers(results(CELLS))
 
 
 def test_rows_are_in_the_order_of_types_tokens_threads():

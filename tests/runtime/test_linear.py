@@ -69,7 +69,7 @@ def test_memory_is_that_of_the_packed_weight(case, kernel):
     bits = {"ternary": 1.6, "ternary-group": 2, "int2": 2, "int3": 3, "int4": 4} | eight
     bits |= {"mxfp4": 4, "nvfp4": 4, "int4-fp8": 4, "ternary-planes": 4, "hlq2": 2, "hlq3": 3}
     bits = bits[case.format.name]
-    if kernel in {"avx512", "avx2"} or (case.format, kernel) == (Ternary("2bit"), "vnni"):
+    if kernel in {"avx512", "avx2", "lookup"} or (case.format, kernel) == (Ternary("2bit"), "vnni"):
         bits = max(bits, 2)
     size = getattr(case.format, "group_size", None) or case.columns
     has_groups = hasattr(case.format, "group_size") or case.format.name in {"mxfp4", "nvfp4"}

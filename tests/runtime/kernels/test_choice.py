@@ -28,7 +28,7 @@ def test_a_bare_cpu_runs_the_portable_kernel(features):
 @pytest.mark.parametrize("name", KERNELS)
 def test_the_fastest_that_the_cpu_has_is_chosen(name, features):
     features(*KERNELS[name])
-    assert chosen_kernel() == name
+    assert chosen_kernel() == {"lookup": "avx2"}.get(name, name)   # lookup is only asked for
 
 
 def test_the_variable_overrides(features, monkeypatch):
@@ -68,3 +68,14 @@ def test_numba_decides_what_the_cpu_is(variable, value):
         capture_output=True, text=True, check=True,
     )
     assert printed.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("like", "asked", "vectors"),
+    [("avx2", "", 2), ("avx2", "lookup", 2), ("avx512", "lookup", 1), ("vnni", "", 1),
+     ("vnni", "avx2", 2), ("avx2", "portable", 0)],
+)
+def test_lookup_is_as_wide_as_the_cpu_or_the_kernel(like, asked, vectors, features, monkeypatch):
+    features(*KERNELS[like], "avx2")
+    monkeypatch.setenv(VARIABLE, asked)
+    assert choice.lookup_vectors() == vectors

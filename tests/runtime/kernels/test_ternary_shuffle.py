@@ -6,11 +6,20 @@ import pytest
 from support.integer_weights import pack_values, random_weight
 from trilobite.quant.formats import Ternary
 from trilobite.runtime.kernels import ternary_shuffle
-from trilobite.runtime.kernels.choice import available_kernels
+from trilobite.runtime.kernels.choice import VARIABLE, available_kernels
+from trilobite.runtime.kernels.ternary import TernaryLinear
+from trilobite.runtime.kernels.ternary_pairs import PairsTernary
 from trilobite.runtime.kernels.ternary_shuffle import ShuffleTernary
 
 VECTORS = [vectors for name, vectors in (("avx512", 1), ("avx2", 2)) if name in available_kernels()]
 every_width = pytest.mark.parametrize("vectors", VECTORS)
+
+
+@pytest.mark.parametrize("name", {"avx512", "avx2", "lookup"} & set(available_kernels()))
+def test_lookup_runs_where_it_is_asked_for(name, monkeypatch):
+    monkeypatch.setenv(VARIABLE, name)
+    fused = TernaryLinear(random_weight(Ternary(), 3, 7).packed, None)._fused
+    assert isinstance(fused, ShuffleTernary if name == "lookup" else PairsTernary)
 
 
 def shuffle(weight, vectors):
