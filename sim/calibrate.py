@@ -1,4 +1,4 @@
-"""The machine that one is on, as a device: measured bandwidth, kernel rates, start times.
+"""The machine that one is on, as a device: bandwidth, rates of kernels and layers, start times.
 
 ``calibrate`` measures, ``description_text`` writes what ``soc.load_soc`` reads. Rates are of the
 runtime's own kernels, threads included, so that ``runtime_estimate`` of the description predicts
@@ -16,31 +16,31 @@ from pathlib import Path
 
 import numba
 import numpy as np
-from numba import njit, prange
 
 from ..quant.formats import Int4, Int8, Ternary
 from ..quant.formats.base import Format
 from ..runtime.kernels.base import Linear
 from ..runtime.linear import make_linear
 from ..runtime.random_weights import packed_matrix
+from .calibrate_layers import LayerRate, attention_rates, elementwise_rates
+from .read_memory import read_words
 
 __all__ = ["FORMATS", "TOKENS", "Calibration", "KernelRate", "calibrate", "description_text"]
 
 FORMATS: dict[str, Format] = {"ternary": Ternary(), "int4": Int4(), "int8": Int8()}
 TOKENS = (1, 16, 128)      # buckets
 _SHAPE = (4096, 4096)      # of the timed weights
-_SMALL = (64, 128)         # whose time is that of starting
+_SECOND = (1024, 1024)     # a smaller weight: what it takes beyond its part is the start
 _COLD_BYTES = 1 << 27      # of copies that calls with one token go round: more than caches hold
 _READ_BYTES = 1 << 28
 _ROUNDS = 5
-_LANES = 8                 # sums of a thread under way
 
 
 @dataclass(frozen=True)
 class KernelRate:
     """A format's kernel: operations per second by tokens at once, slowest, median and fastest.
 
-    A multiply-accumulate is two operations. ``start``: seconds of a call with next to no work.
+    A multiply-accumulate is two operations. ``start``: seconds of a call without its work.
     """
 
     format: str
@@ -56,6 +56,7 @@ class Calibration:
     memory: int
     bandwidth: tuple[float, float, float]
     kernels: tuple[KernelRate, ...]
+    layers: tuple[LayerRate, ...]
 
 
 def calibrate(progress: Callable[[str], None] | None = None) -> Calibration:
@@ -67,7 +68,13 @@ def calibrate(progress: Callable[[str], None] | None = None) -> Calibration:
     for name, form in FORMATS.items():
         report(name)
         kernels.append(_kernel_rate(name, form))
-    return Calibration(numba.get_num_threads(), _memory_bytes(), bandwidth, tuple(kernels))
+    report("attention")
+    layers = attention_rates()
+    report("elementwise work")
+    layers += elementwise_rates()
+    return Calibration(
+        numba.get_num_threads(), _memory_bytes(), bandwidth, tuple(kernels), tuple(layers)
+    )
 
 
 def _spread(values: Iterator[float] | list[float]) -> tuple[float, float, float]:
@@ -75,27 +82,11 @@ def _spread(values: Iterator[float] | list[float]) -> tuple[float, float, float]
     return ordered[0], statistics.median(ordered), ordered[-1]
 
 
-@njit(parallel=True, cache=True)
-def _read(words: np.ndarray, parts: int) -> np.int64:
-    """Combine all words by exclusive or, a part in each thread."""
-    totals = np.zeros(parts, np.int64)
-    length = len(words) // parts
-    for part in prange(parts):
-        sums = np.zeros(_LANES, np.int64)
-        for place in range(part * length, (part + 1) * length, _LANES):
-            for lane in range(_LANES):
-                sums[lane] ^= words[place + lane]
-        for lane in range(_LANES):
-            totals[part] ^= sums[lane]
-    return totals.sum()
-
-
 def _read_times() -> list[float]:
     """Seconds to read ``_READ_BYTES`` bytes, by all threads together."""
     words = np.ones(_READ_BYTES // 8, np.int64)
-    parts = numba.get_num_threads()
-    _read(words, parts)
-    return [_seconds(lambda: _read(words, parts)) for _ in range(_ROUNDS)]
+    read_words(words)
+    return [_seconds(lambda: read_words(words)) for _ in range(_ROUNDS)]
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -105,23 +96,45 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _kernel_rate(name: str, form: Format) -> KernelRate:
-    M, K = _SHAPE
+    """Rates of ``_SHAPE``, and the start: what the times of two shapes leave for no work at all."""
     generator = np.random.default_rng(0)
-    # Weights of their own: a kernel may keep the bytes that it is given.
-    copies = [make_linear(packed_matrix(_SHAPE, form, generator), None)]
+    large = _copies(_SHAPE, form, generator)
+    times = {
+        tokens: _round_times(large if tokens == 1 else large[:1], tokens) for tokens in TOKENS
+    }
+    work, less = _operations(_SHAPE), _operations(_SECOND)
+    slow = statistics.median(times[1])
+    fast = statistics.median(_round_times(_copies(_SECOND, form, generator), 1))
+    start = min(fast, max(0.0, fast - (slow - fast) * less / (work - less)))
+    return KernelRate(name, {
+        tokens: _spread([work * tokens / max(seconds - start, 0.1 * seconds) for seconds in taken])
+        for tokens, taken in times.items()
+    }, start)
+
+
+def _operations(shape: tuple[int, int]) -> int:
+    """Of one token: a multiply-accumulate is two."""
+    return 2 * shape[0] * shape[1]
+
+
+def _copies(
+    shape: tuple[int, int], form: Format, generator: np.random.Generator
+) -> list[Linear]:
+    """Linears of as many weights as no cache holds.
+
+    Each has its own weight: a kernel may keep the bytes that it is given.
+    """
+    copies = [make_linear(packed_matrix(shape, form, generator), None)]
     for _ in range(_COLD_BYTES // copies[0].nbytes):
-        copies.append(make_linear(packed_matrix(_SHAPE, form, generator), None))
-    rates = {}
-    for tokens in TOKENS:
-        x = generator.standard_normal((tokens, K), np.float32)
-        used = copies if tokens == 1 else copies[:1]
-        _round(used, x)
-        rates[tokens] = _spread([2 * M * K * tokens / _round(used, x) for _ in range(_ROUNDS)])
-    small = make_linear(packed_matrix(_SMALL, form, generator), None)
-    x = generator.standard_normal((1, _SMALL[1]), np.float32)
-    small(x)
-    start = min(_seconds(lambda: small(x)) for _ in range(100))
-    return KernelRate(name, rates, start)
+        copies.append(make_linear(packed_matrix(shape, form, generator), None))
+    return copies
+
+
+def _round_times(linears: list[Linear], tokens: int) -> list[float]:
+    """Seconds of a call in each of ``_ROUNDS`` rounds, after one that does not count."""
+    K = linears[0].shape[1]
+    x = np.random.default_rng(0).standard_normal((tokens, K), np.float32)
+    return [_round(linears, x) for _ in range(_ROUNDS + 1)][1:]
 
 
 def _round(linears: list[Linear], x: np.ndarray) -> float:
@@ -155,20 +168,29 @@ def description_text(calibration: Calibration) -> str:
         f"power = {_quantity(0, 0, 0, 'W', 'assumption', unknown)}",
     ]
     for kernel in calibration.kernels:
-        peak = max(high for _, _, high in kernel.rates.values())
-        fastest = _quantity(*[peak / 1e12] * 3, "TOPS", "derived", f"the fastest: {measured}")
-        start = _quantity(*[1e6 * kernel.start] * 3, "us", "derived", f"a small call: {measured}")
-        lines += [
-            "", "[[processors.rates]]", 'operator = "matmul"', f'precision = "{kernel.format}"',
-            f"peak = {fastest}", f"start = {start}", "buckets = [",
-        ]
-        for tokens, rates in kernel.rates.items():
-            efficiency = _quantity(*(rate / peak for rate in rates), "fraction", "derived",
-                                   f"[4096, 4096]: {measured}")
-            lines.append(f"    {{ tokens = {_exact(tokens, 'tokens', 'the bucket')}, "
-                         f"efficiency = {efficiency} }},")
-        lines.append("]")
+        lines += _rate_lines("matmul", kernel.format, kernel.rates, kernel.start,
+                             f"[4096, 4096]: {measured}")
+    for layer in calibration.layers:
+        lines += _rate_lines(layer.operator, layer.precision, layer.rates, layer.start, measured)
     return "\n".join(lines) + "\n"
+
+
+def _rate_lines(
+    operator: str, precision: str, rates: dict[int, tuple[float, float, float]], start: float,
+    measured: str,
+) -> list[str]:
+    """A processor's rate, with the fastest of all as its peak."""
+    peak = max(high for _, _, high in rates.values())
+    fastest = _quantity(*[peak / 1e12] * 3, "TOPS", "derived", f"the fastest: {measured}")
+    began = _quantity(*[1e6 * start] * 3, "us", "derived", f"a call without its work: {measured}")
+    buckets = []
+    for tokens, values in rates.items():
+        efficiency = _quantity(
+            *(rate / peak for rate in values), "fraction", "derived", measured)
+        buckets.append(f"    {{ tokens = {_exact(tokens, 'tokens', 'the bucket')}, "
+                       f"efficiency = {efficiency} }},")
+    return ["", "[[processors.rates]]", f'operator = "{operator}"', f'precision = "{precision}"',
+            f"peak = {fastest}", f"start = {began}", "buckets = [", *buckets, "]"]
 
 
 def _quantity(low: float, nominal: float, high: float, unit: str, kind: str, source: str) -> str:

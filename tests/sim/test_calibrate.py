@@ -1,20 +1,40 @@
 """The machine as a device: measured values in, a description out, a prediction from it."""
 
+from dataclasses import replace
+
 import pytest
 
 from trilobite.errors import EstimateError
 from trilobite.model import LINEAR_NAMES
 from trilobite.sim import calibrate as module
+from trilobite.sim import calibrate_layers
 from trilobite.sim.calibrate import FORMATS, Calibration, KernelRate, calibrate, description_text
+from trilobite.sim.calibrate_layers import (
+    ATTENTION,
+    ELEMENTWISE,
+    PROMPT_ATTENTION,
+    LayerRate,
+    attention_operations,
+    elementwise_elements,
+)
 from trilobite.sim.cycle_model.cases import MODELS
 from trilobite.sim.presets import constants, own_devices
 from trilobite.sim.runtime_estimate import estimate_runtime
+from trilobite.sim.shapes import load_shape
 from trilobite.sim.soc import load_soc
 from trilobite.sim.tables import own_folder
 
 CONFIG = MODELS["llama-192"]
-MADE_UP = Calibration(2, 8 << 30, (5e9, 6e9, 8e9), tuple(
-    KernelRate(name, {1: (1e9, 2e9, 4e9), 16: (8e9, 8e9, 1.6e10)}, 1e-5) for name in FORMATS))
+MADE_UP = Calibration(
+    2, 8 << 30, (5e9, 6e9, 8e9),
+    tuple(KernelRate(name, {1: (1e9, 2e9, 4e9), 16: (8e9, 8e9, 1.6e10)}, 1e-5)
+          for name in FORMATS),
+    (
+        LayerRate(ATTENTION, "int8", {16: (1e9, 1e9, 1e9), 256: (4e9, 4e9, 4e9)}, 2e-6),
+        LayerRate(PROMPT_ATTENTION, "int8", {16: (3e9, 3e9, 3e9)}, 3e-6),
+        LayerRate(ELEMENTWISE, "silu", {1: (5e8, 5e8, 5e8)}, 4e-6),
+    ),
+)
 
 
 @pytest.fixture
@@ -39,12 +59,52 @@ def test_what_was_measured_is_what_is_read(soc):
 
 def test_a_decode_step_by_hand(soc):
     weights = sum(M * K for M, K in map(CONFIG.linear_shape, LINEAR_NAMES))
-    seconds = (2 * weights + 2 * CONFIG.vocab_size * CONFIG.hidden_size) / 2e9 + 8 * 1e-5
-    result = estimate_runtime(soc, CONFIG, "ternary", 16)
-    assert result.rate.nominal == pytest.approx(1 / seconds)
+    layers, width = CONFIG.num_layers, CONFIG.num_heads * CONFIG.head_dim
+    elements = 4 * CONFIG.hidden_size + CONFIG.intermediate_size
+    head = 2 * CONFIG.vocab_size * CONFIG.hidden_size / 2e9 + 1e-5
+    # 64 positions: a rate half way between the buckets of 16 and 256, on logarithms.
+    attention = 4 * width * 64 / 2e9 + 2e-6
+    layer = 2 * weights / 2e9 + 7e-5 + attention + elements / 5e8 + 4e-6
+    result = estimate_runtime(soc, CONFIG, "ternary", 63)
+    assert result.rate.nominal == pytest.approx(1 / (layers * layer + head))
     assert result.rate.low < result.rate.nominal < result.rate.high
-    more = 2 * 16 * weights / 8e9 + 2 * CONFIG.vocab_size * CONFIG.hidden_size / 2e9 + 8e-5
-    assert result.first_token.nominal == pytest.approx(more)
+
+
+def test_a_prompt_by_hand(soc):
+    weights = sum(M * K for M, K in map(CONFIG.linear_shape, LINEAR_NAMES))
+    width = CONFIG.num_heads * CONFIG.head_dim
+    elements = 4 * CONFIG.hidden_size + CONFIG.intermediate_size
+    layer = (2 * 16 * weights / 8e9 + 7e-5 + 4 * width * 16 * 17 / 2 / 3e9 + 3e-6
+             + 16 * elements / 5e8 + 4e-6)
+    head = 2 * CONFIG.vocab_size * CONFIG.hidden_size / 2e9 + 1e-5
+    result = estimate_runtime(soc, CONFIG, "ternary", 16)
+    assert result.first_token.nominal == pytest.approx(CONFIG.num_layers * layer + head)
+
+
+def test_a_window_bounds_what_a_token_sees(soc):
+    windowed = replace(CONFIG, sliding_windows=(8,) * CONFIG.num_layers)
+    seconds = [1 / estimate_runtime(soc, windowed, "ternary", prompt).rate.nominal
+               for prompt in (8, 100)]
+    assert seconds[0] == pytest.approx(seconds[1])
+    assert 1 / estimate_runtime(soc, CONFIG, "ternary", 100).rate.nominal > seconds[1]
+
+
+def test_work_of_a_layer_by_hand():
+    """BitNet 0.73B: four passes over 1536, two over 4096, one over 16 heads of 96."""
+    config = load_shape("bitnet-0.73b").config
+    assert elementwise_elements(config) == 4 * 1536 + 2 * 4096 + 1536
+    assert attention_operations(config, 10) == 4 * 1536 * 10
+    with_norms = replace(config, sub_norm=False, qk_norm=True)
+    assert elementwise_elements(with_norms) == 4 * 1536 + 4096 + 2 * 1536
+
+
+def test_a_description_without_layers_is_refused(soc):
+    old = replace(soc, processors=tuple(
+        replace(one, rates=tuple(r for r in one.rates if r.operator == "matmul"))
+        for one in soc.processors
+    ))
+    with pytest.raises(EstimateError, match="no rate for elementwise; run `trilobite calibrate`"):
+        estimate_runtime(old, CONFIG, "ternary", 16)
 
 
 def test_what_was_not_measured_is_refused(soc):
@@ -56,14 +116,22 @@ def test_what_was_not_measured_is_refused(soc):
 
 def test_a_measurement_in_small(monkeypatch):
     """Real kernels on small weights: every rate is above 0 and the spread in order."""
-    for name, value in {"_SHAPE": (64, 256), "_COLD_BYTES": 1 << 14, "_READ_BYTES": 1 << 16,
-                        "_ROUNDS": 2}.items():
+    for name, value in {"_SHAPE": (64, 256), "_SECOND": (32, 128), "_COLD_BYTES": 1 << 14,
+                        "_READ_BYTES": 1 << 16, "_ROUNDS": 2}.items():
         monkeypatch.setattr(module, name, value)
+    for name, value in {"CONTEXTS": (16, 32), "PROMPTS": (4, 8), "TOKENS": (1, 4), "_HIDDEN": 256,
+                        "_INTERMEDIATE": 512, "_FLUSHED": 1 << 14, "_ROUNDS": 2,
+                        "_LAYERS": 2}.items():
+        monkeypatch.setattr(calibrate_layers, name, value)
     measured = calibrate()
     assert [kernel.format for kernel in measured.kernels] == list(FORMATS)
     rates = [rate for kernel in measured.kernels for rate in kernel.rates.values()]
+    rates += [rate for layer in measured.layers for rate in layer.rates.values()]
+    works = [(layer.operator, layer.precision) for layer in measured.layers]
+    assert works == [(ATTENTION, "int8"), (PROMPT_ATTENTION, "int8"), (ELEMENTWISE, "silu"),
+                     (ELEMENTWISE, "relu2")]
     for low, nominal, high in (measured.bandwidth, *rates):
         assert 0 < low <= nominal <= high
-    assert all(0 < kernel.start < 1 for kernel in measured.kernels)
+    assert all(0 <= kernel.start < 1 for kernel in (*measured.kernels, *measured.layers))
     assert measured.threads >= 1
     assert measured.memory >= 1 << 30
