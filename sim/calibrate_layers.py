@@ -39,7 +39,7 @@ _LAYERS = 8                        # caches that the timed calls go round
 _HIDDEN, _INTERMEDIATE = 2048, 5632
 _SMALL = {"hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "num_kv_heads": 2,
           "head_dim": 32}
-_FLUSHED = 1 << 25                 # bytes that are read before a call
+_FLUSHED = 1 << 22                 # bytes that are read before a call: about a weight of a layer
 _ROUNDS = 5
 
 
