@@ -10,6 +10,7 @@ embedding one of its attention.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -35,11 +36,12 @@ CONTEXTS = (16, 128, 512, 2048)    # buckets of attention: positions that one to
 PROMPTS = (16, 128, 512)           # buckets of a prompt's attention: its tokens
 TOKENS = (1, 16, 128)              # buckets of elementwise work
 _HEADS, _HEAD_DIM = 16, 128
-_LAYERS = 8                        # caches that the timed calls go round
+_LAYERS = 16                       # caches that the timed calls go round
 _HIDDEN, _INTERMEDIATE = 2048, 5632
 _SMALL = {"hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "num_kv_heads": 2,
           "head_dim": 32}
-_FLUSHED = 1 << 22                 # bytes that are read before a call: about a weight of a layer
+_FLUSHED = 1 << 22                 # bytes that are read before a call: about a weight of a layer,
+_PARTS = 32                        # of so many, one after the other: what is cold stays cold
 _ROUNDS = 5
 
 
@@ -170,12 +172,13 @@ def _elementwise(config: ModelConfig, tokens: int) -> Callable[[], object]:
 
 def _times(calls: list[Callable[[], object]]) -> list[float]:
     """Seconds of a call, the mean over ``calls``, of each round after one that does not count."""
-    words = np.ones(_FLUSHED // 8, np.int64)
+    words = np.ones((_PARTS, _FLUSHED // 8), np.int64)
+    part = itertools.cycle(words)
     times = []
     for _ in range(_ROUNDS + 1):
         total = 0.0
         for call in calls:
-            read_words(words)   # by all threads, which are awake after it, as after a matmul
+            read_words(next(part))   # by all threads, which are awake after it, as after a matmul
             began = time.perf_counter()
             call()
             total += time.perf_counter() - began
