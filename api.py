@@ -22,7 +22,7 @@ __all__ = ["calibrate_kv", "calibration", "export", "load"]
 def load(
     path: str | Path, kv: KVKind | Literal["auto"] = "auto",
     progress: Callable[[str], None] | None = None,
-    kv_scales: str | Path | None = None,
+    kv_scales: str | Path | None = None, mmap: bool = True,
 ) -> LanguageModel:
     """Load a checkpoint folder, quantized or not.
 
@@ -38,6 +38,9 @@ def load(
         Called with each tensor's name as it is loaded.
     kv_scales
         A file of ``calibrate_kv``: static scales of key channels.
+    mmap
+        Use weights that kernels read in the stored order where the file is mapped. It must not
+        shrink or change as long as the model is used; False copies them.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def load(
     if kv not in ("auto", *get_args(KVKind)):
         known = ", ".join(("auto", *get_args(KVKind)))
         raise TrilobiteError(f"KV cache kind {kv!r} is unknown; known are {known}")
-    with open_checkpoint(path) as checkpoint:
+    with open_checkpoint(path, mmap) as checkpoint:
         if kv == "auto":
             kv = "float32" if checkpoint.quantization is None else "int8"
         factors = None if kv_scales is None else read_factors(Path(kv_scales), checkpoint.config)

@@ -37,6 +37,9 @@ Json = Annotated[
 KVScales = Annotated[
     Path | None, typer.Option(help="Static scales of key channels: a file of calibrate-kv.")
 ]
+Mmap = Annotated[
+    bool, typer.Option("--mmap/--no-mmap", help="Use weights where the file is mapped, uncopied.")
+]
 
 
 class FormatName(StrEnum):
@@ -307,6 +310,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
     kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
     kv_scales: KVScales = None,
+    mmap: Mmap = True,
     json: Json = None,
 ) -> None:
     """Continue a prompt, streaming the text; prints prefill and decode tokens/s."""
@@ -314,7 +318,7 @@ def generate(
 
     run(
         Output(json), model, prompt, new_tokens, temperature, top_k, top_p, seed, kv.value,
-        kv_scales,
+        kv_scales, mmap,
     )
 
 
@@ -348,13 +352,14 @@ def bench(
     steps: Annotated[int, typer.Option(help="Decode steps to take the median of.")] = 16,
     kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
     seed: Annotated[int, typer.Option(help="--shape: same seed, same weights.")] = 0,
+    mmap: Mmap = True,
     json: Json = None,
 ) -> None:
     """Measure decode and prefill tokens/s, and where a decode step's time goes."""
     from .commands.bench import run
 
     run(
-        Output(json), model, shape, kv.value, seed, context, prompt, threads, steps,
+        Output(json), model, shape, kv.value, seed, context, prompt, threads, steps, mmap,
         name=format.value, group_size=_group_size(group_size), packing=packing,
     )
 
@@ -372,12 +377,13 @@ def evaluate(
     ] = None,
     kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
     kv_scales: KVScales = None,
+    mmap: Mmap = True,
     json: Json = None,
 ) -> None:
     """Measure perplexity in windows of 512 tokens."""
     from .commands.evaluate import run
 
-    run(Output(json), model, text, tokens, kv.value, kv_scales)
+    run(Output(json), model, text, tokens, kv.value, kv_scales, mmap)
 
 
 @app.command("calibrate-kv", epilog="Example: trilobite calibrate-kv demo-llama -o keys.st")

@@ -35,7 +35,7 @@ _FIRST_PROMPT = 16   # tokens, to time the first token with
 
 def run(
     output: Output, model: str | None, shape: str | None, kv: str, seed: int, contexts: str,
-    prompts: str, thread_counts: str, steps: int, **options: Any,
+    prompts: str, thread_counts: str, steps: int, mmap: bool, **options: Any,
 ) -> None:
     """Time decode steps and prefills of a checkpoint, or of random weights of a shape."""
     lengths = {
@@ -51,7 +51,7 @@ def run(
         when_compiling(output.note_compiling), output.console.status("Loading the model ..."),
     ):
         began = time.perf_counter()
-        name, decoder, kind = _decoder(model, shape, kv, seed, options)
+        name, decoder, kind = _decoder(model, shape, kv, seed, mmap, options)
         load_seconds = time.perf_counter() - began
         first_seconds = time_prefill(decoder, kind, _FIRST_PROMPT, 1, warm_up=0).seconds
     resident, _ = memory()
@@ -92,13 +92,14 @@ def counts(option: str, text: str) -> list[int]:
 
 
 def _decoder(
-    model: str | None, shape: str | None, kv: str, seed: int, options: dict[str, Any]
+    model: str | None, shape: str | None, kv: str, seed: int, mmap: bool,
+    options: dict[str, Any],
 ) -> tuple[str, Decoder, KVKind]:
     """The decoder to time, its name, and how it caches keys and values."""
     if (model is None) == (shape is None):
         raise TrilobiteError("bench takes either a MODEL or --shape with the name of a shape")
     if model is not None:
-        loaded = load(model, kv=kv)
+        loaded = load(model, kv=kv, mmap=mmap)
         return model, loaded.decoder, loaded.kv
     described = load_shape(shape)
     form = choose_format(**options)

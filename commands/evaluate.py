@@ -14,11 +14,11 @@ __all__ = ["measure", "run"]
 
 def run(
     output: Output, path: str, text: Path | None, tokens: int | None, kv: str,
-    kv_scales: Path | None,
+    kv_scales: Path | None, mmap: bool,
 ) -> None:
     """Print the perplexity of ``text``, or of the held-out modules."""
     with output.console.status("Loading the model ..."):
-        model = load(path, kv=kv, kv_scales=kv_scales)
+        model = load(path, kv=kv, kv_scales=kv_scales, mmap=mmap)
         ids = model.held_out_tokens() if text is None else model.tokenizer.encode(read_text(text))
     result = measure(output, model, ids[:tokens], f"Perplexity of {path}")
     output.print(

@@ -16,13 +16,13 @@ __all__ = ["run"]
 def run(
     output: Output, path: str, prompt: str, new_tokens: int, temperature: float,
     top_k: int, top_p: float, seed: int, kv: str,
-    kv_scales: Path | None,
+    kv_scales: Path | None, mmap: bool,
 ) -> None:
     """Stream the continuation of ``prompt`` and print the rates."""
     with (
         when_compiling(output.note_compiling), output.console.status("Loading the model ..."),
     ):
-        model = load(path, kv=kv, kv_scales=kv_scales)
+        model = load(path, kv=kv, kv_scales=kv_scales, mmap=mmap)
         model.warm_up()
         generation = model.generate(prompt, new_tokens, temperature, top_k, top_p, seed)
         first = next(generation, "")

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import trilobite
 from trilobite.cli import app
 from trilobite.commands import verify as verify_command
+from trilobite.errors import TrilobiteError
 
 COMMANDS = (
     "quantize", "export", "generate", "bench", "evaluate", "inspect", "verify", "estimate",
@@ -105,6 +106,22 @@ def test_generate_json(quantized):
         "prompt", "text", "tokens", "prompt_tokens", "prefill_tokens_per_second",
         "decode_tokens_per_second",
     }
+
+
+@pytest.mark.parametrize("command", [
+    ("generate", DEMO, "-p", "x"), ("evaluate", DEMO), ("bench", DEMO),
+], ids=lambda command: command[0])
+def test_whether_files_are_mapped_is_an_option(monkeypatch, command):
+    asked = []
+
+    def refuse(source, mmap):
+        asked.append(mmap)
+        raise TrilobiteError(f"not {source}")
+
+    monkeypatch.setattr(trilobite.api, "open_checkpoint", refuse)
+    for more in ((), ("--mmap",), ("--no-mmap",)):
+        assert run(*command, *more).exit_code == 2
+    assert asked == [True, True, False]
 
 
 def test_evaluate_a_text_file(quantized, tmp_path):

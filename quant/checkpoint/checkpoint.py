@@ -32,8 +32,11 @@ _COMPANIONS = (
 )
 
 
-def open_checkpoint(source: str | Path) -> Checkpoint:
+def open_checkpoint(source: str | Path, mmap: bool = False) -> Checkpoint:
     """Open a checkpoint: a folder, a GGUF file, or ``demo-bitnet`` / ``demo-llama``, the shipped.
+
+    With ``mmap``, ``Checkpoint.weight`` gives tensors of safetensors files that need no conversion
+    as views of the mapped file, which must not shrink or change as long as they are used.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         has to equal them.
     """
     path = resolve(source)
-    return Checkpoint(path, _read_gguf(path) if is_gguf(path) else _read_folder(path))
+    return Checkpoint(path, _read_gguf(path) if is_gguf(path) else _read_folder(path, mmap))
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class Checkpoint:
         return source
 
 
-def _read_folder(folder: Path) -> _Content:
+def _read_folder(folder: Path, mmap: bool) -> _Content:
     path = folder / "config.json"
     raw_config = read_json(path)
     config = parse_config(raw_config, path)
@@ -175,7 +178,7 @@ def _read_folder(folder: Path) -> _Content:
     manifest = folder / "manifest.json"
     quantized = quantization.stated is not None and manifest.exists()
     stated = read_json(manifest) if quantized else None
-    files = TensorFiles(folder)
+    files = TensorFiles(folder, mmap)
     try:
         sources = assemble(folder, config, quantization, files.entries)
     except BaseException:

@@ -77,7 +77,7 @@ class TensorFiles:
     """The safetensors files of a folder, one or many, as one table; a context manager.
 
     ``entries`` maps stored names to entries. As in ``transformers``, ``model.safetensors`` goes
-    before ``model.safetensors.index.json``.
+    before ``model.safetensors.index.json``. ``mapped``: see ``SafetensorsFile``.
 
     Raises
     ------
@@ -86,7 +86,8 @@ class TensorFiles:
         disagree about which tensors there are.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mapped: bool = False) -> None:
+        self._mapped = mapped
         self.entries: dict[str, StoredEntry] = {}
         self._files: list[SafetensorsFile] = []
         try:
@@ -115,7 +116,7 @@ class TensorFiles:
             file.close()
 
     def _add(self, path: Path) -> SafetensorsFile:
-        file = SafetensorsFile(path)
+        file = SafetensorsFile(path, self._mapped)
         self._files.append(file)
         self.entries.update({name: StoredEntry(file, name) for name in file.tensors})
         return file

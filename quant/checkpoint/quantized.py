@@ -54,7 +54,8 @@ class QuantizedTensor(TensorSource):
 
     def weight(self) -> PackedWeight:
         """The packed bytes as they lie in the file, once every code has been seen to be valid."""
-        packed = self._packed(0, self.info.shape[0])
+        parts = {suffix: entry.file.view(entry.name) for suffix, entry in self._parts.items()}
+        packed = self._finite(parts, 0, self.info.shape[0])
         try:
             self._form.verify(packed.tensors, packed.shape)
         except FormatError as error:
@@ -75,11 +76,13 @@ class QuantizedTensor(TensorSource):
         """Rows ``start`` to ``stop``; parts that are not per row are read whole."""
         tensors = {}
         for suffix, entry in self._parts.items():
-            if self._layout[suffix].per_row:
-                block = entry.file.read(entry.name, start, stop)
-            else:
-                block = entry.file.read(entry.name)
+            rows = (start, stop) if self._layout[suffix].per_row else ()
+            tensors[suffix] = entry.file.read(entry.name, *rows)
+        return self._finite(tensors, start, stop)
+
+    def _finite(self, tensors: Mapping[str, np.ndarray], start: int, stop: int) -> PackedWeight:
+        """The weight of rows ``start`` to ``stop``, once its floats have been seen to be finite."""
+        for suffix, block in tensors.items():
             if block.dtype.kind == "f":
-                check_finite(entry, block, start)
-            tensors[suffix] = block
+                check_finite(self._parts[suffix], block, start)
         return PackedWeight(self._form, (stop - start, self.info.shape[1]), tensors)

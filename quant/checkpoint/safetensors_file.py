@@ -1,7 +1,7 @@
 """Safetensors files that nobody vouches for: the header is checked in full, then rows are read.
 
 Written here rather than left to the ``safetensors`` package because an error names the tensor, and
-reading through a file handle (``RawFile``) keeps the peak at the size of a block.
+``RawFile`` reads blocks through a file handle, or gives whole tensors where the file is mapped.
 
 The layout (https://huggingface.co/docs/safetensors): 8 bytes little-endian length of the header, a
 JSON object ``name -> {dtype, shape, data_offsets}``, then the data without gaps.
@@ -51,7 +51,7 @@ class StoredTensor:
 
 
 class SafetensorsFile:
-    """A safetensors file, open for reading; a context manager.
+    """A safetensors file, open for reading, or ``mapped`` for views; a context manager.
 
     ``tensors`` maps names to entries. Opening reads the header only, and checks that
     every type is known, every size is shape times item size, and the tensors fill the
@@ -64,9 +64,9 @@ class SafetensorsFile:
         where one is at fault, the tensor.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mapped: bool = False) -> None:
         self.path = path
-        self._file = RawFile(path)
+        self._file = RawFile(path, mapped)
         try:
             self.tensors: Mapping[str, StoredTensor] = self._read_header()
         except BaseException:
@@ -82,6 +82,11 @@ class SafetensorsFile:
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""
         self._file.close()
+
+    def view(self, name: str) -> np.ndarray:
+        """A whole tensor as ``read`` gives it, uncopied if the file is mapped: see ``RawFile``."""
+        tensor = self.tensors[name]
+        return self._file.view(name, tensor.begin, tensor.shape, np.dtype(_DTYPES[tensor.dtype]))
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows ``start`` to ``stop`` along the first axis (all of a scalar), as stored.

@@ -132,7 +132,16 @@ class PlainTensor(TensorSource):
 
     def weight(self) -> PackedWeight | np.ndarray:
         """Float32, or ternary by absmean for master weights."""
-        return self._form.quantize(self.read(), self.name) if self._form else self.read()
+        if self._form:
+            return self._form.quantize(self.read(), self.name)
+        return self._view() if self.info.dtype == "F32" else self.read()
+
+    def _view(self) -> np.ndarray:
+        """The whole tensor as it lies in the file, block by block seen to be finite."""
+        whole = self._entry.file.view(self._entry.name)
+        for start, stop in self.blocks():
+            check_finite(self._entry, whole[start:stop], start)
+        return whole
 
 
 def check_entry(entry: StoredEntry, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> None:
