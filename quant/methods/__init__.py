@@ -55,7 +55,7 @@ METHODS = {
     method.name: method
     for method in (
         Method("gptq", gptq.gptq, (GroupedInt, Codebook), corrects_inputs=True),
-        Method("awq", awq.awq, (GroupedInt, GroupedTernary, Codebook), scales_columns=True,
+        Method("awq", awq.awq, (GroupedInt, GroupedTernary), scales_columns=True,
                rounded=awq.NEVER_CLIPPED),
         Method("itf", itf.itf, (GroupedTernary,), corrects_inputs=True),
         Method("cas", None, (Int4Fp8,)),

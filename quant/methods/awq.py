@@ -10,6 +10,9 @@ their errors meet in a product, whose exponential is taken, so that the error of
 says little of what clipping does there. On ``demo-llama`` in INT3, clipping them loses more than
 everything else here wins.
 
+Formats that fit their levels to each group's weights (``Codebook``) are not made: on ``demo-llama``
+HLQ3 came out worse than rounded, and HLQ2 better by 0.01 of perplexity for a minute and a half.
+
 The magnitude here is the root of the mean square, which the Hessian has; the paper takes the mean
 of the absolute values. ``quant.folding`` says what is divided.
 """

@@ -9,7 +9,7 @@ from support.llama_folder import contents, write_llama
 from trilobite.errors import FormatError
 from trilobite.quant import calibrated, folding
 from trilobite.quant.checkpoint import open_checkpoint
-from trilobite.quant.formats import Fp8, Int2, Int3, Int4
+from trilobite.quant.formats import Fp8, Hlq2, Hlq3, Int2, Int3, Int4, TernaryPlanes
 from trilobite.quant.methods import awq, choose_method
 from trilobite.quant.methods.calibration import row_errors
 from trilobite.quant.pipeline import quantize
@@ -159,3 +159,11 @@ def test_queries_and_keys_are_rounded_and_never_clipped(tmp_path, text):
 def test_a_format_whose_ranges_are_rows_is_refused():
     with pytest.raises(FormatError, match="awq does not make fp8"):
         choose_method("awq", Fp8())
+
+
+@pytest.mark.parametrize("form", [Hlq2(), Hlq3(), TernaryPlanes()], ids=lambda form: form.name)
+def test_a_format_that_fits_its_levels_is_refused(form):
+    """HLQ3 came out worse than rounded; see the method."""
+    makes = f"awq does not make {form.name}; it makes int2, int3, int4, ternary-group$"
+    with pytest.raises(FormatError, match=makes):
+        choose_method("awq", form)
