@@ -42,7 +42,7 @@ from .threads import chunks_for
 
 __all__ = ["VbmiTernary"]
 
-_FEW_TOKENS = 3          # are faster by lookup
+_FEW_TOKENS = 5          # are faster by lookup
 _PAIRS_AHEAD = 2         # of row groups are prefetched, 12 KiB
 _CHUNKS_AT_ONCE = 4      # become two-bit bytes: 15 KiB
 _TWO_BIT = (0,) * (FORMS.index(TwoBit) + 1)
