@@ -41,6 +41,21 @@ def test_no_processor_is_faster_than_the_memory_and_none_idles_hotter_than_it_ru
         assert processor.rates
 
 
+COUNTS = {"lut", "flip_flop", "bram", "uram", "dsp", "capacity", "tokens"}
+
+
+@pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
+def test_what_is_no_count_advertised_peak_or_quotation_has_a_range(device):
+    """A part without a block draws nothing for it: an exact 0."""
+    for constant in constants(device):
+        quantity, name = constant.quantity, constant.path.split(".")[-1]
+        assert quantity.source, constant.path
+        assert quantity.unit, constant.path
+        if name in COUNTS or name == "peak" or constant.path.startswith("published"):
+            continue
+        assert quantity.low < quantity.high or quantity.high == 0, constant.path
+
+
 @pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
 def test_a_remembered_figure_is_an_assumption(device):
     for constant in constants(device):
