@@ -9,7 +9,7 @@ from . import registers as r
 from . import streams as q
 from .port import ask, can_ask, take_word
 from .queues import can_take, first, has_room, pack, put, take, unpack
-from .rows import can_code, code, has_beat, sink, step_quantizer, take_beat
+from .rows import can_code, code, has_beat, meets, note_end, sink, step_quantizer, take_beat
 
 __all__ = ["attend", "drive_attend"]
 
@@ -105,7 +105,7 @@ def attend(m: np.ndarray, now: int) -> None:
     _load(m, now)
     beats = m[r.D_HEAD_WORDS] * m[r.WORD_BEATS]
     step_quantizer(m, beats, now)
-    if has_beat(m, _A, now) and can_code(m, beats):
+    if has_beat(m, _A, now) and can_code(m, beats, now):
         take_beat(m, _A)
         code(m, beats, now)
 
@@ -296,10 +296,12 @@ def _quantize_weights(m: np.ndarray, now: int) -> None:
             take(m, q.WEIGHT_INVERSES)
     if can_take(m, q.SCALED, now) and has_room(m, q.WEIGHT_ROW):
         last = first(m, q.SCALED)
-        if last == 0 or (has_room(m, q.WEIGHT_INVERSES) and has_room(m, q.WEIGHT_STEPS)):
+        if last == 0 or (has_room(m, q.WEIGHT_INVERSES) and has_room(m, q.WEIGHT_STEPS)
+                         and not meets(m, r.CODED_WEIGHTS, now)):
             take(m, q.SCALED)
             put(m, q.WEIGHT_ROW, now + 2, last)
             if last == 1:
+                note_end(m, r.CODED_WEIGHTS, now)
                 put(m, q.WEIGHT_INVERSES, now + m[r.WEIGHT_LARGEST_LATENCY] + 1, 0)
                 put(m, q.WEIGHT_STEPS, now + m[r.WEIGHT_LARGEST_LATENCY] + 1, 0)
     if can_take(m, q.WEIGHT_STEPS, now) and has_room(m, q.STEPS):

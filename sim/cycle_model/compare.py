@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...errors import EstimateError
 from ...fpga.compiler import Program
 from ...fpga.configuration import load_configuration
 from ...fpga.descriptors import WeightTile
@@ -15,16 +16,14 @@ from ...fpga.planner import plan_program
 from ..bench.ddr import DdrTiming
 from ..shapes import load_shape
 from .cases import CAPACITY, HARDWARE, MODELS, Case, all_cases
+from .constants import hardware_constants
 from .predict import predict_step
 
-__all__ = ["CYCLES", "FULL_SIZE", "MEASURED", "Comparison", "compare_cases", "compare_full_size"]
+__all__ = ["CYCLES", "FULL_SIZE", "MEASURED", "Comparison", "check_counts", "compare_cases",
+           "compare_full_size"]
 
 MEASURED = Path(__file__).with_name("measured.json")
 FULL_SIZE = Path(__file__).with_name("full_size.json")
-# The hardware that was counted, where it was another than now: 3^G entries a table, a gate for each
-# lane, two ports of the weight buffer, shorter queues of the port, other frames of weights.
-COUNTED = {"gate_interval": 1, "gate_latency": 70, "weight_ports": 2, "list_bursts": 1,
-           "row_bursts": 2}
 CYCLES = ("cycles", "embed_cycles", "quantize_cycles", "matmul_cycles", "attend_cycles",
           "head_cycles")
 _TIMING = DdrTiming(latency=60)   # of ``trilobite verify --shape``
@@ -46,24 +45,27 @@ class Comparison:
         return self.predicted[counter] / self.counted[counter] - 1
 
 
-def _counted(program: Program, frame: list[int]) -> dict[str, int]:
-    """What differs; ``program`` gets the weight tiles that it had, and what lay behind them."""
-    shared, whole, beats = frame
-    words = [-(-tile.beats // beats) * shared + tile.beats * whole for tile in program.tiles]
-    moves = [(tile.word, count - tile.words)
-             for tile, count in zip(program.tiles, words, strict=True)]
+def check_counts(name: str) -> None:
+    """Whether the counts in ``measured.json`` are of the accelerator ``name`` as it is now.
 
-    def moved(word: int) -> int:
-        return word + sum(more for start, more in moves if start < word)
+    Constants are compared: what changes cycles and none of them, only new counts show
+    (``pytest --slow``).
 
-    program.tiles[:] = [WeightTile(moved(tile.word), count, tile.beats)
-                        for tile, count in zip(program.tiles, words, strict=True)]
-    program.descriptors[:] = [replace(one, b=moved(one.b)) if one.norm else one
-                              for one in program.descriptors]
-    return {**COUNTED, "program": moved(program.word("program")),
-            "list": moved(program.word("tiles")),
-            "table_entries": 3 ** program.parameters.tlmm.group_size,
-            "shared_words": shared, "whole_words": whole, "frame_beats": beats}
+    Raises
+    ------
+    EstimateError
+        They are of other hardware.
+    """
+    hardware = HARDWARE[name]
+    counted = json.loads(MEASURED.read_text())[name]["constants"]
+    now = hardware_constants(hardware.parameters, hardware.timing)
+    changed = [f"{key} was {counted.get(key)} and is {now.get(key)}"
+               for key in sorted({*counted, *now}) if counted.get(key) != now.get(key)]
+    if changed:
+        raise EstimateError(
+            f"{MEASURED.name}: the cycles of accelerator {name} were counted of other hardware: "
+            f"{', '.join(changed)}. Count them again with "
+            f"``python -m trilobite.sim.cycle_model.measure {name}``")
 
 
 def compare_cases() -> list[Comparison]:
@@ -77,18 +79,48 @@ def _compare(case: Case, measured: dict[str, Any]) -> Comparison:
     counted = measured["cases"][case.model][step.name]
     program = plan_program(MODELS[case.model], hardware.parameters, CAPACITY)
     predicted = predict_step(program, hardware.timing, step.tokens, step.position, step.chooses,
-                             counted["started"], differs=_counted(program, measured["frame"]))
+                             counted["started"],
+                             differs=_restore(program, measured["constants"]))
     return Comparison(f"{case.hardware}, {case.model}, {step.name}", case.held_out, predicted,
                       counted)
 
 
+def _restore(program: Program, counted: dict[str, int]) -> dict[str, int]:
+    """What differs of hardware that was counted; ``program`` gets the words of weights that it had.
+
+    Tiles of weights had as many beats, but in other frames; what lay behind them moves.
+    """
+    shared, whole, beats = (counted[name] for name in ("shared_words", "whole_words",
+                                                       "frame_beats"))
+    words = [-(-tile.beats // beats) * shared + tile.beats * whole for tile in program.tiles]
+    moves = [(tile.word, count - tile.words)
+             for tile, count in zip(program.tiles, words, strict=True)]
+
+    def moved(word: int) -> int:
+        return word + sum(more for start, more in moves if start < word)
+
+    program.tiles[:] = [WeightTile(moved(tile.word), count, tile.beats)
+                        for tile, count in zip(program.tiles, words, strict=True)]
+    program.descriptors[:] = [replace(one, b=moved(one.b)) if one.norm else one
+                              for one in program.descriptors]
+    return {**counted, "program": moved(program.word("program")),
+            "list": moved(program.word("tiles"))}
+
+
 def compare_full_size() -> Iterator[Comparison]:
-    """One layer and two of a published shape, as ``trilobite verify --shape`` counted them."""
-    for run in json.loads(FULL_SIZE.read_text()):
+    """One layer and two of a published shape, as ``trilobite verify --shape`` counted them.
+
+    Hours of simulation: so ``full_size.json`` keeps the constants of the hardware of each count,
+    and the model takes those.
+    """
+    recorded = json.loads(FULL_SIZE.read_text())
+    for run in recorded["runs"]:
         prefills = run["phase"] == "prefill"
         capacity = run["tokens"] if prefills else run["context"] + 1
+        hardware = recorded["hardware"][run["hardware"]]
         config = load_shape(run["shape"]).config
-        parameters = replace(load_configuration(run["hardware"]), **run["parameters"])
+        parameters = replace(load_configuration(hardware["configuration"]),
+                             **hardware["parameters"])
         length = f"{run['tokens']} tokens" if prefills else f"context {run['context']}"
         for layers, counted in ((run["layers"], run["one"]), (2 * run["layers"], run["two"])):
             program = plan_program(config, parameters, capacity + 1, layers)
@@ -99,8 +131,8 @@ def compare_full_size() -> Iterator[Comparison]:
                          for start in starts]
             else:
                 steps = [(1, run["context"], True)]
-            differs = _counted(program, run["frame"])
+            differs = _restore(program, hardware["constants"])
             counts = [predict_step(program, _TIMING, *step, differs=differs) for step in steps]
             predicted = {name: sum(one[name] for one in counts) for name in counted}
-            yield Comparison(f"{run['shape']}, {layers} layers, {run['phase']}, {length}", True,
-                             predicted, counted)
+            what = f"{run['hardware']}: {run['shape']}, {layers} layers, {run['phase']}, {length}"
+            yield Comparison(what, True, predicted, counted)

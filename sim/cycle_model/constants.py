@@ -7,7 +7,7 @@ from ...fpga.descriptors import DESCRIPTOR_BYTES, TILE_BYTES
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.units import READER_BURSTS
 from ...hw.attention.exponentials import Exponentials
-from ...hw.attention.parameters import TILE
+from ...hw.attention.parameters import TILE, TILES_UNDER_WAY
 from ...hw.attention.query_lane import QueryLane
 from ...hw.attention.words import Scales
 from ...hw.floats.add import FloatAdd
@@ -15,6 +15,7 @@ from ...hw.floats.compare import FloatCompare
 from ...hw.floats.from_integer import IntegerToFloat
 from ...hw.floats.multiply import FloatMultiply
 from ...hw.floats.reciprocal import FloatReciprocal
+from ...hw.floats.shared_quadratic import SharedQuadratic
 from ...hw.floats.to_integer import FloatToInteger
 from ...hw.gates import Gate
 from ...hw.lane_sum import LaneSum
@@ -22,7 +23,7 @@ from ...hw.rms_norm import RmsNorm
 from ...hw.rotary import Rotary
 from ..bench.ddr import DdrTiming
 
-__all__ = ["constants"]
+__all__ = ["constants", "hardware_constants"]
 
 _MULTIPLY, _ADD = FloatMultiply.latency, FloatAdd.latency
 _TO_FLOAT, _TO_INTEGER = IntegerToFloat.latency, FloatToInteger.latency
@@ -39,11 +40,15 @@ def constants(program: Program, timing: DdrTiming, tokens: int, position: int,
 
     Latencies count from operands taken to a result that is ready to be put into a queue.
     """
-    p = program.parameters
-    return _memory(p, timing) | _matmul(p) | _rows(p) | _attention(p) | _vocabulary(p) | {
+    return hardware_constants(program.parameters, timing) | {
         "tokens": tokens, "position": position, "chooses": int(chooses), "started": started,
         "program": program.word("program"), "list": program.word("tiles"),
         "vocabulary": program.config.vocab_size}
+
+
+def hardware_constants(p: AcceleratorParameters, timing: DdrTiming) -> dict[str, int]:
+    """Those of an accelerator on its memory, whatever the program and the step."""
+    return _memory(p, timing) | _matmul(p) | _rows(p) | _attention(p) | _vocabulary(p)
 
 
 def _memory(p: AcceleratorParameters, timing: DdrTiming) -> dict[str, int]:
@@ -77,9 +82,9 @@ def _rows(p: AcceleratorParameters) -> dict[str, int]:
         "factor_latency": RmsNorm.latency - 2 - 2 * _MULTIPLY,
         "square_latency": LaneSum.squares_latency,
         "largest_latency": quantizer, "code_latency": code,
-        "quantizer_wait": quantizer + code + 2,
+        "quantizer_wait": quantizer + code + 2, "reciprocal_period": SharedQuadratic.period,
         "add_latency": _ADD, "turn_latency": Rotary.latency - 2,
-        "gate_latency": Gate.latency + p.lanes - 1, "gate_interval": p.lanes,
+        "gate_latency": Gate.latency, "gate_elements": p.lanes,
     }
 
 
@@ -98,7 +103,7 @@ def _attention(p: AcceleratorParameters) -> dict[str, int]:
         "weigh_latency": Scales.read_latency + _MULTIPLY,
         "weight_largest_latency": largest, "weight_wait": largest + _MULTIPLY + _TO_INTEGER + 2,
         "keep_latency": keep, "output_latency": keep + _MULTIPLY, "cache_tile": TILE,
-        "word_floats": a.word_floats,
+        "word_floats": a.word_floats, "tiles_under_way": TILES_UNDER_WAY,
     }
 
 

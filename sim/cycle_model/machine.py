@@ -10,7 +10,7 @@ from ...fpga.compiler import Program
 from ...fpga.descriptors import FIELDS
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.units import READERS
-from ...hw.attention.parameters import TILE, TILES_UNDER_WAY
+from ...hw.attention.parameters import TILE
 from ..bench.ddr import DdrTiming
 from . import registers as r
 from . import streams as q
@@ -45,7 +45,7 @@ def new_machine(program: Program, timing: DdrTiming, tokens: int, position: int,
 
 def _limits(p: AcceleratorParameters, c: dict[str, int]) -> dict[int, int]:
     """Entries of each queue that does not hold two."""
-    jobs = TILES_UNDER_WAY * p.queries + 1
+    jobs = c["tiles_under_way"] * p.queries + 1
     bursts = {q.DESCRIPTOR_WORDS: c["list_bursts"], q.TILE_WORDS: c["list_bursts"],
               q.A_WORDS: c["row_bursts"], q.B_WORDS: c["row_bursts"]}
     readers = {reader: bursts.get(reader, c["data_bursts"]) * p.max_burst

@@ -1,4 +1,4 @@
-"""Weights, the matmul engine, and what scales its sums."""
+"""Weights, the matmul engine, and what turns its sums into outputs."""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 
     python -m trilobite.sim.cycle_model.measure [HARDWARE ...]
 
-writes ``measured.json`` beside this file: for each accelerator a hash of its Verilog, and for each
-case the cycle in which it started, counted from the reset, and the accelerator's counters. What has
-been simulated before, with this Verilog, program and steps, is taken from the cache.
+writes ``measured.json`` beside this file: for each accelerator a hash of its Verilog and what the
+model says of it (``hardware_constants``), by which ``compare`` knows counts of other hardware; for
+each case the cycle in which it started, counted from the reset, and the accelerator's counters.
+What has been simulated before, with this Verilog, program and steps, is taken from the cache.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..bench.program_bench import ProgramBench
 from ..bench.program_run import Run, run_program
 from .cases import CAPACITY, HARDWARE, MODELS, STEPS, Hardware, Step
 from .compare import MEASURED
+from .constants import hardware_constants
 
 __all__ = ["bench", "case_program", "measure", "verilog_key"]
 
@@ -57,7 +59,8 @@ def case_program(hardware: Hardware, model: str) -> Program:
 
 
 def measure(name: str) -> dict[str, object]:
-    """All cases of an accelerator: ``verilog``, and ``cases`` as model, step, counters.
+    """All cases of an accelerator: ``verilog``, ``constants``, and ``cases`` as model, step,
+    counters.
 
     Raises
     ------
@@ -70,9 +73,8 @@ def measure(name: str) -> dict[str, object]:
     for model, steps in STEPS.items():
         counts = _simulate(engine, case_program(hardware, model), steps)
         cases[model] = dict(zip((step.name for step in steps), counts, strict=True))
-    layout = hardware.parameters.weights
-    frame = [layout.shared_words, layout.whole_words, layout.frame_beats]
-    return {"verilog": _key(engine.design), "frame": frame, "cases": cases}
+    return {"verilog": _key(engine.design),
+            "constants": hardware_constants(hardware.parameters, hardware.timing), "cases": cases}
 
 
 def _simulate(engine: Build, program: Program, steps: tuple[Step, ...]) -> list[dict[str, int]]:

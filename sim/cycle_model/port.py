@@ -26,13 +26,13 @@ _READ_CYCLES = 3   # from a word that the memory moves to one that its reader ca
 @njit(cache=True)
 def can_ask(m: np.ndarray, reader: int, now: int) -> bool:
     """The reader's splitter takes a request in this cycle."""
-    return m[r.ASKED + 3 * reader + 0] == 0 and m[r.FREE_AT + reader] <= now
+    return m[r.ASKED + 3 * reader] == 0 and m[r.FREE_AT + reader] <= now
 
 
 @njit(cache=True)
 def ask(m: np.ndarray, reader: int, word: int, words: int, now: int) -> None:
     """Ask for words, to be taken from the queue whose number is the reader's."""
-    m[r.ASKED + 3 * reader + 0] = words
+    m[r.ASKED + 3 * reader] = words
     m[r.ASKED + 3 * reader + 1] = word
     m[r.ASKED + 3 * reader + 2] = now + 1
 
@@ -95,7 +95,7 @@ def _choose_burst(m: np.ndarray, now: int) -> None:
     if m[r.NOTED] >= m[r.OUTSTANDING]:
         return
     for reader in range(r.READERS):
-        left = m[r.ASKED + 3 * reader + 0]
+        left = m[r.ASKED + 3 * reader]
         if left == 0 or m[r.ASKED + 3 * reader + 2] > now:
             continue
         words = min(left, m[r.MAX_BURST] - m[r.ASKED + 3 * reader + 1] % m[r.MAX_BURST])
@@ -106,9 +106,9 @@ def _choose_burst(m: np.ndarray, now: int) -> None:
         m[r.READS] += 1
         m[r.NOTED] += 1
         m[r.RESERVED + reader] += words
-        m[r.ASKED + 3 * reader + 0] -= words
+        m[r.ASKED + 3 * reader] -= words
         m[r.ASKED + 3 * reader + 1] += words
-        if m[r.ASKED + 3 * reader + 0] == 0:
+        if m[r.ASKED + 3 * reader] == 0:
             m[r.FREE_AT + reader] = now + 1
         return
 

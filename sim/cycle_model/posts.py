@@ -10,7 +10,7 @@ from . import registers as r
 from . import streams as q
 from .port import announce, can_announce, can_write, write_word
 from .queues import can_take, first, has_room, put, take, unpack
-from .rows import can_code, code, has_beat, sink, step_quantizer, take_beat
+from .rows import can_code, code, has_beat, sink, sink_beat, sink_row, step_quantizer, take_beat
 
 __all__ = ["post"]
 
@@ -30,14 +30,18 @@ def post(m: np.ndarray, now: int) -> None:
         sink(m, q.TURNED, now)
         _turn(m, now)
     elif kind == _GATE:
-        sink(m, q.GATED, now)
+        if can_take(m, q.GATED, now) and first(m, q.GATED) == 0:
+            take(m, q.GATED)   # gathered: only a beat's last element goes on, with the others
+        else:
+            sink_beat(m, q.GATED, now)
+        sink_row(m, now)
         _gate(m, now)
     else:
         beats = _head_beats(m)
         _write_cache(m, now)
         step_quantizer(m, beats, now)
         source = q.TURNED if kind == _KEYS else q.OUTPUTS
-        if can_take(m, source, now) and can_code(m, beats):
+        if can_take(m, source, now) and can_code(m, beats, now):
             take(m, source)
             code(m, beats, now)
         if kind == _KEYS:
@@ -88,22 +92,23 @@ def _turn(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _gate(m: np.ndarray, now: int) -> None:
-    """Blocks of gate and of up outputs in turn: as ``hw.gate_rows``."""
-    if (can_take(m, q.GATES, now) and can_take(m, q.UPS, now) and has_room(m, q.GATED)
-            and m[r.GATE_IDLE_AT] <= now):
-        take(m, q.GATES)
-        take(m, q.UPS)
-        put(m, q.GATED, now + m[r.GATE_LATENCY] + 1, 0)
-        m[r.GATE_IDLE_AT] = now + m[r.GATE_INTERVAL]
+    """Blocks of gate and of up outputs in turn, then element by element: as ``hw.gate_rows``."""
     kind = q.UPS if m[r.IS_UP] == 1 else q.GATES
-    if not can_take(m, q.OUTPUTS, now) or not has_room(m, kind):
-        return
-    take(m, q.OUTPUTS)
-    put(m, kind, now + 1, 0)
-    m[r.GATE_PLACE] += 1
-    if m[r.GATE_PLACE] == m[r.BLOCK_BEATS]:
-        m[r.GATE_PLACE] = 0
-        m[r.IS_UP] = 1 - m[r.IS_UP]
+    if can_take(m, q.OUTPUTS, now) and has_room(m, kind):
+        take(m, q.OUTPUTS)
+        put(m, kind, now + 1, 0)
+        m[r.GATE_PLACE] += 1
+        if m[r.GATE_PLACE] == m[r.BLOCK_BEATS]:
+            m[r.GATE_PLACE] = 0
+            m[r.IS_UP] = 1 - m[r.IS_UP]
+    if can_take(m, q.GATES, now) and can_take(m, q.UPS, now) and has_room(m, q.GATED):
+        m[r.GATE_ELEMENT] += 1
+        last = m[r.GATE_ELEMENT] == m[r.GATE_ELEMENTS]
+        put(m, q.GATED, now + m[r.GATE_LATENCY] + 1, int(last))
+        if last:
+            m[r.GATE_ELEMENT] = 0
+            take(m, q.GATES)
+            take(m, q.UPS)
 
 
 _ANNOUNCE, _CODES, _ANNOUNCE_SCALE, _SCALE = range(4)

@@ -1,4 +1,4 @@
-"""Cycles of a step of the accelerator, from the descriptors that it is given."""
+"""Cycles of a step of the accelerator, of the descriptors that it is given."""
 
 from __future__ import annotations
 

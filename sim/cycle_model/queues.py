@@ -1,4 +1,4 @@
-"""Queues of entries that can be taken from a cycle on: what stands between two units.
+"""Queues of entries that can be taken from some cycle on: what stands between two units.
 
 ``m`` is the machine's array; an entry has the cycle from which it can be taken, which holds the
 latency of what lies between, and what it is, which depends on the queue.

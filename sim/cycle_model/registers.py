@@ -1,6 +1,7 @@
 """Where the cycle model keeps what it knows: places in one array of int64.
 
-One array, because Numba passes it to a hundred small functions in each cycle.
+One array, because Numba passes it to a hundred small functions in each cycle. They hold these
+places as constants, which Numba's cache does not see: who moves one deletes ``*.nbi``.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ FIELDS = len(_DESCRIPTOR_FIELDS) - 2   # all but the float32 x and y
  CODE_TAKEN, CODE_GIVEN) = range(PART + 1, PART + 1 + 7)
 # Registers of the posts.
 (HEAD_BEAT, HEADS_FULL, ANGLE_SINE, ANGLES_FULL, TURN_BEAT, TURN_HEAD, GATE_PLACE, IS_UP, WRITING,
- WRITE_PLACE, GATE_IDLE_AT) = range(CODE_GIVEN + 1, CODE_GIVEN + 1 + 11)
+ WRITE_PLACE, GATE_ELEMENT) = range(CODE_GIVEN + 1, CODE_GIVEN + 1 + 11)
 # Registers of the drivers.
 (WALK, TILE, TOKEN, HEADS_LEFT, LEFT, KV, MEMBER, COUNT, TILE_OUT, TILE_BESIDE, TILE_CACHE, OUT,
- BESIDE, HEAD_AT, SOURCE, SOURCE_HEAD, OUT_HEAD) = range(GATE_IDLE_AT + 1, GATE_IDLE_AT + 1 + 17)
+ BESIDE, HEAD_AT, SOURCE, SOURCE_HEAD, OUT_HEAD) = range(GATE_ELEMENT + 1, GATE_ELEMENT + 1 + 17)
 # Registers of the attention.
 (PASSES, TILES, WALKING, WALK_PASS, WALK_LEFT, WALK_BANK, OLDER, NEWER, LOAD_LANE, LOAD_BANK,
  OLDEST_BANK, LOAD_SCALES, BEGUN, BLOCK_WORD, WEIGHED, WEIGHED_BEFORE, UNUSED, WALK_WORD,
@@ -49,7 +50,7 @@ FIELDS = len(_DESCRIPTOR_FIELDS) - 2   # all but the float32 x and y
 (TOKENS, POSITION, CHOOSES, STARTED, PROGRAM, LIST,
  VOCABULARY, MAX_BURST, OUTSTANDING, DDR_LATENCY, DDR_WORDS,
  DDR_CYCLES, REFRESH_INTERVAL, REFRESH_CYCLES, TURNAROUND,
- DDR_QUEUE, LIST_BURSTS, ROW_BURSTS, DATA_BURSTS, WEIGHT_PORTS, GATE_INTERVAL,
+ DDR_QUEUE, LIST_BURSTS, ROW_BURSTS, DATA_BURSTS, WEIGHT_PORTS, GATE_ELEMENTS,
  DESCRIPTOR_WORDS, TILES_PER_WORD, WORD_BEATS,
  SHARED_WORDS, WHOLE_WORDS, FRAME_BEATS, WEIGHT_DEPTH,
  TABLE_ENTRIES, ENGINE_LATENCY, BLOCK_BEATS, SCALE_LATENCY,
@@ -61,15 +62,15 @@ FIELDS = len(_DESCRIPTOR_FIELDS) - 2   # all but the float32 x and y
  EXPONENTIAL_LATENCY, ROW_SUM_LATENCY, FOLD_LATENCY,
  WEIGH_LATENCY, WEIGHT_LARGEST_LATENCY, WEIGHT_WAIT,
  KEEP_LATENCY, OUTPUT_LATENCY, CACHE_TILE, WORD_FLOATS,
- EMBED_LATENCY, CODE_WORD_BEATS, GROUP_ROWS, CHOICE_LATENCY) = range(
-    HEAD_WORD + 1, HEAD_WORD + 1 + 64)
+ EMBED_LATENCY, CODE_WORD_BEATS, GROUP_ROWS, CHOICE_LATENCY,
+ RECIPROCAL_PERIOD, TILES_UNDER_WAY) = range(HEAD_WORD + 1, HEAD_WORD + 1 + 66)
 
 # The descriptor that is being done: as ``fpga.descriptors.FIELDS``.
 (D_OPERATION, D_POST, D_NORM, D_SILU, D_LAST_ROW,
  D_FOUR_BITS, D_SPARE, D_A, D_B, D_C, D_D, D_A_STRIDE, D_B_STRIDE, D_D_STRIDE,
  D_BEATS, D_PASSES, D_BLOCKS, D_TILES, D_LAST_BLOCKS,
  D_ROW_BLOCKS, D_REGION, D_TILE_WORDS, D_CHUNKS, D_HEADS,
- D_GROUP, D_HEAD_WORDS, D_ROWS) = range(CHOICE_LATENCY + 1, CHOICE_LATENCY + 1 + FIELDS)
+ D_GROUP, D_HEAD_WORDS, D_ROWS) = range(TILES_UNDER_WAY + 1, TILES_UNDER_WAY + 1 + FIELDS)
 DESCRIPTOR = D_OPERATION
 
 # The program's lists: where they are kept, and how many weight tiles there are.
@@ -91,9 +92,12 @@ RESERVED = FREE_AT + READERS
 BEATS = RESERVED + READERS
 LOADED = BEATS + 4
 
-# Rings: bursts of reads (reader, words, due) and writes (words, due, whether the last one of its
-# request), passes and tiles of attention.
-READ_BURSTS = LOADED + 2
+# Rings: the cycles in which rows ended in the quantizers of rows and of softmax weights; bursts of
+# reads (reader, words, due) and writes (words, due, whether the last one of its request); passes
+# and tiles of attention.
+CODED_ROWS = LOADED + 2
+CODED_WEIGHTS = CODED_ROWS + RING
+READ_BURSTS = CODED_WEIGHTS + RING
 WRITE_BURSTS = READ_BURSTS + 3 * RING
 PASS = WRITE_BURSTS + 3 * RING
 CACHE_TILE_AT = PASS + PASS_FIELDS * RING

@@ -10,8 +10,8 @@ from . import streams as q
 from .port import announce, ask, can_announce, can_ask, can_write, take_word, write_word
 from .queues import can_take, first, has_room, pack, put, take, unpack
 
-__all__ = ["can_code", "code", "drive_quantize", "has_beat", "quantize", "sink", "step_quantizer",
-           "step_sources", "take_beat"]
+__all__ = ["can_code", "code", "drive_quantize", "has_beat", "meets", "note_end", "quantize",
+           "sink", "sink_beat", "sink_row", "step_quantizer", "step_sources", "take_beat"]
 
 _A, _B = 0, 1
 
@@ -82,12 +82,26 @@ def _norm(m: np.ndarray, now: int) -> None:
 
 
 @njit(cache=True)
-def can_code(m: np.ndarray, beats: int) -> bool:
+def meets(m: np.ndarray, ring: int, now: int) -> bool:
+    """A row that ends in this cycle would meet an earlier one in the shared reciprocal."""
+    before = now - m[r.RECIPROCAL_PERIOD]
+    return m[ring + before % r.RING] == before
+
+
+@njit(cache=True)
+def note_end(m: np.ndarray, ring: int, now: int) -> None:
+    """A row ends in this cycle."""
+    m[ring + now % r.RING] = now
+
+
+@njit(cache=True)
+def can_code(m: np.ndarray, beats: int, now: int) -> bool:
     """The quantizer takes the next beat of a row of ``beats``."""
     if not has_room(m, q.CODE_ROW):
         return False
     last = m[r.CODE_TAKEN] + 1 == beats
-    return not last or (has_room(m, q.INVERSES) and has_room(m, q.SCALES))
+    return not last or (has_room(m, q.INVERSES) and has_room(m, q.SCALES)
+                        and not meets(m, r.CODED_ROWS, now))
 
 
 @njit(cache=True)
@@ -97,6 +111,7 @@ def code(m: np.ndarray, beats: int, now: int) -> None:
     m[r.CODE_TAKEN] += 1
     if m[r.CODE_TAKEN] == beats:
         m[r.CODE_TAKEN] = 0
+        note_end(m, r.CODED_ROWS, now)
         put(m, q.INVERSES, now + m[r.LARGEST_LATENCY] + 1, 0)
         put(m, q.SCALES, now + m[r.LARGEST_LATENCY] + 1, 0)
 
@@ -117,6 +132,13 @@ def step_quantizer(m: np.ndarray, beats: int, now: int) -> None:
 @njit(cache=True)
 def sink(m: np.ndarray, source: int, now: int) -> None:
     """Beats of the queue ``source`` to memory, row by row: as ``hw.row_sink``."""
+    sink_beat(m, source, now)
+    sink_row(m, now)
+
+
+@njit(cache=True)
+def sink_beat(m: np.ndarray, source: int, now: int) -> None:
+    """A beat of the queue ``source``, if there is one and it is taken."""
     per_word = m[r.WORD_BEATS]
     if can_take(m, source, now) and can_take(m, q.SINK_LENGTHS, now):
         row_ends = m[r.SINK_BEAT] + 1 == first(m, q.SINK_LENGTHS)
@@ -131,9 +153,14 @@ def sink(m: np.ndarray, source: int, now: int) -> None:
             if row_ends:
                 m[r.SINK_BEAT] = 0
                 take(m, q.SINK_LENGTHS)
+
+
+@njit(cache=True)
+def sink_row(m: np.ndarray, now: int) -> None:
+    """The next row is announced to the shared writer."""
     if can_take(m, q.SINK_ROWS, now) and has_room(m, q.SINK_LENGTHS) and can_announce(m, now):
         word, beats = unpack(take(m, q.SINK_ROWS))
-        announce(m, word, -(-beats // per_word), now)
+        announce(m, word, -(-beats // m[r.WORD_BEATS]), now)
         put(m, q.SINK_LENGTHS, now + 1, beats)
 
 
@@ -170,10 +197,10 @@ def quantize(m: np.ndarray, now: int) -> None:
         take(m, q.SCALES)
     step_quantizer(m, m[r.D_BEATS], now)
     if m[r.D_NORM] == 1:
-        if can_take(m, q.NORMED, now) and can_code(m, m[r.D_BEATS]):
+        if can_take(m, q.NORMED, now) and can_code(m, m[r.D_BEATS], now):
             take(m, q.NORMED)
             code(m, m[r.D_BEATS], now)
         _norm(m, now)
-    elif has_beat(m, _A, now) and can_code(m, m[r.D_BEATS]):
+    elif has_beat(m, _A, now) and can_code(m, m[r.D_BEATS], now):
         take_beat(m, _A)
         code(m, m[r.D_BEATS], now)

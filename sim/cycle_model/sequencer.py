@@ -1,4 +1,4 @@
-"""The sequencer, and the readers of the program's two lists: as ``fpga.sequencer``."""
+"""The sequencer, and who reads the program's two lists: as ``fpga.sequencer``."""
 
 from __future__ import annotations
 

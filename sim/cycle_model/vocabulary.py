@@ -1,4 +1,4 @@
-"""Embedding and head: as ``hw.embedding``, ``hw.head`` and ``fpga.vocabulary_drivers``."""
+"""Embedding and head, as ``hw.embedding``, ``hw.head`` and ``fpga.vocabulary_drivers``."""
 
 from __future__ import annotations
 
