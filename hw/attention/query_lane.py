@@ -32,10 +32,10 @@ class QueryLane(wiring.Component):
 
     A word of keys gives products with the query's codes of the same chunk; they are summed over the
     chunk, and over the chunks of a head: a dot product per token. A word of values gives products
-    with its tokens' weights; they are summed over the tokens of the tile: a sum per element. The
-    same multipliers do both, a word per cycle, and never stop. All results are exact and are kept
-    in memories of two banks, from which the float stages read them. Nothing here is a stream:
-    who writes and reads knows when (``words.Words``).
+    with its tokens' weights; they are summed over the tokens of the tile: a sum per element. Both
+    multiply a word per cycle, and never stop; what does not concern them they do not keep. All
+    results are exact and are kept in memories of two banks, from which the float stages read them.
+    Nothing here is a stream: who writes and reads knows when (``words.Words``).
 
     Parameters
     ----------
@@ -93,21 +93,20 @@ class QueryLane(wiring.Component):
         m = Module()
         codes, weights = self._operands(m)
 
-        # Multiply (x): one factor is the word, the other the query's own.
-        x_control = delay(m, self.i_control, 1, "x_control")
+        # Multiply (x). Keys and values have multipliers of their own: a choice between two factors
+        # in front of shared ones would take 16 LUTs for each, and DSP blocks are left over.
         x_word = delay(m, self.i_word, 1, "x_word")
-        products = []
+        key_products, value_products = [], []
         for place in range(self.parameters.word_bytes):
             token, element = divmod(place, self.parameters.chunk)
-            factor = Signal(signed(_WEIGHT_WIDTH), name=f"factor_{place}")
-            product = Signal(signed(_WEIGHT_WIDTH + _CODE_WIDTH), name=f"product_{place}",
-                             reset_less=True)
-            m.d.comb += factor.eq(Mux(x_control.values, weights[token], codes[element]))
-            m.d.sync += product.eq(factor * x_word[place].as_signed())
-            products.append(product)
-        control = delay(m, x_control, 1, "control")
-        self._dots(m, control, products)
-        self._sums(m, products)
+            for kind, factor, products in (("key", codes[element], key_products),
+                                           ("value", weights[token], value_products)):
+                product = Signal(signed(len(factor) + _CODE_WIDTH), name=f"{kind}_product_{place}",
+                                 reset_less=True)
+                m.d.sync += product.eq(factor * x_word[place].as_signed())
+                products.append(product)
+        self._dots(m, delay(m, self.i_control, 2, "control"), key_products)
+        self._sums(m, value_products)
         return m
 
     def _operands(self, m: Module) -> tuple[list, list]:
