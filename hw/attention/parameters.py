@@ -21,8 +21,8 @@ class AttentionParameters:
     Parameters
     ----------
     word_bytes : int
-        Bytes of a memory word, a power of two from 4 to 128. As many products are made per cycle
-        for each query.
+        Bytes of a memory word, a power of two from 4 to 128. As many products with codes, and as
+        many with weights, are made per cycle for each query.
     queries : int
         Q: queries that share one reading of keys and values.
     lanes : int
