@@ -1,0 +1,130 @@
+"""Arguments, options and their choices that several commands take."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "KV",
+    "Block",
+    "FormatName",
+    "Json",
+    "KVScales",
+    "Layout",
+    "MethodName",
+    "Mmap",
+    "Model",
+    "Phase",
+    "Simulator",
+    "SynthDevice",
+    "Target",
+    "Vocabulary",
+]
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model folder, demo-bitnet or demo-llama.")
+]
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="PATH", help="Also write JSON; '-' for standard output alone."),
+]
+KVScales = Annotated[
+    Path | None, typer.Option(help="Static scales of key channels: a file of calibrate-kv.")
+]
+Mmap = Annotated[
+    bool, typer.Option("--mmap/--no-mmap", help="Use weights where the file is mapped, uncopied.")
+]
+
+
+class FormatName(StrEnum):
+    """Number formats that ``quantize`` writes."""
+
+    TERNARY = "ternary"
+    TERNARY_GROUP = "ternary-group"
+    TERNARY_PLANES = "ternary-planes"
+    HLQ2 = "hlq2"
+    HLQ3 = "hlq3"
+    INT2 = "int2"
+    INT3 = "int3"
+    INT4 = "int4"
+    INT4_FP8 = "int4-fp8"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
+    INT8 = "int8"
+    FP8 = "fp8"
+
+
+class MethodName(StrEnum):
+    """How ``quantize`` chooses codes."""
+
+    RTN = "rtn"
+    GPTQ = "gptq"
+    AWQ = "awq"
+    ITF = "itf"
+    CAS = "cas"
+
+
+class Layout(StrEnum):
+    """How ``quantize`` stores the weights of an ONNX model."""
+
+    QDQ = "qdq"
+    MATMULNBITS = "matmulnbits"
+    MATMULNBITS_FLOAT = "matmulnbits-float"
+
+
+class Target(StrEnum):
+    """Kinds of files that ``export`` writes."""
+
+    GGUF = "gguf"
+    HEX = "hex"
+    HF = "hf"
+    ONNX = "onnx"
+
+
+class KV(StrEnum):
+    """How keys and values are cached."""
+
+    AUTO = "auto"
+    INT8 = "int8"
+    INT4 = "int4"
+    FP8 = "fp8"
+    FLOAT32 = "float32"
+
+
+class Block(StrEnum):
+    """Hardware blocks that ``verify`` checks."""
+
+    TLMM = "tlmm"
+    ALL = "all"
+
+
+class Phase(StrEnum):
+    """What ``verify`` counts the cycles of."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+class Vocabulary(StrEnum):
+    """Formats of an embedding and a head that the accelerator takes."""
+
+    INT8 = "int8"
+    INT4 = "int4"
+
+
+class Simulator(StrEnum):
+    """Simulators that ``verify`` runs."""
+
+    VERILATOR = "verilator"
+    ICARUS = "icarus"
+
+
+class SynthDevice(StrEnum):
+    """Devices that ``synth`` knows how to synthesize for."""
+
+    KV260 = "kv260"
+    ECP5_85F = "ecp5-85f"
