@@ -85,8 +85,10 @@ class Head(wiring.Component):
 
         # The hidden state: beat by beat into as many as a word of 4-bit codes meets.
         beats = 2 * self.word_bytes // self.lanes
+        # In LUT RAM, it would take 1,280 LUTs for words of 64 bytes.
         m.submodules.codes = codes = Memory(
-            shape=data.ArrayLayout(8 * self.lanes, beats), depth=-(-self.max_words // 2), init=[])
+            shape=data.ArrayLayout(8 * self.lanes, beats), depth=-(-self.max_words // 2), init=[],
+            attrs={"ram_style": "block"})
         write, read = codes.write_port(granularity=1), codes.read_port()
         part, stored_word, stored = Signal(range(beats)), Signal.like(write.addr), Signal()
         m.d.comb += [
