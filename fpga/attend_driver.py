@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..hw.attention.parameters import BANKS
 from ..hw.attention.tile_walker import pass_layout
 from ..hw.row_source import row_request_layout
 from ..hw.stream_queue import queue_before
@@ -57,9 +58,10 @@ class AttendDriver(wiring.Component):
         p, d, state = self.parameters, self.i_descriptor, self.i_state
         passes = queue_before(m, "passes", self.o_pass)
         queries = queue_before(m, "queries", self.o_a)
-        # The last values of a pass come behind the first keys of the next one, which wait for its
-        # queries: those must go ahead although no result of either pass has been written.
-        results = queue_before(m, "results", self.o_row, depth=2 * p.queries + 1)
+        # The last values of a pass can come behind the keys of the ``TILES_AHEAD`` passes after it,
+        # which wait for their queries: those must go ahead although no result of any of these
+        # passes has been written.
+        results = queue_before(m, "results", self.o_row, depth=BANKS * p.queries + 1)
 
         # KV heads outside, then the query heads of one, then tokens. ``source`` and ``result`` are
         # the rows of the next query.

@@ -35,9 +35,10 @@ __all__ = ["READERS", "UNITS", "WRITERS"]
 
 # Who reads, those first that hold up others.
 READERS = ("descriptors", "tiles", "a", "b", "vocabulary", "cache", "weights")
-# Bursts that each one's queue holds: enough for the latency of memory, and for block RAM, which is
-# left over; as LUT RAM, a queue of one burst takes 300 LUTs.
-READER_BURSTS = 6
+# Bursts that each one's queue holds: enough for the latency of memory and for bursts of others that
+# were asked for before. A block RAM holds twice as many; as LUT RAM, a queue of one burst takes 300
+# LUTs.
+READER_BURSTS = 12
 WRITERS = ("rows", "cache", "token")
 
 

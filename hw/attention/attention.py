@@ -31,8 +31,8 @@ class Attention(wiring.Component):
 
     A pass is up to Q queries that read the same KV head: the heads of a group of one token (decode
     with grouped queries), consecutive tokens of one head (prefill), or both. Their keys and
-    values are read from memory once, in tiles of 32 tokens, in the order keys of the next tile,
-    values of this one; tokens past the last query's position are neither read nor computed with,
+    values are read from memory once, in tiles of 32 tokens, keys ``TILES_AHEAD``
+    tiles before values; tokens past the last query's position are neither read nor computed with,
     and a query's own share of a tile ends with its position. The softmax is fused into this one
     reading: scores, running maximum, exponentials, running sum, int16 weights, outputs.
 
@@ -118,7 +118,7 @@ class Attention(wiring.Component):
         connect(m, walker.o, words.i_block)
         connect(m, flipped(self.i_words), words.i)
         m.d.comb += [
-            words.i_loaded.eq(loader.loaded),
+            words.i_loaded.eq(loader.o_loaded),
             keys_scales.i.eq(words.o_keys_scale), values_scales.i.eq(words.o_values_scale),
         ]
 

@@ -7,10 +7,14 @@ from dataclasses import dataclass, fields
 from ...numerics import ATTENTION_TILE
 from ..parameters import signed_width
 
-__all__ = ["TILE", "TILES_UNDER_WAY", "AttentionParameters"]
+__all__ = ["BANKS", "TILE", "TILES_AHEAD", "TILES_UNDER_WAY", "AttentionParameters"]
 
 TILE = ATTENTION_TILE
-TILES_UNDER_WAY = 3   # between their scores and the end of their outputs
+# Tiles whose keys come between a tile's keys and its values. Their words must take longer than its
+# softmax: with a wide port, those of one tile do not.
+TILES_AHEAD = 3
+BANKS = TILES_AHEAD + 1             # a power of two: their numbers wrap
+TILES_UNDER_WAY = TILES_AHEAD + 2   # between their scores and the end of their outputs
 _LONGEST_CHUNK = 32   # bytes of a head that a word holds at most
 
 

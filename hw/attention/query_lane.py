@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..accumulators import Accumulators
 from ..adder_tree import AdderTree
 from ..floats.shifting import delay
-from .parameters import TILE, AttentionParameters
+from .parameters import BANKS, TILE, AttentionParameters
 
 __all__ = ["QueryLane", "word_control_layout"]
 
@@ -21,7 +21,7 @@ _CODE_WIDTH = 8
 def word_control_layout(parameters: AttentionParameters) -> data.StructLayout:
     """What a word of codes is: of keys or ``values``, ``row`` and ``chunk`` in its tile, banks."""
     return data.StructLayout({
-        "valid": 1, "values": 1, "bank": 1, "pass_bank": 1,
+        "valid": 1, "values": 1, "bank": range(BANKS), "pass_bank": 1,
         "row": range(parameters.rows), "chunk": range(parameters.max_chunks),
         "first_chunk": 1, "last_chunk": 1, "last_row": 1,
     })
@@ -34,8 +34,9 @@ class QueryLane(wiring.Component):
     chunk, and over the chunks of a head: a dot product per token. A word of values gives products
     with its tokens' weights; they are summed over the tokens of the tile: a sum per element. Both
     multiply a word per cycle, and never stop; what does not concern them they do not keep. All
-    results are exact and are kept in memories of two banks, from which the float stages read them.
-    Nothing here is a stream: who writes and reads knows when (``words.Words``).
+    results are exact and are kept in memories, from which the float stages read them: dots and
+    weights of ``BANKS`` tiles, codes of two passes, sums of two tiles. Nothing here is a stream:
+    who writes and reads knows when (``words.Words``).
 
     Parameters
     ----------
@@ -69,21 +70,22 @@ class QueryLane(wiring.Component):
 
     def __init__(self, parameters: AttentionParameters) -> None:
         p = self.parameters = parameters
-        with_bank = {"valid": 1, "bank": 1}
+        of_tile = {"valid": 1, "bank": range(BANKS)}
         beats = range(p.max_head_dim // p.lanes)
         self._chunk_tree = AdderTree(p.chunk, 2 * _CODE_WIDTH)
         self._token_tree = AdderTree(p.word_tokens, _CODE_WIDTH + _WEIGHT_WIDTH)
         self.dot_latency = 2 + self._chunk_tree.latency + 2
         self.sum_latency = 2 + self._token_tree.latency + 1
         super().__init__({
-            "i_codes": In(data.StructLayout(with_bank | {
-                "beat": beats, "codes": data.ArrayLayout(_CODE_WIDTH, p.lanes)})),
-            "i_weight": In(data.StructLayout(with_bank | {
+            "i_codes": In(data.StructLayout({
+                "valid": 1, "bank": 1, "beat": beats,
+                "codes": data.ArrayLayout(_CODE_WIDTH, p.lanes)})),
+            "i_weight": In(data.StructLayout(of_tile | {
                 "token": range(TILE), "weight": _WEIGHT_WIDTH})),
-            "i_count": In(data.StructLayout(with_bank | {"count": range(TILE + 1)})),
+            "i_count": In(data.StructLayout(of_tile | {"count": range(TILE + 1)})),
             "i_control": In(word_control_layout(p)),
             "i_word": In(data.ArrayLayout(_CODE_WIDTH, p.word_bytes)),
-            "i_dot": In(data.StructLayout({"bank": 1, "token": range(TILE)})),
+            "i_dot": In(data.StructLayout({"bank": range(BANKS), "token": range(TILE)})),
             "o_dot": Out(signed(p.dot_width)),
             "i_sum": In(data.StructLayout({"bank": 1, "beat": beats})),
             "o_sums": Out(data.ArrayLayout(signed(p.sum_width), p.lanes)),
@@ -127,7 +129,8 @@ class QueryLane(wiring.Component):
         ]
 
         m.submodules.weights = weights = Memory(
-            shape=data.ArrayLayout(_WEIGHT_WIDTH, p.word_tokens), init=[], depth=2 * p.rows)
+            shape=data.ArrayLayout(_WEIGHT_WIDTH, p.word_tokens), init=[],
+            depth=BANKS * p.rows)
         write_weight, read_weights = weights.write_port(granularity=1), weights.read_port()
         token = self.i_weight.token
         low = p.word_tokens.bit_length() - 1
@@ -137,7 +140,7 @@ class QueryLane(wiring.Component):
             write_weight.en.eq(self.i_weight.valid << token[:low]),
             read_weights.addr.eq(Cat(control.row, control.bank)),
         ]
-        counts = Signal(data.ArrayLayout(range(TILE + 1), 2))
+        counts = Signal(data.ArrayLayout(range(TILE + 1), BANKS))
         with m.If(self.i_count.valid):
             m.d.sync += counts[self.i_count.bank].eq(self.i_count.count)
         masked = []
@@ -160,7 +163,8 @@ class QueryLane(wiring.Component):
             with m.If(d_control.valid):
                 m.d.sync += dots[number].eq(Mux(d_control.first_chunk, 0, dots[number]) + tree.o)
 
-        m.submodules.dots = memory = Memory(shape=dots.shape(), depth=2 * p.rows, init=[])
+        m.submodules.dots = memory = Memory(
+            shape=dots.shape(), depth=BANKS * p.rows, init=[])
         write, read = memory.write_port(), memory.read_port()
         w_control = delay(m, d_control, 1, "w_control")
         low = tokens.bit_length() - 1
@@ -202,7 +206,7 @@ class QueryLane(wiring.Component):
         beats = p.chunk // p.lanes
         below = beats.bit_length() - 1
         m.d.comb += [
-            write.addr.eq(Cat(e_control.chunk, e_control.bank)),
+            write.addr.eq(Cat(e_control.chunk, e_control.bank[0])),
             write.data.eq(accumulators.o.p.sums),
             write.en.eq(accumulators.o.valid),
             read.addr.eq(Cat(self.i_sum.beat[below:], self.i_sum.bank)),

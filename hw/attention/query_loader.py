@@ -42,8 +42,8 @@ class QueryLoader(wiring.Component):
         A scale for each query.
     i_release : ``In(1)``
         The queries of the older pass are not needed any more.
-    loaded : ``Out(2)``
-        The banks that hold all queries of a pass. Passes use the banks in turn.
+    o_loaded : ``Out(1)``
+        All queries of a pass are there. Passes use the banks in turn.
     o_codes : ``Out(...)``
         Codes for lane ``lane``: see ``QueryLane.i_codes``.
     o_scales : ``Out(ArrayLayout(ArrayLayout(FLOAT32.layout, Q), 2))``
@@ -58,7 +58,7 @@ class QueryLoader(wiring.Component):
             "i_codes": In(stream.Signature(row_layout(codes))),
             "i_scale": In(stream.Signature(FLOAT32.layout)),
             "i_release": In(1),
-            "loaded": Out(2),
+            "o_loaded": Out(1),
             "o_codes": Out(data.StructLayout({
                 "valid": 1, "bank": 1, "lane": range(p.queries),
                 "beat": range(p.max_head_dim // p.lanes), "codes": codes})),
@@ -68,9 +68,9 @@ class QueryLoader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        bank, oldest = Signal(), Signal()
+        held, bank, oldest = Signal(2), Signal(), Signal()
         may_load, stored = Signal(), Signal()
-        m.d.comb += may_load.eq(self.i.valid & ~self.loaded.bit_select(bank, 1))
+        m.d.comb += may_load.eq(self.i.valid & ~held.bit_select(bank, 1))
 
         # Codes: row after row.
         lane, beat = Signal(range(p.queries + 1)), Signal.like(self.o_codes.beat)
@@ -103,11 +103,11 @@ class QueryLoader(wiring.Component):
 
         m.d.comb += [
             stored.eq(may_load & (lane == self.i.p.queries) & (arrived == self.i.p.queries)),
-            self.i.ready.eq(stored),
+            self.i.ready.eq(stored), self.o_loaded.eq(stored),
         ]
         with m.If(stored):
             m.d.sync += [lane.eq(0), number.eq(0), arrived.eq(0), bank.eq(~bank),
-                         self.loaded.bit_select(bank, 1).eq(1)]
+                         held.bit_select(bank, 1).eq(1)]
         with m.If(self.i_release):
-            m.d.sync += [self.loaded.bit_select(oldest, 1).eq(0), oldest.eq(~oldest)]
+            m.d.sync += [held.bit_select(oldest, 1).eq(0), oldest.eq(~oldest)]
         return m

@@ -14,9 +14,10 @@ from ..floats.from_integer import IntegerToFloat
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
 from ..rows import row_layout
-from .parameters import TILE, AttentionParameters
+from .parameters import BANKS, TILE, AttentionParameters
 from .query_lane import QueryLane
 from .tile_walker import tile_layout
+from .words import scale_place_layout
 
 __all__ = ["Scores", "job_layout", "maximum_layout"]
 
@@ -28,7 +29,8 @@ def job_layout(parameters: AttentionParameters) -> data.StructLayout:
     other query sees the tile after this one.
     """
     return data.StructLayout({
-        "lane": range(parameters.queries), "bank": 1, "first": 1, "last": 1, "ends": 1,
+        "lane": range(parameters.queries), "bank": range(BANKS),
+        "first": 1, "last": 1, "ends": 1,
         "chunks": range(parameters.max_chunks + 1),
     })
 
@@ -81,9 +83,10 @@ class Scores(wiring.Component):
             "i_dot": In(data.ArrayLayout(p.dot_width, p.queries)),
             "i_scale": In(FLOAT32.layout),
             "o_count": Out(data.StructLayout({
-                "valid": 1, "bank": 1, "lane": range(p.queries), "count": range(TILE + 1)})),
+                "valid": 1, "bank": range(BANKS), "lane": range(p.queries),
+                "count": range(TILE + 1)})),
             "o_lane": Out(range(p.queries)),
-            "o_place": Out(data.StructLayout({"bank": 1, "token": range(TILE)})),
+            "o_place": Out(scale_place_layout()),
             "o_released": Out(1),
             "o_job": Out(stream.Signature(job_layout(p))),
             "o_maximum": Out(stream.Signature(maximum_layout())),

@@ -14,7 +14,7 @@ from ..floats.shifting import delay
 from ..quantizer import SOFTMAX_WEIGHTS, Quantizer
 from ..rows import row_layout
 from ..stream_queue import queue_before
-from .parameters import TILE, TILES_UNDER_WAY, AttentionParameters
+from .parameters import BANKS, TILE, TILES_UNDER_WAY, AttentionParameters
 from .scores import job_layout
 from .words import Scales, scale_place_layout
 
@@ -59,8 +59,8 @@ class SoftmaxWeights(wiring.Component):
             "o_place": Out(scale_place_layout()), "i_scale": In(FLOAT32.layout),
             "i_written": In(stream.Signature(job_layout(p))),
             "o_weight": Out(data.StructLayout({
-                "valid": 1, "bank": 1, "lane": range(p.queries), "token": range(TILE),
-                "weight": signed(SOFTMAX_WEIGHTS.width)})),
+                "valid": 1, "bank": range(BANKS), "lane": range(p.queries),
+                "token": range(TILE), "weight": signed(SOFTMAX_WEIGHTS.width)})),
             "o_weighed": Out(1),
             "o_step": Out(stream.Signature(FLOAT32.layout)),
         })

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ..axi import COUNT_WIDTH, request_layout
 from ..floats.format import FLOAT32
 from ..stream_queue import queue_before
-from .parameters import TILE, AttentionParameters
+from .parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 
 __all__ = ["TileWalker", "block_layout", "pass_layout", "tile_layout"]
 
@@ -37,15 +38,15 @@ def tile_layout(parameters: AttentionParameters) -> data.StructLayout:
     """A tile of a pass.
 
     Query i sees ``remaining + i // group`` of its tokens: all ``TILE`` at the most, none if that is
-    not above zero. ``bank`` and ``pass_bank`` say which half of the buffers its data, and its
-    queries, are in; ``first`` is a pass's first tile.
+    not above zero. ``bank`` and ``pass_bank`` say where in the buffers its data, and its
+    queries, are; ``first`` is a pass's first tile.
     """
     return data.StructLayout({
         "remaining": signed((parameters.max_context + TILE).bit_length() + 1),
         "queries": range(parameters.queries + 1),
         "group": range(parameters.queries + 1),
         "chunks": range(parameters.max_chunks + 1),
-        "bank": 1, "pass_bank": 1, "first": 1, "last": 1,
+        "bank": range(BANKS), "pass_bank": 1, "first": 1, "last": 1,
     })
 
 
@@ -57,10 +58,11 @@ def block_layout(parameters: AttentionParameters) -> data.StructLayout:
 
 
 class TileWalker(wiring.Component):
-    """Ask for the tiles of passes: keys of the next tile, then values of the one before.
+    """Ask for the tiles of passes: keys of the next tile, then values of the oldest that waits.
 
-    So while a tile's scores become weights, the keys of the next tile come in, across passes
-    too. Tokens that no query of the pass sees are not asked for, but to the end of a row.
+    ``TILES_AHEAD`` other tiles' keys come between a tile's keys and its values: while its scores
+    become weights, other words come in, across passes too. Tokens that no query of the pass sees
+    are not asked for, but to the end of a row.
 
     Parameters
     ----------
@@ -110,13 +112,16 @@ class TileWalker(wiring.Component):
         # The tiles whose keys were asked for, and their values not yet.
         waiting = data.StructLayout({
             "word": current.word.shape(), "rows": range(p.rows + 1), "tile": tile_layout(p)})
-        older, newer = Signal(waiting), Signal(waiting)
-        older_waits, newer_waits = Signal(), Signal()
+        m.submodules.waiting = waits = SyncFIFO(width=waiting.size, depth=TILES_AHEAD + 1)
+        older = Signal(waiting)
+        full = Signal()
         ask_keys, ask_values = Signal(), Signal()
         free = requests.w_rdy & blocks.w_rdy
         m.d.comb += [
-            ask_keys.eq(free & active & ~newer_waits),
-            ask_values.eq(free & older_waits & (newer_waits | ~active)),
+            older.eq(waits.r_data), full.eq(~waits.w_rdy),
+            ask_keys.eq(free & active & ~full),
+            ask_values.eq(free & waits.r_rdy & (full | ~active)),
+            waits.w_en.eq(ask_keys), waits.r_en.eq(ask_values),
         ]
 
         request = Signal(self.o_request.p.shape())
@@ -136,22 +141,17 @@ class TileWalker(wiring.Component):
         with m.If(ask_keys):
             asked = Signal(waiting)
             m.d.comb += [
+                waits.w_data.eq(asked),
                 asked.word.eq(current.word + 2 * p.scale_words + p.rows * current.chunks),
                 asked.rows.eq(rows), asked.tile.eq(tile),
             ]
-            with m.If(older_waits):
-                m.d.sync += [newer.eq(asked), newer_waits.eq(1)]
-            with m.Else():
-                m.d.sync += [older.eq(asked), older_waits.eq(1)]
             m.d.sync += [
                 current.word.eq(current.word + whole_tile),
                 state.remaining.eq(state.remaining - TILE), left.eq(left - TILE),
-                state.first.eq(0), state.bank.eq(~state.bank),
+                state.first.eq(0), state.bank.eq(state.bank + 1),
             ]
             with m.If(tile.last):
                 m.d.sync += [active.eq(0), state.pass_bank.eq(~state.pass_bank)]
-        with m.If(ask_values):
-            m.d.sync += [older.eq(newer), older_waits.eq(newer_waits), newer_waits.eq(0)]
 
         m.d.comb += self.i.ready.eq(~active)
         with m.If(self.i.valid & ~active):

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..floats.format import FLOAT32
 from ..floats.shifting import delay, delay_pulse
 from ..unpacker import word_layout
-from .parameters import TILE, AttentionParameters
+from .parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 from .query_lane import word_control_layout
 from .tile_walker import block_layout, tile_layout
 
@@ -20,18 +20,18 @@ __all__ = ["Scales", "Words", "scale_place_layout", "scale_word_layout"]
 
 def scale_place_layout() -> data.StructLayout:
     """Which scale: the bank of its tile, and its token there."""
-    return data.StructLayout({"bank": 1, "token": range(TILE)})
+    return data.StructLayout({"bank": range(BANKS), "token": range(TILE)})
 
 
 def scale_word_layout(parameters: AttentionParameters) -> data.StructLayout:
     """Word number ``place`` of the scales of bank ``bank``, if ``valid``."""
     return data.StructLayout({
-        "valid": 1, "bank": 1, "place": range(parameters.scale_words),
+        "valid": 1, "bank": range(BANKS), "place": range(parameters.scale_words),
         "word": data.ArrayLayout(FLOAT32.layout, parameters.word_floats)})
 
 
 class Scales(wiring.Component):
-    """A float32 for each token of two tiles, written by the word and read one by one.
+    """A float32 for each token of ``BANKS`` tiles, written by the word and read one by one.
 
     Members
     -------
@@ -54,7 +54,7 @@ class Scales(wiring.Component):
         m = Module()
         p = self.parameters
         m.submodules.memory = memory = Memory(
-            shape=self.i.word.shape(), depth=2 * p.scale_words, init=[])
+            shape=self.i.word.shape(), depth=BANKS * p.scale_words, init=[])
         write, read = memory.write_port(), memory.read_port()
         low = p.word_floats.bit_length() - 1
         m.d.comb += [
@@ -90,8 +90,8 @@ class Words(wiring.Component):
         What comes.
     i : ``In(stream.Signature(word_layout(word_bytes)))``
         The words; ``last`` is not looked at. ``i.ready`` depends on registers only.
-    i_loaded : ``In(2)``
-        The pass banks whose queries are there.
+    i_loaded : ``In(1)``
+        The queries of one more pass are there.
     i_weighed, i_used : ``In(1)``
         A tile's weights have been written; a tile's sums have been used.
     o_control, o_word : ``Out(...)``
@@ -99,8 +99,8 @@ class Words(wiring.Component):
     o_keys_scale, o_values_scale : ``Out(scale_word_layout(parameters))``
         A word for the ``Scales`` of the keys, of the values.
     o : ``Out(stream.Signature(tile_layout(parameters)))``
-        Tiles whose dots can be read. At most two can be waiting: the keys of the tile after them
-        come behind the values of the first one.
+        Tiles whose dots can be read. At most ``TILES_AHEAD + 1`` can be waiting: the keys of the
+        tile after them come behind the values of the first one.
     o_summed : ``Out(1)``
         A tile's sums can be read from now on.
     """
@@ -113,7 +113,7 @@ class Words(wiring.Component):
         super().__init__({
             "i_block": In(stream.Signature(block_layout(p))),
             "i": In(stream.Signature(word_layout(p.word_bytes))),
-            "i_loaded": In(2), "i_weighed": In(1), "i_used": In(1),
+            "i_loaded": In(1), "i_weighed": In(1), "i_used": In(1),
             "o_control": Out(word_control_layout(p)),
             "o_word": Out(data.ArrayLayout(8, p.word_bytes)),
             "o_keys_scale": Out(scale_word_layout(p)),
@@ -128,16 +128,18 @@ class Words(wiring.Component):
         block = self.i_block.p
         tile = block.tile
 
-        # Weights that wait for their values, and sums that wait to be used.
-        weighed, unused = Signal(range(3)), Signal(range(3))
-        starts_values, taken, ends = Signal(), Signal(), Signal()
+        # Passes that wait for their keys, weights that wait for their values, and sums that wait to
+        # be used.
+        loaded, weighed, unused = Signal(range(3)), Signal(range(BANKS + 1)), Signal(range(3))
+        starts_pass, starts_values, taken, ends = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
+            loaded.eq(loaded + self.i_loaded - starts_pass),
             weighed.eq(weighed + self.i_weighed - starts_values),
             unused.eq(unused + starts_values - self.i_used),
         ]
 
         # Where in the block the next word stands: scales of both kinds, then rows of chunks.
-        begun, in_codes = Signal(), Signal()
+        begun, starts, in_codes = Signal(), Signal(), Signal()
         scale = Signal(range(2 * p.scale_words))
         row, chunk = Signal(range(p.rows)), Signal(range(p.max_chunks))
         last_chunk, last_row, may_start = Signal(), Signal(), Signal()
@@ -145,17 +147,19 @@ class Words(wiring.Component):
         with m.If(block.values):
             m.d.comb += may_start.eq((weighed != 0) & (unused != 2))
         with m.Else():
-            m.d.comb += may_start.eq(self.i_loaded.bit_select(tile.pass_bank, 1))
+            m.d.comb += may_start.eq(~tile.first | (loaded != 0))
         m.d.comb += [
             last_chunk.eq(chunk + 1 == tile.chunks),
             last_row.eq(row + 1 == block.rows),
             ends.eq(codes & last_chunk & last_row),
-            starts_values.eq(self.i_block.valid & block.values & ~begun & may_start),
-            self.i.ready.eq(begun),
+            starts.eq(self.i_block.valid & ~begun & may_start),
+            starts_values.eq(starts & block.values),
+            starts_pass.eq(starts & ~block.values & tile.first),
+            self.i.ready.eq(begun | starts),
             taken.eq(self.i.valid & self.i.ready),
             self.i_block.ready.eq(taken & ends),
         ]
-        with m.If(self.i_block.valid & ~begun & may_start):
+        with m.If(starts):
             m.d.sync += begun.eq(1)
         with m.If(taken):
             with m.If(~codes):
@@ -193,7 +197,8 @@ class Words(wiring.Component):
         block = self.i_block.p
         m.d.comb += self.o_summed.eq(
             delay_pulse(m, ends & block.values, self._sum_latency, "summed"))
-        m.submodules.tiles = tiles = SyncFIFO(width=block.tile.shape().size, depth=2)
+        m.submodules.tiles = tiles = SyncFIFO(
+            width=block.tile.shape().size, depth=TILES_AHEAD + 1)
         m.d.comb += [
             tiles.w_en.eq(delay_pulse(m, ends & ~block.values, self._dot_latency, "dotted")),
             tiles.w_data.eq(delay(m, block.tile, self._dot_latency, "tile")),

@@ -16,7 +16,7 @@ __all__ = ["attend", "drive_attend"]
 _A = 0
 # Columns of a pass, and of a tile.
 _POSITION, _LAST_POSITION, _QUERIES, _GROUP, _BASE = range(r.PASS_FIELDS)
-_REMAINING, _OF_PASS, _LAST, _BANK, _ROWS, _WORD = range(r.CACHE_TILE_FIELDS)
+_REMAINING, _OF_PASS, _LAST, _ROWS, _WORD = range(r.CACHE_TILE_FIELDS)
 
 
 @njit(cache=True)
@@ -124,6 +124,7 @@ def _load(m: np.ndarray, now: int) -> None:
     if m[r.LOAD_LANE] == queries:
         take(m, q.LOADS)
         m[r.LOADED + m[r.LOAD_BANK]] = 1
+        m[r.PASSES_LOADED] += 1
         m[r.LOAD_BANK] = 1 - m[r.LOAD_BANK]
         m[r.LOAD_LANE], m[r.LOAD_SCALES] = 0, 0
         return
@@ -136,14 +137,16 @@ def _load(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _walk(m: np.ndarray, now: int) -> None:
-    """Keys of the next tile, then values of the one before: as ``tile_walker``."""
+    """Keys of the next tile, then values of some tiles before: as ``tile_walker``."""
     if can_take(m, q.CACHE_REQUESTS, now) and can_ask(m, q.CACHE_WORDS, now):
         word, words = unpack(take(m, q.CACHE_REQUESTS))
         ask(m, q.CACHE_WORDS, word, words, now)
     chunks = m[r.D_CHUNKS]
     free = has_room(m, q.CACHE_REQUESTS) and has_room(m, q.CACHE_BLOCKS)
-    ask_keys = free and m[r.WALKING] == 1 and m[r.NEWER] == 0
-    ask_values = free and m[r.OLDER] != 0 and (m[r.NEWER] != 0 or m[r.WALKING] == 0)
+    waiting = m[r.TILES] - m[r.VALUES_ASKED]
+    full = waiting == m[r.TILES_AHEAD] + 1
+    ask_keys = free and m[r.WALKING] == 1 and not full
+    ask_values = free and waiting > 0 and (full or m[r.WALKING] == 0)
     if m[r.WALKING] == 0 and can_take(m, q.WALKS, now):
         m[r.WALK_PASS] = take(m, q.WALKS)
         of = _pass(m[r.WALK_PASS])
@@ -154,28 +157,23 @@ def _walk(m: np.ndarray, now: int) -> None:
         last = m[r.WALK_LEFT] <= m[r.CACHE_TILE]
         rows = -(-m[r.WALK_LEFT] // m[r.WORD_TOKENS]) if last else m[r.CACHE_ROWS]
         m[tile + _REMAINING], m[tile + _OF_PASS] = m[r.WALK_REMAINING], m[r.WALK_PASS]
-        m[tile + _LAST], m[tile + _BANK], m[tile + _ROWS] = int(last), m[r.WALK_BANK], rows
+        m[tile + _LAST], m[tile + _ROWS] = int(last), rows
         m[tile + _WORD] = m[r.WALK_WORD] + 2 * m[r.SCALE_WORDS] + m[r.CACHE_ROWS] * chunks
         words = 2 * m[r.SCALE_WORDS] + rows * chunks
         put(m, q.CACHE_REQUESTS, now + 1, pack(m[r.WALK_WORD], words))
         put(m, q.CACHE_BLOCKS, now + 1, 2 * m[r.TILES])
         m[r.TILES] += 1
-        if m[r.OLDER] != 0:
-            m[r.NEWER] = m[r.TILES]
-        else:
-            m[r.OLDER] = m[r.TILES]
         m[r.WALK_WORD] += 2 * (m[r.SCALE_WORDS] + m[r.CACHE_ROWS] * chunks)
         m[r.WALK_REMAINING] -= m[r.CACHE_TILE]
         m[r.WALK_LEFT] -= m[r.CACHE_TILE]
         if last:
             m[r.WALKING] = 0
-            m[r.WALK_BANK] = 1 - m[r.WALK_BANK]
     elif ask_values:
-        number = m[r.OLDER] - 1
+        number = m[r.VALUES_ASKED]
         tile = _tile(number)
         put(m, q.CACHE_REQUESTS, now + 1, pack(m[tile + _WORD], m[tile + _ROWS] * chunks))
         put(m, q.CACHE_BLOCKS, now + 1, 2 * number + 1)
-        m[r.OLDER], m[r.NEWER] = m[r.NEWER], 0
+        m[r.VALUES_ASKED] += 1
 
 
 @njit(cache=True)
@@ -192,9 +190,13 @@ def _take_words(m: np.ndarray, now: int) -> None:
                 m[r.BEGUN] = 1
                 m[r.WEIGHED] -= 1
                 m[r.UNUSED] += 1
-        elif m[r.LOADED + m[tile + _BANK]] == 1:
+        elif m[tile + _REMAINING] != m[_pass(m[tile + _OF_PASS]) + _POSITION] + 1:
             m[r.BEGUN] = 1
-        return
+        elif m[r.PASSES_LOADED] > 0:
+            m[r.BEGUN] = 1
+            m[r.PASSES_LOADED] -= 1
+        if m[r.BEGUN] == 0 or m[r.BLOCK_WAIT] == 1:
+            return
     if not can_take(m, q.CACHE_WORDS, now):
         return
     take_word(m, q.CACHE_WORDS)

@@ -7,7 +7,7 @@ from ...fpga.descriptors import DESCRIPTOR_BYTES, TILE_BYTES
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.units import READER_BURSTS
 from ...hw.attention.exponentials import Exponentials
-from ...hw.attention.parameters import TILE, TILES_UNDER_WAY
+from ...hw.attention.parameters import TILE, TILES_AHEAD, TILES_UNDER_WAY
 from ...hw.attention.query_lane import QueryLane
 from ...hw.attention.words import Scales
 from ...hw.floats.add import FloatAdd
@@ -104,6 +104,7 @@ def _attention(p: AcceleratorParameters) -> dict[str, int]:
         "weight_largest_latency": largest, "weight_wait": largest + _MULTIPLY + _TO_INTEGER + 2,
         "keep_latency": keep, "output_latency": keep + _MULTIPLY, "cache_tile": TILE,
         "word_floats": a.word_floats, "tiles_under_way": TILES_UNDER_WAY,
+        "tiles_ahead": TILES_AHEAD, "block_wait": 0,
     }
 
 

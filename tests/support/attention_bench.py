@@ -32,7 +32,7 @@ class AttentionBench(wiring.Component):
         port = {"word_bytes": parameters.word_bytes, "address_width": ADDRESS_WIDTH}
         self.depth = depth
         self.memory = DdrModel(depth=depth, timing=timing, **port)
-        self.reader = ReadMaster(max_burst=16, outstanding=4, count_width=COUNT_WIDTH, **port)
+        self.reader = ReadMaster(max_burst=16, outstanding=8, count_width=COUNT_WIDTH, **port)
         self.attention = Attention(parameters, ADDRESS_WIDTH)
         super().__init__({
             "i_load": self.memory.signature.members["i_load"],
