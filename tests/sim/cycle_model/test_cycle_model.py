@@ -38,9 +38,7 @@ def full_size():
     return list(compare_full_size())
 
 
-@pytest.mark.parametrize("name", [
-    "small", "medium", pytest.param("narrow", marks=pytest.mark.xfail(
-        raises=EstimateError, strict=True, reason="counted before the tables were halved"))])
+@pytest.mark.parametrize("name", HARDWARE)
 def test_the_counts_are_of_the_hardware_as_it_is(name):
     """If not, the error says how to count again. ``test_the_hardware_as_it_is_now`` sees more."""
     check_counts(name)
