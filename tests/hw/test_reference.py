@@ -14,8 +14,6 @@ from trilobite.hw.reference import (
     unpack_sums,
     weight_indices,
 )
-from trilobite.quant.formats import Ternary
-from trilobite.quant.formats.base import Codes
 
 SMALL = TlmmParameters(group_size=2, tables=2, columns=2, max_k=8, max_m=6)
 
@@ -36,20 +34,20 @@ def test_signed_fields_survive_packing(width, data):
 
 
 def test_weight_indices_by_hand():
-    """Rows of K = 5 in passes of 2 groups of 2, blocks of 2 rows; padding is trit 0: index 4."""
+    """Rows of K = 5 in passes of 2 groups of 2, blocks of 2 rows; sign 8, padding is index 0."""
     trits = np.array([[-1, -1, 1, 1, -1], [0, 1, 1, -1, 0], [1, 0, 0, 0, 1]], np.int8)
-    expected = [[[[0, 8], [7, 2]], [[5, 4], [4, 4]]], [[[3, 4], [4, 4]], [[5, 4], [4, 4]]]]
+    expected = [[[[12, 4], [3, 10]], [[1, 0], [0, 0]]], [[[9, 0], [0, 0]], [[1, 0], [0, 0]]]]
     np.testing.assert_array_equal(weight_indices(SMALL, trits), expected)
     assert pack_weights(SMALL, trits).shape == (4, 2)
-    assert pack_weights(SMALL, trits)[0].tolist() == [0x80, 0x27]
+    assert pack_weights(SMALL, trits)[0].tolist() == [0x4C, 0xA3]
 
 
-def test_the_index_of_five_trits_is_the_byte_of_the_storage_format():
+def test_the_index_of_five_trits_is_a_byte_of_sign_and_magnitude():
     trits = np.random.default_rng(0).integers(-1, 2, (3, 20)).astype(np.int8)
-    codes = Codes(trits, np.ones((1, 1), np.float32))
-    stored = Ternary(packing="base3").pack(codes)["packed"]
     parameters = TlmmParameters(group_size=5, tables=4, columns=1, max_k=20, max_m=3)
-    np.testing.assert_array_equal(pack_weights(parameters, trits), stored)
+    packed = pack_weights(parameters, trits).astype(np.int64)
+    values = np.where(packed & 0x80, -(packed & 0x7F), packed)
+    np.testing.assert_array_equal(values, trits.reshape(3, 4, 5) @ [1, 3, 9, 27, 81])
 
 
 def test_activations_fill_whole_passes():
