@@ -24,14 +24,13 @@ from ...quant.formats import Ternary
 from ...runtime.random_weights import random_weights
 from ..bench import build
 from ..bench.build import Build
-from ..bench.design import Design
 from ..bench.program_bench import ProgramBench
 from ..bench.program_run import Run, run_program
 from .cases import CAPACITY, HARDWARE, MODELS, STEPS, Hardware, Step
 from .compare import MEASURED
 from .constants import hardware_constants
 
-__all__ = ["bench", "case_program", "measure", "verilog_key"]
+__all__ = ["bench", "case_program", "measure"]
 
 
 _DEPTH = 1 << 16   # words of the memory: room for every model on every accelerator
@@ -40,15 +39,6 @@ _DEPTH = 1 << 16   # words of the memory: room for every model on every accelera
 def bench(hardware: Hardware) -> ProgramBench:
     """The accelerator on its memory."""
     return ProgramBench(hardware.parameters, _DEPTH, hardware.timing)
-
-
-def verilog_key(hardware: Hardware) -> str:
-    """A hash of what is simulated: another one means that the cycles must be measured again."""
-    return _key(Design.elaborate(bench(hardware), "accelerator"))
-
-
-def _key(design: Design) -> str:
-    return content_key([design.verilog])
 
 
 def case_program(hardware: Hardware, model: str) -> Program:
@@ -73,7 +63,7 @@ def measure(name: str) -> dict[str, object]:
     for model, steps in STEPS.items():
         counts = _simulate(engine, case_program(hardware, model), steps)
         cases[model] = dict(zip((step.name for step in steps), counts, strict=True))
-    return {"verilog": _key(engine.design),
+    return {"verilog": content_key([engine.design.verilog]),
             "constants": hardware_constants(hardware.parameters, hardware.timing), "cases": cases}
 
 
