@@ -101,11 +101,15 @@ def _predict(output: Output, shapes: Sequence[ModelShape], device: Device, name:
     if find_spec("amaranth") is None:
         raise EstimateError(f"{name} is predicted from its hardware's description, which needs "
                             "Amaranth: pip install 'trilobite[rtl]'")
-    from ..sim.cycle_model.generation import predict_generation  # noqa: PLC0415
+    from ..sim.cycle_model.generation import Generation, predict_generation  # noqa: PLC0415
 
     parameters = load_configuration(name)
-    results = [predict_generation(shape, device, name, parameters, prompt, tokens)
-               for shape in shapes]
+    results: list[Generation] = []
+    with output.progress("Predicting", len(shapes)) as advance:
+        for shape in shapes:
+            results.append(predict_generation(
+                shape, device, name, parameters, prompt, tokens,
+                lambda share, name=shape.name: advance(len(results) + share, f"Predicting {name}")))
     table = make_table(
         "model", ">first token", ">decode", ">energy per token", ">cycles per token",
         title=f"{device.name}, accelerator {name}, prompt {prompt}, {tokens} tokens")

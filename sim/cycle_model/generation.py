@@ -120,8 +120,11 @@ class Generation:
 
 
 def predict_generation(model: ModelShape, device: Device, name: str,
-                       parameters: AcceleratorParameters, prompt: int, tokens: int) -> Generation:
+                       parameters: AcceleratorParameters, prompt: int, tokens: int,
+                       progress: Callable[[float], None] = lambda share: None) -> Generation:
     """Predict what the accelerator ``name``, of ``parameters``, does on ``device``.
+
+    ``progress`` is called with the share that is done, 0 to 1.
 
     Raises
     ------
@@ -138,8 +141,15 @@ def predict_generation(model: ModelShape, device: Device, name: str,
     # The cost of a decode step grows with the context in steps of a tile: a mean of three places.
     last = prompt + tokens - 2
     places = sorted({prompt, (prompt + last) // 2, last})
-    by_corner = {corner: _counts(config, parameters, device, corner, prefills, places,
-                                 prompt + tokens) for corner in Corner}
+    steps = [*prefills, *((1, place, True) for place in places)]
+    by_corner = {}
+    for number, corner in enumerate(Corner):
+        timing = memory_timing(device, parameters.word_bytes, CLOCK[corner], corner)
+        counted = []
+        for step in steps:
+            counted.append(whole_step(config, parameters, timing, prompt + tokens, *step))
+            progress((number + len(counted) / len(steps)) / len(Corner))
+        by_corner[corner] = _prefill_and_decode(counted, len(prefills))
     return Generation(
         model.name, name, device.name, prompt, tokens,
         *(_step(device, parameters, {corner: counts[number]
@@ -147,13 +157,11 @@ def predict_generation(model: ModelShape, device: Device, name: str,
           for number in range(2)))
 
 
-def _counts(config: ModelConfig, parameters: AcceleratorParameters, device: Device, corner: Corner,
-            prefills: list[tuple[int, int, bool]], places: list[int], capacity: int,
-            ) -> tuple[dict[str, float], dict[str, float]]:
-    """Counters of the prefill, and of the mean decode step, of the whole model."""
-    timing = memory_timing(device, parameters.word_bytes, CLOCK[corner], corner)
-    prefill = [whole_step(config, parameters, timing, capacity, *step) for step in prefills]
-    decode = [whole_step(config, parameters, timing, capacity, 1, place, True) for place in places]
+def _prefill_and_decode(
+    steps: list[dict[str, float]], prefills: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Counters of the prefill, in so many of the ``steps``, and of the mean decode step."""
+    prefill, decode = steps[:prefills], steps[prefills:]
     return ({name: sum(counts[name] for counts in prefill) for name in COUNTERS},
             {name: sum(counts[name] for counts in decode) / len(decode) for name in COUNTERS})
 
