@@ -109,7 +109,7 @@ class Generation:
         return Range(1 / time.high, 1 / time.nominal, 1 / time.low)
 
     def to_json(self) -> dict[str, Any]:
-        """With units; the keys are in docs/estimate.md."""
+        """With units; the keys are in docs/commands.md."""
         return {
             "model": self.model, "accelerator": self.accelerator, "device": self.device,
             "prompt": self.prompt, "tokens": self.tokens,
