@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ class Synthesis:
 def synthesize(block: SynthBlock, parameters: AcceleratorParameters, target: Target) -> Synthesis:
     """Synthesize ``block``, place and route it if the target can, or find the result in the cache.
 
-    The cache key is a hash of the RTLIL, the steps and the tools' versions.
+    The cache key is a hash of the RTLIL, the steps with their files, and the tools' versions.
 
     Raises
     ------
@@ -71,6 +72,8 @@ def synthesize(block: SynthBlock, parameters: AcceleratorParameters, target: Tar
     def fill(folder: Path) -> None:
         started = time.monotonic()
         (folder / "design.il").write_text(design)
+        for file in target.files:
+            shutil.copy(file, folder)
         yosys(folder, target.script)
         if not (folder / "stat.json").exists():   # abc can end the process with exit code 0
             raise ToolError(f"Yosys stopped in the middle of {block.name}, without an error")
@@ -80,7 +83,8 @@ def synthesize(block: SynthBlock, parameters: AcceleratorParameters, target: Tar
         (folder / "design.il").unlink()   # the key holds it, and it can be large
         (folder / "seconds").write_text(f"{time.monotonic() - started:.1f}")
 
-    key = content_key([design, target.script, *target.place, *tools])
+    key = content_key([design, target.script, *(file.read_text() for file in target.files),
+                       *target.place, *tools])
     folder = cached_folder("synth", f"{block.name}-{target.name}-{key}", fill)
     cells = _cells(folder / "stat.json")
     report = _read(folder / "report.json") if target.place else None

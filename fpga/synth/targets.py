@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...errors import ToolError
 from .cells import XILINX_RESOURCES
@@ -17,9 +18,15 @@ _TOP = "top"
 #
 # A table that is only read and has many ports is logic: matching each port to a LUT RAM's, Yosys
 # would take more memory than WebAssembly has.
+#
+# Registers and adders beside a multiplier are packed into its DSP block for the 7 series only
+# (xilinx_dsp): multipliers become DSP48E1 first, which DSP48E2 can stand for.
 _XILINX = f"synth_xilinx -family xcup -flatten -uram -noiopad -top {_TOP}"
+_DSP48E2 = Path(__file__).with_name("dsp48e2.v")
 _ULTRASCALE = (
-    f"{_XILINX} -run begin:map_memory; "
+    f"{_XILINX} -run begin:map_dsp; "
+    f"synth_xilinx -family xc7 -run map_dsp:coarse; techmap -map {_DSP48E2.name}; "
+    f"{_XILINX} -run coarse:map_memory; "
     'setattr -set ram_style "logic" t:$mem_v2 r:WR_PORTS=0 %i r:RD_PORTS>=8 %i; '
     f"{_XILINX} -run map_memory:map_luts; "
     "opt_expr -mux_undef -noclkinv; abc -lut 6; clean; "
@@ -44,6 +51,7 @@ class Target:
     steps: str
     resources: tuple[str, ...]
     place: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()   # that the steps read, from the folder they run in
 
     @property
     def script(self) -> str:
@@ -54,7 +62,7 @@ class Target:
 
 
 TARGETS: dict[str, Target] = {target.name: target for target in (
-    Target("kv260", "kv260", _ULTRASCALE, XILINX_RESOURCES),
+    Target("kv260", "kv260", _ULTRASCALE, XILINX_RESOURCES, files=(_DSP48E2,)),
     # The smallest of five seeds' paths is not searched for: one seed, as it comes.
     Target("ecp5-85f", "demo", _ECP5, ("LUT", "FF", "DSP", "BRAM18"),
            place=("--85k", "--package", "CABGA756", "--speed", "6", "--freq", "200",
