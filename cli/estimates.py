@@ -27,10 +27,11 @@ def estimate(
     ],
     device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
     hardware: Annotated[
-        str,
-        typer.Option(help="Accelerator description, or a .toml file; or kv260 or demo: the "
-                          "accelerator in RTL, its cycles predicted from its descriptors."),
-    ] = "tlmm-kv260",
+        str | None,
+        typer.Option(help="kv260 or demo: an accelerator in RTL, its cycles predicted from its "
+                          "descriptors; tlmm-kv260 or a .toml file: a description, by formulas. "
+                          "Default: the device's own accelerator, else tlmm-kv260."),
+    ] = None,
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 128,
     tokens: Annotated[int, typer.Option(help="Tokens generated after it.")] = 128,
     report: Annotated[

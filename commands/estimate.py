@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..console import Output, make_table
-from ..errors import EstimateError
-from ..fpga.configuration import configurations, load_configuration
+from ..errors import EstimateError, TrilobiteError
+from ..fpga.configuration import configurations
 from ..quant.checkpoint import open_checkpoint
 from ..sim.device import Device, load_device
 from ..sim.estimate import estimate
@@ -32,11 +32,13 @@ from ..sim.shapes import ModelShape, load_shape, shape_names
 from ..sim.soc import load_soc
 from ..sim.tables import own_names
 
-__all__ = ["find_shape", "print_estimates", "run"]
+__all__ = ["find_shape", "predict", "print_estimates", "run"]
+
+FORMULAS = "tlmm-kv260"   # the description that is estimated where no accelerator in RTL is
 
 
 def run(
-    output: Output, names: Sequence[str], device_name: str, hardware_name: str, prompt: int,
+    output: Output, names: Sequence[str], device_name: str, hardware_name: str | None, prompt: int,
     tokens: int, report: Path | None, measure: bool, trace: Path | None = None,
     csv: Path | None = None, compare: Path | None = None,
 ) -> None:
@@ -47,16 +49,8 @@ def run(
         return
     device = load_device(device_name)
     shapes = [find_shape(output, name) for name in names]
-    if hardware_name in configurations():
-        if any((report, trace, measure, csv, compare)):
-            raise EstimateError(f"{hardware_name} is an accelerator in RTL, whose cycles are "
-                                "predicted: reports, traces, tables and --simulate are for "
-                                "descriptions of hardware such as tlmm-kv260")
-        _predict(output, shapes, device, hardware_name, prompt, tokens)
-        return
-    hardware = load_hardware(hardware_name)
-    cycles, tools = _simulate(output, shapes, hardware) if measure else ({}, {})
-    estimates = [estimate(shape, device, hardware, prompt, tokens, cycles) for shape in shapes]
+    estimates, tools = _estimates(output, shapes, device, hardware_name or _usual(
+        device_name, measure), prompt, tokens, measure, chosen=hardware_name is not None)
     print_estimates(output, estimates)
     compared = compare_runs(earlier, estimates) if earlier else []
     if earlier:
@@ -94,32 +88,54 @@ def _estimate_here(output: Output, names: Sequence[str], prompt: int) -> None:
     output.json({"prompt": prompt, "runtime": results})
 
 
-def _predict(output: Output, shapes: Sequence[ModelShape], device: Device, name: str, prompt: int,
-             tokens: int) -> None:
-    """Predict the cycles of an accelerator from its descriptors; print what follows."""
+def _usual(device_name: str, measure: bool) -> str:
+    """The device's accelerator in RTL, if it has one; the formulas' description otherwise.
+
+    Only the formulas have a place for measured cycles of single matmuls.
+    """
+    return device_name if device_name in configurations() and not measure else FORMULAS
+
+
+def _estimates(
+    output: Output, shapes: Sequence[ModelShape], device: Device, hardware_name: str, prompt: int,
+    tokens: int, measure: bool, chosen: bool,
+) -> tuple[list[Estimate], dict[str, str]]:
+    """The estimates, and the versions of tools that took part.
+
+    An accelerator in RTL that nobody has chosen gives way to formulas where it cannot run a model.
+    """
+    if hardware_name in configurations():
+        if measure:
+            raise EstimateError(f"{hardware_name} is an accelerator in RTL, whose cycles are "
+                                f"predicted: --simulate is for {FORMULAS}, or a .toml file")
+        try:
+            return predict(output, shapes, device, hardware_name, prompt, tokens), {}
+        except TrilobiteError as error:
+            if chosen:
+                raise
+            output.warn(f"By the formulas of {FORMULAS}, not by the cycle model. {error}")
+            hardware_name = FORMULAS
+    hardware = load_hardware(hardware_name)
+    cycles, tools = _simulate(output, shapes, hardware) if measure else ({}, {})
+    return [estimate(shape, device, hardware, prompt, tokens, cycles) for shape in shapes], tools
+
+
+def predict(output: Output, shapes: Sequence[ModelShape], device: Device, name: str, prompt: int,
+            tokens: int) -> list[Estimate]:
+    """Estimates on the accelerator ``name``, its cycles predicted from its descriptors."""
     # The cycle model takes its latencies from the hardware's classes, which need the RTL tools.
     if find_spec("amaranth") is None:
         raise EstimateError(f"{name} is predicted from its hardware's description, which needs "
                             "Amaranth: pip install 'trilobite[rtl]'")
-    from ..sim.cycle_model.generation import Generation, predict_generation  # noqa: PLC0415
+    from ..sim.cycle_model.estimate import estimate_accelerator  # noqa: PLC0415
 
-    parameters = load_configuration(name)
-    results: list[Generation] = []
+    results: list[Estimate] = []
     with output.progress("Predicting", len(shapes)) as advance:
         for shape in shapes:
-            results.append(predict_generation(
-                shape, device, name, parameters, prompt, tokens,
+            results.append(estimate_accelerator(
+                shape, device, name, prompt, tokens,
                 lambda share, name=shape.name: advance(len(results) + share, f"Predicting {name}")))
-    table = make_table(
-        "model", ">first token", ">decode", ">energy per token", ">cycles per token",
-        title=f"{device.name}, accelerator {name}, prompt {prompt}, {tokens} tokens")
-    for result in results:
-        table.add_row(result.model, _ranged(result.prefill.time, "s"),
-                      _ranged(result.rate, "token/s"),
-                      _ranged(result.decode.energy["total"], "J"),
-                      f"{result.decode.counts['cycles']:,.0f}")
-    output.print(table)
-    output.json({"predictions": [result.to_json() for result in results]})
+    return results
 
 
 def _simulate(
@@ -159,7 +175,8 @@ def print_estimates(output: Output, estimates: Sequence[Estimate]) -> None:
     first = estimates[0]
     table = make_table(
         "model", ">first token", ">decode", ">energy per token",
-        title=f"{first.device.name}, prompt {first.prompt}, {first.tokens} tokens",
+        title=f"{first.device.name}, {first.hardware.name}, prompt {first.prompt}, {first.tokens} "
+              "tokens",
     )
     for result in estimates:
         table.add_row(

@@ -14,14 +14,13 @@ import time
 from pathlib import Path
 
 import trilobite
-from trilobite.commands.estimate import print_estimates
+from trilobite.commands.estimate import predict, print_estimates
 from trilobite.commands.evaluate import measure
 from trilobite.commands.quantize import quantize_with_progress
 from trilobite.commands.verify import layer_matrices, print_report, simulate, simulation_tools
 from trilobite.console import Output, bytes_text, make_table
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.sim.device import load_device
-from trilobite.sim.estimate import estimate
 from trilobite.sim.hardware import load_hardware
 from trilobite.sim.random_matrices import linear_shapes, random_matrices
 from trilobite.sim.report import write_json, write_report
@@ -108,8 +107,7 @@ def main() -> None:
 
     step(output, 3, f"Simulate the table-lookup engine on layer {LAYER} of demo-bitnet")
     bitnet = folders["demo-bitnet", "ternary"]
-    hardware = load_hardware("tlmm-kv260")
-    engine = hardware.tlmm.parameters()
+    engine = load_hardware("tlmm-kv260").tlmm.parameters()
     report = simulate(output, layer_matrices(str(bitnet), LAYER, PROMPT, tokens=4), engine)
     print_report(output, report)
 
@@ -123,13 +121,8 @@ def main() -> None:
     if report.mismatches or timed.mismatches:
         raise SystemExit("The hardware differs from the runtime.")
 
-    step(output, 4, "Estimate the KV260 with those cycles")
-    device = load_device("kv260")
-    cycles = timed.measured_cycles()
-    estimates = [
-        estimate(shape, device, hardware, prompt=128, tokens=128, cycles=cycles)
-        for shape in shapes
-    ]
+    step(output, 4, "Estimate the KV260: the cycles of the whole accelerator, predicted")
+    estimates = predict(output, shapes, load_device("kv260"), "kv260", prompt=128, tokens=128)
     print_estimates(output, estimates)
     tools = simulation_tools()
     write_report(estimates, out / "report.html", tools)

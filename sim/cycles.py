@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import EstimateError
 from ..hw import TlmmParameters, cycles
@@ -21,6 +22,11 @@ class CycleModel:
 
     parameters: TlmmParameters
     measured: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """How a report calls this: one of ``RESULT_KINDS``."""
+        return "formula"
 
     def cycles(self, M: int, K: int, N: int = 1) -> int:
         """Cycles of N tokens' [M, K] matmul, one after the other, their weights at hand.
@@ -46,6 +52,14 @@ class CycleModel:
     def is_measured(self, M: int, K: int, N: int = 1) -> bool:
         """Whether ``cycles`` gives what was measured in RTL simulation."""
         return N == 1 and (M, K) in self.measured
+
+    def to_json(self) -> dict[str, Any]:
+        """``cycles`` of docs/report.md."""
+        return {
+            "agreement": self.agreement,
+            "measured": [{"shape": [M, K], "cycles": cycles}
+                         for (M, K), cycles in sorted(self.measured.items())],
+        }
 
     @property
     def agreement(self) -> str:

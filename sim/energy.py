@@ -11,11 +11,14 @@ The first two grow with time, the last two with work.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
+from .device import Device
 from .latency import Machine
+from .quantity import Corner
 from .workload import Workload
 
-__all__ = ["PARTS", "Energy", "step_energy", "work_energy"]
+__all__ = ["PARTS", "Energy", "Powered", "Supply", "step_energy", "work_energy"]
 
 PARTS = ("static", "active", "compute", "dram")
 
@@ -53,13 +56,35 @@ class Energy:
         return Energy(*(factor * getattr(self, part) for part in PARTS))
 
 
+class Powered(Protocol):
+    """What draws power: a device with so many URAM in use, at one corner of its constants."""
+
+    @property
+    def device(self) -> Device: ...   # noqa: D102
+
+    @property
+    def uram(self) -> int: ...   # noqa: D102
+
+    @property
+    def corner(self) -> Corner: ...   # noqa: D102
+
+
+@dataclass(frozen=True)
+class Supply:
+    """``Powered``, and nothing more."""
+
+    device: Device
+    uram: int
+    corner: Corner
+
+
 def work_energy(
-    machine: Machine, seconds: float, dram_bytes: float, ternary_macs: float,
+    machine: Powered, seconds: float, dram_bytes: float, ternary_macs: float,
     int8_macs: float = 0.0, operations: float = 0.0,
 ) -> Energy:
     """Joules of ``seconds`` on ``machine`` in which this traffic and this arithmetic happen."""
     power, corner = machine.device.power, machine.corner
-    static = power.idle.cost(corner) + machine.hardware.uram * power.uram_rest.cost(corner) * 1e-3
+    static = power.idle.cost(corner) + machine.uram * power.uram_rest.cost(corner) * 1e-3
     picojoules = (
         ternary_macs * power.ternary_mac.cost(corner)
         + int8_macs * power.int8_mac.cost(corner)

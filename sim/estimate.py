@@ -6,7 +6,7 @@ values with all constants at their best and at their worst.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ..errors import EstimateError
 from .cycles import CycleModel
@@ -16,11 +16,11 @@ from .hardware import Hardware
 from .latency import Machine
 from .published import compare
 from .quantity import Corner, Range
-from .results import ContextPoint, Estimate, OperatorCost, Phase
+from .results import ContextPoint, Estimate, OperatorCost, Phase, shares
 from .shapes import ModelShape
 from .workload import Operator, Workload, model_bytes, step
 
-__all__ = ["estimate"]
+__all__ = ["check_lengths", "check_memory", "estimate"]
 
 _CURVE_POINTS = 32
 
@@ -53,14 +53,14 @@ def estimate(
     at_decode = {corner: _mean_energy(machine, decoding) for corner, machine in machines.items()}
     return Estimate(
         model=model, device=device, hardware=hardware, cycles=known, prompt=prompt, tokens=tokens,
-        first_token=_range(lambda corner: machines[corner].step_time(prefill)),
-        rate=_range(lambda corner: 1 / seconds[corner]),
-        per_token=_range(lambda corner: seconds[corner]),
-        decode_joules=_range(lambda corner: at_decode[corner].total),
-        request_joules=_range(
+        first_token=Range.at_corners(lambda corner: machines[corner].step_time(prefill)),
+        rate=Range.at_corners(lambda corner: 1 / seconds[corner]),
+        per_token=Range.at_corners(lambda corner: seconds[corner]),
+        decode_joules=Range.at_corners(lambda corner: at_decode[corner].total),
+        request_joules=Range.at_corners(
             lambda corner: at_prefill[corner].total + len(decoding) * at_decode[corner].total
         ),
-        power=_range(
+        power=Range.at_corners(
             lambda corner: at_decode[corner].standing / seconds[corner]
             + at_decode[corner].working / seconds[corner.opposite]
         ),
@@ -71,11 +71,6 @@ def estimate(
         curve=_curve(machines, model),
         comparisons=compare(machines, model),
     )
-
-
-def _range(value: Callable[[Corner], float]) -> Range:
-    """The range of a result, given as a function of the corner."""
-    return Range.of({corner: value(corner) for corner in Corner})
 
 
 def _mean_time(machine: Machine, steps: Sequence[Workload]) -> float:
@@ -96,16 +91,7 @@ def _check(
 ) -> None:
     """Refuse what cannot be estimated, saying what would be right."""
     config = model.config
-    if prompt < 1 or tokens < 2:
-        raise EstimateError(
-            f"The prompt must have at least 1 token and 2 must be generated (the first comes from "
-            f"the prefill), not {prompt} and {tokens}"
-        )
-    if prompt + tokens > config.max_position_embeddings:
-        raise EstimateError(
-            f"{model.name} holds {config.max_position_embeddings} positions: a prompt of {prompt} "
-            f"and {tokens} tokens do not fit"
-        )
+    check_lengths(model, prompt, tokens)
     for budget in hardware.budget(device):
         if budget.used > budget.available:
             raise EstimateError(
@@ -114,7 +100,27 @@ def _check(
             )
     layout = hardware.layout(config, 1)
     cache = 2 * config.num_layers * layout.kv_bytes(config, prompt + tokens)
-    needed, capacity = model_bytes(config, layout) + cache, device.dram.capacity.count
+    check_memory(model, device, model_bytes(config, layout) + cache)
+
+
+def check_lengths(model: ModelShape, prompt: int, tokens: int) -> None:
+    """Refuse lengths that the model does not hold, or of which no rate can be said."""
+    if prompt < 1 or tokens < 2:
+        raise EstimateError(
+            f"The prompt must have at least 1 token and 2 must be generated (the first comes from "
+            f"the prefill), not {prompt} and {tokens}"
+        )
+    positions = model.config.max_position_embeddings
+    if prompt + tokens > positions:
+        raise EstimateError(
+            f"{model.name} holds {positions} positions: a prompt of {prompt} and {tokens} tokens "
+            "do not fit"
+        )
+
+
+def check_memory(model: ModelShape, device: Device, needed: float) -> None:
+    """Refuse ``needed`` bytes of weights and cache that the device's memory does not hold."""
+    capacity = device.dram.capacity.count
     if needed > capacity:
         raise EstimateError(
             f"{model.name} needs {needed / 1e9:.2f} GB for weights and cache; the memory of "
@@ -126,7 +132,7 @@ def _phase(machines: Mapping[Corner, Machine], workload: Workload) -> Phase:
     """One step, as the report shows it."""
     nominal = machines[Corner.NOMINAL]
     energies = {corner: step_energy(machine, workload) for corner, machine in machines.items()}
-    seconds = _range(lambda corner: machines[corner].step_time(workload))
+    seconds = Range.at_corners(lambda corner: machines[corner].step_time(workload))
     dram_bytes = nominal.step_bytes(workload)
     ternary = sum(op.count * op.macs for op in workload.operators if op.unit == "tlmm")
     full_rate = nominal.cycles.parameters.macs_per_cycle * nominal.frequency
@@ -136,19 +142,19 @@ def _phase(machines: Mapping[Corner, Machine], workload: Workload) -> Phase:
         tokens=workload.tokens,
         context=workload.past + workload.tokens,
         operators=operators,
-        host=_range(lambda corner: machines[corner].host_time),
+        host=Range.at_corners(lambda corner: machines[corner].host_time),
         time=seconds,
         energy={
-            part: _range(lambda corner, part=part: getattr(energies[corner], part))
+            part: Range.at_corners(lambda corner, part=part: getattr(energies[corner], part))
             for part in (*PARTS, "total")
         },
         dram_bytes=dram_bytes,
         bandwidth_used=dram_bytes / seconds.nominal / (nominal.device.dram.peak.nominal * 1e9),
         engine_used=ternary / seconds.nominal / full_rate,
-        waits=_shares([
+        waits=shares([
             *((cost.waits_for, cost.time.nominal) for cost in operators), ("host", host),
         ]),
-        obtained=_shares([
+        obtained=shares([
             *((cost.obtained, cost.time.nominal) for cost in operators),
             (nominal.hardware.host.token.kind, host),
         ]),
@@ -165,20 +171,12 @@ def _operator(machines: Mapping[Corner, Machine], operator: Operator) -> Operato
         start=parts.start * operator.count,
         compute=parts.compute * operator.count,
         memory=parts.memory * operator.count,
-        time=_range(lambda corner: machines[corner].time(operator).total * operator.count),
+        time=Range.at_corners(
+            lambda corner: machines[corner].time(operator).total * operator.count),
         waits_for=parts.waits_for,
         cycles=nominal.matmul_cycles(operator) if operator.unit == "tlmm" else None,
         obtained=nominal.obtained(operator),
     )
-
-
-def _shares(parts: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Seconds by label, as fractions of their sum, the largest first."""
-    sums: dict[str, float] = {}
-    for label, seconds in parts:
-        sums[label] = sums.get(label, 0.0) + seconds
-    total = sum(sums.values())
-    return {label: sums[label] / total for label in sorted(sums, key=lambda key: -sums[key])}
 
 
 def _curve(machines: Mapping[Corner, Machine], model: ModelShape) -> tuple[ContextPoint, ...]:

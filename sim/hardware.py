@@ -13,7 +13,7 @@ from .quantity import Quantity
 from .tables import Unit, build, read_toml
 from .workload import Layout
 
-__all__ = ["URAM_BYTES", "Budget", "Hardware", "Tlmm", "load_hardware"]
+__all__ = ["URAM_BYTES", "Budget", "Hardware", "Host", "Tlmm", "load_hardware"]
 
 URAM_BYTES = 36_864    # 288 Kb
 _BRAM_BYTES = 4_608    # 36 Kb

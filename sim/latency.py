@@ -52,6 +52,11 @@ class Machine:
     corner: Corner
 
     @property
+    def uram(self) -> int:
+        """URAM blocks of the weight buffer."""
+        return self.hardware.uram
+
+    @property
     def frequency(self) -> float:
         """Fabric clock in Hz."""
         return self.hardware.clock.frequency.rate(self.corner) * 1e6

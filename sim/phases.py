@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..model import ModelConfig
+from .cycles import CycleModel
 from .energy import work_energy
 from .events import Channel, Kind, System, Task, Timeline, Unit, simulate
 from .latency import Machine
@@ -27,6 +28,11 @@ _UNITS = {"tlmm": Kind.MATMUL, "integer": Kind.ATTENTION, "vector": Kind.VECTOR,
 
 def phase_timelines(estimate: Estimate) -> dict[str, Timeline]:
     """The prefill and the decode step in the middle of the generation, at nominal constants."""
+    if not isinstance(estimate.cycles, CycleModel):
+        # Needs the RTL tools, which such an estimate has found.
+        from .cycle_model.timeline import predicted_timelines  # noqa: PLC0415
+
+        return predicted_timelines(estimate)
     machine = Machine(estimate.device, estimate.hardware, estimate.cycles, Corner.NOMINAL)
     config, prompt = estimate.model.config, estimate.prompt
     prefill = step(config, estimate.hardware.layout(config, prompt), prompt)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .device import Published
-from .energy import Energy, work_energy
-from .latency import Machine
+from .energy import Energy, Powered, work_energy
 from .quantity import Corner, Range
 from .shapes import ModelShape, load_shape
 from .workload import Layout, step
@@ -35,7 +34,7 @@ class Comparison:
         }
 
 
-def compare(machines: Mapping[Corner, Machine], model: ModelShape) -> tuple[Comparison, ...]:
+def compare(machines: Mapping[Corner, Powered], model: ModelShape) -> tuple[Comparison, ...]:
     """The designs published for this model on this device."""
     device = machines[Corner.NOMINAL].device
     return tuple(
@@ -45,7 +44,7 @@ def compare(machines: Mapping[Corner, Machine], model: ModelShape) -> tuple[Comp
     )
 
 
-def replay(machine: Machine, published: Published) -> Energy:
+def replay(machine: Powered, published: Published) -> Energy:
     """Joules per token of our power model in the published time, with the published traffic.
 
     This checks the power model apart from the latency model. The arithmetic is the model's; the
@@ -61,7 +60,7 @@ def replay(machine: Machine, published: Published) -> Energy:
     )
 
 
-def _power(machines: Mapping[Corner, Machine], published: Published) -> Range | None:
+def _power(machines: Mapping[Corner, Powered], published: Published) -> Range | None:
     """Watts of the replay."""
     if published.traffic is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -21,6 +22,7 @@ KINDS = {
 # Results know two kinds more.
 RESULT_KINDS = {
     **KINDS,
+    "model": "predicted by the cycle model of the RTL, which its tests compare with simulation",
     "formula": "cycle formula of the RTL, which its tests compare with simulation",
     "quoted": "published by others about their design, quoted",
 }
@@ -105,6 +107,11 @@ class Range:
         """The range that the values at the three corners span, whichever end is the larger."""
         ends = sorted((values[Corner.BEST], values[Corner.WORST]))
         return cls(ends[0], values[Corner.NOMINAL], ends[1])
+
+    @classmethod
+    def at_corners(cls, value: Callable[[Corner], float]) -> Range:
+        """``of`` a function of the corner."""
+        return cls.of({corner: value(corner) for corner in Corner})
 
     def to_json(self, unit: str) -> dict[str, float | str]:
         """``{low, nominal, high, unit}``."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .cycles import CycleModel
 from .device import Device
@@ -15,7 +16,11 @@ from .quantity import Range
 from .shapes import ModelShape
 from .workload import Operator
 
-__all__ = ["ContextPoint", "Estimate", "OperatorCost", "Phase"]
+if TYPE_CHECKING:   # needs the RTL tools
+    from .cycle_model.accelerator import Accelerator
+    from .cycle_model.prediction import Prediction
+
+__all__ = ["ContextPoint", "Estimate", "OperatorCost", "Phase", "shares"]
 
 
 @dataclass(frozen=True)
@@ -108,12 +113,14 @@ class Estimate:
     ``first_token`` [s]; ``rate`` [token/s], ``per_token`` [s], ``decode_joules`` [J/token] and
     ``power`` [W]: means over the tokens after the first, as the context grows; ``request_joules``
     [J]: the prompt and all tokens. ``decode`` is the step in the middle of the generation.
+    ``hardware`` and ``cycles``: a description and the formulas, or an accelerator in RTL and what
+    the cycle model predicts of it.
     """
 
     model: ModelShape
     device: Device
-    hardware: Hardware
-    cycles: CycleModel
+    hardware: Hardware | Accelerator
+    cycles: CycleModel | Prediction
     prompt: int
     tokens: int
     first_token: Range
@@ -152,14 +159,17 @@ class Estimate:
                 {"context": point.context, "rate": point.rate.to_json("token/s")}
                 for point in self.curve
             ],
-            "cycles": {
-                "agreement": self.cycles.agreement,
-                "measured": [
-                    {"shape": [M, K], "cycles": cycles}
-                    for (M, K), cycles in sorted(self.cycles.measured.items())
-                ],
-            },
+            "cycles": self.cycles.to_json(),
             "published": [comparison.to_json() for comparison in self.comparisons],
             "device": dataclasses.asdict(self.device),
             "hardware": dataclasses.asdict(self.hardware),
         }
+
+
+def shares(parts: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Seconds by label, as fractions of their sum, the largest first."""
+    sums: dict[str, float] = {}
+    for label, seconds in parts:
+        sums[label] = sums.get(label, 0.0) + seconds
+    total = sum(sums.values())
+    return {label: sums[label] / total for label in sorted(sums, key=lambda key: -sums[key])}

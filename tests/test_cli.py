@@ -206,6 +206,30 @@ def test_estimate_writes_one_report_for_several_models(quantized, tmp_path):
         assert name in page
 
 
+def test_a_model_that_the_accelerator_cannot_run_is_estimated_by_formulas(tmp_path):
+    """Its hidden size is more than the accelerator is built for; the warning says so."""
+    shape = tmp_path / "wide.toml"
+    shape.write_text(
+        'name = "Wide"\nsource = "a test"\nparameters = 442523648\n[config]\nfamily = "llama"\n'
+        "hidden_size = 8192\nintermediate_size = 6912\nnum_layers = 1\nnum_heads = 64\n"
+        "num_kv_heads = 64\nhead_dim = 128\nvocab_size = 512\nmax_position_embeddings = 512\n"
+        "rms_norm_eps = 1e-5\nrope_theta = 1e4\ntie_word_embeddings = true\n")
+    value = run_json("estimate", shape)
+    assert value["estimates"][0]["hardware"]["name"] == "TLMM for KV260"
+    said = " ".join(run("estimate", shape).output.split())
+    assert "By the formulas of tlmm-kv260" in said and "hidden_size is 8192" in said
+    refused = run("estimate", shape, "--hardware", "kv260")
+    assert refused.exit_code != 0 and "hidden_size is 8192" in " ".join(refused.stderr.split())
+
+
+def test_a_device_with_an_accelerator_in_rtl_has_its_cycles_predicted():
+    value, = run_json("estimate", "demo-bitnet", "--prompt", "8", "--tokens", "4")["estimates"]
+    assert value["hardware"]["name"] == "Accelerator kv260"
+    assert value["decode"]["obtained"] == {"model": pytest.approx(1)}
+    other, = run_json("estimate", "demo-bitnet", "--device", "zcu104")["estimates"]
+    assert other["hardware"]["name"] == "TLMM for KV260"
+
+
 def test_estimate_can_simulate_the_cycles_first(quantized, small_engine, tmp_path):
     value = run_json("estimate", quantized, "--hardware", small_engine, "--simulate")
     assert "equal to RTL simulation" in json.dumps(value)
@@ -284,6 +308,7 @@ def test_devices_lists_every_preset_and_shows_each_constant():
         (["verify", "demo-llama"], "float"),
         (["estimate", "demo-bitnet", "--device", "no-such-board"], "no-such-board"),
         (["estimate", "demo-bitnet", "--prompt", "0"], "prompt"),
+        (["estimate", "demo-bitnet", "--hardware", "kv260", "--simulate"], "--simulate is for"),
         (["estimate", "demo-bitnet", "-o", "{tmp}/none/report.html"], "none"),
         (["estimate", "demo-bitnet", "--device", "apple-m2"], "apple-m2.toml: a SoC has no fabric"),
         (["estimate", "demo-bitnet", "--device", "ecp5-85f"], "40 URAM; ECP5-85F has 0"),

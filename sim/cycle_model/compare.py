@@ -115,24 +115,35 @@ def compare_full_size() -> Iterator[Comparison]:
     """
     recorded = json.loads(FULL_SIZE.read_text())
     for run in recorded["runs"]:
-        prefills = run["phase"] == "prefill"
-        capacity = run["tokens"] if prefills else run["context"] + 1
         hardware = recorded["hardware"][run["hardware"]]
-        config = load_shape(run["shape"]).config
-        parameters = replace(load_configuration(hardware["configuration"]),
-                             **hardware["parameters"])
-        length = f"{run['tokens']} tokens" if prefills else f"context {run['context']}"
         for layers, counted in ((run["layers"], run["one"]), (2 * run["layers"], run["two"])):
-            program = plan_program(config, parameters, capacity + 1, layers)
-            if prefills:
-                most = parameters.max_tokens
-                starts = range(0, run["tokens"], most)
-                steps = [(min(most, run["tokens"] - start), start, start == starts[-1])
-                         for start in starts]
-            else:
-                steps = [(1, run["context"], True)]
-            differs = _restore(program, hardware["constants"])
-            counts = [predict_step(program, _TIMING, *step, differs=differs) for step in steps]
-            predicted = {name: sum(one[name] for one in counts) for name in counted}
-            what = f"{run['hardware']}: {run['shape']}, {layers} layers, {run['phase']}, {length}"
-            yield Comparison(what, True, predicted, counted)
+            predicted = _predict_run(run, hardware, layers)
+            yield Comparison(f"{_what(run)}, {layers} layers", True, predicted, counted)
+    for run in recorded["totals"]:   # of which the cycles of all layers alone were kept
+        hardware = recorded["hardware"][run["hardware"]]
+        one, two = (_predict_run(run, hardware, count * run["layers"])["cycles"]
+                    for count in (1, 2))
+        others = load_shape(run["shape"]).config.num_layers // run["layers"] - 1
+        yield Comparison(f"{_what(run)}, all layers", True,
+                         {"cycles": one + others * (two - one)}, {"cycles": run["cycles"]})
+
+
+def _what(run: dict[str, Any]) -> str:
+    length = f"{run['tokens']} tokens" if run["phase"] == "prefill" else f"context {run['context']}"
+    return f"{run['hardware']}: {run['shape']}, {run['phase']}, {length}"
+
+
+def _predict_run(run: dict[str, Any], hardware: dict[str, Any], layers: int) -> dict[str, int]:
+    """The counters of a recorded run, of the hardware that it was counted on."""
+    parameters = replace(load_configuration(hardware["configuration"]), **hardware["parameters"])
+    if run["phase"] == "prefill":
+        most, tokens = parameters.max_tokens, run["tokens"]
+        steps = [(min(most, tokens - start), start, start + most >= tokens)
+                 for start in range(0, tokens, most)]
+        capacity = tokens
+    else:
+        steps, capacity = [(1, run["context"], True)], run["context"] + 1
+    program = plan_program(load_shape(run["shape"]).config, parameters, capacity + 1, layers)
+    differs = _restore(program, hardware["constants"])
+    counts = [predict_step(program, _TIMING, *step, differs=differs) for step in steps]
+    return {name: sum(one[name] for one in counts) for name in counts[0]}

@@ -30,13 +30,15 @@ def new_machine(program: Program, timing: DdrTiming, tokens: int, position: int,
     tiles = [(tile.words, tile.beats, tile.word) for tile in program.tiles]
     program_at = r.ENTRIES + 2 * capacity * q.COUNT
     tiles_at = program_at + r.FIELDS * len(lists)
-    m = np.zeros(tiles_at + 3 * len(tiles), np.int64)
+    notes_at = tiles_at + 3 * len(tiles)
+    m = np.zeros(notes_at + r.COUNTS * len(lists), np.int64)
     for name, value in c.items():
         m[getattr(r, name.upper())] = value
     m[r.BETWEEN] = 1
     m[r.PROGRAM_AT], m[r.TILES_AT], m[r.TILE_COUNT] = program_at, tiles_at, len(tiles)
+    m[r.NOTES_AT] = notes_at
     m[program_at:tiles_at] = np.ravel(lists)
-    m[tiles_at:] = np.ravel(tiles)
+    m[tiles_at:notes_at] = np.ravel(tiles)
     m[r.CAPACITY] = capacity
     for queue in range(q.COUNT):
         m[r.LIMIT + queue] = limits.get(queue, 2)

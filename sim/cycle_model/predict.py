@@ -22,7 +22,7 @@ from .rows import drive_quantize, quantize, step_sources
 from .sequencer import is_active, step_fetchers, step_sequencer
 from .vocabulary import choose, drive_embed, drive_head, embed
 
-__all__ = ["predict_step"]
+__all__ = ["predict_step", "trace_step"]
 
 _EMBED, _QUANTIZE, _MATMUL, _ATTEND, _HEAD = (int(operation) for operation in (
     Operation.EMBED, Operation.QUANTIZE, Operation.MATMUL, Operation.ATTEND, Operation.HEAD))
@@ -43,6 +43,19 @@ def predict_step(program: Program, timing: DdrTiming, tokens: int, position: int
     TrilobiteError
         The step does not fit the program, or takes more than ``cycle_limit`` cycles.
     """
+    notes = trace_step(program, timing, tokens, position, chooses, started, cycle_limit, differs)
+    return dict(zip(COUNTERS, notes[-1].tolist(), strict=True))
+
+
+def trace_step(program: Program, timing: DdrTiming, tokens: int, position: int,
+               chooses: bool = True, started: int = 0,
+               cycle_limit: int = 1 << 28,
+               differs: Mapping[str, int] | None = None) -> np.ndarray:
+    """The counters of ``predict_step`` as each descriptor was taken, and at the end.
+
+    Int64 [descriptors + 1, counters]. What is between two rows is the first one's descriptor: it is
+    done, and the next one waited for. Raises like ``predict_step``.
+    """
     room = program.memory.regions["tokens"].words * program.parameters.word_bytes // 4
     if not (0 < tokens <= program.parameters.max_tokens and 0 <= position < room - tokens):
         raise TrilobiteError(f"A step of {tokens} tokens at position {position} does not fit: at "
@@ -51,11 +64,11 @@ def predict_step(program: Program, timing: DdrTiming, tokens: int, position: int
     if not _run(machine, cycle_limit):
         raise TrilobiteError(f"A step of {tokens} tokens at position {position} takes more than "
                              f"{cycle_limit} cycles")
-    counts = machine[r.N_CYCLES:r.N_CYCLES + len(COUNTERS)].tolist()
-    return dict(zip(COUNTERS, counts, strict=True))
+    notes = machine[machine[r.NOTES_AT]:].reshape(-1, r.COUNTS)
+    return np.vstack([notes, machine[r.N_CYCLES:r.N_CYCLES + r.COUNTS]])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _run(m: np.ndarray, cycle_limit: int) -> bool:
     """Cycle after cycle, who takes before who gives, so that a queue holds what it holds."""
     for now in range(cycle_limit):

@@ -73,8 +73,9 @@ FIELDS = len(_DESCRIPTOR_FIELDS) - 2   # all but the float32 x and y
  D_GROUP, D_HEAD_WORDS, D_ROWS) = range(TILES_UNDER_WAY + 1, TILES_UNDER_WAY + 1 + FIELDS)
 DESCRIPTOR = D_OPERATION
 
-# The program's lists: where they are kept, and how many weight tiles there are.
-(PROGRAM_AT, TILES_AT, TILE_COUNT) = range(D_ROWS + 1, D_ROWS + 4)
+# The program's lists: where they are kept, and how many weight tiles there are; where the counters
+# are noted as each descriptor is taken.
+(PROGRAM_AT, TILES_AT, TILE_COUNT, NOTES_AT) = range(D_ROWS + 1, D_ROWS + 5)
 
 # A counter for each of ``COUNTERS``, in their order.
 (N_CYCLES, N_EMBED_CYCLES, N_QUANTIZE_CYCLES,
@@ -82,7 +83,8 @@ DESCRIPTOR = D_OPERATION
  N_READ_WORDS, N_WRITE_WORDS, N_MEMORY_WAITS,
  N_WEIGHT_BEATS, N_ENGINE_WAITS, N_TABLE_PASSES,
  N_ATTENTION_WORDS, N_HEAD_WORDS, N_TOKENS) = range(
-    TILE_COUNT + 1, TILE_COUNT + 1 + len(COUNTERS))
+    NOTES_AT + 1, NOTES_AT + 1 + len(COUNTERS))
+COUNTS = len(COUNTERS)
 
 # For each reader of the port (three of ASKED: words left to ask for, the
 # next one, the cycle from which they count); for rows a and b (place in the word, in the row).

@@ -52,6 +52,8 @@ def step_sequencer(m: np.ndarray, now: int) -> None:
     elif m[r.STATE] == _DECODE:
         if can_take(m, q.DESCRIPTORS, now):
             m[r.PLACE] = take(m, q.DESCRIPTORS)
+            note = m[r.NOTES_AT] + r.COUNTS * m[r.PLACE]
+            m[note:note + r.COUNTS] = m[r.N_CYCLES:r.N_CYCLES + r.COUNTS]
             at = _descriptor(m, m[r.PLACE])
             m[r.DESCRIPTOR:r.DESCRIPTOR + r.FIELDS] = m[at:at + r.FIELDS]
             skipped = m[r.CHOOSES] == 0 and (m[r.D_LAST_ROW] == 1 or m[r.D_OPERATION] == _HEAD)

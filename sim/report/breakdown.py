@@ -26,6 +26,7 @@ def cycle_split(estimate: Estimate) -> Markup:
                 "small", percent(seconds[group] / phase.time.nominal), class_="range"),
                 class_="number") for _, phase, seconds in shares])
         for index, group in enumerate(_GROUPS)
+        if any(seconds[group] for _, _, seconds in shares)
     ]
     total = tag("tr", tag("th", "total"), [
         tag("td", f"{phase.time.nominal * hertz:,.0f}", class_="number") for _, phase, _ in shares
@@ -48,7 +49,7 @@ def _group(cost: OperatorCost) -> str:
         return "matrices"
     if operator.name == "lm_head":
         return "LM head"
-    is_attention = operator.name.startswith(("attention_", "softmax"))
+    is_attention = operator.name.startswith(("attention", "softmax"))
     return "attention" if is_attention else "elementwise"
 
 

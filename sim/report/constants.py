@@ -12,7 +12,8 @@ from .html import Markup, join, tag
 from .labels import how
 from .numbers import si
 
-__all__ = ["budget_table", "constants_table", "cycles_table", "models_table", "tools_table"]
+__all__ = ["budget_table", "constants_table", "counters_table", "cycles_table", "models_table",
+           "tools_table"]
 
 # Fields of a model's config that decide its cost, with their units.
 _MODEL_UNITS = {
@@ -107,6 +108,19 @@ def cycles_table(estimates: Sequence[Estimate]) -> Markup:
             ))
     return _table(("M × K", "formula", "RTL simulation", "MAC per cycle", "used"), rows, "cycles",
                   range(1, 4))
+
+
+def counters_table(estimates: Sequence[Estimate]) -> Markup:
+    """The counters of the prefill and of a decode step, as predicted."""
+    phases = [(f"{estimate.model.name}: {phase}", counts) for estimate in estimates
+              for phase, counts in estimate.cycles.counters().items()]
+    rows = [
+        tag("tr", tag("th", name.replace("_", " "), tag("small", meaning), scope="row"),
+            [tag("td", f"{counts[name]:,}", class_="number") for _, counts in phases])
+        for name, meaning in estimates[0].cycles.meanings.items()
+    ]
+    return _table(("counter", *(title for title, _ in phases)), rows, "counters",
+                  range(1, len(phases) + 1))
 
 
 def budget_table(estimate: Estimate) -> Markup:

@@ -11,10 +11,10 @@ from .numbers import percent
 __all__ = ["how", "legend", "shares", "waits"]
 
 _KIND_LABELS = {
-    "rtl": "RTL simulation", "formula": "RTL formula", "source": "cited", "derived": "derived",
-    "assumption": "assumed", "quoted": "quoted",
+    "rtl": "RTL simulation", "model": "cycle model", "formula": "RTL formula", "source": "cited",
+    "derived": "derived", "assumption": "assumed", "quoted": "quoted",
 }
-_SHORT_LABELS = {"rtl": "RTL", "formula": "formula"}
+_SHORT_LABELS = {"rtl": "RTL", "model": "model", "formula": "formula"}
 _WAIT_LABELS = {"compute": "compute", "memory": "memory", "start": "start-up", "host": "host"}
 
 

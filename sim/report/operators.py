@@ -30,7 +30,8 @@ def operator_table(estimate: Estimate) -> Markup:
         for first, second in zip(phases[0].operators, phases[1].operators, strict=True)
     ]
     host = tag("tr", tag("th", "host", tag("small", "sampling, control")),
-               [_host_cells(estimate, phase) for phase in phases])
+               [_host_cells(estimate, phase) for phase in phases]
+               ) if any(phase.host.nominal for phase in phases) else None
     total = tag("tr", tag("th", "total"), [_total_cells(phase) for phase in phases], class_="total")
     table = tag("table", head, tag("tbody", rows, host, total), class_="operators")
     return tag("div", table, class_="scroll")

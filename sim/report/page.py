@@ -8,12 +8,19 @@ from typing import Any
 from ..results import Estimate
 from .breakdown import cycle_split
 from .comparison import comparison
-from .constants import budget_table, constants_table, cycles_table, models_table
+from .constants import (
+    budget_table,
+    constants_table,
+    counters_table,
+    cycles_table,
+    models_table,
+)
 from .context import context_chart
 from .energy import energy_split
 from .frame import document_page
 from .html import Markup, join, tag
 from .labels import legend, shares
+from .method import LEAD, METHOD, NOT_MODELLED
 from .operators import operator_table
 from .published import published
 from .roofline import roofline
@@ -21,28 +28,6 @@ from .summary import cards, energy_obtained
 from .timeline import timelines
 
 __all__ = ["page"]
-
-_METHOD = (
-    ("Time of an operator", "start-up + max(compute, memory), plus what does not overlap of the "
-     "shorter. Operators follow one another; nothing of one overlaps with the next."),
-    ("Compute", "Ternary matrices: cycles of the table-lookup engine, from RTL simulation or from "
-     "the formula that the simulation confirms, at the assumed clock. Attention and LM head: MACs "
-     "over INT8 lanes. Everything elementwise: passes over vector lanes."),
-    ("Memory", "Bytes counted from the layout in DRAM, over the sustained bandwidth. In prefill a "
-     "tile of weights stays on the chip while all tokens of the prompt pass."),
-    ("Energy", "Idle board and clocked fabric by time; DRAM by bits; arithmetic by operations."),
-    ("Ranges", "Low and high take every constant at its best or at its worst together, so the true "
-     "value lies well inside if the constants' ranges hold."),
-)
-_NOT_MODELLED = (
-    "Place and route: the clock is assumed, and the LUT and FF of a complete accelerator are not "
-    "known yet.",
-    "DRAM banks and refresh, beyond the range of the sustained bandwidth.",
-    "Prefetch of the next operator's weights, which would hide start-up and short operators.",
-    "Loading the bitstream and the model; tokenizing the prompt.",
-    "Throttling: power is taken as independent of temperature.",
-)
-
 
 def page(
     estimates: Sequence[Estimate], tools: Mapping[str, str],
@@ -76,7 +61,7 @@ def _model(estimate: Estimate) -> Markup:
     name = estimate.model.name
     return tag(
         "section", tag("h2", name),
-        tag("p", f"Cycles of the ternary matrices: {estimate.cycles.agreement}.", class_="lead"),
+        tag("p", f"{LEAD[estimate.cycles.kind]}: {estimate.cycles.agreement}.", class_="lead"),
         operator_table(estimate),
         tag("div", [
             _figure(roofline(estimate), "Roofline", "Discs: prefill; rings: decode. Blue waits for "
@@ -116,15 +101,18 @@ def _appendix(estimates: Sequence[Estimate]) -> Markup:
     first = estimates[0]
     return join(
         tag("section", tag("h2", "Models"), models_table(estimates)),
-        tag("section", tag("h2", "Cycles of the table-lookup engine"), cycles_table(estimates)),
+        tag("section", tag("h2", "Cycles of the table-lookup engine"), cycles_table(estimates))
+        if first.cycles.kind == "formula" else
+        tag("section", tag("h2", "What the accelerator counts of itself"),
+            counters_table(estimates)),
         tag("section", tag("h2", f"Accelerator: {first.hardware.name}"),
             constants_table(first.hardware),
             tag("h3", f"What its sized parts take of {first.device.name}"), budget_table(first)),
         tag("section", tag("h2", f"Device: {first.device.name}"), constants_table(first.device)),
         tag("section", tag("h2", "How it is calculated"), tag("dl", [
-            join(tag("dt", term), tag("dd", text)) for term, text in _METHOD
+            join(tag("dt", term), tag("dd", text)) for term, text in METHOD[first.cycles.kind]
         ])),
         tag("section", tag("h2", "Not modelled"), tag("ul", [
-            tag("li", text) for text in _NOT_MODELLED
+            tag("li", text) for text in NOT_MODELLED[first.cycles.kind]
         ])),
     )

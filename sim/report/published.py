@@ -12,6 +12,11 @@ from .numbers import ranged, si
 
 __all__ = ["published"]
 
+_EXISTS = {
+    "model": "that exists in RTL and runs in simulation, but was not placed and routed",
+    "formula": "of which the matmul engine exists in RTL",
+}
+
 
 def published(estimates: Sequence[Estimate]) -> Markup | None:
     """Our figures beside the published ones of the same model on the same device."""
@@ -28,8 +33,8 @@ def published(estimates: Sequence[Estimate]) -> Markup | None:
                 tag("tbody", rows), class_="comparison")
     return tag(
         "section", tag("h2", "Beside what others measured"),
-        tag("p", "On the same board with the same model. Theirs run; ours is an estimate of a "
-                 "design of which the matmul engine exists in RTL.", class_="lead"),
+        tag("p", f"On the same board with the same model. Theirs run; ours is an estimate of a "
+                 f"design {_EXISTS[estimates[0].cycles.kind]}.", class_="lead"),
         tag("div", table, class_="scroll"),
     )
 

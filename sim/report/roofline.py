@@ -17,7 +17,9 @@ _WIDTH, _HEIGHT = 460, 310
 # Operators that stand for their neighbours in the chart.
 _LABELS = {
     ("prefill", "gate_proj"): "matrices", ("prefill", "attention_values"): "attention",
-    ("decode", "gate_proj"): "matrices", ("decode", "lm_head"): "LM head",
+    ("prefill", "gate_up_proj"): "matrices", ("prefill", "attention"): "attention",
+    ("decode", "gate_proj"): "matrices", ("decode", "gate_up_proj"): "matrices",
+    ("decode", "lm_head"): "LM head",
 }
 
 
@@ -106,6 +108,8 @@ def _mark(frame: Frame, point: _Point) -> Markup:
 
 
 def _label(frame: Frame, point: _Point, label: str) -> Markup:
-    """What a point stands for, to the lower right of it."""
+    """What a point stands for: to the lower right of it, or where a roof passes there, left."""
     x, y = frame.x(point.intensity), frame.y(point.rate)
+    if (point.phase, label) == ("decode", "matrices"):
+        return text(x - 9, y - 2, label, "note", "end")
     return text(x + 8, y + 12, label, "note")

@@ -44,13 +44,14 @@ def _layer_of(span: Span) -> int | None:
 def _chart(timeline: Timeline, begin: float, end: float, description: str, title: str) -> Markup:
     """What runs from ``begin`` to ``end``: a row per unit, and the DRAM's load."""
     x = Scale(begin, end, _LEFT, _RIGHT)
-    bottom = 24 + _ROW * (len(_UNITS) + 1)
+    units = {unit: name for unit, name in _UNITS.items() if unit in timeline.system.units}
+    bottom = 24 + _ROW * (len(units) + 1)
     rows = [_row(timeline, unit, name, index, x, begin, end)
-            for index, (unit, name) in enumerate(_UNITS.items())]
+            for index, (unit, name) in enumerate(units.items())]
     return chart(
         _WIDTH, bottom + 22, description,
         text(0, 14, f"{title}: {si(end - begin, 's')}", "value"), rows,
-        _load(timeline, 24 + _ROW * len(_UNITS), x, begin, end), _axis(x, begin, end, bottom))
+        _load(timeline, 24 + _ROW * len(units), x, begin, end), _axis(x, begin, end, bottom))
 
 
 def _row(
@@ -84,7 +85,7 @@ def _waits(span: Span) -> str:
         return "host"
     if task.start > seconds / 2:
         return "start"
-    return "compute" if task.compute >= 0.999 * (seconds - task.start) else "memory"
+    return "compute" if task.compute >= (1 - 1e-7) * (seconds - task.start) else "memory"
 
 
 def _load(timeline: Timeline, top: float, x: Scale, begin: float, end: float) -> Markup:
