@@ -119,13 +119,6 @@ def compare_full_size() -> Iterator[Comparison]:
         for layers, counted in ((run["layers"], run["one"]), (2 * run["layers"], run["two"])):
             predicted = _predict_run(run, hardware, layers)
             yield Comparison(f"{_what(run)}, {layers} layers", True, predicted, counted)
-    for run in recorded["totals"]:   # of which the cycles of all layers alone were kept
-        hardware = recorded["hardware"][run["hardware"]]
-        one, two = (_predict_run(run, hardware, count * run["layers"])["cycles"]
-                    for count in (1, 2))
-        others = load_shape(run["shape"]).config.num_layers // run["layers"] - 1
-        yield Comparison(f"{_what(run)}, all layers", True,
-                         {"cycles": one + others * (two - one)}, {"cycles": run["cycles"]})
 
 
 def _what(run: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from .around import Around
 __all__ = ["GROUPS", "Fit", "Point", "Synthesized", "fit", "load_synthesized"]
 
 _POINTS = Path(__file__).with_name("engines-kv260.toml")
-GROUPS = (2, 3, 4)   # tables of groups of 5 become block RAM
+GROUPS = (2, 3, 4)   # groups of 5 take more LUT for a multiply-accumulate than all of these
 
 Engine = TlmmParameters | ArrayParameters
 
