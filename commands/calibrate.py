@@ -51,7 +51,7 @@ def _print(output: Output, measured: Calibration) -> None:
                        title=f"{measured.threads} threads, "
                              f"{measured.bandwidth[1] / 1e9:.1f} GB/s read")
     for kernel in measured.kernels:
-        table.add_row(kernel.format, f"{1e6 * kernel.start:.0f} us",
+        table.add_row(f"{kernel.operator}, {kernel.format}", f"{1e6 * kernel.start:.0f} us",
                       *(f"{rates[1] / 1e9:,.0f} GOPS" for rates in kernel.rates.values()))
     output.print(table)
     table = make_table("layer", ">start", "rates by tokens", title="Attention, elementwise work")

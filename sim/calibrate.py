@@ -22,18 +22,24 @@ from ..quant.formats.base import Format
 from ..runtime.kernels.base import Linear
 from ..runtime.linear import make_linear
 from ..runtime.random_weights import packed_matrix
-from .calibrate_layers import LayerRate, attention_rates, elementwise_rates
+from .calibrate_layers import LayerRate, attention_rates, elementwise_rates, step_rate
 from .read_memory import read_words
+from .soc import in_cache
 
-__all__ = ["FORMATS", "TOKENS", "Calibration", "KernelRate", "calibrate", "description_text"]
+__all__ = ["FORMATS", "MATMUL", "TOKENS", "Calibration", "KernelRate", "cache_bytes", "calibrate",
+           "description_text"]
 
+MATMUL = "matmul"
 FORMATS: dict[str, Format] = {"ternary": Ternary(), "int4": Int4(), "int8": Int8()}
 TOKENS = (1, 16, 128)      # buckets
 _SHAPE = (4096, 4096)      # of the timed weights
 _SECOND = (1024, 1024)     # a smaller weight: what it takes beyond its part is the start
 _COLD_BYTES = 1 << 27      # of copies that calls with one token go round: more than caches hold
+_CACHED_SHAPE, _CACHED_SECOND = (512, 512), (128, 128)   # the same, of weights that caches hold
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _READ_BYTES = 1 << 28
 _ROUNDS = 5
+_REPEATED = 64             # calls of a round that find their weight in the cache
 
 
 @dataclass(frozen=True)
@@ -41,19 +47,25 @@ class KernelRate:
     """A format's kernel: operations per second by tokens at once, slowest, median and fastest.
 
     A multiply-accumulate is two operations. ``start``: seconds of a call without its work.
+    ``operator``: ``MATMUL``, or that in cache.
     """
 
     format: str
     rates: dict[int, tuple[float, float, float]]
     start: float
+    operator: str = MATMUL
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What this machine gave: bytes read per second (slowest, median, fastest), kernels' rates."""
+    """What this machine gave: bytes read per second (slowest, median, fastest), kernels' rates.
+
+    ``cache``: bytes of the last cache, 0 where nobody says.
+    """
 
     threads: int
     memory: int
+    cache: int
     bandwidth: tuple[float, float, float]
     kernels: tuple[KernelRate, ...]
     layers: tuple[LayerRate, ...]
@@ -67,13 +79,18 @@ def calibrate(progress: Callable[[str], None] | None = None) -> Calibration:
     kernels = []
     for name, form in FORMATS.items():
         report(name)
-        kernels.append(_kernel_rate(name, form))
-    report("attention")
-    layers = attention_rates()
-    report("elementwise work")
-    layers += elementwise_rates()
+        kernels += [_kernel_rate(name, form), _cached_kernel_rate(name, form)]
+    layers = []
+    for cached in (False, True):
+        report("attention")
+        layers += attention_rates(cached)
+        report("elementwise work")
+        layers += elementwise_rates(cached)
+    report("steps")
+    layers.append(step_rate())
     return Calibration(
-        numba.get_num_threads(), _memory_bytes(), bandwidth, tuple(kernels), tuple(layers)
+        numba.get_num_threads(), _memory_bytes(), cache_bytes(_CACHES), bandwidth,
+        tuple(kernels), tuple(layers)
     )
 
 
@@ -96,20 +113,38 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _kernel_rate(name: str, form: Format) -> KernelRate:
-    """Rates of ``_SHAPE``, and the start: what the times of two shapes leave for no work at all."""
+    """Of weights that no cache holds."""
     generator = np.random.default_rng(0)
     large = _copies(_SHAPE, form, generator)
     times = {
         tokens: _round_times(large if tokens == 1 else large[:1], tokens) for tokens in TOKENS
     }
-    work, less = _operations(_SHAPE), _operations(_SECOND)
-    slow = statistics.median(times[1])
-    fast = statistics.median(_round_times(_copies(_SECOND, form, generator), 1))
+    seconds = _round_times(_copies(_SECOND, form, generator), 1)
+    return _rate(name, MATMUL, times, seconds, (_SHAPE, _SECOND))
+
+
+def _cached_kernel_rate(name: str, form: Format) -> KernelRate:
+    """Of weights that stay in the cache, call after call."""
+    generator = np.random.default_rng(0)
+    linear, second = (make_linear(packed_matrix(shape, form, generator), None)
+                      for shape in (_CACHED_SHAPE, _CACHED_SECOND))
+    times = {tokens: _round_times([linear] * _REPEATED, tokens) for tokens in TOKENS}
+    return _rate(name, in_cache(MATMUL), times, _round_times([second] * _REPEATED, 1),
+                 (_CACHED_SHAPE, _CACHED_SECOND))
+
+
+def _rate(
+    name: str, operator: str, times: dict[int, list[float]], second: list[float],
+    shapes: tuple[tuple[int, int], tuple[int, int]],
+) -> KernelRate:
+    """Rates, and the start: what one token's times of two shapes leave for no work at all."""
+    work, less = map(_operations, shapes)
+    slow, fast = statistics.median(times[1]), statistics.median(second)
     start = min(fast, max(0.0, fast - (slow - fast) * less / (work - less)))
     return KernelRate(name, {
         tokens: _spread([work * tokens / max(seconds - start, 0.1 * seconds) for seconds in taken])
         for tokens, taken in times.items()
-    }, start)
+    }, start, operator)
 
 
 def _operations(shape: tuple[int, int]) -> int:
@@ -150,6 +185,16 @@ def _memory_bytes() -> int:
     return 1024 * int(path.read_text().split("MemTotal:")[1].split()[0])
 
 
+def cache_bytes(folder: Path) -> int:
+    """Bytes of the last of the caches that Linux lists in ``folder``; 0 where it lists none."""
+    units = {"K": 1 << 10, "M": 1 << 20}
+    sizes = {}
+    for cache in folder.glob("index*"):
+        size = (cache / "size").read_text().strip()
+        sizes[int((cache / "level").read_text())] = int(size.rstrip("KM")) * units.get(size[-1], 1)
+    return sizes[max(sizes)] if sizes else 0
+
+
 def description_text(calibration: Calibration) -> str:
     """The description as TOML, every value with its range, unit and source."""
     measured = f"trilobite calibrate, {calibration.threads} threads"
@@ -166,10 +211,12 @@ def description_text(calibration: Calibration) -> str:
         f"idle = {_quantity(0, 0, 0, 'W', 'assumption', unknown)}", "", "[[processors]]",
         'name = "CPU"', 'kind = "cpu"', f"bandwidth = {bandwidth}",
         f"power = {_quantity(0, 0, 0, 'W', 'assumption', unknown)}",
+        f"cache = {_exact(calibration.cache, 'B', 'the last level, as the system says')}",
     ]
     for kernel in calibration.kernels:
-        lines += _rate_lines("matmul", kernel.format, kernel.rates, kernel.start,
-                             f"[4096, 4096]: {measured}")
+        M, K = _CACHED_SHAPE if kernel.operator == in_cache(MATMUL) else _SHAPE
+        lines += _rate_lines(kernel.operator, kernel.format, kernel.rates, kernel.start,
+                             f"[{M}, {K}]: {measured}")
     for layer in calibration.layers:
         lines += _rate_lines(layer.operator, layer.precision, layer.rates, layer.start, measured)
     return "\n".join(lines) + "\n"

@@ -1,11 +1,13 @@
 """What a decoder layer of the runtime takes beside its matmuls: attention and elementwise work.
 
 Before every timed call memory is gone over, as weights go by in a decode step: neither keys nor the
-interpreter's own data are in the CPU's caches then, which more than doubles small calls. Attention
-has an int8 cache: one token after so many earlier ones, and whole prompts. Elementwise work is a
-whole ``DecoderLayer`` whose linears and cache give prepared arrays: norms, gate, residual, and the
-calls themselves. The quantizing of activations is a part of the runtime's linears, the rotary
-embedding one of its attention.
+interpreter's own data are in the CPU's caches then, which more than doubles small calls. Of models
+that lie in the caches nothing goes by: a smaller layer is timed call after call. Attention has an
+int8 cache: one token after so many earlier ones, and whole prompts. Elementwise work is a whole
+``DecoderLayer`` whose linears and cache give prepared arrays: norms, gate, residual, and the calls
+themselves. A step around its layers (embedding, last norm, head, choice of a token) is what two
+small models, of one layer and of two, leave for none. The quantizing of activations is a part of
+the runtime's linears, the rotary embedding one of its attention.
 """
 
 from __future__ import annotations
@@ -14,35 +16,50 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..model import LINEAR_NAMES, ModelConfig
 from ..numerics import rope_tables
 from ..quant.formats import Int8
+from ..runtime.decoder import Decoder
 from ..runtime.kv_cache import make_cache
 from ..runtime.layer import DecoderLayer, Rope
 from ..runtime.random_weights import random_weights
+from ..runtime.timing import time_decode
 from .read_memory import read_words
+from .soc import in_cache
 
 __all__ = [
-    "ATTENTION", "ELEMENTWISE", "PROMPT_ATTENTION", "LayerRate", "attention_operations",
-    "attention_rates", "elementwise_elements", "elementwise_rates",
+    "ATTENTION",
+    "ELEMENTWISE",
+    "PROMPT_ATTENTION",
+    "STEP",
+    "LayerRate",
+    "attention_operations",
+    "attention_rates",
+    "elementwise_elements",
+    "elementwise_rates",
+    "step_rate",
 ]
 
 ATTENTION, PROMPT_ATTENTION, ELEMENTWISE = "attention", "prompt attention", "elementwise"
+STEP = "step"   # whatever is around the layers
 CONTEXTS = (16, 128, 512, 2048)    # buckets of attention: positions that one token sees
 PROMPTS = (16, 128, 512)           # buckets of a prompt's attention: its tokens
 TOKENS = (1, 16, 128)              # buckets of elementwise work
 _HEADS, _HEAD_DIM = 16, 128
 _LAYERS = 16                       # caches that the timed calls go round
 _HIDDEN, _INTERMEDIATE = 2048, 5632
+_CACHED = {"hidden_size": 512, "intermediate_size": 1408, "num_heads": 8, "num_kv_heads": 8,
+           "head_dim": 64}         # of a layer that caches hold
 _SMALL = {"hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "num_kv_heads": 2,
           "head_dim": 32}
 _FLUSHED = 1 << 22                 # bytes that are read before a call: about a weight of a layer,
 _PARTS = 32                        # of so many, one after the other: what is cold stays cold
 _ROUNDS = 5
+_STEPS = 64                        # of the models that are timed whole
 
 
 @dataclass(frozen=True)
@@ -75,11 +92,11 @@ def elementwise_elements(config: ModelConfig) -> int:
     return elements
 
 
-def attention_rates() -> list[LayerRate]:
-    """Of decode steps and of prompts."""
+def attention_rates(cached: bool) -> list[LayerRate]:
+    """Of decode steps and of prompts, out of memory or of the cache."""
     small = _Attention(_config(**_SMALL), 1)
-    start = statistics.median(_times([small.layer(0)] * _LAYERS))
-    config = _config()
+    start = statistics.median(_times([small.layer(0)] * _LAYERS, cached))
+    config = _config(**_CACHED) if cached else _config()
     found = []
     for operator, buckets in ((ATTENTION, CONTEXTS), (PROMPT_ATTENTION, PROMPTS)):
         rates = {}
@@ -88,27 +105,43 @@ def attention_rates() -> list[LayerRate]:
             timed = _Attention(config, 1 if alone else count, count - 1 if alone else 0)
             pairs = count if alone else count * (count + 1) // 2
             operations = attention_operations(config, pairs)
-            calls = [timed.layer(layer) for layer in range(_LAYERS)]
-            rates[count] = _spread(operations, _times(calls), start)
-        found.append(LayerRate(operator, "int8", rates, start))
+            calls = [timed.layer(0 if cached else layer) for layer in range(_LAYERS)]
+            rates[count] = _spread(operations, _times(calls, cached), start)
+        found.append(LayerRate(_named(operator, cached), "int8", rates, start))
     return found
 
 
-def elementwise_rates() -> list[LayerRate]:
-    """By activation."""
+def elementwise_rates(cached: bool) -> list[LayerRate]:
+    """By activation, out of memory or of the cache."""
     found = []
     for activation in ("silu", "relu2"):
         small = _elementwise(_config(activation, **_SMALL), 1)
-        start = statistics.median(_times([small] * _LAYERS))
-        config = _config(activation)
+        start = statistics.median(_times([small] * _LAYERS, cached))
+        config = _config(activation, **(_CACHED if cached else {}))
         elements = elementwise_elements(config)
         rates = {
             tokens: _spread(tokens * elements,
-                            _times([_elementwise(config, tokens)] * _LAYERS), start)
+                            _times([_elementwise(config, tokens)] * _LAYERS, cached), start)
             for tokens in TOKENS
         }
-        found.append(LayerRate(ELEMENTWISE, activation, rates, start))
+        found.append(LayerRate(_named(ELEMENTWISE, cached), activation, rates, start))
     return found
+
+
+def step_rate() -> LayerRate:
+    """A decode step without layers; it is one operation."""
+    one, two = (Decoder(replace(_config(**_SMALL), num_layers=layers),
+                        random_weights(_config(**_SMALL), Int8())) for layers in (1, 2))
+    times = []
+    for _ in range(_ROUNDS):
+        with_one, with_two = (time_decode(decoder, "int8", CONTEXTS[0], _STEPS).step
+                              for decoder in (one, two))
+        times.append(max(2 * with_one - with_two, 0.1 * with_one))
+    return LayerRate(STEP, "int8", {1: _spread(1, times, 0.0)}, 0.0)
+
+
+def _named(operator: str, cached: bool) -> str:
+    return in_cache(operator) if cached else operator
 
 
 def _config(activation: str = "silu", **changes: int) -> ModelConfig:
@@ -170,15 +203,19 @@ def _elementwise(config: ModelConfig, tokens: int) -> Callable[[], object]:
     return lambda: layer.forward(x, cache, 0, rope)
 
 
-def _times(calls: list[Callable[[], object]]) -> list[float]:
-    """Seconds of a call, the mean over ``calls``, of each round after one that does not count."""
+def _times(calls: list[Callable[[], object]], cached: bool) -> list[float]:
+    """Seconds of a call, the mean over ``calls``, of each round after one that does not count.
+
+    Nothing is read between the calls if what they need is to be ``cached``.
+    """
     words = np.ones((_PARTS, _FLUSHED // 8), np.int64)
     part = itertools.cycle(words)
     times = []
     for _ in range(_ROUNDS + 1):
         total = 0.0
         for call in calls:
-            read_words(next(part))   # by all threads, which are awake after it, as after a matmul
+            if not cached:   # by all threads, which are awake after it, as after a matmul
+                read_words(next(part))
             began = time.perf_counter()
             call()
             total += time.perf_counter() - began

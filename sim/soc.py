@@ -18,7 +18,7 @@ from .device import Dram
 from .quantity import Corner, Quantity
 from .tables import Unit, build, read_toml
 
-__all__ = ["Bucket", "Processor", "Rate", "Soc", "SocPower", "load_soc"]
+__all__ = ["Bucket", "Processor", "Rate", "Soc", "SocPower", "in_cache", "load_soc"]
 
 _PROCESSOR_KINDS = ("cpu", "gpu", "npu")
 
@@ -80,13 +80,18 @@ class Rate:
 
 @dataclass(frozen=True)
 class Processor:
-    """A CPU, GPU or NPU: what it draws while it runs, the bandwidth it reaches alone, its rates."""
+    """A CPU, GPU or NPU: what it draws while it runs, the bandwidth it reaches alone, its rates.
+
+    ``cache``: bytes of its last cache, where rates are known of work that lies in it
+    (``in_cache``).
+    """
 
     name: str
     kind: str
     bandwidth: Annotated[Quantity, Unit("GB/s")]
     power: Annotated[Quantity, Unit("W")]
     rates: tuple[Rate, ...]
+    cache: Annotated[Quantity | None, Unit("B", count=True)] = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind, and two rates for the same work."""
@@ -112,6 +117,11 @@ class Processor:
         raise EstimateError(
             f"The {self.name} has no rate for {operator} in {precision}; it has {known}"
         )
+
+
+def in_cache(operator: str) -> str:
+    """What ``operator`` is called where all that it reads lies in the processor's cache."""
+    return f"{operator} in cache"
 
 
 @dataclass(frozen=True)
