@@ -15,8 +15,10 @@ from .report.svg import polygon, text
 __all__ = ["Samples", "draw_schedule"]
 
 _WIDTH, _LEFT, _RIGHT, _LANE, _CHART = 960, 120, 940, 26, 64
-# What the matmuls and quantizations of a layer are, where all of them can be told apart.
-_LAYER = ("norm", "q k v", "attention", "", "o", "norm", "gate up", "norm", "down")
+# The operations of a layer, and what they are, where all of them can be told apart.
+_LAYER = (("quantize", "norm"), ("matmul", "q k v"), ("attend", "attention"), ("quantize", ""),
+          ("matmul", "o"), ("quantize", "norm"), ("matmul", "gate up"), ("quantize", "norm"),
+          ("matmul", "down"))
 _CHARTS = (("read_words", "words read"), ("write_words", "words written"),
            ("weight_beats", "weight beats"), ("attention_words", "cache words"))
 _STYLE = """
@@ -102,13 +104,17 @@ def draw_schedule(samples: Samples, title: str) -> Markup:
 
 
 def _labels(spans: Sequence[tuple[str, int, int]], x: Callable, y: float) -> list[Markup]:
-    """What each operation of one whole layer is; nothing if it is not one."""
-    if [name for name, _, _ in spans] != [
-            "quantize", "matmul", "attend", "quantize", "matmul", "quantize", "matmul", "quantize",
-            "matmul"]:
+    """What each operation of one whole layer is; nothing if it is not one.
+
+    The layer before may still be ending.
+    """
+    layer = spans[-len(_LAYER):]
+    before = spans[: -len(_LAYER)]
+    if ([name for name, _, _ in layer] != [name for name, _ in _LAYER]
+            or [name for name, _, _ in before] not in ([], ["matmul"])):
         return []
     return [text((x(begin) + x(end)) / 2, y, label, "small", "middle")
-            for (name, begin, end), label in zip(spans, _LAYER, strict=True)
+            for (name, begin, end), (_, label) in zip(layer, _LAYER, strict=True)
             if name in ("matmul", "attend")]
 
 

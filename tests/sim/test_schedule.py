@@ -54,6 +54,11 @@ def test_what_is_no_layer_has_no_names():
     assert "layer &amp; less" in drawn
 
 
+def test_a_layer_is_named_where_the_one_before_still_ends():
+    drawn = draw_schedule(samples(["matmul", *LAYER]), "a layer")
+    assert drawn.count("gate up") == 1
+
+
 def test_nothing_cannot_be_drawn():
     with pytest.raises(ValueError, match="nothing to draw"):
         draw_schedule(samples([]), "nothing")
