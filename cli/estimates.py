@@ -163,6 +163,11 @@ def explore(
     check: Annotated[
         int, typer.Option(help="Simulate the engines of so many of the front's designs.")
     ] = 0,
+    check_accelerators: Annotated[
+        bool,
+        typer.Option("--check-accelerators", help="With --check: simulate their whole "
+                     "accelerators, too, with a small model (minutes each)."),
+    ] = False,
     workers: Annotated[int, typer.Option(help="Processes that simulate.")] = 2,
     cluster: Annotated[
         str | None, typer.Option(help="Simulate by submitit: slurm, local or debug.")
@@ -181,7 +186,7 @@ def explore(
         raise EstimateError("give either MODEL or --shape NAME")
     run(Output(json), model or shape or "", device or ["kv260"], hardware, format or FORMATS,
         points, prompt, tokens, Limits(max_power, max_lut_share, max_pause), best, perplexities,
-        Checking(check, workers, cluster), output, top)
+        Checking(check, workers, cluster, check_accelerators), output, top)
 
 
 @app.command(epilog="Example: trilobite devices snapdragon-8-gen-3")

@@ -30,8 +30,7 @@ from .cases import CAPACITY, HARDWARE, MODELS, STEPS, Hardware, Step
 from .compare import MEASURED
 from .constants import hardware_constants
 
-__all__ = ["bench", "case_program", "measure"]
-
+__all__ = ["bench", "case_program", "count_steps", "measure"]
 
 _DEPTH = 1 << 16   # words of the memory: room for every model on every accelerator
 
@@ -41,11 +40,21 @@ def bench(hardware: Hardware) -> ProgramBench:
     return ProgramBench(hardware.parameters, _DEPTH, hardware.timing)
 
 
-def case_program(hardware: Hardware, model: str) -> Program:
+def case_program(hardware: Hardware, model: str, capacity: int = CAPACITY) -> Program:
     """The program of a model with random weights."""
     config = MODELS[model]
     return compile_model(config, random_weights(config, Ternary(), seed=0), hardware.parameters,
-                         CAPACITY)
+                         capacity)
+
+
+def count_steps(hardware: Hardware, model: str, steps: tuple[Step, ...],
+                capacity: int) -> list[dict[str, int]]:
+    """Counters of steps of a case's model on any accelerator, and when each ``started``.
+
+    Raises like ``measure``.
+    """
+    engine = build(bench(hardware), "accelerator")
+    return _simulate(engine, case_program(hardware, model, capacity), steps)
 
 
 def measure(name: str) -> dict[str, object]:

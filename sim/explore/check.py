@@ -8,17 +8,15 @@ interrupted goes on where it was, and one that is repeated simulates nothing.
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...cache import cache_folder, cached_folder, content_key
-from ...errors import ToolError, TrilobiteError
+from ...cache import cached_folder, content_key
+from ...errors import ToolError
 from ...hw import TlmmParameters
 from ...hw.tlmm import Tlmm
 from ...npu import ArrayParameters
@@ -31,12 +29,11 @@ from ..random_matrices import random_matrices
 from ..verify import verify_tlmm
 from ..verify_array import ArrayJob, run_array
 from .engines import ArrayEngines, TlmmEngines
+from .tasks import run_tasks
 
-__all__ = ["CLUSTERS", "Checked", "check_engine", "check_engines"]
+__all__ = ["Checked", "check_engine", "check_engines"]
 
-CLUSTERS = ("local", "slurm", "debug")
 _TILES, _TOKENS = 3, 5   # of the array: as many as make a simulation of seconds
-_MINUTES = 60
 
 Engine = TlmmParameters | ArrayParameters
 Shapes = tuple[tuple[int, int], ...]
@@ -81,18 +78,7 @@ def check_engines(
     TrilobiteError
         An engine cannot take the shapes, or ``workers`` or ``cluster`` is none.
     """
-    if workers < 1:
-        raise TrilobiteError(f"--workers must be at least 1, not {workers}")
-    if cluster is not None and cluster not in CLUSTERS:
-        raise TrilobiteError(f"--cluster must be one of {', '.join(CLUSTERS)}, not {cluster}")
-    distinct = list(dict.fromkeys(engines))
-    run = _on_cluster if cluster else _in_pool
-    found: dict[Engine, Checked] = {}
-    for engine, checked in run(distinct, shapes, cluster or workers):
-        found[engine] = checked
-        if progress:
-            progress(len(found))
-    return [found[engine] for engine in engines]
+    return run_tasks(check_engine, engines, shapes, workers, cluster, progress)
 
 
 def check_engine(engine: Engine, shapes: Shapes) -> Checked:
@@ -151,41 +137,3 @@ def _check_array(engine: ArrayParameters, shapes: Shapes) -> Checked:
         sizes, tuple(run.cycles for run in runs),
         tuple(int(formula.cycles(*size).item()) for size in sizes),
         sum(run.mismatches for run in runs))
-
-
-def _in_pool(
-    engines: Sequence[Engine], shapes: Shapes, workers: int
-) -> Iterator[tuple[Engine, Checked]]:
-    context = multiprocessing.get_context("spawn")   # Numba's threads do not survive a fork
-    with ProcessPoolExecutor(workers, context) as pool:
-        waiting = {pool.submit(check_engine, engine, shapes): engine for engine in engines}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _on_cluster(
-    engines: Sequence[Engine], shapes: Shapes, cluster: str
-) -> Iterator[tuple[Engine, Checked]]:
-    try:
-        import submitit  # noqa: PLC0415 - the extra `cluster`
-    except ImportError:
-        raise ToolError(
-            "--cluster needs submitit; install it with: pip install 'trilobite[cluster]'"
-        ) from None
-    folder = cache_folder("jobs")
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
-    except RuntimeError as error:   # there is no Slurm
-        raise ToolError(f"--cluster {cluster}: {error}") from None
-    executor.update_parameters(name="trilobite-check", timeout_min=_MINUTES, cpus_per_task=1,
-                               mem_gb=4)
-    jobs = executor.map_array(check_engine, engines, [shapes] * len(engines))
-    for engine, job in zip(engines, jobs, strict=True):
-        try:
-            yield engine, job.result()
-        except submitit.core.utils.UncompletedJobError as error:
-            raise ToolError(f"Job {job.job_id} in {folder} did not end: {error}") from None

@@ -38,6 +38,7 @@ def front_page(document: Mapping[str, Any]) -> str:
     return document_page(
         title, "Trilobite explore", title, document["answer"],
         [_counts(document), _plots(document) if front else "", _checked(document["checked"]),
+         _whole(document["whole"]),
          _designs(front) if front else "", _provenance(document)],
         tool_versions())
 
@@ -168,6 +169,35 @@ def _checked(rows: Sequence[Mapping[str, Any]]) -> Markup | str:
     return tag("section", tag("h2", "Checked in RTL simulation"), tag("div", tag(
         "table", tag("thead", tag("tr", [tag("th", head) for head in heads])),
         tag("tbody", body)), class_="scroll"))
+
+
+def _whole(rows: Sequence[Mapping[str, Any]]) -> Markup | str:
+    """What the cycle model, and RTL simulation, said about whole accelerators."""
+    if not rows:
+        return ""
+    heads = ("design", "first token: formula", "cycle model", "tokens/s: formula", "cycle model",
+             "cycle model beside RTL")
+    body = [tag("tr", tag("th", f"{_engine(row)}, {row['lanes']} lanes, {row['mhz']:g} MHz, "
+                          f"{row['urams']} URAM, {row['policy']}", scope="row"), _predicted(row))
+            for row in rows]
+    return tag(
+        "section", tag("h2", "As whole accelerators"),
+        tag("p", "The search's formulas beside the cycle model of the accelerator in RTL, with "
+                 "int8 keys and values; and that model beside RTL simulation of the same "
+                 "accelerator with a small model.", class_="lead"),
+        tag("div", tag("table", tag("thead", tag("tr", [tag("th", head) for head in heads])),
+                       tag("tbody", body)), class_="scroll"))
+
+
+def _predicted(row: Mapping[str, Any]) -> list[Markup]:
+    if "reason" in row:
+        return [tag("td", row["reason"], colspan=5)]
+    rtl = f"{100 * row['rtl']['worst_error']:.2f} %" if row["rtl"] else "not simulated"
+    cells = []
+    for name, unit in (("first_token", "s"), ("tokens_per_second", "token/s")):
+        cells += [f"{si(row[name], unit)}, {100 * row['errors'][name]:+.0f} %",
+                  si(row["predicted"][name], unit)]
+    return [tag("td", cell) for cell in (*cells, rtl)]
 
 
 def _provenance(document: Mapping[str, Any]) -> Markup:

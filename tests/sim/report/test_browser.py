@@ -6,6 +6,7 @@ import pytest
 
 from support.browser import measured, needs_browser, pdf, screenshot
 from support.estimates import KV260, LARGE, TLMM
+from trilobite.sim.cycle_model.estimate import estimate_accelerator
 from trilobite.sim.estimate import estimate
 from trilobite.sim.explore import (
     Limits,
@@ -40,11 +41,19 @@ def front(tmp_path_factory):
         "perplexity_model": measured_.model, "perplexity_tokens": measured_.tokens,
         "fit_errors": {}, "answer": said, "best": result.best("rate").to_json(),
         "front": [one.to_json() for one in result.front], "published": [], "checked": [],
+        "whole": [],
     }, path)
     return path
 
 
-@pytest.fixture(params=["report", "front"])
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("predicted") / "report.html"
+    write_report([estimate_accelerator(LARGE, KV260, "kv260", 8, 4)], path)
+    return path
+
+
+@pytest.fixture(params=["report", "predicted", "front"])
 def page(request):
     return request.getfixturevalue(request.param)
 

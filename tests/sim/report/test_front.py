@@ -24,7 +24,7 @@ def document(**changes):
         "within_power": 900, "within_lut": 800, "within_pause": 1_000, "within_all": 700,
         "perplexity_model": "demo-bitnet", "perplexity_tokens": 86_528,
         "fit_errors": {"ternary lut": {"fitted": 0.015}}, "answer": "The fastest one.",
-        "best": front[0], "front": front, "checked": [],
+        "best": front[0], "front": front, "checked": [], "whole": [],
         "published": [{"name": "TeLLMe v2", "tokens_per_second": 25.0, "joules_per_token": 0.19,
                        "watts": 4.8, "first_token": None}],
     } | changes
@@ -55,6 +55,23 @@ def test_checked_engines_are_listed():
     shown = front_page(document(checked=[row]))
     assert "Checked in RTL simulation" in shown and "1.00 %" in shown
     assert "Checked in RTL" not in front_page(document())
+
+
+def test_whole_accelerators_stand_beside_the_formulas():
+    rows = [
+        design(70.0, predicted={"first_token": 1.0, "tokens_per_second": 50.0},
+               errors={"first_token": -0.5, "tokens_per_second": 0.4}, rtl=None),
+        design(70.0, predicted={"first_token": 1.0, "tokens_per_second": 50.0},
+               errors={"first_token": -0.5, "tokens_per_second": 0.4},
+               rtl={"counted": [1000], "predicted": [1001], "worst_error": 0.001}),
+        design(30.0, reason="there is no accelerator", rtl=None),
+    ]
+    shown = front_page(document(whole=rows))
+    assert "As whole accelerators" in shown
+    for said in ("70.0 token/s, +40 %", "50.0 token/s", "500 ms, -50 %", "1.00 s", "not simulated",
+                 "0.10 %", "there is no accelerator"):
+        assert said in shown, said
+    assert "As whole accelerators" not in front_page(document())
 
 
 def test_a_front_without_designs_says_why():

@@ -1,0 +1,87 @@
+"""Simulations side by side: in a pool of processes on this machine, or on a cluster (submitit)."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+from ...cache import cache_folder
+from ...errors import ToolError, TrilobiteError
+
+__all__ = ["CLUSTERS", "run_tasks"]
+
+CLUSTERS = ("local", "slurm", "debug")
+_MINUTES = 60
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def run_tasks(
+    work: Callable[[Item, Any], Result], items: Sequence[Item], argument: Any, workers: int = 1,
+    cluster: str | None = None, progress: Callable[[int], None] | None = None,
+) -> list[Result]:
+    """``work(item, argument)`` of every item, of equal ones once.
+
+    Without ``cluster``: ``workers`` processes here. Else one job each through submitit: ``slurm``,
+    ``local`` (processes), ``debug`` (this process). ``progress`` is called with how many are done.
+
+    Raises
+    ------
+    ToolError
+        submitit is missing, or a job failed.
+    TrilobiteError
+        ``workers`` or ``cluster`` is none.
+    """
+    if workers < 1:
+        raise TrilobiteError(f"--workers must be at least 1, not {workers}")
+    if cluster is not None and cluster not in CLUSTERS:
+        raise TrilobiteError(f"--cluster must be one of {', '.join(CLUSTERS)}, not {cluster}")
+    distinct = list(dict.fromkeys(items))
+    run = _on_cluster if cluster else _in_pool
+    found: dict[Item, Result] = {}
+    for item, result in run(work, distinct, argument, cluster or workers):
+        found[item] = result
+        if progress:
+            progress(len(found))
+    return [found[item] for item in items]
+
+
+def _in_pool(
+    work: Callable[[Item, Any], Result], items: Sequence[Item], argument: Any, workers: int
+) -> Iterator[tuple[Item, Result]]:
+    context = multiprocessing.get_context("spawn")   # Numba's threads do not survive a fork
+    with ProcessPoolExecutor(workers, context) as pool:
+        waiting = {pool.submit(work, item, argument): item for item in items}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _on_cluster(
+    work: Callable[[Item, Any], Result], items: Sequence[Item], argument: Any, cluster: str
+) -> Iterator[tuple[Item, Result]]:
+    try:
+        import submitit  # noqa: PLC0415 - the extra `cluster`
+    except ImportError:
+        raise ToolError(
+            "--cluster needs submitit; install it with: pip install 'trilobite[cluster]'"
+        ) from None
+    folder = cache_folder("jobs")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+    except RuntimeError as error:   # there is no Slurm
+        raise ToolError(f"--cluster {cluster}: {error}") from None
+    executor.update_parameters(name="trilobite-check", timeout_min=_MINUTES, cpus_per_task=1,
+                               mem_gb=4)
+    jobs = executor.map_array(work, items, [argument] * len(items))
+    for item, job in zip(items, jobs, strict=True):
+        try:
+            yield item, job.result()
+        except submitit.core.utils.UncompletedJobError as error:
+            raise ToolError(f"Job {job.job_id} in {folder} did not end: {error}") from None
