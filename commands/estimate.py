@@ -10,7 +10,8 @@ from typing import Any
 from ..console import Output, make_table
 from ..errors import EstimateError, TrilobiteError
 from ..fpga.configuration import configurations
-from ..quant.checkpoint import open_checkpoint
+from ..quant.checkpoint import Checkpoint, open_checkpoint
+from ..quant.formats import Int4
 from ..sim.device import Device, load_device
 from ..sim.estimate import estimate
 from ..sim.events import write_trace
@@ -167,7 +168,17 @@ def find_shape(output: Output, name: str) -> ModelShape:
             )
         if quantized is None and not checkpoint.config.bitlinear:
             output.warn(f"{name} is not ternary; it is estimated as if it were.")
-        return ModelShape(Path(name).name, str(checkpoint.folder), checkpoint.config)
+        return ModelShape(Path(name).name, str(checkpoint.folder), checkpoint.config,
+                          _vocabulary_bits(checkpoint))
+
+
+def _vocabulary_bits(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Of embedding and head, as they are stored; 8 of float ones, which become int8."""
+    embedding = "model.embed_tokens.weight"
+    head = embedding if checkpoint.config.tie_word_embeddings else "lm_head.weight"
+    forms = [checkpoint.format(name) for name in (embedding, head)]
+    embedding_bits, head_bits = (4 if isinstance(form, Int4) else 8 for form in forms)
+    return embedding_bits, head_bits
 
 
 def print_estimates(output: Output, estimates: Sequence[Estimate]) -> None:

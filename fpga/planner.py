@@ -14,12 +14,13 @@ __all__ = ["plan_program"]
 
 
 def plan_program(config: ModelConfig, parameters: AcceleratorParameters, capacity: int,
-                 layers: int | None = None) -> Program:
+                 layers: int | None = None,
+                 vocabulary_bits: tuple[int, int] = (8, 8)) -> Program:
     """What ``compile_model`` makes of any weights of this shape, but for scales and contents.
 
     Descriptors, weight tiles and regions are the same, so that cycles can be predicted for a shape
     alone, in no time. Scales (``x`` and ``y`` of MATMUL) are 1; regions have no contents.
-    The vocabulary is int8.
+    ``vocabulary_bits``: of the codes of the embedding and of an untied head, 8 or 4.
 
     Raises
     ------
@@ -27,17 +28,18 @@ def plan_program(config: ModelConfig, parameters: AcceleratorParameters, capacit
         The accelerator cannot run the model.
     """
     return _Planner(config, parameters, capacity,
-                    config.num_layers if layers is None else layers).run()
+                    config.num_layers if layers is None else layers, vocabulary_bits).run()
 
 
 class _Planner(_Compiler):
     """Reserves what ``_Compiler`` fills."""
 
     def __init__(self, config: ModelConfig, parameters: AcceleratorParameters, capacity: int,
-                 layers: int) -> None:
+                 layers: int, vocabulary_bits: tuple[int, int]) -> None:
         super().__init__(config, self._no_weights, parameters, capacity, layers,
                          keep_residuals=False)
         self.shapes = config.tensor_shapes()
+        self.vocabulary_bits = vocabulary_bits
 
     def _no_weights(self, name: str) -> np.ndarray:
         raise AssertionError(f"A plan has no weights, and {name} was asked for")
@@ -46,8 +48,8 @@ class _Planner(_Compiler):
         names = {"vocabulary": "model.embed_tokens.weight"}
         if not self.config.tie_word_embeddings:
             names["head"] = "lm_head.weight"
-        for region, name in names.items():
-            layout = self.add_vocabulary(region, name, bits=8)
+        for (region, name), bits in zip(names.items(), self.vocabulary_bits, strict=False):
+            layout = self.add_vocabulary(region, name, bits)
             self.memory.reserve(region, layout.words(self.config.vocab_size) * self.p.word_bytes)
 
     def put_angles(self) -> None:

@@ -15,11 +15,15 @@ __all__ = ["ModelShape", "load_shape", "shape_names"]
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A model to estimate: its name in the report, where its config comes from, and the config."""
+    """A model to estimate: its name in the report, where its config comes from, and the config.
+
+    ``vocabulary_bits``: of the codes of the embedding and of the head, as a checkpoint has them.
+    """
 
     name: str
     source: str
     config: ModelConfig
+    vocabulary_bits: tuple[int, int] = (8, 8)
 
     @property
     def parameters(self) -> int:

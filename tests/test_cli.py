@@ -222,6 +222,17 @@ def test_a_model_that_the_accelerator_cannot_run_is_estimated_by_formulas(tmp_pa
     assert refused.exit_code != 0 and "hidden_size is 8192" in " ".join(refused.stderr.split())
 
 
+def test_a_checkpoint_is_estimated_with_the_codes_that_it_has(tmp_path):
+    out = tmp_path / "four"
+    made = run("quantize", "demo-bitnet", "-o", out, "--tensor-format",
+               "embed_tokens=int4,group_size=row")
+    assert made.exit_code == 0, made.output
+    weights = [run_json("estimate", model, "--prompt", "2", "--tokens", "2")["estimates"][0][
+        "weight_bytes"] for model in ("demo-bitnet", out)]
+    config = trilobite.load("demo-bitnet").decoder.config
+    assert weights[0] - weights[1] == config.vocab_size * config.hidden_size // 2
+
+
 def test_a_device_with_an_accelerator_in_rtl_has_its_cycles_predicted():
     value, = run_json("estimate", "demo-bitnet", "--prompt", "8", "--tokens", "4")["estimates"]
     assert value["hardware"]["name"] == "Accelerator kv260"

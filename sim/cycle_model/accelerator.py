@@ -89,8 +89,8 @@ def weight_buffer_uram(device: Device, engine: TlmmParameters, beats: int) -> in
     return plan_buffer(weight_beat_width(engine), beats, {"uram": 1 << 16}).blocks
 
 
-def describe(name: str, parameters: AcceleratorParameters) -> Accelerator:
-    """The configuration ``name``, of ``parameters``."""
+def describe(name: str, parameters: AcceleratorParameters, head_bits: int = 8) -> Accelerator:
+    """The configuration ``name``, of ``parameters``, for a head of codes of ``head_bits``."""
     source = f"fpga/configurations: {name}"
 
     def rtl(value: int, unit: str, source: str = source) -> Quantity:
@@ -105,7 +105,8 @@ def describe(name: str, parameters: AcceleratorParameters) -> Accelerator:
         integer=Integer(
             rtl(p.word_bytes * p.queries, "MAC/cycle",
                 f"{source}: a word of int8 keys or values for each of {p.queries} queries"),
-            rtl(p.word_bytes, "MAC/cycle", f"{source}: a word of int8 codes of the vocabulary")),
+            rtl(8 * p.word_bytes // head_bits, "MAC/cycle",
+                f"{source}: a word of int{head_bits} codes of the vocabulary")),
         vector=Vector(rtl(p.lanes, "elements/cycle")),
         step=Step(rtl(p.max_tokens, "tokens"), rtl(p.weight_beats, "beats"),
                   rtl(p.activation_beats, "beats")),

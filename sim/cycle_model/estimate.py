@@ -49,8 +49,8 @@ def estimate_accelerator(
     """
     check_lengths(model, prompt, tokens)
     parameters = load_configuration(name)
-    return _Estimator(model, device, describe(name, parameters), parameters, prompt, tokens,
-                      progress).run()
+    accelerator = describe(name, parameters, model.vocabulary_bits[-1])
+    return _Estimator(model, device, accelerator, parameters, prompt, tokens, progress).run()
 
 
 class _Estimator:
@@ -68,7 +68,8 @@ class _Estimator:
         self.places, self.contexts = decode_places(prompt, tokens), curve_places(longest)
         self.timings = {corner: memory_timing(device, accelerator, corner) for corner in Corner}
         found = predict_generations(config, parameters, self.timings.values(), prompt,
-                                    {*self.places, *self.contexts}, progress)
+                                    {*self.places, *self.contexts}, progress,
+                                    model.vocabulary_bits)
         self.generations = {corner: found[timing] for corner, timing in self.timings.items()}
         uram = weight_buffer_uram(device, parameters.tlmm, parameters.weight_beats)
         self.supplies = {corner: Supply(device, uram, corner) for corner in Corner}
@@ -134,7 +135,7 @@ class _Estimator:
         """The prefill, or a decode step, operator by operator."""
         tokens = sum(step.tokens for step in steps)
         operators = accelerator_operators(self.config, self.parameters, tokens, context - tokens,
-                                          len(steps))
+                                          len(steps), self.model.vocabulary_bits)
         costs = tuple(self.operator(prediction, steps, counts, place, operator)
                       for place, operator in enumerate(operators))
         time = Range.at_corners(lambda corner: self.seconds(corner, total(counts[corner])))
@@ -177,7 +178,8 @@ def _sizes(model: ModelShape, parameters: AcceleratorParameters,
            capacity: int) -> tuple[int, int]:
     """Bytes of the weights in memory, and of the cache of one position."""
     config = model.config
-    one, two = (plan_program(config, parameters, capacity, layers) for layers in (1, 2))
+    one, two = (plan_program(config, parameters, capacity, layers, model.vocabulary_bits)
+                for layers in (1, 2))
     sizes = [sum(region.words for name, region in program.memory.regions.items()
                  if name.startswith("model.") or name in ("vocabulary", "head"))
              for program in (one, two)]

@@ -72,6 +72,7 @@ def curve_places(longest: int) -> list[int]:
 def predict_generations(
     config: ModelConfig, parameters: AcceleratorParameters, timings: Iterable[DdrTiming],
     prompt: int, places: Iterable[int], progress: Callable[[float], None] = lambda share: None,
+    vocabulary_bits: tuple[int, int] = (8, 8),
 ) -> dict[DdrTiming, Generation]:
     """The prefill of ``prompt`` tokens and decode steps at ``places``, for each of the memories.
 
@@ -91,7 +92,8 @@ def predict_generations(
     found: dict[tuple[DdrTiming, _Step], np.ndarray] = {}
     # The first one by itself: it compiles, and finds what cannot be run.
     for done, (job, counts) in enumerate(_in_threads(
-            jobs, lambda job: whole_step(config, parameters, job[0], capacity, *job[1])), 1):
+            jobs, lambda job: whole_step(config, parameters, job[0], capacity, *job[1],
+                                         vocabulary_bits)), 1):
         found[job] = counts
         progress(done / len(jobs))
     return {timing: Generation(

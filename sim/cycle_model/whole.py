@@ -47,7 +47,8 @@ def total(counts: np.ndarray, counter: str = "cycles") -> float:
 
 @cache   # corners often share a timing
 def whole_step(config: ModelConfig, parameters: AcceleratorParameters, timing: DdrTiming,
-               capacity: int, tokens: int, position: int, chooses: bool) -> np.ndarray:
+               capacity: int, tokens: int, position: int, chooses: bool,
+               vocabulary_bits: tuple[int, int] = (8, 8)) -> np.ndarray:
     """Counters of a step of the whole model: float64 [operators, counters].
 
     An operator's are those from its descriptor's start to the next one's; the first one's begin
@@ -56,7 +57,7 @@ def whole_step(config: ModelConfig, parameters: AcceleratorParameters, timing: D
     rows = config.vocab_size if config.vocab_size <= _ROWS else min(_ROWS, config.vocab_size // 2)
     small = replace(config, vocab_size=rows)
     layers = min(config.num_layers, _layers(small, parameters))
-    program = plan_program(small, parameters, capacity, layers)
+    program = plan_program(small, parameters, capacity, layers, vocabulary_bits)
     by_descriptor = _differences(stored_trace(program, timing, tokens, position, chooses))
     inside = by_descriptor[1:1 + _LAYER * layers].reshape(layers, _LAYER, -1)
     others = config.num_layers - layers
@@ -68,7 +69,8 @@ def whole_step(config: ModelConfig, parameters: AcceleratorParameters, timing: D
         each[-1] += norm + head
         norm = head = np.zeros(len(COUNTERS))
     elif rows < config.vocab_size:
-        head = head + (config.vocab_size / rows - 1) * _rows(small, parameters, timing)
+        head = head + (config.vocab_size / rows - 1) * _rows(
+            small, parameters, timing, vocabulary_bits)
     return np.vstack([by_descriptor[0], each, norm, head])
 
 
@@ -79,12 +81,13 @@ def _layers(config: ModelConfig, parameters: AcceleratorParameters) -> int:
 
 
 @cache
-def _rows(config: ModelConfig, parameters: AcceleratorParameters,
-          timing: DdrTiming) -> np.ndarray:
+def _rows(config: ModelConfig, parameters: AcceleratorParameters, timing: DdrTiming,
+          vocabulary_bits: tuple[int, int]) -> np.ndarray:
     """What the head costs more with twice the vocabulary."""
     heads = [
         _differences(stored_trace(
-            plan_program(replace(config, vocab_size=rows), parameters, 2, 1), timing, 1, 0, True))
+            plan_program(replace(config, vocab_size=rows), parameters, 2, 1, vocabulary_bits),
+            timing, 1, 0, True))
         for rows in (config.vocab_size, 2 * config.vocab_size)]
     return heads[1][-2] - heads[0][-2]
 

@@ -39,14 +39,15 @@ def row_width(config: ModelConfig, name: str) -> int:
 
 
 def accelerator_operators(config: ModelConfig, parameters: AcceleratorParameters, tokens: int,
-                          past: int, steps: int) -> list[Operator]:
+                          past: int, steps: int,
+                          vocabulary_bits: tuple[int, int] = (8, 8)) -> list[Operator]:
     """The operators that send ``tokens`` tokens in ``steps`` steps through the model.
 
     ``traffic`` has the weights, as often as they are read, and what is written to the cache.
     """
     workload = step(config, Layout(weight_bits=2), tokens, past)
     parts = {operator.name: operator for operator in workload.operators}
-    weights = _weight_bytes(config, parameters)
+    weights = _weight_bytes(config, parameters, vocabulary_bits)
     found = []
     for name in operator_names(config):
         merged = [parts[part] for part in _PARTS.get(name, (name,)) if part in parts]
@@ -76,9 +77,10 @@ def _with_cache(operator: Operator, parts: Mapping[str, Operator], config: Model
         traffic=replace(operator.traffic, kv_written=kept * cache.traffic.kv_written // 2))
 
 
-def _weight_bytes(config: ModelConfig, parameters: AcceleratorParameters) -> dict[str, int]:
+def _weight_bytes(config: ModelConfig, parameters: AcceleratorParameters,
+                  vocabulary_bits: tuple[int, int]) -> dict[str, int]:
     """Bytes of a layer's matrices, as they lie in memory, and of the head."""
-    program = plan_program(config, parameters, 2, 1)
+    program = plan_program(config, parameters, 2, 1, vocabulary_bits)
     tiles, word, found = iter(program.tiles), parameters.word_bytes, {}
     matrices = [name for name in operator_names(config) if name.endswith("_proj")]
     descriptors = [one for one in program.descriptors if one.tiles]

@@ -111,13 +111,14 @@ def predict_whole(found: Found, model: ModelShape, device: Device, prompt: int,
         See ``accelerator_of``; or the accelerator cannot run the model.
     """
     parameters = accelerator_of(found)
-    described = describe("explored", parameters)
+    described = describe("explored", parameters, model.vocabulary_bits[-1])
     mhz = replace(described.clock.frequency, low=found.design.mhz, nominal=found.design.mhz,
                   high=found.design.mhz)
     described = replace(described, clock=replace(described.clock, frequency=mhz))
     timing = memory_timing(device, described, Corner.NOMINAL)
     places = decode_places(prompt, tokens)
-    generation = predict_generations(model.config, parameters, [timing], prompt, places)[timing]
+    generation = predict_generations(model.config, parameters, [timing], prompt, places,
+                                     vocabulary_bits=model.vocabulary_bits)[timing]
     decode = sum(total(generation.decode[place]) for place in places) / len(places)
     hertz = found.design.mhz * 1e6
     return Whole(total(generation.prefill) / hertz, hertz / decode)

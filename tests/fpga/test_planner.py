@@ -7,7 +7,7 @@ import pytest
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
 from trilobite.fpga.planner import plan_program
-from trilobite.quant.formats import Ternary
+from trilobite.quant.formats import Int4, Ternary
 from trilobite.runtime.random_weights import random_weights
 from trilobite.sim.cycle_model.cases import HARDWARE, MODELS
 
@@ -26,6 +26,19 @@ def test_a_plan_is_the_program_without_scales_and_contents(hardware, model):
     others = [[(d.x, d.y) for d in one.descriptors if d.operation.name != "MATMUL"]
               for one in (plan, program)]
     assert others[0] == others[1]
+
+
+@pytest.mark.parametrize("model", ["bitnet-128", "llama-256"])   # tied, untied
+def test_codes_of_four_bits_are_planned_as_they_are_compiled(model):
+    config, parameters = MODELS[model], HARDWARE["small"].parameters
+    four = Int4(symmetric=True, group_size=None)
+    program = compile_model(config, random_weights(config, Ternary(), vocabulary=four), parameters,
+                            100)
+    plan = plan_program(config, parameters, 100, vocabulary_bits=(4, 4))
+    assert plan.memory.regions == program.memory.regions
+    heads = [[(d.four_bits, d.tile_words, d.region) for d in one.descriptors if d.four_bits]
+             for one in (plan, program)]
+    assert heads[0] == heads[1] and len(heads[0]) == 2
 
 
 def test_fewer_layers_are_a_shorter_program():

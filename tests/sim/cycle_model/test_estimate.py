@@ -159,6 +159,17 @@ def test_a_published_shape_takes_the_boards_uram_and_stands_beside_the_published
         1.67 * matrices / 8 + 32002 * 1640)
 
 
+def test_codes_of_four_bits_are_half_the_words_and_the_same_products(result):
+    half = estimate_accelerator(replace(MODEL, vocabulary_bits=(4, 4)), DEVICE, "small", PROMPT,
+                                TOKENS)
+    heads = [one.decode.operators[-1] for one in (result, half)]
+    codes = MODEL.config.vocab_size * MODEL.config.hidden_size
+    assert heads[0].operator.traffic.weights - heads[1].operator.traffic.weights == codes // 2
+    assert heads[1].time.nominal < 0.7 * heads[0].time.nominal
+    assert heads[1].operator.macs == heads[0].operator.macs
+    assert result.weight_bytes - half.weight_bytes == codes // 2
+
+
 def test_what_cannot_be_predicted_is_refused(monkeypatch):
     with pytest.raises(EstimateError, match="at least 1 token and 2"):
         estimate_accelerator(MODEL, DEVICE, "small", 20, 1)
