@@ -133,13 +133,17 @@ class SocPower:
 
 @dataclass(frozen=True)
 class Soc:
-    """A SoC: ``dram.sustained`` is what all processors reach together."""
+    """A SoC: ``dram.sustained`` is what all processors reach together.
+
+    ``flash``: how fast its storage is read in large blocks, where that is known.
+    """
 
     name: str
     kind: str
     dram: Dram
     power: SocPower
     processors: tuple[Processor, ...]
+    flash: Annotated[Quantity | None, Unit("GB/s")] = None
 
     def __post_init__(self) -> None:
         """Refuse what is no SoC, has no processor, or two of one name."""
