@@ -85,10 +85,11 @@ class Prediction:
     def parts(self, name: str, counts: np.ndarray, tokens: int, runs: int) -> Parts:
         """Of an operator with these counters in all its ``runs``, done for ``tokens`` tokens."""
         said = dict(zip(COUNTERS, counts.tolist(), strict=True))
-        compute = self._operand_cycles(name, said, tokens * runs)
-        memory = (said["read_words"] + said["write_words"]) * (
-            self.timing.per_cycles / self.timing.words)
-        rest = max(0.0, said["cycles"] - max(compute, memory))
+        compute = min(said["cycles"], self._operand_cycles(name, said, tokens * runs))
+        # A memory that gives less than a word per cycle may give one a cycle early.
+        memory = min(said["cycles"], (said["read_words"] + said["write_words"]) * (
+            self.timing.per_cycles / self.timing.words))
+        rest = said["cycles"] - max(compute, memory)
         return Parts(self.cycle * rest, self.cycle * compute, self.cycle * memory)
 
     def _operand_cycles(self, name: str, said: dict[str, float], rows: int) -> float:

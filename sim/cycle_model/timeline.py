@@ -34,19 +34,31 @@ def predicted_timelines(estimate: Estimate) -> dict[str, Timeline]:
 
 def _timeline(estimate: Estimate, steps: Sequence[Step]) -> Timeline:
     prediction, supply = estimate.cycles, _supply(estimate)
-    accelerator, timing = prediction.accelerator, prediction.timing
-    bandwidth = (accelerator.port.word.count * timing.words / timing.per_cycles
-                 / prediction.cycle)
+    runs = [(f"from token {step.position}: {label}" if step is not steps[0] else label, *run)
+            for step in steps for label, *run in _in_order(estimate, step)]
+    bandwidth = max(_sustained(prediction), *(
+        _bytes(prediction, counts) / (prediction.cycle * total(counts[np.newaxis]))
+        for _, _, counts in runs))
     energy = 8e-12 * estimate.device.dram.energy.nominal
     system = System.of([Unit(name, kind) for name, kind in _UNITS.items()],
                        [Channel(_DRAM, Kind.DRAM, bandwidth, energy=energy)],
                        idle=work_energy(supply, 1.0, 0, 0).standing)
-    tasks: list[Task] = []
-    for step in steps:
-        for label, operator, counts in _in_order(estimate, step):
-            name = f"from token {step.position}: {label}" if step is not steps[0] else label
-            tasks.append(_task(prediction, supply, operator, counts, len(tasks), name))
-    return simulate(system, tasks)
+    return simulate(system, [
+        _task(prediction, supply, operator, counts, bandwidth, number, label)
+        for number, (label, operator, counts) in enumerate(runs)])
+
+
+def _sustained(prediction: Prediction) -> float:
+    """Bytes per second of the memory. For a moment there may be more: a word a cycle early."""
+    timing = prediction.timing
+    return (prediction.accelerator.port.word.count * timing.words / timing.per_cycles
+            / prediction.cycle)
+
+
+def _bytes(prediction: Prediction, counts: np.ndarray) -> float:
+    """What the port moved."""
+    words = total(counts[np.newaxis], "read_words") + total(counts[np.newaxis], "write_words")
+    return prediction.accelerator.port.word.count * words
 
 
 def _supply(estimate: Estimate) -> Supply:
@@ -73,16 +85,17 @@ def _in_order(estimate: Estimate, step: Step) -> Iterator[tuple[str, Operator, n
 
 
 def _task(prediction: Prediction, supply: Supply, operator: Operator, counts: np.ndarray,
-          number: int, label: str) -> Task:
+          bandwidth: float, number: int, label: str) -> Task:
     """One operator; what neither its unit nor the port is busy with passes before."""
     parts = prediction.parts(operator.name, counts, operator.tokens, 1)
-    words = total(counts[np.newaxis], "read_words") + total(counts[np.newaxis], "write_words")
+    moved = _bytes(prediction, counts)
     joules = activity_energy(supply, prediction.accelerator, counts[np.newaxis],
                              operator.operations, 0.0).compute
     return Task(
-        _name(number), operator.unit, parts.compute,
-        {_DRAM: prediction.accelerator.port.word.count * words},
-        (_name(number - 1),) if number else (), start=parts.start, joules=joules, label=label)
+        _name(number), operator.unit, parts.compute, {_DRAM: moved},
+        (_name(number - 1),) if number else (),
+        start=max(0.0, parts.total - max(parts.compute, moved / bandwidth)), joules=joules,
+        label=label)
 
 
 def _name(number: int) -> str:

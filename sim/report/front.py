@@ -139,7 +139,7 @@ def _designs(front: Sequence[Mapping[str, Any]]) -> Markup:
     shown = front[:_MOST_ROWS]
     rows = [tag("tr", tag("th", _engine(row), scope="row"), list(_cells(row))) for row in shown]
     table = tag("table", tag("thead", tag("tr", [tag("th", head) for head in heads])),
-                tag("tbody", rows), class_="operators")
+                tag("tbody", rows), class_="operators front")
     return tag("section", tag("h2", "Designs"),
                tag("p", f"The {len(shown)} fastest of {len(front):,} on the front.", class_="lead"),
                tag("div", table, class_="scroll"))
@@ -186,7 +186,7 @@ def _whole(rows: Sequence[Mapping[str, Any]]) -> Markup | str:
                  "int8 keys and values; and that model beside RTL simulation of the same "
                  "accelerator with a small model.", class_="lead"),
         tag("div", tag("table", tag("thead", tag("tr", [tag("th", head) for head in heads])),
-                       tag("tbody", body)), class_="scroll"))
+                       tag("tbody", body), class_="operators front"), class_="scroll"))
 
 
 def _predicted(row: Mapping[str, Any]) -> list[Markup]:

@@ -1,9 +1,12 @@
 """Estimates whose cycles the model predicts: seconds, joules, operators, timelines."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from trilobite.errors import EstimateError, TrilobiteError
 from trilobite.fpga.counters import COUNTERS
@@ -72,11 +75,16 @@ def test_energy_adds_up_and_ranges_are_in_order(result):
 
 
 def test_the_timeline_takes_as_long_and_as_much_as_the_phase(result):
-    for name, timeline in phase_timelines(result).items():
-        phase = getattr(result, name)
-        assert timeline.makespan == pytest.approx(phase.time.nominal, rel=1e-9)
-        assert timeline.moved("DRAM") == pytest.approx(phase.dram_bytes, rel=1e-9)
-        assert timeline.energy.total == pytest.approx(phase.joules.nominal, rel=1e-9)
+    """Also where the memory gives 9 words in 32 cycles, now and then one of them early."""
+    slow = replace(DEVICE.dram.sustained, low=1.0, nominal=1.125, high=2.0)
+    slower = estimate_accelerator(MODEL, replace(DEVICE, dram=replace(DEVICE.dram, sustained=slow)),
+                                  "small", PROMPT, TOKENS)
+    for one in (result, slower):
+        for name, timeline in phase_timelines(one).items():
+            phase = getattr(one, name)
+            assert timeline.makespan == pytest.approx(phase.time.nominal, rel=1e-9)
+            assert timeline.moved("DRAM") == pytest.approx(phase.dram_bytes, rel=1e-9)
+            assert timeline.energy.total == pytest.approx(phase.joules.nominal, rel=1e-9)
     runs = 3 * (1 + 11 * MODEL.config.num_layers) + 2   # three steps; the head in the last one
     assert len(phase_timelines(result)["prefill"].spans) == runs
 
@@ -132,6 +140,37 @@ def test_more_bandwidth_and_a_shorter_context_are_not_slower(result):
     assert longer.per_token.nominal > result.per_token.nominal
     rates = [point.rate.nominal for point in result.curve]
     assert rates == sorted(rates, reverse=True)
+
+
+@settings(max_examples=8, deadline=None, phases=[Phase.generate])   # shrinking takes minutes
+@given(bandwidth=st.floats(0.05, 20.0), faster=st.floats(1.1, 4.0), prompt=st.integers(1, 100),
+       tokens=st.integers(2, 100), energy=st.floats(0.0, 100.0))
+def test_whatever_the_board_numbers_are_sane(bandwidth, faster, prompt, tokens, energy):
+    """Nothing is used more than there is of it; more bandwidth is not slower, but for some cycles
+    of turns of the port; joules grow with the energy of a bit."""
+    def on(rate, bit):
+        sustained, dram = DEVICE.dram.sustained, DEVICE.dram
+        return estimate_accelerator(MODEL, replace(DEVICE, dram=replace(
+            dram, sustained=replace(sustained, low=rate / 2, nominal=rate, high=2 * rate),
+            peak=replace(dram.peak, low=3 * rate, nominal=3 * rate, high=3 * rate),
+            energy=replace(dram.energy, low=bit, nominal=bit, high=bit))), "small", prompt, tokens)
+
+    one, better = on(bandwidth, energy), on(bandwidth * faster, energy)
+    for result in (one, better):
+        values = [result.first_token, result.rate, result.per_token, result.decode_joules,
+                  result.request_joules, result.power]
+        for value in values:
+            assert all(map(math.isfinite, (value.low, value.nominal, value.high)))
+            assert 0 < value.low <= value.nominal <= value.high
+        for phase in (result.prefill, result.decode):
+            assert phase.bandwidth_used > 0
+            assert 0 < phase.engine_used <= 1
+            for cost in phase.operators:
+                assert min(cost.start, cost.compute, cost.memory) >= -1e-12
+                assert max(cost.compute, cost.memory) <= cost.time.nominal * (1 + 1e-9)
+    assert better.first_token.nominal <= one.first_token.nominal * 1.01
+    assert better.per_token.nominal <= one.per_token.nominal * 1.01
+    assert on(bandwidth, energy + 1).request_joules.nominal > one.request_joules.nominal
 
 
 def test_json_table_and_page_say_that_cycles_are_predicted(result):
