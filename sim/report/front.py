@@ -186,7 +186,7 @@ def _whole(rows: Sequence[Mapping[str, Any]]) -> Markup | str:
                  "int8 keys and values; and that model beside RTL simulation of the same "
                  "accelerator with a small model.", class_="lead"),
         tag("div", tag("table", tag("thead", tag("tr", [tag("th", head) for head in heads])),
-                       tag("tbody", body), class_="operators front"), class_="scroll"))
+                       tag("tbody", body), class_="whole"), class_="scroll"))
 
 
 def _predicted(row: Mapping[str, Any]) -> list[Markup]:
