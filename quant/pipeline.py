@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import platform
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +20,7 @@ from .calibrated import write_layers
 from .checkpoint import DEMOS, Checkpoint, open_checkpoint
 from .convert import Progress, report_restored, write_tensor
 from .formats import Format, GroupedTernary, Int4, Ternary
+from .input_files import InputHashes, total_size
 from .journal import JOURNAL, ResumableWriter, continues, journal_key
 from .manifest import InputFile, Manifest, Source, TensorRecord, Totals
 from .methods import ROUNDING, Calibration, Method, choose_method
@@ -40,9 +38,8 @@ from .scaled import write_scaled_layers
 from .sensitivity import measure_choices
 from .writer import StoredTensor, safetensors_bytes
 
-__all__ = ["NOT_TRAINED_TERNARY", "Progress", "estimate_memory", "hashed", "quantize"]
+__all__ = ["NOT_TRAINED_TERNARY", "Progress", "estimate_memory", "quantize"]
 
-_HASH_BYTES = 4 << 20
 _TERNARY = (Ternary, GroupedTernary)
 
 NOT_TRAINED_TERNARY = (
@@ -251,7 +248,7 @@ class _Job:
 
     def total_bytes(self) -> int:
         """What ``Progress.advance`` will count: files hashed and tensors read."""
-        return _size(self.inputs()) + sum(tensor.info.nbytes for tensor in self.planned)
+        return total_size(self.inputs()) + sum(tensor.info.nbytes for tensor in self.planned)
 
     def dry_run(self) -> Manifest:
         """The manifest as far as it is known without reading weights."""
@@ -274,7 +271,7 @@ class _Job:
         """Write all files into ``folder``."""
         inputs = self.inputs()
         with (
-            _hashing(inputs) as hashes,
+            InputHashes(inputs, once=self.method is None) as hashes,
             ResumableWriter(folder, self.stored(), key) as writer,
         ):
             if writer.restored:
@@ -282,11 +279,8 @@ class _Job:
                     f"Going on after a killed run: {len(writer.restored)} of {len(self.planned)} "
                     "tensors are finished"
                 )
-            records = self.write_tensors(writer, progress)
-            files = []
-            for future in hashes:
-                files.append(future.result())
-                progress.advance(files[-1].bytes)
+            records = self.write_tensors(writer, hashes, progress)
+            files = hashes.files(progress.advance)
         for name, content in self.companions.items():
             write_synced(folder / name, content)
         write_synced(folder / "config.json", json.dumps(self.config(), indent=2) + "\n")
@@ -296,7 +290,7 @@ class _Job:
         return manifest
 
     def write_tensors(
-        self, writer: ResumableWriter, progress: Progress
+        self, writer: ResumableWriter, hashes: InputHashes, progress: Progress
     ) -> list[TensorRecord]:
         """Write everything; the records in the order of the model."""
         layers: dict[str, TensorRecord] = {}
@@ -307,10 +301,11 @@ class _Job:
             )
         elif self.method is not None:
             layers = write_scaled_layers(self.checkpoint, planned, writer, progress)
-        return [
-            layers.get(tensor.name) or self.write_tensor(tensor, writer, progress)
-            for tensor in self.planned
-        ]
+        records = []
+        for tensor in self.planned:
+            records.append(layers.get(tensor.name) or self.write_tensor(tensor, writer, progress))
+            hashes.let_go(tensor.info)
+        return records
 
     def write_tensor(
         self, tensor: PlannedTensor, writer: ResumableWriter, progress: Progress
@@ -392,34 +387,3 @@ class _Job:
             linear_bits_per_weight=8 * sum(r.bytes_after for r in linear) / linear_weights,
             bits_per_weight=8 * file_bytes / weights,
         )
-
-
-@contextmanager
-def _hashing(paths: list[Path]) -> Iterator[list[Future[InputFile]]]:
-    """``hashed`` of each file, in a thread beside the work; what is left stops with an error.
-
-    Both go through the files in about the same order, so that the disk is read once.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            yield [thread.submit(hashed, path, Progress()) for path in paths]
-        except BaseException:
-            thread.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _size(files: list[Path]) -> int:
-    return sum(path.stat().st_size for path in files)
-
-
-def hashed(path: Path, progress: Progress) -> InputFile:
-    """A file's name, size and hash; tells ``progress`` of its bytes."""
-    digest = hashlib.sha256()
-    size = 0
-    block = memoryview(bytearray(_HASH_BYTES))   # one for all: new memory costs as much as reading
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(block):
-            digest.update(block[:count])
-            size += count
-            progress.advance(count)
-    return InputFile(path.name, size, digest.hexdigest())

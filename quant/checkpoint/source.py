@@ -27,13 +27,15 @@ class TensorInfo:
 
     ``dtype`` is the type in the file ("F32", "F16", "BF16", or one of GGUF's), "ternary" for
     BitNet's packed trits, or the name of a Trilobite format or of another tool's layout; ``nbytes``
-    counts the stored bytes, scales included.
+    counts the stored bytes, scales included. ``begin`` is where in ``file`` they lie, if they are
+    those of floats, in one piece.
     """
 
     shape: tuple[int, ...]
     dtype: str
     nbytes: int
     file: Path
+    begin: int | None = None
 
     @property
     def float_type(self) -> str:
@@ -104,7 +106,8 @@ class PlainTensor(TensorSource):
     ) -> None:
         check_entry(entry, shape, _FLOATS)
         stored = entry.tensor
-        super().__init__(name, TensorInfo(shape, stored.dtype, stored.nbytes, entry.file.path))
+        info = TensorInfo(shape, stored.dtype, stored.nbytes, entry.file.path, stored.begin)
+        super().__init__(name, info)
         self._entry = entry
         self._form = Ternary() if ternary else None
 

@@ -20,10 +20,11 @@ from ..checkpoint.source import to_float32
 from ..convert import Progress
 from ..error_meter import ErrorMeter, errors_of
 from ..formats import Codes, Format, Ternary
+from ..input_files import hashed
 from ..manifest import InputFile, Source, TensorRecord
 from ..methods import ROUNDING
 from ..output import write_synced
-from ..pipeline import NOT_TRAINED_TERNARY, hashed
+from ..pipeline import NOT_TRAINED_TERNARY
 from ..weight_blocks import row_blocks
 from .dequantize import DequantizeLayout, to_rows
 from .matmul_nbits import NBitsLayout
@@ -192,7 +193,7 @@ class _Job:
         with ModelOutput(out, self.files, [data, manifest_name], room, overwrite) as output:
             progress.start(sum(path.stat().st_size for path in self.files)
                            + sum(each.nbytes for each in self.planned))
-            files = [hashed(path, progress) for path in self.files]
+            files = [hashed(path, progress.advance) for path in self.files]
             with ExitStack() as stack:
                 place = output.partial(data) if external else None
                 sink = stack.enter_context(TensorSink(place, data))
