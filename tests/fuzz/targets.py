@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
 from support import onnx_mutations
+from support.json_mutations import change_json, change_prefixed
 from trilobite.errors import TrilobiteError
 from trilobite.quant.checkpoint import Checkpoint, open_checkpoint
 from trilobite.quant.checkpoint.safetensors_file import SafetensorsFile
@@ -30,6 +31,7 @@ __all__ = ["MUTATORS", "SEEDS", "TARGETS"]
 
 Target = Callable[[bytes, Path], None]
 _CONFIG_SIZE = 4   # bytes in front of a folder's config.json that say how long it is
+_HEADER_SIZE = 8   # the same in front of a safetensors header
 
 
 def gguf(data: bytes, scratch: Path) -> None:
@@ -107,10 +109,15 @@ def change_onnx(data: bytes, source: random.Random) -> bytes:
     """A few fields of a model set to what nobody writes; bytes that are no model as they are."""
     try:
         model = ModelProto.FromString(data)
-    except DecodeError:
+        onnx_mutations.change_fields(model, source)
+    except (DecodeError, UnicodeDecodeError):   # a name that is not UTF-8 shows when it is read
         return data
-    onnx_mutations.change_fields(model, source)
     return model.SerializeToString()
+
+
+def change_index(data: bytes, source: random.Random) -> bytes:
+    """A few entries of an index changed; bytes that are no JSON as they are."""
+    return change_json(data, source) or data
 
 
 _OPENED: list[str] = []
@@ -140,7 +147,12 @@ TARGETS: dict[str, Target] = {
     "gguf": gguf, "safetensors": safetensors, "folder": folder, "index": index, "onnx": onnx,
 }
 # How else than byte by byte inputs of a target are changed.
-MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {"onnx": change_onnx}
+MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
+    "safetensors": change_prefixed(_HEADER_SIZE),
+    "folder": change_prefixed(_CONFIG_SIZE, change_prefixed(_HEADER_SIZE)),
+    "index": change_index,
+    "onnx": change_onnx,
+}
 
 
 def _config() -> dict:
