@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 VALUES = (
@@ -11,6 +12,8 @@ VALUES = (
     "/etc/passwd", "..", "../a.safetensors", "a.safetensors", "F32", "BF16", "U8", "I32",
     [], [0], [1, 1], [0, 2**62], [-1, 4], [[]], {}, {"": 0},
 )
+
+_MOST_PLACES = 10_000   # and an end for an object that holds itself
 
 
 def change_values(value: Any, chance: random.Random) -> None:
@@ -24,21 +27,24 @@ def change_values(value: Any, chance: random.Random) -> None:
 
 
 def change_json(text: bytes, chance: random.Random) -> bytes | None:
-    """``text`` with some of its values changed; None if it is no JSON object or list."""
+    """``text`` with some of its values changed; None if it is no JSON object or list.
+
+    Also where it would hold itself afterwards, which no text can.
+    """
     try:
         value = json.loads(text)
+        if not isinstance(value, dict | list):
+            return None
+        change_values(value, chance)
+        return json.dumps(value).encode()
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict | list):
-        return None
-    change_values(value, chance)
-    return json.dumps(value).encode()
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
     """Every container in ``value`` with every key or index of it."""
     found, left = [], [value]
-    while left:
+    while left and len(found) < _MOST_PLACES:
         holder = left.pop()
         keys = list(holder) if isinstance(holder, dict) else range(len(holder))
         for key in keys:
@@ -49,7 +55,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _replace(holder: Any, key: Any, chance: random.Random) -> None:
-    holder[key] = chance.choice(VALUES)
+    holder[key] = deepcopy(chance.choice(VALUES))
 
 
 def _nudge(holder: Any, key: Any, chance: random.Random) -> None:
