@@ -10,10 +10,10 @@ of ``--rounds`` rounds. One round that is not counted goes first: a virtual mach
 filled for the first time waits for its host. ``--folder`` is left with the source alone; without
 ``--measure`` only that is made.
 
-    python benchmarks/large_model.py --gptq
+    python benchmarks/large_model.py --layers 1 --folder /tmp/layer --gptq --sequences 16
 
-times GPTQ of one 4096 x 4096 matrix of that shape, and says what a layer and the model come to: the
-work on a matrix grows with M K^2, that on a token with K^2 for each of the four inputs of a layer.
+quantizes one layer of that shape by GPTQ, all seven matrices, and says what 64 sequences of text
+and the 32 layers of the model come to, in seconds of processors.
 """
 
 from __future__ import annotations
@@ -25,15 +25,20 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
+from trilobite.quant import calibrated
 from trilobite.quant.checkpoint import parse_config
-from trilobite.quant.formats import Int4
-from trilobite.quant.methods.calibration import corrected, moments_and_drift
-from trilobite.quant.methods.gptq import gptq
+from trilobite.quant.manifest import TensorRecord
+from trilobite.quant.pipeline import Progress, quantize
 from trilobite.quant.writer import SafetensorsWriter, StoredTensor
+from trilobite.runtime.calibration import CalibrationRun
+from trilobite.runtime.calibration_text import SEQUENCES, CalibrationText
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
@@ -42,6 +47,7 @@ CONFIG = {
     "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False,
     "bos_token_id": 1, "eos_token_id": 2,
 }
+LAYERS = 32
 SHARD_BYTES = 2_000_000_000
 BLOCK = 16 << 20
 
@@ -160,45 +166,74 @@ def _timed_copy(source: Path, target: Path, written: int) -> tuple[float, float]
     return seconds, time.process_time() - began
 
 
-def measure_gptq(tokens: int = 2048, calibration_tokens: int = 64 * 512) -> dict[str, float]:
-    """Seconds of GPTQ of q, and of the moments of ``tokens`` inputs; a layer and a model from them.
+class _Clock(Progress):
+    """Seconds of processors and of the clock, matrix by matrix, printed as they are finished."""
 
-    Not in it: the forward passes of the calibration text, and reading.
+    def __init__(self) -> None:
+        self.text = 0.0   # of processors, for what grows with the text
+        self._began = self._before = time.process_time()
+        self._start = time.perf_counter()
+
+    def tensor(self, record: TensorRecord) -> None:
+        """Say how long it took since the one before."""
+        now = time.process_time()
+        print(f"{record.name} {now - self._before:.1f} s of processors, "
+              f"{time.perf_counter() - self._start:.0f} s since the start", flush=True)
+        self._before = now
+
+    def total(self) -> float:
+        """Seconds of processors so far."""
+        return time.process_time() - self._began
+
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function``, whose time counts as the text's."""
+        def call(*arguments: Any) -> Any:
+            began = time.process_time()
+            try:
+                return function(*arguments)
+            finally:
+                self.text += time.process_time() - began
+        return call
+
+
+def measure_gptq(source: Path, out: Path, sequences: int) -> dict[str, float]:
+    """GPTQ to INT4 of the first layer of ``source``, of which it is the only one.
+
+    Tokens are random, in ``sequences`` of 512. What grows with them (running the layer on them,
+    and the moments of what its linears read) is counted apart, for the default of 64 sequences.
     """
-    K, wide = CONFIG["hidden_size"], CONFIG["intermediate_size"]
-    rng = np.random.default_rng(0)
-    inputs = rng.standard_normal((2, tokens // 2, K), np.float32)
-    inputs *= np.exp(rng.standard_normal(K, np.float32))   # columns of very different power
-    weight = 0.02 * rng.standard_normal((K, K), np.float32)
-    began = time.perf_counter()
-    moments, drift = moments_and_drift(inputs, inputs[::-1], K)
-    read = time.perf_counter()
-    gptq(corrected(weight, moments, drift), moments, Int4())
-    matrix = time.perf_counter() - read
-    matrices = (4 * K**3 + 2 * wide * K**2 + K * wide**2) / K**3
-    inputs_of_layer = (3 * K**2 + wide**2) / K**2
-    layer = matrices * matrix + (
-        inputs_of_layer * (read - began) * calibration_tokens / tokens
-    )
-    return {"moments_seconds": read - began, "matrix_seconds": matrix, "layer_seconds": layer,
-            "model_hours": 32 * layer / 3600}
+    tokens = np.random.default_rng(0).integers(0, CONFIG["vocab_size"], (sequences, 512))
+    clock = _Clock()
+    with (
+        mock.patch.object(calibrated, "moments_and_drift",
+                          clock.timed(calibrated.moments_and_drift)),
+        mock.patch.object(CalibrationRun, "end", clock.timed(CalibrationRun.end)),
+    ):
+        quantize(source, out, "int4", method="gptq", progress=clock, embedding="keep",
+                 calibration=CalibrationText(tokens, "random tokens", 0))
+    shutil.rmtree(out)
+    text, solving = clock.text, clock.total() - clock.text
+    layer = solving + text * SEQUENCES / sequences
+    return {"text_seconds": text, "sequences": sequences, "solving_seconds": solving,
+            "layer_seconds": layer, "model_hours": LAYERS * layer / 3600}
 
 
 def main() -> None:
     """Make the checkpoint, and measure if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("build/large"))
-    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gptq", action="store_true")
+    parser.add_argument("--sequences", type=int, default=SEQUENCES)
     options = parser.parse_args()
-    if options.gptq:
-        print(json.dumps(measure_gptq(), indent=2))
-        return
     source = options.folder / "source"
     if not source.exists():
         make(source, options.layers)
+    if options.gptq:
+        seconds = measure_gptq(source, options.folder / "gptq", options.sequences)
+        print(json.dumps(seconds, indent=2))
     if options.measure:
         rounds = measure(source, options.folder / "int4", options.rounds)
         print(json.dumps(rounds, indent=2))

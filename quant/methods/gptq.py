@@ -84,15 +84,40 @@ class _Columns:
     def _round_block(self, start: int, columns: np.ndarray, factor: np.ndarray) -> np.ndarray:
         """The rounded ``columns`` [columns, M] from ``start`` on; they are used up."""
         rounded = np.empty(columns.shape)
-        for i in range(len(columns)):
+        step = min(self._size, BLOCK)
+        in_turn = self._integers if isinstance(self.form, GroupedInt) else self._any
+        for i in range(0, len(columns), step):
             group = self._order[start + i] // self._size
             if (start + i) % self._size == 0:
                 self._fit(group, start, i, columns)
-            values = self._round(group, start + i, columns[i])
-            rounded[i] = self._restore(group, values)
-            error = (columns[i] - rounded[i]) / factor[i, i]
-            columns[i + 1 :] -= factor[i, i + 1 :, None] * error
+            part = slice(i, min(i + step, len(columns)))
+            codes, rounded[part] = in_turn(group, part, columns, factor)
+            places = self._order[start + part.start : start + part.stop]
+            self.codes.values[:, places] = codes.T
         return rounded
+
+    def _integers(
+        self, group: int, part: slice, columns: np.ndarray, factor: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Codes and rounded weights of a ``part`` of the columns, which all are of ``group``."""
+        from .integer_columns import round_in_turn  # noqa: PLC0415   Numba, which others do not need
+
+        return round_in_turn(self.form, columns, part.start, part.stop - part.start, factor,
+                             *self._parameters(group))
+
+    def _any(
+        self, group: int, part: slice, columns: np.ndarray, factor: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same for formats of any kind."""
+        parameters = self._parameters(group)
+        rounded = np.empty(columns[part].shape)
+        codes = np.empty(rounded.shape, self.form.code_type)
+        for n, i in enumerate(range(part.start, part.stop)):
+            codes[n] = self.form.round(columns[i], *parameters)
+            rounded[n] = self.form.restore(codes[n], *parameters)
+            error = (columns[i] - rounded[n]) / factor[i, i]
+            columns[i + 1 :] -= factor[i, i + 1 :, None] * error
+        return codes, rounded
 
     def _fit(self, group: int, start: int, i: int, columns: np.ndarray) -> None:
         """Choose the parameters of ``group``, whose columns begin with ``start + i``.
@@ -108,14 +133,6 @@ class _Columns:
         self.codes.scale[:, group] = scale
         if zero_point is not None:
             self.codes.zero_point[:, group] = zero_point
-
-    def _round(self, group: int, place: int, column: np.ndarray) -> np.ndarray:
-        values = self.form.round(column, *self._parameters(group))
-        self.codes.values[:, self._order[place]] = values
-        return values
-
-    def _restore(self, group: int, values: np.ndarray) -> np.ndarray:
-        return self.form.restore(values, *self._parameters(group))
 
     def _parameters(self, group: int) -> tuple[np.ndarray, np.ndarray | None]:
         zero_point = self.codes.zero_point

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..formats import Codes
 from ..formats.group_format import GroupFormat
+from ..formats.grouped_int import GroupedInt
 from .order import activation_order
 
 __all__ = ["refine"]
@@ -102,16 +103,30 @@ class _Descent:
         before = self._form.restore(
             self.codes.values[:, columns].T, *(_as_row(one) for one in parameters)
         ).astype(np.float64)
-        moved = np.zeros_like(gradient)
-        for i, column in enumerate(columns):
-            if hessian[i, i] == 0:
-                continue
-            values = self._form.round(before[i] - gradient[i] / hessian[i, i], *parameters)
-            moved[i] = self._form.restore(values, *parameters) - before[i]
-            gradient[i + 1 :] += hessian[i + 1 :, i, None] * moved[i]
-            self.codes.values[:, column] = values
+        codes = np.ascontiguousarray(self.codes.values[:, columns].T)
+        if isinstance(self._form, GroupedInt):
+            from .integer_columns import descend  # noqa: PLC0415   Numba, which others do not need
+
+            moved = descend(self._form, before, gradient, hessian, *parameters, codes.view(np.int8))
+        else:
+            moved = self._descend(before, gradient, hessian, parameters, codes)
+        self.codes.values[:, columns] = codes.T
         self._errors[:, columns] += moved.T
         return moved.T
+
+    def _descend(
+        self, before: np.ndarray, gradient: np.ndarray, hessian: np.ndarray,
+        parameters: tuple[np.ndarray, np.ndarray | None], codes: np.ndarray,
+    ) -> np.ndarray:
+        """``integer_columns.descend`` for formats of any kind."""
+        moved = np.zeros_like(gradient)
+        for i in range(len(codes)):
+            if hessian[i, i] == 0:
+                continue
+            codes[i] = self._form.round(before[i] - gradient[i] / hessian[i, i], *parameters)
+            moved[i] = self._form.restore(codes[i], *parameters) - before[i]
+            gradient[i + 1 :] += hessian[i + 1 :, i, None] * moved[i]
+        return moved
 
     def _parameters(self, group: int) -> tuple[np.ndarray, np.ndarray | None]:
         zero_point = self.codes.zero_point
