@@ -41,6 +41,9 @@ E4M3_VALUES = _e4m3_values()
 class Fp8(Format):
     """FP8 E4M3FN: ``scale = absmax / 448`` per row or per tensor, code = e4m3(w / scale).
 
+    The number format is that of Micikevicius et al. 2022, "FP8 Formats for Deep Learning" (arXiv
+    2209.05433).
+
     The float32 quotient is clipped to [-448, 448] and rounded to nearest, ties to even. Rows (or
     tensors) of zeros have the smallest scale (see ``float32_scale``).
 

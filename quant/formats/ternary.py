@@ -40,7 +40,8 @@ class Ternary(Format):
 
     The trit is clipped to [-1, 1]; reciprocal and product are rounded to float32, as in the BitNet
     layers of transformers (``integrations/bitnet.py``). The mean is float64, rounded to float32
-    once: see ``absmean``. A row is padded to whole bytes with t = 0.
+    once: see ``absmean``. A row is padded to whole bytes with t = 0. The rule is that of
+    BitNet b1.58 (Ma et al. 2024, arXiv 2402.17764).
 
     Stored: ``packed`` uint8 [M, ceil(K / trits per byte)], ``scale`` float32 [1, 1].
 
