@@ -171,6 +171,7 @@ class _Clock(Progress):
 
     def __init__(self) -> None:
         self.text = 0.0   # of processors, for what grows with the text
+        self.layer = 0.0  # of processors, until the last matrix of the layer
         self._began = self._before = time.process_time()
         self._start = time.perf_counter()
 
@@ -180,10 +181,8 @@ class _Clock(Progress):
         print(f"{record.name} {now - self._before:.1f} s of processors, "
               f"{time.perf_counter() - self._start:.0f} s since the start", flush=True)
         self._before = now
-
-    def total(self) -> float:
-        """Seconds of processors so far."""
-        return time.process_time() - self._began
+        if "_proj" in record.name:
+            self.layer = now - self._began
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function``, whose time counts as the text's."""
@@ -212,7 +211,7 @@ def measure_gptq(source: Path, out: Path, sequences: int) -> dict[str, float]:
         quantize(source, out, "int4", method="gptq", progress=clock, embedding="keep",
                  calibration=CalibrationText(tokens, "random tokens", 0))
     shutil.rmtree(out)
-    text, solving = clock.text, clock.total() - clock.text
+    text, solving = clock.text, clock.layer - clock.text
     layer = solving + text * SEQUENCES / sequences
     return {"text_seconds": text, "sequences": sequences, "solving_seconds": solving,
             "layer_seconds": layer, "model_hours": LAYERS * layer / 3600}

@@ -9,7 +9,7 @@ the same order as there, so that the codes are the same in every bit.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from ..formats.grouped_int import GroupedInt
 
@@ -17,7 +17,6 @@ __all__ = ["descend", "round_in_turn"]
 
 _ROWS = 16   # of all columns of a block at a time: 16 KiB as float64
 _compiled = njit(cache=True, nogil=True)
-_in_threads = njit(cache=True, nogil=True, parallel=True)
 
 
 def round_in_turn(
@@ -73,13 +72,13 @@ def _restored(code: float, scale: np.float32, zero: np.float32) -> float:
     return np.float64(np.float32(np.float32(np.float32(code) - zero) * scale))
 
 
-@_in_threads
+@_compiled
 def _round_in_turn(
     columns: np.ndarray, first: int, factor: np.ndarray, scale: np.ndarray, zero: np.ndarray,
     low: float, high: float, codes: np.ndarray, rounded: np.ndarray,
 ) -> None:
     C, M = columns.shape
-    for part in prange((M + _ROWS - 1) // _ROWS):
+    for part in range((M + _ROWS - 1) // _ROWS):
         begin = part * _ROWS
         rows = min(_ROWS, M - begin)
         left, scales, zeros = _tile(columns, begin, rows, scale, zero)
@@ -94,21 +93,21 @@ def _round_in_turn(
                 codes[n, begin + r] = np.int8(values[r])
                 rounded[n, begin + r] = _restored(values[r], scales[r], zeros[r])
             for j in range(i + 1, C):
-                weight = factor[i, j]
+                weight, column = factor[i, j], left[j]
                 for r in range(_ROWS):
-                    left[j, r] -= weight * error[r]
+                    column[r] -= weight * error[r]
         for j in range(first + len(codes), C):
             for r in range(rows):
                 columns[j, begin + r] = left[j, r]
 
 
-@_in_threads
+@_compiled
 def _descend(
     before: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, scale: np.ndarray,
     zero: np.ndarray, low: float, high: float, codes: np.ndarray, moved: np.ndarray,
 ) -> None:
     C, M = before.shape
-    for part in prange((M + _ROWS - 1) // _ROWS):
+    for part in range((M + _ROWS - 1) // _ROWS):
         begin = part * _ROWS
         rows = min(_ROWS, M - begin)
         slope, scales, zeros = _tile(gradient, begin, rows, scale, zero)
@@ -126,9 +125,9 @@ def _descend(
                 codes[i, begin + r] = np.int8(values[r])
                 moved[i, begin + r] = step[r]
             for j in range(i + 1, C):
-                weight = hessian[i, j]
+                weight, column = hessian[i, j], slope[j]
                 for r in range(_ROWS):
-                    slope[j, r] += weight * step[r]
+                    column[r] += weight * step[r]
 
 
 @_compiled
