@@ -1,7 +1,8 @@
 """How long each operator takes on the accelerator, and what it waits for.
 
     start   = clock.start cycles
-    compute = cycles of its unit (RTL for the ternary engine; lanes x efficiency for the others)
+    compute = cycles of its unit (RTL for the ternary engine, or those of its weight buffer's port
+              if they are more; lanes x efficiency for the others)
     memory  = its bytes / sustained bandwidth
     time    = start + max(compute, memory) + (1 - overlap) x min(compute, memory)
 
@@ -114,6 +115,17 @@ class Machine:
         """Cycles of a ternary matmul of all its tokens."""
         return sum(self.cycles.cycles(M, K, operator.tokens) for M, K in self._tiles(operator))
 
+    def buffer_cycles(self, operator: Operator) -> int:
+        """Cycles for which the weight buffer's only port is busy with a ternary matmul.
+
+        A beat is written once and read for every token. 0 without a buffer.
+        """
+        if not self.hardware.storage.weight_buffer.count:
+            return 0
+        M, K = operator.matrix
+        engine = self.cycles.parameters
+        return (operator.tokens + 1) * engine.passes(K) * engine.blocks(M)
+
     def is_measured(self, operator: Operator) -> bool:
         """Whether ``matmul_cycles`` of a matmul comes from RTL simulation, not the formula."""
         return all(
@@ -144,7 +156,7 @@ class Machine:
     def _compute_cycles(self, operator: Operator) -> float:
         """Cycles for which the operator's unit is busy."""
         if operator.unit == "tlmm":
-            return self.matmul_cycles(operator)
+            return max(self.matmul_cycles(operator), self.buffer_cycles(operator))
         if operator.unit == "integer":
             unit, work = self.hardware.integer, operator.macs
         else:

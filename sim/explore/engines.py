@@ -63,6 +63,10 @@ class Engines(ABC):
         """Cycles of N tokens' matmul by a matrix [M, K] that is at hand."""
 
     @abstractmethod
+    def buffer_cycles(self, M: int, K: int, N: int) -> Integers:
+        """Cycles for which a weight buffer's port is busy with it (``sim.latency.Machine``)."""
+
+    @abstractmethod
     def readings(self, N: int) -> int:
         """How often N tokens' matmul reads weights that do not stay on the chip."""
 
@@ -103,6 +107,10 @@ class TlmmEngines(Engines):
         interval = np.maximum(blocks, self._entries)
         return 1 + self._entries + (N * passes - 1) * interval + blocks + self._latency
 
+    def buffer_cycles(self, M: int, K: int, N: int) -> Integers:
+        """See ``Engines``: a beat is written once and read for every token."""
+        return (N + 1) * -(-M // self._columns) * -(-K // self._pass)
+
     def readings(self, N: int) -> int:
         """Once for each token."""
         return N
@@ -141,6 +149,10 @@ class ArrayEngines(Engines):
         beats = -(-K // self._group) * self._beats
         of_tile = sum(beats * (1 + tokens) + 1 for tokens in jobs)
         return -(-M // self._rows) * of_tile + ARRAY_LATENCY
+
+    def buffer_cycles(self, M: int, K: int, N: int) -> Integers:
+        """None: no accelerator has been built around an array, hence no buffer."""
+        return np.zeros_like(self._rows)
 
     def readings(self, N: int) -> int:
         """Once for each job's tokens."""

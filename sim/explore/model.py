@@ -218,15 +218,16 @@ class _Grid:
         engines, N = self.engines, operator.tokens
         weights = engines.matrix_bytes(M, K) + bias
         traffic = operator.traffic.total - operator.traffic.weights + weights
+        port = np.where(self.buffers > 0, engines.buffer_cycles(M, K, N), 0)
         if N == 1:
-            return self._phase(operator, engines.cycles(M, K, 1), traffic)
+            return self._phase(operator, np.maximum(engines.cycles(M, K, 1), port), traffic)
         fit = self.buffers // 2 * 8 // engines.row_bits(K) // engines.rows * engines.rows
         tile = np.where(fit == 0, M, np.minimum(M, fit))
         tiles, rest = M // tile, M % tile
         cycles = tiles * engines.cycles(tile, K, N)
         cycles += np.where(rest > 0, engines.cycles(rest, K, N), 0)
         traffic = np.where(fit == 0, weights * (engines.readings(N) - 1) + traffic, traffic)
-        return self._phase(operator, cycles, traffic)
+        return self._phase(operator, np.maximum(cycles, port), traffic)
 
     def _phase(
         self, operator: Operator, cycles: float | Integers, traffic: int | Integers
