@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support.estimates import exact, small_config
@@ -62,14 +62,16 @@ def test_no_layer_runs_before_it_is_built():
 
 
 @given(seconds=st.floats(1e-6, 100), flash=st.floats(0.01, 100), chunks=st.integers(1, 4))
-def test_cold_is_never_faster_than_warm_nor_than_its_parts(seconds, flash, chunks):
+@example(seconds=0.005859375, flash=12.0, chunks=4)
+def test_cold_takes_as_long_as_its_parts(seconds, flash, chunks):
     made = graphs(seconds, chunks)
-    cold = cold_prefill(phone(flash), made, PLACEMENT)
-    weights = LayerShape.of(CONFIG).parameters
-    least = max(warm(chunks).makespan, made.preparation(), weights / (flash * 1e9))
-    assert cold.makespan >= least * (1 - 1e-9)
-    assert cold.makespan <= (warm(chunks).makespan + made.preparation()
-                             + 2 * weights / (flash * 1e9) + 1e-9) * 1.5
+    cold = cold_prefill(phone(flash), made, PLACEMENT).makespan
+    read = LayerShape.of(CONFIG).parameters / (flash * 1e9)
+    assert cold >= max(made.preparation(), read) * (1 - 1e-9)
+    assert cold <= (warm(chunks).makespan + made.preparation() + 2 * read + 1e-9) * 1.5
+    # Who comes first is chosen greedily, and a task that is late can make such a schedule shorter
+    # (Graham, "Bounds on Multiprocessing Timing Anomalies", 1969): by 0.2 % in the example.
+    assert cold >= warm(chunks).makespan * 0.95
 
 
 def test_corners_are_in_order():
