@@ -179,7 +179,8 @@ def explore(
     json: Json = None,
 ) -> None:
     """Compare a million accelerators: the designs of the Pareto front, and the best in limits."""
-    from ..commands.explore import Checking, run
+    from ..commands.explore import run
+    from ..commands.explore_checks import Checking
     from ..sim.explore import FORMATS, Limits
 
     if (model is None) == (shape is None):

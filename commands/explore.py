@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..console import Output, make_table
-from ..errors import EstimateError, TrilobiteError
+from ..errors import EstimateError
 from ..sim.device import Device, load_device
 from ..sim.estimate import estimate
 from ..sim.explore import (
@@ -30,18 +29,9 @@ from ..sim.hardware import load_hardware
 from ..sim.report import digits, write_front
 from ..sim.shapes import ModelShape
 from .estimate import find_shape
+from .explore_checks import Checking, check_front
 
-__all__ = ["Checking", "run"]
-
-
-@dataclass(frozen=True)
-class Checking:
-    """How many of the front's designs are simulated, and where; and whether as a whole."""
-
-    count: int = 0
-    workers: int = 1
-    cluster: str | None = None
-    accelerators: bool = False
+__all__ = ["run"]
 
 
 def run(
@@ -72,12 +62,10 @@ def run(
     for key, found in errors.items():
         said = ", ".join(f"{value:.1%} {name.replace('_', ' ')}" for name, value in found.items())
         output.print(f"largest error of the fit, {key}: {said}", markup=False)
-    chosen = _first_of_each_engine(result, checking.count)
-    checked = _simulate(output, shape, chosen, checking)
-    whole = _whole(output, shape, devices, chosen, checking, prompt, tokens)
+    checked = check_front(output, shape, devices, result, checking, prompt, tokens)
     document = _document(name, shape, devices, hardware.name, result, measured, errors, sentence,
                          best)
-    document["checked"], document["whole"] = checked, whole
+    document |= checked
     if report is not None:
         write_front(document, report)
         output.print(f"Report: {report}")
@@ -112,95 +100,6 @@ def _warn_of_others(
         if device.name not in synthesized.devices:
             output.warn(f"LUT are counted as on {' and '.join(synthesized.devices)}; those of "
                         f"{device.name} may be others.")
-
-
-def _first_of_each_engine(result: Result, count: int) -> list[Found]:
-    """The front's first designs, so many, of different engines."""
-    first: dict[Any, Found] = {}
-    for one in result.front:
-        first.setdefault(one.engine, one)
-    return list(first.values())[:count]
-
-
-def _simulate(
-    output: Output, shape: ModelShape, chosen: Sequence[Found], checking: Checking
-) -> list[dict[str, Any]]:
-    """Check the engines of designs in RTL simulation."""
-    if not chosen:
-        return []
-    # A search without a simulation must not need the RTL tools.
-    from ..sim.explore.check import check_engines  # noqa: PLC0415
-    from ..sim.random_matrices import linear_shapes  # noqa: PLC0415
-
-    engines = [one.engine for one in chosen]
-    shapes = tuple(linear_shapes([shape.config]))
-    with output.progress("Simulating engines", len(engines)) as advance:
-        found = check_engines(engines, shapes, checking.workers, checking.cluster, advance)
-    table = make_table("engine", ">shapes", ">cycles", ">formula", ">worst error", ">wrong sums",
-                       title="RTL simulation")
-    rows = []
-    for design, one in zip(chosen, found, strict=True):
-        table.add_row(engine_name(design), str(len(one.shapes)), f"{sum(one.cycles):,}",
-                      f"{sum(one.predicted):,}", f"{one.worst_error:.2%}", str(one.mismatches))
-        rows.append({"format": design.design.format, "engine": design.design.engine,
-                     **one.to_json()})
-    output.print(table)
-    return rows
-
-
-def _whole(
-    output: Output, shape: ModelShape, devices: Sequence[Device], chosen: Sequence[Found],
-    checking: Checking, prompt: int, tokens: int,
-) -> list[dict[str, Any]]:
-    """Designs as whole accelerators: the cycle model's prediction, and RTL of a small model."""
-    if not chosen:
-        return []
-    from ..sim.explore.tasks import run_tasks  # noqa: PLC0415 - as above
-    from ..sim.explore.whole import (  # noqa: PLC0415
-        Counted,
-        Whole,
-        accelerator_of,
-        check_accelerator,
-        predict_whole,
-        whole_json,
-    )
-
-    by_name = {device.name: device for device in devices}
-    predicted: list[Whole | str] = []
-    with output.progress("Predicting accelerators", len(chosen)) as advance:
-        for one in chosen:
-            try:
-                predicted.append(predict_whole(one, shape, by_name[one.design.device], prompt,
-                                               tokens))
-            except TrilobiteError as error:
-                predicted.append(str(error))
-            advance(len(predicted))
-    counted: dict[int, Counted] = {}
-    if checking.accelerators:
-        real = [one for one, said in zip(chosen, predicted, strict=True)
-                if not isinstance(said, str)]
-        with output.progress("Simulating accelerators", len(real)) as advance:
-            counted = dict(zip(map(id, real), run_tasks(
-                check_accelerator, [accelerator_of(one) for one in real], None,
-                checking.workers, checking.cluster, advance), strict=True))
-    table = make_table("design", ">first token", ">formula", ">tokens/s", ">formula", ">RTL",
-                       title="Whole accelerators by the cycle model")
-    rows, refused = [], []
-    for one, said in zip(chosen, predicted, strict=True):
-        row = whole_json(one, said, counted.get(id(one)))
-        rows.append(row)
-        name = f"{engine_name(one)}, {one.design.mhz:g} MHz, {one.design.urams} URAM"
-        if isinstance(said, str):
-            refused.append(f"{name}: {said}")
-            continue
-        rtl = f"{row['rtl']['worst_error']:.2%} off" if row["rtl"] else "-"
-        table.add_row(name, digits(said.first_token), f"{row['errors']['first_token']:+.0%}",
-                      digits(said.tokens_per_second), f"{row['errors']['tokens_per_second']:+.0%}",
-                      rtl)
-    output.print(table)
-    for sentence in refused:
-        output.print(sentence, markup=False)
-    return rows
 
 
 def _document(

@@ -348,5 +348,14 @@ def _check_model(config: ModelConfig, p: AcceleratorParameters, capacity: int) -
     chunk = p.attention.chunk
     if config.head_dim % chunk:
         problems.append(f"head_dim is {config.head_dim}, which is no multiple of {chunk}")
+    columns = p.tlmm.columns
+    rows = {
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_heads * head_dim": config.num_heads * config.head_dim,
+        "num_kv_heads * head_dim": config.num_kv_heads * config.head_dim,
+    }
+    problems += [f"{name} is {value}, which is no multiple of the engine's {columns} columns"
+                 for name, value in rows.items() if value % columns]
     if problems:
         raise TrilobiteError("The accelerator cannot run this model: " + "; ".join(problems))

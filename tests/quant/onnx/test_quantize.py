@@ -1,10 +1,7 @@
 """ONNX models quantized: onnxruntime computes what it does on the numbers that codes stand for."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import ml_dtypes
 import numpy as np
@@ -12,7 +9,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from typer.testing import CliRunner
 
 import trilobite
 from support.onnx_graphs import (
@@ -29,8 +25,7 @@ from support.onnx_graphs import (
     value,
 )
 from support.onnx_models import OnnxDecoder, relative_difference, session
-from trilobite.cli import app
-from trilobite.errors import CheckpointError, FormatError, OutputError
+from trilobite.errors import FormatError
 from trilobite.quant.export import EXPORTERS, export
 from trilobite.quant.formats import (
     Fp8,
@@ -361,108 +356,3 @@ def test_a_torch_export(tmp_path):
         expected = network(x).numpy()
     found = run(tmp_path / "out.onnx", {"x": x.numpy()})
     assert relative_difference(found, expected) < 1e-5
-
-
-def test_the_same_input_gives_the_same_bytes(tmp_path):
-    source = saved(tmp_path / "in", branches(), external=True)
-    written = []
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        quantize_onnx(source, tmp_path / name / "out.onnx", Int4(None))
-        written.append([path.read_bytes() for path in sorted((tmp_path / name).iterdir())])
-    assert written[0] == written[1]
-
-
-def test_nothing_is_left_behind_by_a_failure(tmp_path):
-    model = perceptron()
-    weight = random((64, 96), 1)
-    weight[3, 5] = np.inf
-    model.graph.initializer[0].raw_data = weight.tobytes()
-    source = saved(tmp_path / "in", model, external=True)
-    with pytest.raises(FormatError, match=r"model.onnx: first: NaN or infinity"):
-        quantize_onnx(source, tmp_path / "out" / "q.onnx", Int8())
-    assert list((tmp_path / "out").iterdir()) == []
-    with pytest.raises(FormatError, match="Layout 'tensorrt' is unknown"):
-        quantize_onnx(source, tmp_path / "q.onnx", Int8(), "tensorrt")
-    plain = make([helper.make_node("Relu", ["x"], ["y"])], {}, [value("x", [3])], [value("y", [3])])
-    with pytest.raises(FormatError, match="has no weight of MatMul or Gemm"):
-        quantize(tmp_path, plain, Int8())
-
-
-def test_an_output_that_exists_is_kept_until_the_new_one_is_there(tmp_path):
-    source = saved(tmp_path, perceptron(), external=True)
-    out = tmp_path / "q.onnx"
-    quantize_onnx(source, out, Int8())
-    before = out.read_bytes()
-    with pytest.raises(OutputError, match="exists"):
-        quantize_onnx(source, out, Int4(32))
-    assert out.read_bytes() == before
-    quantize_onnx(source, out, Int4(32), overwrite=True)
-    assert out.read_bytes() != before
-    out.unlink()
-    with pytest.raises(OutputError, match=r"q.onnx.data exists and would be written beside"):
-        quantize_onnx(source, out, Int4(32))
-    with pytest.raises(OutputError, match="model.onnx is read by the model"):
-        quantize_onnx(source, source, Int4(32), overwrite=True)
-    onnx.save_model(perceptron(), tmp_path / "b.onnx", save_as_external_data=True,
-                    location="c.onnx.data", size_threshold=0)
-    with pytest.raises(OutputError, match=r"c.onnx.data is read by the model"):
-        quantize_onnx(tmp_path / "b.onnx", tmp_path / "c.onnx", Int8(), overwrite=True)
-
-
-def test_the_command(tmp_path):
-    source = saved(tmp_path, perceptron(opset=17))
-    command = ["quantize", str(source), "-o", str(tmp_path / "q.onnx"), "--format", "int4"]
-    dry = CliRunner().invoke(app, [*command, "--group-size", "32", "--dry-run"])
-    assert dry.exit_code == 0 and "Dry run" in dry.stdout and "first" in dry.stdout
-    assert "Opset 17 raised to 21" in dry.stdout
-    assert not (tmp_path / "q.onnx").exists()
-    result = CliRunner().invoke(app, [*command, "--group-size", "32", "--json", "-"])
-    assert json.loads(result.stdout)["layout"] == "qdq"
-    failed = CliRunner().invoke(app, [*command, "--method", "gptq", "--overwrite"])
-    assert failed.exit_code == 2 and "weights are rounded" in failed.stderr
-    mixed = CliRunner().invoke(app, [*command, "--overwrite", "--as", "matmulnbits"])
-    assert mixed.exit_code == 2 and "no weight of MatMul or Gemm" in mixed.stderr   # K = 64, 96
-    command = ["quantize", "demo-llama", "-o", str(tmp_path / "f"), "--as", "qdq"]
-    folder = CliRunner().invoke(app, command)
-    assert folder.exit_code == 2 and "an option for ONNX models" in folder.stderr
-
-
-MEASURE = """
-import sys
-from pathlib import Path
-from trilobite.quant.formats import Int4
-from trilobite.quant.onnx.quantize import quantize_onnx
-quantize_onnx(sys.argv[1], sys.argv[2], Int4(), sys.argv[3])
-status = Path("/proc/self/status").read_text()
-print(1024 * int(status.partition("VmHWM:")[2].split()[0]))
-"""
-
-
-@pytest.mark.parametrize(("layout", "limit"), [("qdq", 3), ("matmulnbits", 2.2)])
-def test_peak_memory_is_that_of_one_weight(tmp_path, layout, limit):
-    """Eight weights of 32 MB each, in one file of 256 MB."""
-    path, data = tmp_path / "model.onnx", tmp_path / "model.onnx.data"
-    block = random((2048, 4096)).tobytes()
-    names = [f"w{index}" for index in range(8)]
-    nodes = [helper.make_node("MatMul", ["x", name], [f"y_{name}"]) for name in names]
-    tensors = []
-    with data.open("wb") as file:
-        for index, name in enumerate(names):
-            file.write(block)
-            tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[2048, 4096])
-            tensor.data_location = TensorProto.EXTERNAL
-            for key, entry in (("location", data.name), ("offset", index * len(block)),
-                               ("length", len(block))):
-                tensor.external_data.add(key=key, value=str(entry))
-            tensors.append(tensor)
-    outputs = [value(f"y_{name}", ["n", 4096]) for name in names]
-    path.write_bytes(make(nodes, tensors, [value("x", ["n", 2048])], outputs).SerializeToString())
-    command = [sys.executable, "-c", MEASURE, str(path), str(tmp_path / "q.onnx"), layout]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
-    assert int(done.stdout) < 130e6 + limit * len(block)
-
-
-def test_a_model_that_is_no_file(tmp_path):
-    with pytest.raises(CheckpointError, match="is no file"):
-        quantize_onnx(tmp_path, tmp_path / "q.onnx", Int8())

@@ -16,6 +16,7 @@ from trilobite.sim.cycle_model.compare import (
     CYCLES,
     MEASURED,
     check_counts,
+    check_full_size,
     compare_cases,
     compare_full_size,
 )
@@ -45,10 +46,16 @@ def test_the_counts_are_of_the_hardware_as_it_is(name):
     check_counts(name)
 
 
+def test_the_full_size_counts_are_of_the_hardware_as_it_is():
+    check_full_size()
+
+
 def test_counts_of_other_hardware_are_refused(monkeypatch):
     monkeypatch.setattr("trilobite.sim.cycle_model.constants.READER_BURSTS", 99)
     with pytest.raises(EstimateError, match=r"data_bursts was \d+ and is 99, .*measure small"):
         check_counts("small")
+    with pytest.raises(EstimateError, match=r"full_size.json: .* is 99, .*verify --shape"):
+        check_full_size()
 
 
 def test_there_are_enough_cases_and_enough_of_them_are_held_out(comparisons, full_size):

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from trilobite.commands.explore import Checking, _first_of_each_engine, _whole
+from trilobite.commands.explore_checks import Checking, _first_of_each_engine, _whole
 from trilobite.console import Output
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.configuration import load_configuration
@@ -62,6 +62,12 @@ def test_what_rtl_does_not_have_is_refused():
         accelerator_of(found(ARRAY))
     with pytest.raises(TrilobiteError, match="35 URAM hold no weight buffer, which takes 36"):
         accelerator_of(found(urams=35))
+
+
+def test_an_engine_whose_columns_do_not_divide_the_model_is_refused():
+    engine = dataclasses.replace(ENGINE, columns=24)
+    with pytest.raises(TrilobiteError, match="intermediate_size is 4096, which is no multiple of"):
+        predict_whole(found(engine, urams=40), LARGE, DEVICE, 3, 4)
 
 
 def test_a_prediction_is_that_of_the_estimate():
