@@ -28,7 +28,7 @@ from machine import machine
 from matmul import written
 from remote import without_waiting_policy
 
-from trilobite.sim.shapes import load_shape
+from trilobite.sim.descriptions.shapes import load_shape
 
 MODELS = ("bitnet-0.73b", "bitnet-2b", "llama-2-7b")
 # Options of ``trilobite bench``, and llama.cpp's type.

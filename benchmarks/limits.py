@@ -12,8 +12,8 @@ from llvmlite import ir
 from numba import njit, prange
 from numba.extending import intrinsic
 
-from trilobite.runtime.kernels import intrinsics
 from trilobite.runtime.kernels.choice import available_kernels
+from trilobite.runtime.kernels.ir.x86 import vectors as intrinsics
 
 __all__ = ["read_bandwidth", "vnni_peak"]
 

@@ -15,10 +15,10 @@ import dataclasses
 
 import numpy as np
 
-from trilobite.sim.soc import load_soc
-from trilobite.sim.soc_tasks import Placement, prefill_tasks
-from trilobite.sim.subgraph_schedule import Subgraph, in_order, optimum, out_of_order
-from trilobite.sim.validation.llm_npu import MODELS
+from trilobite.sim.descriptions.soc import load_soc
+from trilobite.sim.studies.soc_tasks import Placement, prefill_tasks
+from trilobite.sim.studies.subgraph_schedule import Subgraph, in_order, optimum, out_of_order
+from trilobite.sim.studies.validation.llm_npu import MODELS
 
 SIZES = ((2, 2), (3, 1), (4, 1))   # chunks and layers: the optimum is searched for these
 

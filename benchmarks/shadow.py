@@ -21,9 +21,9 @@ import trilobite
 from trilobite.model import LINEAR_NAMES
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.runtime.decoder import Decoder
-from trilobite.runtime.kernels.float32 import Float32Linear
+from trilobite.runtime.kernels.floating.float32 import Float32Linear
 from trilobite.runtime.language_model import LanguageModel
-from trilobite.runtime.shadow import (
+from trilobite.sim.studies.shadow import (
     Placement,
     ShadowLinear,
     measure_ranges,

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..console import Output, reports_errors
 from ..errors import EstimateError
 from .app import app
+from .console import Output, reports_errors
 from .options import Json
 
 __all__ = ["calibrate", "devices", "estimate", "explore", "serve_sim"]

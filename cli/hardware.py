@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..console import Output, reports_errors
 from .app import app
+from .console import Output, reports_errors
 from .options import Block, Json, Phase, Simulator, SynthDevice, Vocabulary
 
 __all__ = ["synth", "verify"]

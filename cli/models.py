@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..console import Output, reports_errors
 from ..errors import FormatError
 from .app import app
+from .console import Output, reports_errors
 from .options import KV, FormatName, Json, KVScales, Layout, MethodName, Mmap, Model, Target
 
 __all__ = ["bench", "calibrate_kv", "evaluate", "export", "generate", "inspect", "quantize"]

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from ..api import load
-from ..console import Output, bytes_text, make_table
+from ..cli.console import Output, bytes_text, make_table
 from ..errors import TrilobiteError
 from ..quant.plan import choose_format
 from ..runtime.compiling import when_compiling
@@ -25,7 +25,7 @@ from ..runtime.timing import (
     time_decode,
     time_prefill,
 )
-from ..sim.shapes import load_shape
+from ..sim.descriptions.shapes import load_shape
 
 __all__ = ["counts", "run"]
 

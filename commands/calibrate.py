@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from ..console import Output, make_table
+from ..cli.console import Output, make_table
 from ..errors import TrilobiteError
 from ..runtime.compiling import when_compiling
 from ..runtime.timing import threads
-from ..sim.calibrate import TOKENS, Calibration, calibrate, description_text
-from ..sim.runtime_estimate import THIS_MACHINE
-from ..sim.tables import own_folder
+from ..sim.descriptions.tables import own_folder
+from ..sim.this_machine.calibrate import TOKENS, Calibration, calibrate, description_text
+from ..sim.this_machine.runtime_estimate import THIS_MACHINE
 
 __all__ = ["run"]
 

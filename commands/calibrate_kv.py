@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..api import calibrate_kv, calibration
-from ..console import Output
+from ..cli.console import Output
 
 __all__ = ["run"]
 

@@ -8,11 +8,11 @@ from typing import Any
 from rich.markup import escape
 from rich.padding import Padding
 
-from ..console import Output, bytes_text, make_table
-from ..sim.device import Device
-from ..sim.presets import bundled_devices, constants, kinds, own_devices, read_device
-from ..sim.quantity import Quantity
-from ..sim.soc import Soc
+from ..cli.console import Output, bytes_text, make_table
+from ..sim.descriptions.device import Device
+from ..sim.descriptions.presets import bundled_devices, constants, kinds, own_devices, read_device
+from ..sim.descriptions.quantity import Quantity
+from ..sim.descriptions.soc import Soc
 
 __all__ = ["run"]
 

@@ -7,17 +7,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..console import Output, make_table
+from ..cli.console import Output, make_table
 from ..errors import EstimateError, TrilobiteError
 from ..fpga.configuration import configurations
 from ..quant.checkpoint import Checkpoint, open_checkpoint
 from ..quant.formats import Int4
-from ..sim.device import Device, load_device
-from ..sim.estimate import estimate
+from ..sim.descriptions.device import Device, load_device
+from ..sim.descriptions.hardware import Hardware, load_hardware
+from ..sim.descriptions.quantity import Range
+from ..sim.descriptions.shapes import ModelShape, load_shape, shape_names
+from ..sim.descriptions.soc import load_soc
+from ..sim.descriptions.tables import own_names
 from ..sim.events import write_trace
-from ..sim.hardware import Hardware, load_hardware
-from ..sim.phases import phase_timelines
-from ..sim.quantity import Range
+from ..sim.formulas.estimate import estimate
+from ..sim.formulas.phases import phase_timelines
+from ..sim.formulas.results import Estimate
 from ..sim.report import (
     compare_runs,
     digits,
@@ -27,11 +31,7 @@ from ..sim.report import (
     write_csv,
     write_report,
 )
-from ..sim.results import Estimate
-from ..sim.runtime_estimate import THIS_MACHINE, estimate_runtime
-from ..sim.shapes import ModelShape, load_shape, shape_names
-from ..sim.soc import load_soc
-from ..sim.tables import own_names
+from ..sim.this_machine.runtime_estimate import THIS_MACHINE, estimate_runtime
 
 __all__ = ["find_shape", "predict", "print_estimates", "run"]
 
@@ -128,7 +128,7 @@ def predict(output: Output, shapes: Sequence[ModelShape], device: Device, name: 
     if find_spec("amaranth") is None:
         raise EstimateError(f"{name} is predicted from its hardware's description, which needs "
                             "Amaranth: pip install 'trilobite[rtl]'")
-    from ..sim.cycle_model.estimate import estimate_accelerator  # noqa: PLC0415
+    from ..sim.predictions.accelerator_estimate import estimate_accelerator  # noqa: PLC0415
 
     results: list[Estimate] = []
     with output.progress("Predicting", len(shapes)) as advance:
@@ -144,7 +144,7 @@ def _simulate(
 ) -> tuple[dict[tuple[int, int], int], dict[str, str]]:
     """Cycles of every linear's shape in RTL simulation, and the versions of the tools."""
     # An estimate without a simulation must not need the RTL tools.
-    from ..sim.random_matrices import linear_shapes, random_matrices  # noqa: PLC0415
+    from ..sim.verify.random_matrices import linear_shapes, random_matrices  # noqa: PLC0415
     from .verify import print_report, simulate, simulation_tools  # noqa: PLC0415
 
     matrices = random_matrices(linear_shapes(shape.config for shape in shapes))

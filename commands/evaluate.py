@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..api import load
-from ..console import Output
+from ..cli.console import Output
 from ..runtime.language_model import LanguageModel, Perplexity
 from ..runtime.text import read_text
 

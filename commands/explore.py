@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..console import Output, make_table
+from ..cli.console import Output, make_table
 from ..errors import EstimateError
-from ..sim.device import Device, load_device
-from ..sim.estimate import estimate
+from ..sim.descriptions.device import Device, load_device
+from ..sim.descriptions.hardware import load_hardware
+from ..sim.descriptions.shapes import ModelShape
 from ..sim.explore import (
     BEST,
     Found,
@@ -25,9 +26,8 @@ from ..sim.explore import (
 from ..sim.explore.answer import engine_name
 from ..sim.explore.lut_model import Synthesized
 from ..sim.explore.perplexity import MEASURED
-from ..sim.hardware import load_hardware
+from ..sim.formulas.estimate import estimate
 from ..sim.report import digits, write_front
-from ..sim.shapes import ModelShape
 from .estimate import find_shape
 from .explore_checks import Checking, check_front
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..console import Output, make_table
+from ..cli.console import Output, make_table
 from ..errors import TrilobiteError
-from ..sim.device import Device
+from ..sim.descriptions.device import Device
+from ..sim.descriptions.shapes import ModelShape
 from ..sim.explore import Found, Result
 from ..sim.explore.answer import engine_name
 from ..sim.report import digits
-from ..sim.shapes import ModelShape
 
 if TYPE_CHECKING:   # needs the RTL tools
-    from ..sim.explore.whole import Counted, Whole
+    from ..sim.explore.accelerators import Counted, Whole
 
 __all__ = ["Checking", "check_front"]
 
@@ -56,7 +56,7 @@ def _simulate(
         return []
     # A search without a simulation must not need the RTL tools.
     from ..sim.explore.check import check_engines  # noqa: PLC0415
-    from ..sim.random_matrices import linear_shapes  # noqa: PLC0415
+    from ..sim.verify.random_matrices import linear_shapes  # noqa: PLC0415
 
     engines = [one.engine for one in chosen]
     shapes = tuple(linear_shapes([shape.config]))
@@ -81,7 +81,7 @@ def _whole(
     """Designs as whole accelerators: the cycle model's prediction, and RTL of a small model."""
     if not chosen:
         return []
-    from ..sim.explore.whole import predict_whole, whole_json  # noqa: PLC0415 - as above
+    from ..sim.explore.accelerators import predict_whole, whole_json  # noqa: PLC0415 - as above
 
     by_name = {device.name: device for device in devices}
     predicted: list[Whole | str] = []   # or why there is none
@@ -106,8 +106,8 @@ def _count(
     """RTL simulations of the accelerators that exist, if they are wanted."""
     if not checking.accelerators:
         return [None] * len(chosen)
+    from ..sim.explore.accelerators import accelerator_of, check_accelerator  # noqa: PLC0415
     from ..sim.explore.tasks import run_tasks  # noqa: PLC0415 - as above
-    from ..sim.explore.whole import accelerator_of, check_accelerator  # noqa: PLC0415
 
     real = [accelerator_of(one) for one, exists in zip(chosen, exist, strict=True) if exists]
     with output.progress("Simulating accelerators", len(real)) as advance:

@@ -7,12 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..console import Output, bytes_text, make_table
+from ..cli.console import Output, bytes_text, make_table
 from ..errors import FormatError
-from ..hw.weight_images import WeightImages
+from ..hw.weights.images import WeightImages
 from ..quant.export import EXPORTERS, Exporter, ExportRecord, export
 from ..quant.export.onnx import Onnx
-from ..sim.hardware import load_hardware
+from ..sim.descriptions.hardware import load_hardware
 from .quantize import ProgressBar
 
 __all__ = ["run"]

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from ..api import load
-from ..console import Output
+from ..cli.console import Output
 from ..runtime.compiling import when_compiling
 from ..runtime.language_model import Generation
 

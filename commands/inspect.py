@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..console import Output, bytes_text, make_table
+from ..cli.console import Output, bytes_text, make_table
 from ..model import ModelConfig
 from ..quant.checkpoint import Checkpoint, open_checkpoint
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..console import Output, bytes_text, make_table
+from ..cli.console import Output, bytes_text, make_table
 from ..quant.manifest import Manifest, TensorRecord
 from ..quant.methods import METHODS, Calibration
 from ..quant.pipeline import Progress, estimate_memory, quantize

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..console import Output, bytes_text, make_table
+from ..cli.console import Output, bytes_text, make_table
 from ..errors import FormatError
 from ..quant.methods import ROUNDING
 from ..quant.onnx import require_onnx

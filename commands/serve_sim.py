@@ -9,15 +9,14 @@ from pathlib import Path
 
 from rich.table import Table
 
-from ..console import Output, make_table
+from ..cli.console import Output, make_table
 from ..errors import EstimateError
-from ..sim.cycles import CycleModel
-from ..sim.device import load_device
-from ..sim.estimate import estimate
-from ..sim.hardware import load_hardware
-from ..sim.latency import Machine
-from ..sim.policies import POLICIES
-from ..sim.quantity import Corner
+from ..sim.descriptions.device import load_device
+from ..sim.descriptions.hardware import load_hardware
+from ..sim.descriptions.quantity import Corner
+from ..sim.formulas.cycles import CycleModel
+from ..sim.formulas.estimate import estimate
+from ..sim.formulas.latency import Machine
 from ..sim.report import digits
 from ..sim.serving import (
     BatchCosts,
@@ -28,6 +27,7 @@ from ..sim.serving import (
     serve,
 )
 from ..sim.serving.batch import Policy
+from ..sim.serving.policies import POLICIES
 from .estimate import find_shape
 
 __all__ = ["Drawn", "run"]

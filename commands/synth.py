@@ -6,11 +6,11 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from ..console import Output, make_table
+from ..cli.console import Output, make_table
 from ..fpga.configuration import load_configuration
 from ..fpga.synth import Synthesis, select_blocks, synthesize
 from ..fpga.synth.targets import Target, find_target
-from ..sim.device import load_device
+from ..sim.descriptions.device import load_device
 
 __all__ = ["run"]
 

@@ -7,14 +7,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ..api import load
-from ..console import Output, make_table
+from ..cli.console import Output, make_table
 from ..errors import TrilobiteError
-from ..hw.parameters import TlmmParameters
+from ..hw.matmul.parameters import TlmmParameters
 from ..quant.checkpoint import Checkpoint, open_checkpoint
 from ..quant.formats import Ternary
 from ..quant.formats.base import PackedWeight
-from ..sim.hardware import load_hardware
-from ..sim.verify import Matrix, VerifyReport, verify_tlmm
+from ..sim.descriptions.hardware import load_hardware
+from ..sim.verify.engine import Matrix, VerifyReport, verify_tlmm
 
 __all__ = ["layer_matrices", "print_report", "run", "simulate", "simulation_tools"]
 

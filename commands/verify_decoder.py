@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from ..api import load
-from ..console import Output, make_table
+from ..cli.console import Output, make_table
 from ..errors import TrilobiteError
 from ..fpga.compiler import Program, compile_model
 from ..fpga.configuration import load_configuration
 from ..quant.checkpoint import open_checkpoint
 from ..quant.pipeline import quantize
 from ..runtime.language_model import LanguageModel
-from ..sim.bench.ddr import DdrTiming
-from ..sim.verify_decoder import DecoderReport, StepResult, verify_decoder
+from ..sim.descriptions.ddr_timing import DdrTiming
+from ..sim.verify.decoder import DecoderReport, StepResult, verify_decoder
 
 __all__ = ["run"]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from pathlib import Path
 
-from ..console import Output, make_table
+from ..cli.console import Output, make_table
 from ..errors import TrilobiteError
 from ..fpga.configuration import load_configuration
 from ..quant.formats import Int4, Int8, Ternary
 from ..runtime.random_weights import random_weights
-from ..sim.bench.ddr import DdrTiming
-from ..sim.full_size import PhaseCycles, count_phase
-from ..sim.schedule import draw_schedule
-from ..sim.shapes import load_shape
+from ..sim.descriptions.ddr_timing import DdrTiming
+from ..sim.descriptions.shapes import load_shape
+from ..sim.report.schedule import draw_schedule
+from ..sim.verify.full_size import PhaseCycles, count_phase
 
 __all__ = ["parse_timing", "run"]
 

@@ -14,17 +14,17 @@ import time
 from pathlib import Path
 
 import trilobite
+from trilobite.cli.console import Output, bytes_text, make_table
 from trilobite.commands.estimate import predict, print_estimates
 from trilobite.commands.evaluate import measure
 from trilobite.commands.quantize import quantize_with_progress
 from trilobite.commands.verify import layer_matrices, print_report, simulate, simulation_tools
-from trilobite.console import Output, bytes_text, make_table
 from trilobite.quant.checkpoint import open_checkpoint
-from trilobite.sim.device import load_device
-from trilobite.sim.hardware import load_hardware
-from trilobite.sim.random_matrices import linear_shapes, random_matrices
+from trilobite.sim.descriptions.device import load_device
+from trilobite.sim.descriptions.hardware import load_hardware
+from trilobite.sim.descriptions.shapes import ModelShape, load_shape
 from trilobite.sim.report import write_json, write_report
-from trilobite.sim.shapes import ModelShape, load_shape
+from trilobite.sim.verify.random_matrices import linear_shapes, random_matrices
 
 QUANTIZED = (
     ("demo-bitnet", "ternary"),

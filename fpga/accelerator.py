@@ -6,8 +6,8 @@ from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..hw.axi import read_signature, write_signature
-from ..hw.port_drain import PortDrain
+from ..hw.memory.axi import read_signature, write_signature
+from ..hw.memory.port_drain import PortDrain
 from .control import Control, control_signature
 from .core import Core
 from .parameters import AcceleratorParameters

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..hw.attention.parameters import BANKS
 from ..hw.attention.tile_walker import pass_layout
-from ..hw.row_source import row_request_layout
-from ..hw.stream_queue import queue_before
+from ..hw.rows.row_source import row_request_layout
+from ..hw.streams.queue import queue_before
 from .layouts import descriptor_layout, state_layout
 from .parameters import AcceleratorParameters
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..errors import TrilobiteError
-from ..hw.parameters import TlmmParameters
+from ..hw.matmul.parameters import TlmmParameters
 from .parameters import AcceleratorParameters
 
 __all__ = ["configurations", "load_configuration"]

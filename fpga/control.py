@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hw.axi import Response
+from ..hw.memory.axi import Response
 from .counters import COUNTERS, WIDTH
 from .sequencer import run_layout
 

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..hw.axi import read_signature, write_signature
+from ..hw.memory.axi import read_signature, write_signature
 from .attend_driver import AttendDriver
 from .counters import COUNTERS, WIDTH, Counters
 from .descriptors import Operation, Post

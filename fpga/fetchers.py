@@ -7,9 +7,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from ..hw.axi import COUNT_WIDTH, request_layout
-from ..hw.tile_buffer import tile_layout
-from ..hw.unpacker import word_layout
+from ..hw.memory.axi import COUNT_WIDTH, request_layout, word_layout
+from ..hw.weights.tile_buffer import tile_layout
 from .descriptors import DESCRIPTOR_BYTES, TILE_BYTES, Operation
 from .layouts import descriptor_layout, state_layout, weight_tile_layout
 from .parameters import AcceleratorParameters

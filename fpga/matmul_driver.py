@@ -8,10 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..hw.attention.cache_writer import head_layout
 from ..hw.attention.parameters import TILE
-from ..hw.dequantizer import scaling_layout
-from ..hw.row_source import row_request_layout
-from ..hw.sequencer import job_layout
-from ..hw.stream_queue import queue_before
+from ..hw.matmul.dequantizer import scaling_layout
+from ..hw.matmul.job_sequencer import job_layout
+from ..hw.rows.row_source import row_request_layout
+from ..hw.streams.queue import queue_before
 from .descriptors import Post
 from .layouts import descriptor_layout, state_layout
 from .parameters import AcceleratorParameters

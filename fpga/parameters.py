@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..hw.attention.parameters import AttentionParameters
-from ..hw.parameters import TlmmParameters
-from ..hw.weight_layout import WeightLayout
+from ..hw.matmul.parameters import TlmmParameters
+from ..hw.weights.layout import WeightLayout
 
 __all__ = ["AcceleratorParameters"]
 

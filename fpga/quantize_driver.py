@@ -6,9 +6,9 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hw.rms_norm import norm_layout
-from ..hw.row_source import row_request_layout
-from ..hw.stream_queue import queue_before
+from ..hw.rows.rms_norm import norm_layout
+from ..hw.rows.row_source import row_request_layout
+from ..hw.streams.queue import queue_before
 from .layouts import descriptor_layout, state_layout
 from .parameters import AcceleratorParameters
 

@@ -8,7 +8,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hw.axi import COUNT_WIDTH
+from ..hw.memory.axi import COUNT_WIDTH
 from .descriptors import Operation, Post
 from .layouts import descriptor_layout, state_layout
 from .parameters import AcceleratorParameters

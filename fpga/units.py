@@ -6,28 +6,28 @@ from collections.abc import Callable
 
 from amaranth.lib.wiring import Component
 
-from ..hw.activation_buffer import ActivationBuffer
-from ..hw.angle_pairs import AnglePairs
 from ..hw.attention.attention import Attention
 from ..hw.attention.cache_writer import CacheWriter
-from ..hw.axi import COUNT_WIDTH
-from ..hw.buffer_planner import weight_beat_width
-from ..hw.dequantizer import Dequantizer
-from ..hw.elementwise import residual_add
-from ..hw.embedding import Embedding
-from ..hw.gate_rows import GateRows
-from ..hw.head import Head
-from ..hw.quantizer import Quantizer
-from ..hw.rms_norm import RmsNorm
-from ..hw.rotary import Rotary
-from ..hw.row_sink import RowSink
-from ..hw.row_source import RowSource
-from ..hw.shared_reader import SharedReader
-from ..hw.shared_writer import SharedWriter
-from ..hw.tile_buffer import TileBuffer
-from ..hw.tlmm import Tlmm
-from ..hw.unpacker import Unpacker
-from ..hw.write_master import WriteMaster
+from ..hw.matmul.activation_buffer import ActivationBuffer
+from ..hw.matmul.dequantizer import Dequantizer
+from ..hw.matmul.tlmm import Tlmm
+from ..hw.memory.axi import COUNT_WIDTH
+from ..hw.memory.shared_reader import SharedReader
+from ..hw.memory.shared_writer import SharedWriter
+from ..hw.memory.write_master import WriteMaster
+from ..hw.rows.angle_pairs import AnglePairs
+from ..hw.rows.elementwise import residual_add
+from ..hw.rows.gate_rows import GateRows
+from ..hw.rows.quantizer import Quantizer
+from ..hw.rows.rms_norm import RmsNorm
+from ..hw.rows.rotary import Rotary
+from ..hw.rows.row_sink import RowSink
+from ..hw.rows.row_source import RowSource
+from ..hw.vocabulary.embedding import Embedding
+from ..hw.vocabulary.head import Head
+from ..hw.weights.buffer_planner import weight_beat_width
+from ..hw.weights.tile_buffer import TileBuffer
+from ..hw.weights.unpacker import Unpacker
 from .fetchers import BEATS_WIDTH, REPEATS_WIDTH
 from .parameters import AcceleratorParameters
 

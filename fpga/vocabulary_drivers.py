@@ -6,12 +6,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hw.axi import COUNT_WIDTH, request_layout
-from ..hw.embedding import embedding_job_layout
-from ..hw.head import choice_layout, head_job_layout
-from ..hw.row_source import row_request_layout
-from ..hw.stream_queue import queue_before
-from ..hw.write_master import written_layout
+from ..hw.memory.axi import COUNT_WIDTH, request_layout
+from ..hw.memory.write_master import written_layout
+from ..hw.rows.row_source import row_request_layout
+from ..hw.streams.queue import queue_before
+from ..hw.vocabulary.embedding import embedding_job_layout
+from ..hw.vocabulary.head import choice_layout, head_job_layout
 from .layouts import descriptor_layout, state_layout
 from .parameters import AcceleratorParameters
 

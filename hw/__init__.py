@@ -1,9 +1,9 @@
 """Amaranth building blocks: streams and the table-lookup matmul.
 
 What is exported here needs no Amaranth. The components are in modules of their own:
-``hw.tlmm.Tlmm`` and the blocks it is made of.
+``hw.matmul.tlmm.Tlmm`` and the blocks it is made of.
 """
 
-from .parameters import TlmmParameters, cycles
+from .matmul.parameters import TlmmParameters, cycles
 
 __all__ = ["TlmmParameters", "cycles"]

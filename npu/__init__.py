@@ -1,10 +1,9 @@
-"""A neural processing unit: a matmul array in RTL, and the graphs of a prefill in chunks.
+"""A neural processing unit: a matmul array of INT4 weights and FP8 activations in RTL.
 
 What is exported here needs no Amaranth. The components are in modules of their own:
 ``npu.array.Array`` and the multiplier and datapath that it is made of.
 """
 
-from .chunk_graphs import ChunkGraphs
 from .parameters import ArrayParameters, Stationary
 
-__all__ = ["ArrayParameters", "ChunkGraphs", "Stationary"]
+__all__ = ["ArrayParameters", "Stationary"]

@@ -8,7 +8,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..hw.stream_queue import queue_before
+from ..hw.streams.queue import queue_before
 from .datapath import Datapath, activations_layout, totals_layout, weights_layout
 from .parameters import ArrayParameters, Stationary
 
@@ -54,7 +54,7 @@ class Array(wiring.Component):
     A beat of activations enters per cycle; ``parameters.busy_cycles`` counts a job's. If weights
     stay, the next group is loaded after the last token has passed, which costs 1 / (tokens + 1) of
     the time. The pipeline has ``latency`` stages, the two queues included; a job alone takes
-    ``busy_cycles + latency + 1`` cycles, as ``sim.bench.exchange`` counts them.
+    ``busy_cycles + latency + 1`` cycles, as ``sim.verify.bench.exchange`` counts them.
 
     Members
     -------

@@ -10,7 +10,7 @@ import numpy as np
 from ..model import ModelConfig
 from ..numerics import flush_array, rope_tables
 from ..quant.formats.base import PackedWeight
-from .elementwise import rms_norm
+from .kernels.elementwise import rms_norm
 from .kv_cache import KVCache, KVKind, make_cache
 from .layer import DecoderLayer, Observer, Rope, Weights, vector
 from .linear import Linear, make_linear

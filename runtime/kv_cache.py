@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import TrilobiteError
 from ..model import ModelConfig
-from .attention import attend_float32, attend_int8, store_int8
-from .attention_vnni import append_and_attend_tiled, attend_tiled, store_tiled, tiled_cache
+from .kernels.attention.portable import attend_float32, attend_int8, store_int8
+from .kernels.attention.vnni import append_and_attend_tiled, attend_tiled, store_tiled, tiled_cache
 from .kernels.choice import chosen_kernel
 from .kv_packed import Fp8Cache, Int4Cache
 from .kv_steps import CacheSteps

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import TrilobiteError
 from ..model import ModelConfig
 from ..quant.formats.fp8 import E4M3_VALUES
-from .attention_packed import attend_packed, store_fp8, store_int4
+from .kernels.attention.packed import attend_packed, store_fp8, store_int4
 from .kv_steps import CacheSteps
 
 __all__ = ["Fp8Cache", "Int4Cache"]
@@ -51,7 +51,7 @@ class _PackedCache(CacheSteps):
         self._store(values, self._values[layer], self._value_scales[layer], start)
 
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
-        """Causal attention in integers, see ``attention_packed``."""
+        """Causal attention in integers, see ``kernels.attention.packed``."""
         cache = (
             self._keys[layer], self._key_scales[layer],
             self._values[layer], self._value_scales[layer], self.table,

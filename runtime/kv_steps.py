@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from .elementwise import apply_rope
+from .kernels.elementwise import apply_rope
 
 __all__ = ["CacheSteps"]
 

@@ -11,7 +11,7 @@ from ..errors import CheckpointError
 from ..model import LINEAR_NAMES, LINEAR_STAGES, ModelConfig
 from ..numerics import flush_array
 from ..quant.formats.base import PackedWeight
-from .elementwise import add_and_norm, add_residual, gate_for, rms_norm
+from .kernels.elementwise import add_and_norm, add_residual, gate_for, rms_norm
 from .kv_cache import KVCache
 from .linear import Linear, make_linear
 

@@ -7,14 +7,14 @@ import numpy as np
 from ..errors import FormatError
 from ..quant.formats.base import PackedWeight
 from .kernels.base import IntegerLinear, Linear
-from .kernels.float32 import Float32Linear
-from .kernels.fp8 import Fp8Linear
-from .kernels.int4 import Int4Linear
-from .kernels.int8 import Int8Linear
-from .kernels.narrow_int import GroupedTernaryLinear, NarrowIntLinear
-from .kernels.nibbles import Int4Fp8Linear, Mxfp4Linear, Nvfp4Linear
-from .kernels.planes import HlqLinear, TernaryPlanesLinear
-from .kernels.ternary import TernaryLinear
+from .kernels.floating.float32 import Float32Linear
+from .kernels.floating.fp8 import Fp8Linear
+from .kernels.floating.nibbles import Int4Fp8Linear, Mxfp4Linear, Nvfp4Linear
+from .kernels.integer.int4 import Int4Linear
+from .kernels.integer.int8 import Int8Linear
+from .kernels.integer.narrow import GroupedTernaryLinear, NarrowIntLinear
+from .kernels.integer.planes import HlqLinear, TernaryPlanesLinear
+from .kernels.ternary.portable import TernaryLinear
 
 __all__ = ["IntegerLinear", "Linear", "make_linear"]
 

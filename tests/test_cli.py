@@ -21,7 +21,8 @@ COMMANDS = (
     "quantize", "export", "generate", "bench", "evaluate", "inspect", "verify", "estimate",
     "devices", "synth", "serve-sim", "explore",
 )
-DEMO = Path(trilobite.__file__).parent / "models" / "demo-bitnet"
+DEMO = Path(trilobite.__file__).parent / "checkpoints" / "demo-bitnet"
+DESCRIPTIONS = Path(trilobite.__file__).parent / "sim" / "descriptions"
 
 
 def run(*arguments):
@@ -154,7 +155,7 @@ def test_inspect(quantized):
 @pytest.fixture
 def small_engine(tmp_path):
     """The KV260's accelerator with a smaller engine, which compiles faster."""
-    source = Path(trilobite.__file__).parent / "sim" / "hardware" / "tlmm-kv260.toml"
+    source = DESCRIPTIONS / "hardware" / "tlmm-kv260.toml"
     text = source.read_text()
     for before, after in (("32, unit = \"tables", "5, unit = \"tables"),
                           ("16, unit = \"output", "4, unit = \"output")):
@@ -270,7 +271,7 @@ def test_bench_times_a_checkpoint(quantized):
 
 
 def test_bench_prints_a_table_for_a_shape_without_a_model(tmp_path):
-    shape = Path(trilobite.__file__).parent / "sim" / "shapes" / "bitnet-0.73b.toml"
+    shape = DESCRIPTIONS / "shapes" / "bitnet-0.73b.toml"
     text = shape.read_text().replace("num_layers = 24", "num_layers = 1").replace("32002", "70")
     small = tmp_path / "small.toml"
     small.write_text(re.sub("parameters = .*", "parameters = 28429312", text))

@@ -9,8 +9,6 @@ from fnmatch import fnmatchcase
 from amaranth.lib.wiring import Component
 
 from ...errors import ToolError
-from ...hw.axi import COUNT_WIDTH
-from ...hw.elementwise import Elementwise
 from ...hw.floats.add import FloatAdd
 from ...hw.floats.compare import FloatCompare, FloatMaximum
 from ...hw.floats.exponential import FloatExp, FloatSigmoid
@@ -19,12 +17,14 @@ from ...hw.floats.from_integer import IntegerToFloat
 from ...hw.floats.multiply import FloatMultiply
 from ...hw.floats.reciprocal import FloatReciprocal, FloatRsqrt
 from ...hw.floats.to_integer import FloatToInteger
-from ...hw.gates import Relu2Gate, SiluGate
-from ...hw.lookup_tables import READERS
-from ...hw.parameters import TlmmParameters
-from ...hw.read_master import ReadMaster
-from ...hw.sign_select import SignSelect
-from ...hw.tlmm import Tlmm
+from ...hw.matmul.lookup_tables import READERS
+from ...hw.matmul.parameters import TlmmParameters
+from ...hw.matmul.sign_select import SignSelect
+from ...hw.matmul.tlmm import Tlmm
+from ...hw.memory.axi import COUNT_WIDTH
+from ...hw.memory.read_master import ReadMaster
+from ...hw.rows.elementwise import Elementwise
+from ...hw.rows.gates import Relu2Gate, SiluGate
 from ...npu import ArrayParameters, Stationary
 from ...npu.array import Array
 from ..attend_driver import AttendDriver

@@ -12,9 +12,9 @@ from typing import Any
 
 from amaranth.back import rtlil
 
-from ...cache import cached_folder, content_key
 from ...errors import ToolError
-from ...hw.ports import component_ports
+from ...hw.streams.ports import component_ports
+from ...tools.cache import cached_folder, content_key
 from ..parameters import AcceleratorParameters
 from .blocks import SynthBlock
 from .cells import count_xilinx

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from ...programs import package_folder, package_version, run_program
+from ...tools.programs import package_folder, package_version, run_program
 
 __all__ = ["nextpnr_ecp5", "version", "yosys"]
 

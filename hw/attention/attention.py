@@ -6,12 +6,11 @@ from amaranth.hdl import Cat, Module, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..axi import COUNT_WIDTH, request_layout
-from ..elementwise import lanes_layout
 from ..floats.format import FLOAT32
-from ..rows import row_layout
-from ..stream_fork import StreamFork
-from ..unpacker import word_layout
+from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
+from ..rows.elementwise import lanes_layout
+from ..rows.layout import row_layout
+from ..streams.fork import StreamFork
 from .exponentials import Exponentials
 from .outputs import Outputs
 from .parameters import TILES_UNDER_WAY, AttentionParameters
@@ -27,7 +26,9 @@ __all__ = ["Attention"]
 
 
 class Attention(wiring.Component):
-    """``runtime.attention.attend_int8`` without a window, bit for bit: decode and prefill.
+    """``attend_int8`` of ``runtime.kernels.attention.portable`` without a window, bit for bit.
+
+    It serves decode and prefill.
 
     A pass is up to Q queries that read the same KV head: the heads of a group of one token (decode
     with grouped queries), consecutive tokens of one head (prefill), or both. Their keys and

@@ -6,10 +6,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..axi import COUNT_WIDTH, request_layout
 from ..floats.format import FLOAT32
-from ..rows import row_layout
-from ..write_master import written_layout
+from ..memory.axi import COUNT_WIDTH, request_layout
+from ..memory.write_master import written_layout
+from ..rows.layout import row_layout
 from .parameters import TILE, AttentionParameters
 
 __all__ = ["CacheWriter", "head_layout"]

@@ -6,12 +6,12 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..credits import CreditQueue
 from ..floats.add import FloatAdd
 from ..floats.exponential import FloatExp
 from ..floats.format import FLOAT32
 from ..floats.shifting import delay
-from ..rows import row_layout
+from ..rows.layout import row_layout
+from ..streams.credits import CreditQueue
 from .scores import maximum_layout
 
 __all__ = ["Exponentials"]

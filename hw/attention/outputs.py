@@ -7,14 +7,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..credits import CreditQueue
-from ..elementwise import lanes_layout
 from ..floats.add import FloatAdd
 from ..floats.format import FLOAT32
 from ..floats.from_integer import IntegerToFloat
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
-from ..rows import row_layout
+from ..rows.elementwise import lanes_layout
+from ..rows.layout import row_layout
+from ..streams.credits import CreditQueue
 from .parameters import AttentionParameters
 from .query_lane import QueryLane
 from .scores import job_layout

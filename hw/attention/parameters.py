@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from ...numerics import ATTENTION_TILE
-from ..parameters import signed_width
+from ..matmul.parameters import signed_width
 
 __all__ = ["BANKS", "TILE", "TILES_AHEAD", "TILES_UNDER_WAY", "AttentionParameters"]
 

@@ -7,9 +7,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..accumulators import Accumulators
-from ..adder_tree import AdderTree
 from ..floats.shifting import delay
+from ..matmul.accumulators import Accumulators
+from ..matmul.adder_tree import AdderTree
 from .parameters import BANKS, TILE, AttentionParameters
 
 __all__ = ["QueryLane", "word_control_layout"]

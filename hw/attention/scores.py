@@ -7,13 +7,13 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..credits import CreditQueue
 from ..floats.compare import FloatMaximum
 from ..floats.format import FLOAT32, constant
 from ..floats.from_integer import IntegerToFloat
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
-from ..rows import row_layout
+from ..rows.layout import row_layout
+from ..streams.credits import CreditQueue
 from .parameters import BANKS, TILE, AttentionParameters
 from .query_lane import QueryLane
 from .tile_walker import tile_layout

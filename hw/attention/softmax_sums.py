@@ -6,15 +6,15 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..credits import CreditQueue
-from ..elementwise import lanes_layout
 from ..floats.add import FloatAdd
 from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
 from ..floats.reciprocal import FloatReciprocal
 from ..floats.shifting import delay, delay_pulse
-from ..lane_sum import LaneSum
-from ..rows import row_layout
+from ..rows.elementwise import lanes_layout
+from ..rows.lane_sum import LaneSum
+from ..rows.layout import row_layout
+from ..streams.credits import CreditQueue
 from .parameters import TILES_UNDER_WAY, AttentionParameters
 from .scores import job_layout
 

@@ -6,14 +6,14 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..credits import CreditQueue
-from ..elementwise import lanes_layout
 from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay
-from ..quantizer import SOFTMAX_WEIGHTS, Quantizer
-from ..rows import row_layout
-from ..stream_queue import queue_before
+from ..rows.elementwise import lanes_layout
+from ..rows.layout import row_layout
+from ..rows.quantizer import SOFTMAX_WEIGHTS, Quantizer
+from ..streams.credits import CreditQueue
+from ..streams.queue import queue_before
 from .parameters import BANKS, TILE, TILES_UNDER_WAY, AttentionParameters
 from .scores import job_layout
 from .words import Scales, scale_place_layout

@@ -7,9 +7,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from ..axi import COUNT_WIDTH, request_layout
 from ..floats.format import FLOAT32
-from ..stream_queue import queue_before
+from ..memory.axi import COUNT_WIDTH, request_layout
+from ..streams.queue import queue_before
 from .parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 
 __all__ = ["TileWalker", "block_layout", "pass_layout", "tile_layout"]

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..floats.format import FLOAT32
 from ..floats.shifting import delay, delay_pulse
-from ..unpacker import word_layout
+from ..memory.axi import word_layout
 from .parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 from .query_lane import word_control_layout
 from .tile_walker import block_layout, tile_layout

@@ -14,7 +14,7 @@ from ...numerics import (
     EXP_STEP_LOW,
     EXP_STEPS_PER_UNIT,
 )
-from ...numerics_tables import EXP_SEGMENTS, EXP_TABLE
+from ...numerics.tables import EXP_SEGMENTS, EXP_TABLE
 from .add import FloatAdd
 from .format import FLOAT32, constant
 from .from_integer import IntegerToFloat

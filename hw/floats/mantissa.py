@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...numerics_tables import SEGMENTS
+from ...numerics.tables import SEGMENTS
 from .format import FLOAT32
 from .from_integer import IntegerToFloat
 from .quadratic import Quadratic

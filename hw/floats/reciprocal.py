@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Member, Out
 
-from ...numerics_tables import RECIPROCAL_TABLE, RSQRT_TABLE
+from ...numerics.tables import RECIPROCAL_TABLE, RSQRT_TABLE
 from .format import FLOAT32
 from .mantissa import MantissaFunction
 from .scaling import times_power_of_two

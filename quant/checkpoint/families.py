@@ -2,7 +2,7 @@
 
 Every field is either understood, or known not to change the arithmetic, or refused by name. A new
 architecture is one row of ``_ARCHITECTURES`` as long as it differs from Llama only in what a row
-can say. Defaults are those of ``transformers`` 5 (``models/*/configuration_*.py``).
+can say. Defaults are those of ``transformers`` 5 (``checkpoints/*/configuration_*.py``).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def resolve(source: str | Path) -> Path:
         There is nothing of that name, or no GGUF file and no folder with a config.json.
     """
     if str(source) in DEMOS:
-        return Path(__file__).parents[2] / "models" / str(source)
+        return Path(__file__).parents[2] / "checkpoints" / str(source)
     folder = Path(source).expanduser()
     demos = " or ".join(DEMOS)
     if not folder.exists():

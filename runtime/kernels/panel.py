@@ -1,4 +1,4 @@
-"""What the kernels on ``intrinsics`` share: activations made ready, scratch memory, outputs.
+"""What the kernels on ``ir.x86.vectors`` share: activations made ready, scratch memory, outputs.
 
 They take 64 rows of weights at a time, and int8 activations whose rows are zero from column K on. A
 call gives either the exact int32 sums or the float32 outputs; the array for the other is empty.
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from ...numerics import add, quantize_activation, scale_sum
-from .intrinsics_panel import LARGEST_TILE, ROWS
+from .ir.x86.panel import LARGEST_TILE, ROWS
 from .threads import chunks_for
 
 __all__ = [

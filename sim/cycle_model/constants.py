@@ -17,11 +17,11 @@ from ...hw.floats.multiply import FloatMultiply
 from ...hw.floats.reciprocal import FloatReciprocal
 from ...hw.floats.shared_quadratic import SharedQuadratic
 from ...hw.floats.to_integer import FloatToInteger
-from ...hw.gates import Gate
-from ...hw.lane_sum import LaneSum
-from ...hw.rms_norm import RmsNorm
-from ...hw.rotary import Rotary
-from ..bench.ddr import DdrTiming
+from ...hw.rows.gates import Gate
+from ...hw.rows.lane_sum import LaneSum
+from ...hw.rows.rms_norm import RmsNorm
+from ...hw.rows.rotary import Rotary
+from ..descriptions.ddr_timing import DdrTiming
 
 __all__ = ["constants", "hardware_constants"]
 

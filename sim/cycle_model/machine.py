@@ -11,7 +11,7 @@ from ...fpga.descriptors import FIELDS
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.units import READERS
 from ...hw.attention.parameters import TILE
-from ..bench.ddr import DdrTiming
+from ..descriptions.ddr_timing import DdrTiming
 from . import registers as r
 from . import streams as q
 from .constants import constants

@@ -10,7 +10,7 @@ from . import registers as r
 from . import streams as q
 from .port import take_word
 from .queues import can_take, first, has_room, pack, put, size, take
-from .sequencer import is_active, weight_tile
+from .sequencing import is_active, weight_tile
 
 __all__ = ["drive_matmul", "step_matmul"]
 
@@ -32,7 +32,7 @@ def step_matmul(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _unpack(m: np.ndarray, now: int) -> None:
-    """Words to beats: as ``hw.unpacker``."""
+    """Words to beats: as ``hw.weights.unpacker``."""
     if not can_take(m, q.WEIGHT_WORDS, now):
         return
     is_own = m[r.SHARED] == m[r.SHARED_WORDS]
@@ -59,7 +59,7 @@ def _unpack(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _give_tiles(m: np.ndarray, now: int) -> None:
-    """Each tile as often as there are tokens: as ``hw.tile_buffer``."""
+    """Each tile as often as there are tokens: as ``hw.weights.tile_buffer``."""
     held = m[r.HELD]
     taken = can_take(m, q.UNPACKED, now) and held != m[r.WEIGHT_DEPTH]
     waits = taken and m[r.WEIGHT_PORTS] == 1   # what comes in goes first
@@ -87,7 +87,7 @@ def _give_tiles(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _give_activations(m: np.ndarray, now: int) -> None:
-    """The beats of a row of codes: as ``hw.activation_buffer``."""
+    """The beats of a row of codes: as ``hw.matmul.activation_buffer``."""
     if m[r.READING] == 1:
         if has_room(m, q.ACTIVATIONS):
             put(m, q.ACTIVATIONS, now + 2, 0)
@@ -102,7 +102,9 @@ def _give_activations(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _multiply(m: np.ndarray, now: int) -> None:
-    """Tables of the next pass are built while those of this one are looked up: as ``hw.tlmm``."""
+    """Tables of the next pass are built while those of this one are looked up: as
+    ``hw.matmul.tlmm``.
+    """
     full = m[r.TABLES_FULL]
     passes = m[r.D_PASSES]
     finished = False
@@ -146,7 +148,7 @@ def _multiply(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _scale(m: np.ndarray, now: int) -> None:
-    """Sums to outputs, a beat per cycle: as ``hw.dequantizer``."""
+    """Sums to outputs, a beat per cycle: as ``hw.matmul.dequantizer``."""
     if can_take(m, q.BLOCKS, now) and can_take(m, q.SCALINGS_TAKEN, now) and can_take(
             m, q.ACTIVATION_SCALES, now) and has_room(m, q.OUTPUTS):
         put(m, q.OUTPUTS, now + m[r.SCALE_LATENCY] + 1, 0)

@@ -115,7 +115,7 @@ def _choose_burst(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _move(m: np.ndarray, now: int) -> None:
-    """Which direction moves a word: as ``sim.bench.ddr.DdrModel``."""
+    """Which direction moves a word: as ``sim.verify.bench.ddr.DdrModel``."""
     available = m[r.SAVED] + m[r.DDR_WORDS]
     refreshes = m[r.REFRESH_CYCLES] > 0 and (
         (m[r.STARTED] + now) % m[r.REFRESH_INTERVAL]

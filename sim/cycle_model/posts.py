@@ -63,7 +63,7 @@ def _add(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _turn(m: np.ndarray, now: int) -> None:
-    """Whole heads, by the angles of their token: as ``hw.rotary`` and ``hw.angle_pairs``."""
+    """Whole heads, by their token's angles: as ``hw.rows.rotary`` and ``hw.rows.angle_pairs``."""
     beats = _head_beats(m)
     heads, angles = m[r.HEADS_FULL], m[r.ANGLES_FULL]
     if heads > 0 and angles > 0 and can_take(m, q.HEADS, now) and has_room(m, q.TURNED):
@@ -92,7 +92,7 @@ def _turn(m: np.ndarray, now: int) -> None:
 
 @njit(cache=True)
 def _gate(m: np.ndarray, now: int) -> None:
-    """Blocks of gate and of up outputs in turn, then element by element: as ``hw.gate_rows``."""
+    """Blocks of gate and up outputs in turn, then element by element: as ``hw.rows.gate_rows``."""
     kind = q.UPS if m[r.IS_UP] == 1 else q.GATES
     if can_take(m, q.OUTPUTS, now) and has_room(m, kind):
         take(m, q.OUTPUTS)

@@ -11,7 +11,7 @@ from ...errors import TrilobiteError
 from ...fpga.compiler import Program
 from ...fpga.counters import COUNTERS
 from ...fpga.descriptors import Operation
-from ..bench.ddr import DdrTiming
+from ..descriptions.ddr_timing import DdrTiming
 from . import registers as r
 from .attention import attend, drive_attend
 from .machine import new_machine
@@ -19,7 +19,7 @@ from .matmul import drive_matmul, step_matmul
 from .port import step_port
 from .posts import post
 from .rows import drive_quantize, quantize, step_sources
-from .sequencer import is_active, step_fetchers, step_sequencer
+from .sequencing import is_active, step_fetchers, step_sequencer
 from .vocabulary import choose, drive_embed, drive_head, embed
 
 __all__ = ["predict_step", "trace_step"]

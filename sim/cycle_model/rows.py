@@ -18,7 +18,7 @@ _A, _B = 0, 1
 
 @njit(cache=True)
 def step_sources(m: np.ndarray, now: int) -> None:
-    """Rows that were asked for become requests: as ``hw.row_source``."""
+    """Rows that were asked for become requests: as ``hw.rows.row_source``."""
     _request(m, q.A_ROWS, q.A_LENGTHS, q.A_WORDS, now)
     _request(m, q.B_ROWS, q.B_LENGTHS, q.B_WORDS, now)
 
@@ -56,7 +56,7 @@ def take_beat(m: np.ndarray, source: int) -> bool:
 
 @njit(cache=True)
 def _norm(m: np.ndarray, now: int) -> None:
-    """Two passes over each row: as ``hw.rms_norm``. Weights come from source b."""
+    """Two passes over each row: as ``hw.rows.rms_norm``. Weights come from source b."""
     beats = m[r.D_BEATS]
     if can_take(m, q.NORM_ROW, now) and can_take(m, q.FACTORS, now) and has_beat(
             m, _B, now) and has_room(m, q.NORMED):
@@ -118,7 +118,7 @@ def code(m: np.ndarray, beats: int, now: int) -> None:
 
 @njit(cache=True)
 def step_quantizer(m: np.ndarray, beats: int, now: int) -> None:
-    """From the largest magnitude of a row of ``beats`` to its codes: as ``hw.quantizer``."""
+    """From the largest magnitude of a row of ``beats`` to its codes: as ``hw.rows.quantizer``."""
     if can_take(m, q.CODE_ROW, now) and can_take(m, q.INVERSES, now) and has_room(m, q.CODES):
         take(m, q.CODE_ROW)
         m[r.CODE_GIVEN] += 1
@@ -131,7 +131,7 @@ def step_quantizer(m: np.ndarray, beats: int, now: int) -> None:
 
 @njit(cache=True)
 def sink(m: np.ndarray, source: int, now: int) -> None:
-    """Beats of the queue ``source`` to memory, row by row: as ``hw.row_sink``."""
+    """Beats of the queue ``source`` to memory, row by row: as ``hw.rows.row_sink``."""
     sink_beat(m, source, now)
     sink_row(m, now)
 

@@ -1,4 +1,6 @@
-"""Embedding and head, as ``hw.embedding``, ``hw.head`` and ``fpga.vocabulary_drivers``."""
+"""Embedding and head, as ``hw.vocabulary.embedding``, ``hw.vocabulary.head`` and
+``fpga.vocabulary_drivers``.
+"""
 
 from __future__ import annotations
 

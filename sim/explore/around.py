@@ -9,8 +9,8 @@ from typing import Any
 
 from ...hw import TlmmParameters
 from ...npu import ArrayParameters
-from ..hardware import Hardware
-from ..quantity import Quantity
+from ..descriptions.hardware import Hardware
+from ..descriptions.quantity import Quantity
 
 __all__ = ["FULL_LANES", "FULL_QUERIES", "Around"]
 

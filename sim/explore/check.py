@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from ...cache import cached_folder, content_key
 from ...errors import ToolError
 from ...hw import TlmmParameters
-from ...hw.tlmm import Tlmm
+from ...hw.matmul.tlmm import Tlmm
 from ...npu import ArrayParameters
 from ...npu.array import Array
 from ...numerics import quantize_activations_fp8
-from ...programs import package_version
 from ...quant.formats import Int4Fp8
-from ..bench.design import Design
-from ..random_matrices import random_matrices
-from ..verify import verify_tlmm
-from ..verify_array import ArrayJob, run_array
+from ...tools.cache import cached_folder, content_key
+from ...tools.programs import package_version
+from ..verify.array import ArrayJob, run_array
+from ..verify.bench.design import Design
+from ..verify.engine import verify_tlmm
+from ..verify.random_matrices import random_matrices
 from .engines import ArrayEngines, TlmmEngines
 from .tasks import run_tasks
 

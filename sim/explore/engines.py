@@ -1,8 +1,8 @@
 """What multiplies the matrices of a model: engines of one kind that differ in size, as arrays.
 
-Two kinds, for two formats of weights: the table-lookup engine for ``ternary`` (``hw.tlmm``) and the
-INT4 x FP8 array, whose weights stay, for ``int4-fp8`` (``npu.array``). Results are [engines, 1, 1,
-1, 1]: the first axis of a ``Space``.
+Two kinds, for two formats of weights: the table-lookup engine for ``ternary`` (``hw.matmul.tlmm``)
+and the INT4 x FP8 array, whose weights stay, for ``int4-fp8`` (``npu.array``). Results are
+[engines, 1, 1, 1, 1]: the first axis of a ``Space``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class Engines(ABC):
 
     @abstractmethod
     def buffer_cycles(self, M: int, K: int, N: int) -> Integers:
-        """Cycles for which a weight buffer's port is busy with it (``sim.latency.Machine``)."""
+        """Cycles for which a weight buffer's port is busy with it
+        (``sim.formulas.latency.Machine``).
+        """
 
     @abstractmethod
     def readings(self, N: int) -> int:

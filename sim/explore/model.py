@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...model import ModelConfig
-from ..cycles import CycleModel
-from ..energy import work_energy
-from ..hardware import URAM_BYTES, Hardware
-from ..latency import Machine
-from ..quantity import Corner
-from ..shapes import ModelShape
-from ..workload import Layout, Operator, step
+from ..descriptions.hardware import URAM_BYTES, Hardware
+from ..descriptions.layout import Layout
+from ..descriptions.quantity import Corner
+from ..descriptions.shapes import ModelShape
+from ..formulas.cycles import CycleModel
+from ..formulas.energy import work_energy
+from ..formulas.latency import Machine
+from ..formulas.workload import Operator, step
 from .engines import TlmmEngines
 from .prompt_policies import PromptPolicy
 from .space import Space

@@ -1,4 +1,4 @@
-"""How a prompt goes through the model: the policies of ``sim.policies``, for one request.
+"""How a prompt goes through the model: the policies of ``sim.serving.policies``, for one request.
 
 Alone, ``layered`` costs what the whole prompt costs; what it changes is how long others wait.
 ``flow`` interrupts for other prompts, never for decode, and is ``whole`` here.

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ...hw import TlmmParameters
 from ...npu import ArrayParameters
-from ..hardware import Hardware
-from ..shapes import ModelShape
+from ..descriptions.hardware import Hardware
+from ..descriptions.shapes import ModelShape
 from .lut_model import Synthesized
 from .model import Costs, evaluate
 from .pareto import grid_front, pareto_front

@@ -11,8 +11,8 @@ import numpy as np
 from ...errors import EstimateError
 from ...hw import TlmmParameters
 from ...npu import ArrayParameters, Stationary
-from ..device import Device
-from ..hardware import URAM_BYTES, Hardware
+from ..descriptions.device import Device
+from ..descriptions.hardware import URAM_BYTES, Hardware
 from .around import Around
 from .engines import ArrayEngines, Engines, TlmmEngines
 from .lut_model import GROUPS

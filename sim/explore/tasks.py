@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
-from ...cache import cache_folder
 from ...errors import ToolError, TrilobiteError
+from ...tools.cache import cache_folder
 
 __all__ = ["CLUSTERS", "run_tasks"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..results import Estimate, OperatorCost, Phase
+from ..formulas.results import Estimate, OperatorCost, Phase
 from .html import Markup, tag
 from .numbers import percent, si
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EstimateError
-from ..results import Estimate
+from ..formulas.results import Estimate
 from .html import Markup, tag
 from .numbers import digits, scaled
 

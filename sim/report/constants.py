@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..quantity import Quantity
-from ..results import Estimate
+from ..descriptions.quantity import Quantity
+from ..formulas.results import Estimate
 from .html import Markup, join, tag
 from .labels import how
 from .numbers import si

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..results import Estimate
+from ..formulas.results import Estimate
 from .html import Markup, join, tag
 from .numbers import digits
 from .svg import Frame, Scale, chart, line, polygon, text

@@ -11,7 +11,7 @@ from typing import Any
 
 from ... import __version__
 from ...errors import OutputError
-from ..results import Estimate
+from ..formulas.results import Estimate
 from .page import page
 
 __all__ = ["report_json", "tool_versions", "write_json", "write_report",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..energy import PARTS
-from ..quantity import Range
-from ..results import Estimate, Phase
+from ..descriptions.quantity import Range
+from ..formulas.energy import PARTS
+from ..formulas.results import Estimate, Phase
 from .html import Markup, tag
 from .numbers import percent, ranged, si
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..quantity import RESULT_KINDS
+from ..descriptions.quantity import RESULT_KINDS
 from .html import Markup, tag
 from .numbers import percent
 

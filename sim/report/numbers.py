@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..quantity import Range
+from ..descriptions.quantity import Range
 from .html import Markup, join, tag
 
 __all__ = ["digits", "percent", "ranged", "scaled", "si"]

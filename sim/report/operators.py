@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..results import Estimate, OperatorCost, Phase
+from ..formulas.results import Estimate, OperatorCost, Phase
 from .html import Markup, join, tag
 from .labels import how, waits
 from .numbers import digits, percent, scaled, si

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..results import Estimate
+from ..formulas.results import Estimate
 from .breakdown import cycle_split
 from .comparison import comparison
 from .constants import (
@@ -25,7 +25,7 @@ from .operators import operator_table
 from .published import published
 from .roofline import roofline
 from .summary import cards, energy_obtained
-from .timeline import timelines
+from .timeline_chart import timelines
 
 __all__ = ["page"]
 

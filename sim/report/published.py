@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..published import Comparison
-from ..results import Estimate
+from ..formulas.published import Comparison
+from ..formulas.results import Estimate
 from .html import Markup, tag
 from .labels import how
 from .numbers import ranged, si

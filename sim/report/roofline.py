@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..results import Estimate, OperatorCost
+from ..formulas.results import Estimate, OperatorCost
 from .html import Markup, join, tag
 from .numbers import digits
 from .svg import Frame, Scale, chart, line, polygon, text

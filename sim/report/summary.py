@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..quantity import Range
-from ..results import Estimate, Phase
+from ..descriptions.quantity import Range
+from ..formulas.results import Estimate, Phase
 from .html import Markup, join, tag
 from .labels import shares, waits
 from .numbers import digits, percent, scaled, si

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..results import Estimate, OperatorCost
+from ..formulas.results import Estimate, OperatorCost
 from .document import write_text
 
 __all__ = ["COLUMNS", "report_csv", "write_csv"]

@@ -11,9 +11,9 @@ import itertools
 from collections.abc import Sequence
 
 from ...model import ModelConfig
-from ..energy import work_energy
-from ..latency import Machine
-from ..workload import Operator, Traffic, step
+from ..formulas.energy import work_energy
+from ..formulas.latency import Machine
+from ..formulas.workload import Operator, Traffic, step
 from .batch import Batch, Piece
 
 __all__ = ["BatchCosts", "Cost"]

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 from ...errors import EstimateError
-from ..workload import model_bytes
+from ..formulas.workload import model_bytes
 from .batch import Batch, Piece, Policy, Progress
 from .costs import BatchCosts
 from .requests import Request

@@ -14,7 +14,7 @@ from timing import best_of, settle
 from weights import copies_of, weight_of
 
 from trilobite.runtime.kernels.choice import VARIABLE, available_kernels
-from trilobite.runtime.kernels.ternary_shuffle import ShuffleTernary
+from trilobite.runtime.kernels.ternary.shuffle import ShuffleTernary
 from trilobite.runtime.linear import make_linear
 
 

@@ -6,10 +6,10 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, connect, flipped
 
 from support.formal import Proof, constant, held, prove, reach
-from trilobite.hw.axi import BURST_BYTES, request_layout
-from trilobite.hw.read_master import ReadMaster
-from trilobite.hw.shared_reader import SharedReader
-from trilobite.hw.write_master import WriteMaster
+from trilobite.hw.memory.axi import BURST_BYTES, request_layout
+from trilobite.hw.memory.read_master import ReadMaster
+from trilobite.hw.memory.shared_reader import SharedReader
+from trilobite.hw.memory.write_master import WriteMaster
 
 WORD_BYTES = 4
 # A queue of three places has no level that cannot occur, where an induction would start in vain.

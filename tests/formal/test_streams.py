@@ -7,12 +7,12 @@ from amaranth.lib.wiring import In, Out
 
 from support.formal import Proof, RefutedError, constant, held, prove, reach
 from support.probes import Register
-from trilobite.hw.axi import BURST_BYTES, request_layout
-from trilobite.hw.burst_splitter import BurstSplitter
-from trilobite.hw.credits import CreditQueue
-from trilobite.hw.stream_fork import StreamFork
-from trilobite.hw.stream_queue import queue_before
-from trilobite.hw.tile_buffer import TileBuffer, tile_layout
+from trilobite.hw.memory.axi import BURST_BYTES, request_layout
+from trilobite.hw.memory.burst_splitter import BurstSplitter
+from trilobite.hw.streams.credits import CreditQueue
+from trilobite.hw.streams.fork import StreamFork
+from trilobite.hw.streams.queue import queue_before
+from trilobite.hw.weights.tile_buffer import TileBuffer, tile_layout
 
 
 class Passes(Proof):

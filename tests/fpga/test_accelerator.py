@@ -10,7 +10,7 @@ from trilobite.quant.formats import Ternary
 from trilobite.runtime.decoder import Decoder
 from trilobite.runtime.language_model import Session
 from trilobite.runtime.random_weights import random_weights
-from trilobite.sim.bench import build, run_tests
+from trilobite.sim.verify.bench import build, run_tests
 
 pytest.importorskip("cocotbext.axi")
 

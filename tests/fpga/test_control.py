@@ -3,7 +3,7 @@
 import pytest
 
 from trilobite.fpga.control import Control
-from trilobite.sim.bench import build, run_tests
+from trilobite.sim.verify.bench import build, run_tests
 
 pytest.importorskip("cocotbext.axi")
 

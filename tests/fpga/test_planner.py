@@ -9,7 +9,7 @@ from trilobite.fpga.compiler import compile_model
 from trilobite.fpga.planner import plan_program
 from trilobite.quant.formats import Int4, Ternary
 from trilobite.runtime.random_weights import random_weights
-from trilobite.sim.cycle_model.cases import HARDWARE, MODELS
+from trilobite.sim.verify.cycles.cases import HARDWARE, MODELS
 
 
 @pytest.mark.parametrize("hardware", ["small", "narrow"])

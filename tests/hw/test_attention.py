@@ -6,9 +6,9 @@ import pytest
 from support.attention_bench import TIMING, AttentionBench, attention_traffic, random_pass
 from support.float32 import to_bits
 from trilobite.hw.attention.parameters import AttentionParameters
-from trilobite.hw.reference import unpack_rows
-from trilobite.sim.bench import build, exchange
-from trilobite.sim.bench.ddr import DdrTiming
+from trilobite.hw.matmul.reference import unpack_rows
+from trilobite.sim.descriptions.ddr_timing import DdrTiming
+from trilobite.sim.verify.bench import build, exchange
 
 SMALL = AttentionParameters(word_bytes=16, queries=2, lanes=4, max_head_dim=64, max_context=256)
 STREAMS = ("i_pass", "i_codes", "i_scale", "o")

@@ -9,7 +9,7 @@ from support.payloads import pack_payloads, unpack_payloads
 from trilobite.hw.attention.cache_layout import CacheLayout
 from trilobite.hw.attention.cache_writer import CacheWriter
 from trilobite.hw.attention.parameters import TILE, AttentionParameters
-from trilobite.sim.bench import Traffic, build, exchange
+from trilobite.sim.verify.bench import Traffic, build, exchange
 
 WORD_BYTES, LANES = 64, 2   # a word holds chunks of two tokens
 PARAMETERS = AttentionParameters(WORD_BYTES, queries=1, lanes=LANES, max_head_dim=64,

@@ -12,9 +12,9 @@ from trilobite.npu.array import Array
 from trilobite.numerics import quantize_activations_fp8
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.formats import Int4Fp8
-from trilobite.runtime.kernels.nibbles import Int4Fp8Linear
-from trilobite.sim.bench import build, exchange
-from trilobite.sim.verify_array import ArrayJob, array_totals, array_traffic
+from trilobite.runtime.kernels.floating.nibbles import Int4Fp8Linear
+from trilobite.sim.verify.array import ArrayJob, array_totals, array_traffic
+from trilobite.sim.verify.bench import build, exchange
 
 SHAPES = {
     "weights stay": ArrayParameters(Stationary.WEIGHT, rows=4, lanes=8, tokens=6, group_size=32),

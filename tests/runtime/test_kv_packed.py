@@ -13,7 +13,7 @@ from trilobite.errors import CheckpointError, OutputError, TrilobiteError
 from trilobite.model import ModelConfig
 from trilobite.quant.pipeline import quantize
 from trilobite.quant.writer import SafetensorsWriter, StoredTensor
-from trilobite.runtime.attention import TILE
+from trilobite.runtime.kernels.attention.portable import TILE
 from trilobite.runtime.kv_cache import make_cache
 from trilobite.runtime.kv_scales import (
     KeyRecorder,
@@ -180,7 +180,7 @@ def test_the_pair_norm_does_not_depend_on_the_position():
     k = np.random.default_rng(0).standard_normal((1, 1, 32)).astype(F)
     radii = []
     for position in (0, 7, 1000):
-        from trilobite.runtime.elementwise import apply_rope
+        from trilobite.runtime.kernels.elementwise import apply_rope
 
         turned = k.copy()
         apply_rope(turned, *numerics.rope_tables(shape, np.array([position])))

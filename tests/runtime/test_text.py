@@ -8,7 +8,7 @@ import trilobite
 from trilobite.errors import CheckpointError, TrilobiteError
 from trilobite.runtime.text import Tokenizer, held_out_documents
 
-DEMO = Path(trilobite.__file__).parent / "models" / "demo-llama"
+DEMO = Path(trilobite.__file__).parent / "checkpoints" / "demo-llama"
 
 
 @pytest.fixture

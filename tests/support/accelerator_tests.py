@@ -15,7 +15,7 @@ from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 from support.axi_bench import Memory
 from trilobite.fpga.control import COUNTER_REGISTERS, REGISTERS, RUN_REGISTERS
 from trilobite.fpga.sequencer import RunError
-from trilobite.hw.axi import PortError
+from trilobite.hw.memory.axi import PortError
 
 START, ABORT, CLEAR = 1, 2, 4
 BUSY, FAILED, ABORTING = 1, 2, 4

@@ -12,13 +12,14 @@ from trilobite.hw.attention.attention import Attention
 from trilobite.hw.attention.cache_layout import CacheLayout
 from trilobite.hw.attention.parameters import AttentionParameters
 from trilobite.hw.attention.tile_walker import pass_layout
-from trilobite.hw.axi import COUNT_WIDTH
-from trilobite.hw.read_master import ReadMaster
-from trilobite.hw.reference import pack_floats
+from trilobite.hw.matmul.reference import pack_floats
+from trilobite.hw.memory.axi import COUNT_WIDTH
+from trilobite.hw.memory.read_master import ReadMaster
 from trilobite.numerics import quantize_activation
-from trilobite.runtime.attention import attend_int8
-from trilobite.sim.bench import Traffic
-from trilobite.sim.bench.ddr import DdrModel, DdrTiming
+from trilobite.runtime.kernels.attention.portable import attend_int8
+from trilobite.sim.descriptions.ddr_timing import DdrTiming
+from trilobite.sim.verify.bench import Traffic
+from trilobite.sim.verify.bench.ddr import DdrModel
 
 ADDRESS_WIDTH = 24
 TIMING = DdrTiming(latency=30)

@@ -4,9 +4,9 @@ from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from trilobite.hw.port_drain import PortDrain
-from trilobite.hw.read_master import ReadMaster
-from trilobite.hw.write_master import WriteMaster
+from trilobite.hw.memory.port_drain import PortDrain
+from trilobite.hw.memory.read_master import ReadMaster
+from trilobite.hw.memory.write_master import WriteMaster
 
 PORT = {"address_width": 17, "word_bytes": 4}
 MASTERS = {**PORT, "max_burst": 8, "outstanding": 3, "count_width": 10}

@@ -3,12 +3,12 @@
 import dataclasses
 
 from trilobite.model import ModelConfig
-from trilobite.sim.cycles import CycleModel
-from trilobite.sim.device import Device, load_device
-from trilobite.sim.hardware import Hardware, load_hardware
-from trilobite.sim.latency import Machine
-from trilobite.sim.quantity import Corner, Quantity
-from trilobite.sim.shapes import ModelShape, load_shape
+from trilobite.sim.descriptions.device import Device, load_device
+from trilobite.sim.descriptions.hardware import Hardware, load_hardware
+from trilobite.sim.descriptions.quantity import Corner, Quantity
+from trilobite.sim.descriptions.shapes import ModelShape, load_shape
+from trilobite.sim.formulas.cycles import CycleModel
+from trilobite.sim.formulas.latency import Machine
 
 
 def exact(value: float, unit: str = "unit") -> Quantity:

@@ -10,8 +10,8 @@ from trilobite.hw.floats.compare import FloatCompare, FloatMaximum
 from trilobite.hw.floats.from_integer import IntegerToFloat
 from trilobite.hw.floats.multiply import FloatMultiply
 from trilobite.hw.floats.to_integer import FloatToInteger
-from trilobite.hw.reference import pack_beats
-from trilobite.sim.bench import build, sample
+from trilobite.hw.matmul.reference import pack_beats
+from trilobite.sim.verify.bench import build, sample
 
 # Ports of FloatUnits and the latency of the units behind them.
 LATENCIES = {

@@ -18,8 +18,8 @@ from amaranth.hdl import Assert, Assume, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 
 from trilobite.fpga.synth.tools import yosys
-from trilobite.hw.ports import component_ports
-from trilobite.programs import package_folder
+from trilobite.hw.streams.ports import component_ports
+from trilobite.tools.programs import package_folder
 
 _SCRIPT = ("read_rtlil top.il; prep -nordff -top top; flatten; memory_map; async2sync; "
            "chformal -lower; opt_clean; dffunmap; write_smt2 -wires top.smt2")

@@ -5,11 +5,11 @@ from amaranth.hdl import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out, connect, flipped
 
-from trilobite.hw.read_master import ReadMaster
-from trilobite.hw.tlmm import Tlmm
-from trilobite.hw.weight_loader import WeightLoader
-from trilobite.hw.write_master import WriteMaster
-from trilobite.sim.bench.ddr import DdrModel
+from trilobite.hw.matmul.tlmm import Tlmm
+from trilobite.hw.memory.read_master import ReadMaster
+from trilobite.hw.memory.write_master import WriteMaster
+from trilobite.hw.weights.loader import WeightLoader
+from trilobite.sim.verify.bench.ddr import DdrModel
 
 
 class MemoryBench(wiring.Component):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trilobite.sim.verify_array import ArrayJob, run_array
+from trilobite.sim.verify.array import ArrayJob, run_array
 
 
 def check(shape, problems):

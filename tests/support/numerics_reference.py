@@ -5,7 +5,7 @@ Nothing is shared with ``numerics`` but the tables, so that the text of the rule
 
 import numpy as np
 
-from trilobite.numerics_tables import EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TABLE
+from trilobite.numerics.tables import EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TABLE
 
 F = np.float32
 SMALLEST = F(2.0**-126)

@@ -12,7 +12,7 @@ from trilobite.quant.formats import Format
 from trilobite.quant.formats.base import PackedWeight
 from trilobite.runtime.random_weights import random_weights
 
-DEMO = Path(trilobite.__file__).parent / "models" / "demo-bitnet"
+DEMO = Path(trilobite.__file__).parent / "checkpoints" / "demo-bitnet"
 
 
 def write_random_checkpoint(folder: Path, config: ModelConfig, form: Format) -> Path:

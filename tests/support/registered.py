@@ -8,7 +8,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, Timer
 
-from trilobite.sim.bench import run_tests
+from trilobite.sim.verify.bench import run_tests
 
 
 def assert_outputs_are_registered(build):

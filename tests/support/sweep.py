@@ -19,8 +19,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, Timer
 
 from support.float_units import sample_pipeline
-from trilobite.hw.reference import pack_beats
-from trilobite.sim.bench import build, run_tests
+from trilobite.hw.matmul.reference import pack_beats
+from trilobite.sim.verify.bench import build, run_tests
 
 BLOCK = 4096
 

@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 
-from trilobite.hw.parameters import TlmmParameters, cycles, sign_select_cycles
-from trilobite.hw.reference import matmul, unpack_sums
-from trilobite.hw.sign_select import SignSelect
-from trilobite.hw.tlmm import Tlmm
-from trilobite.sim.bench import build, exchange
-from trilobite.sim.verify import tlmm_traffic
+from trilobite.hw.matmul.parameters import TlmmParameters, cycles, sign_select_cycles
+from trilobite.hw.matmul.reference import matmul, unpack_sums
+from trilobite.hw.matmul.sign_select import SignSelect
+from trilobite.hw.matmul.tlmm import Tlmm
+from trilobite.sim.verify.bench import build, exchange
+from trilobite.sim.verify.engine import tlmm_traffic
 
 STREAMS = ("i_job", "i_activations", "i_weights", "o")
 

@@ -7,7 +7,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from trilobite.hw.weight_codes import decode, encode
+from trilobite.hw.matmul.weight_codes import decode, encode
 
 
 def valid_bytes(group_size):

@@ -4,7 +4,7 @@ import cocotb
 from cocotb.triggers import with_timeout
 
 from support.axi_bench import Bench
-from trilobite.hw.axi import PortError, Response
+from trilobite.hw.memory.axi import PortError, Response
 
 
 async def write(bench, requests, stall=0.0, whole=True):

@@ -16,7 +16,7 @@ from trilobite.fpga.synth.tools import yosys
 from trilobite.hw.attention.query_lane import QueryLane
 from trilobite.hw.floats.format import FLOAT32
 from trilobite.hw.floats.multiply import FloatMultiply
-from trilobite.hw.ports import component_ports
+from trilobite.hw.streams.ports import component_ports
 
 PARAMETERS = load_configuration("demo")
 COMPONENTS = {

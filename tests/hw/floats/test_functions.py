@@ -11,8 +11,8 @@ from trilobite import numerics
 from trilobite.hw.floats.quadratic import Quadratic
 from trilobite.hw.floats.reciprocal import FloatReciprocal, FloatRsqrt
 from trilobite.hw.floats.shared_quadratic import SharedQuadratic
-from trilobite.numerics_tables import EXP_TABLE
-from trilobite.sim.bench import build, sample
+from trilobite.numerics.tables import EXP_TABLE
+from trilobite.sim.verify.bench import build, sample
 
 # Around the limits of the results: where exp and sigmoid become 0 or infinite, or a segment ends.
 LIMITS = np.array([88.72, 88.73, 89, 90, -87.33, -87.34, -88, -89, -104, 1e-4, -1e-4, 0.5, -0.5,

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from trilobite.errors import EstimateError, TrilobiteError
 from trilobite.fpga.counters import COUNTERS
 from trilobite.fpga.planner import plan_program
-from trilobite.sim.bench.ddr import DdrTiming
-from trilobite.sim.cycle_model.cases import CAPACITY, HARDWARE, MODELS, STEPS
-from trilobite.sim.cycle_model.compare import (
+from trilobite.sim.cycle_model.predict import predict_step
+from trilobite.sim.descriptions.ddr_timing import DdrTiming
+from trilobite.sim.predictions.prediction import ERRORS
+from trilobite.sim.verify.cycles.cases import CAPACITY, HARDWARE, MODELS, STEPS
+from trilobite.sim.verify.cycles.compare import (
     CYCLES,
     MEASURED,
     check_counts,
@@ -20,9 +22,7 @@ from trilobite.sim.cycle_model.compare import (
     compare_cases,
     compare_full_size,
 )
-from trilobite.sim.cycle_model.measure import measure
-from trilobite.sim.cycle_model.predict import predict_step
-from trilobite.sim.cycle_model.prediction import ERRORS
+from trilobite.sim.verify.cycles.measure import measure
 
 WORST, MEAN = 0.05, 0.02
 LEAST = 30
@@ -170,7 +170,7 @@ def test_what_does_not_fit_is_refused():
 def test_the_hardware_as_it_is_now(name, monkeypatch):
     """New counts of one model: other Verilog may count as before, other counts are renewed."""
     model = "bitnet-96"
-    monkeypatch.setattr("trilobite.sim.cycle_model.measure.STEPS", {model: STEPS[model]})
+    monkeypatch.setattr("trilobite.sim.verify.cycles.measure.STEPS", {model: STEPS[model]})
     counted = measure(name)["cases"][model]
     recorded = json.loads(MEASURED.read_text())[name]["cases"][model]
     for step in STEPS[model]:
@@ -180,7 +180,7 @@ def test_the_hardware_as_it_is_now(name, monkeypatch):
         assert predicted["cycles"] == pytest.approx(counted[step.name]["cycles"], rel=WORST)
     assert counted == recorded, (
         f"The hardware has other cycles than {MEASURED.name}: count them again with "
-        f"``python -m trilobite.sim.cycle_model.measure {name}``")
+        f"``python -m trilobite.sim.verify.cycles.measure {name}``")
 
 
 @pytest.mark.slow
@@ -190,7 +190,7 @@ def test_another_memory_in_rtl_simulation(monkeypatch):
     hardware = replace(HARDWARE["small"], timing=timing)
     model, steps = "bitnet-128", STEPS["bitnet-128"][:2]
     monkeypatch.setitem(HARDWARE, "small", hardware)
-    monkeypatch.setattr("trilobite.sim.cycle_model.measure.STEPS", {model: steps})
+    monkeypatch.setattr("trilobite.sim.verify.cycles.measure.STEPS", {model: steps})
     counted = measure("small")["cases"][model]
     for step in steps:
         predicted = _predict(timing, model=model, tokens=step.tokens, position=step.position)

@@ -15,9 +15,7 @@ from trilobite.errors import EstimateError
 from trilobite.hw import cycles
 from trilobite.npu import ArrayParameters, Stationary
 from trilobite.npu.array import Array
-from trilobite.sim.device import load_device
-from trilobite.sim.energy import step_energy, work_energy
-from trilobite.sim.estimate import estimate
+from trilobite.sim.descriptions.device import load_device
 from trilobite.sim.explore import (
     BEST,
     FORMATS,
@@ -35,7 +33,9 @@ from trilobite.sim.explore import (
 from trilobite.sim.explore.around import Around
 from trilobite.sim.explore.engines import ARRAY_LATENCY, ArrayEngines, TlmmEngines
 from trilobite.sim.explore.prompt_policies import PromptPolicy, prompt_policies
-from trilobite.sim.workload import step
+from trilobite.sim.formulas.energy import step_energy, work_energy
+from trilobite.sim.formulas.estimate import estimate
+from trilobite.sim.formulas.workload import step
 
 AROUND = Around(lanes=4, queries=4, lut=100_000, dsp=500, tables=32, columns=32)
 HALF = Around(lanes=2, queries=2, lut=60_000, dsp=300, tables=16, columns=16)

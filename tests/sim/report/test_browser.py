@@ -6,8 +6,6 @@ import pytest
 
 from support.browser import measured, needs_browser, pdf, screenshot
 from support.estimates import KV260, LARGE, TLMM
-from trilobite.sim.cycle_model.estimate import estimate_accelerator
-from trilobite.sim.estimate import estimate
 from trilobite.sim.explore import (
     Limits,
     answer,
@@ -16,6 +14,8 @@ from trilobite.sim.explore import (
     make_spaces,
     search,
 )
+from trilobite.sim.formulas.estimate import estimate
+from trilobite.sim.predictions.accelerator_estimate import estimate_accelerator
 from trilobite.sim.report import compare_runs, report_json, write_front, write_report
 
 pytestmark = needs_browser

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 from support.estimates import KV260, LARGE, TLMM, TWO_BILLION
 from trilobite.cli import app
 from trilobite.errors import EstimateError
-from trilobite.sim.estimate import estimate
+from trilobite.sim.formulas.estimate import estimate
 from trilobite.sim.report import compare_runs, read_run, report_csv, report_json
 from trilobite.sim.report.breakdown import cycle_split
 from trilobite.sim.report.page import page
 from trilobite.sim.report.table_file import COLUMNS
-from trilobite.sim.report.timeline import timelines
+from trilobite.sim.report.timeline_chart import timelines
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trilobite.sim.quantity import Range
+from trilobite.sim.descriptions.quantity import Range
 from trilobite.sim.report.html import Markup, join, tag
 from trilobite.sim.report.numbers import digits, percent, ranged, si
 from trilobite.sim.report.svg import Scale

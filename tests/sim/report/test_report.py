@@ -14,7 +14,7 @@ import trilobite
 from support.estimates import KV260, LARGE, TLMM, TWO_BILLION, changed, exact, small_shape
 from trilobite.errors import OutputError
 from trilobite.hw import cycles as formula
-from trilobite.sim.estimate import estimate
+from trilobite.sim.formulas.estimate import estimate
 from trilobite.sim.report import report_json, write_json, write_report
 from trilobite.sim.report.page import page
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from support.estimates import LARGE, machine, small_config
 from trilobite.errors import EstimateError
-from trilobite.sim.energy import step_energy
-from trilobite.sim.policies import POLICIES, Chunked, FlowPrefill, Layered, WholePrompt
+from trilobite.sim.formulas.energy import step_energy
+from trilobite.sim.formulas.workload import step
 from trilobite.sim.serving import BatchCosts, Request, generate_requests, serve
 from trilobite.sim.serving.batch import Batch, Piece, Progress
-from trilobite.sim.workload import step
+from trilobite.sim.serving.policies import POLICIES, Chunked, FlowPrefill, Layered, WholePrompt
 
 CONFIG = small_config(max_position_embeddings=64)
 MACHINE = machine()

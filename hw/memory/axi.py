@@ -1,0 +1,90 @@
+"""The AXI4 signals of a memory port, and what can go wrong on one."""
+
+from __future__ import annotations
+
+import enum
+
+from amaranth.hdl import Module
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["BURST_BYTES", "COUNT_WIDTH", "PortError", "Response", "describe_bursts",
+           "read_signature", "request_layout", "write_signature"]
+
+BURST_BYTES = 4096   # no burst may cross a multiple of that
+COUNT_WIDTH = 24     # of the words of a request, less one: a large vocabulary is one request
+INCREMENTING = 1     # AxBURST
+MODIFIABLE = 0b0011  # AxCACHE: an interconnect may merge or split bursts, and buffer writes
+
+
+class Response(enum.IntEnum):
+    """RRESP and BRESP."""
+
+    OKAY = 0
+    EXOKAY = 1
+    SLVERR = 2
+    DECERR = 3
+
+
+class PortError(enum.IntEnum):
+    """The first thing that went wrong on a port."""
+
+    NONE = 0
+    SLAVE = 1       # a response SLVERR
+    DECODE = 2      # a response DECERR: no memory at that address
+    PROTOCOL = 3    # RLAST at the wrong beat, or EXOKAY, which was not asked for
+    TIMEOUT = 4     # the other side did nothing for too long
+
+
+def read_signature(address_width: int, word_bytes: int) -> wiring.Signature:
+    """The AR and R channels, as the master drives them; names as in the specification.
+
+    One transaction identifier, so that data come in the order of their addresses.
+    """
+    return wiring.Signature({
+        **_address_channel("ar", address_width),
+        "rid": In(1), "rdata": In(8 * word_bytes), "rresp": In(2), "rlast": In(1),
+        "rvalid": In(1), "rready": Out(1),
+    })
+
+
+def write_signature(address_width: int, word_bytes: int) -> wiring.Signature:
+    """The AW, W and B channels, as the master drives them; names as in the specification."""
+    return wiring.Signature({
+        **_address_channel("aw", address_width),
+        "wdata": Out(8 * word_bytes), "wstrb": Out(word_bytes), "wlast": Out(1),
+        "wvalid": Out(1), "wready": In(1),
+        "bid": In(1), "bresp": In(2), "bvalid": In(1), "bready": Out(1),
+    })
+
+
+def request_layout(address_width: int, word_bytes: int, count_width: int) -> data.StructLayout:
+    """``more + 1`` words of memory from word number ``word`` on (its address over word_bytes).
+
+    In these units, no request can be misaligned or empty.
+    """
+    if word_bytes & (word_bytes - 1) or not 1 <= word_bytes <= 128:
+        raise ValueError(f"AXI words have 1, 2, 4, ... 128 bytes, not {word_bytes!r}")
+    return data.StructLayout({
+        "word": address_width - word_bytes.bit_length() + 1, "more": count_width,
+    })
+
+
+def word_layout(word_bytes: int) -> data.StructLayout:
+    """A memory word, and whether it is the last one of what was asked for."""
+    return data.StructLayout({"data": data.ArrayLayout(8, word_bytes), "last": 1})
+
+
+def describe_bursts(m: Module, port, channel: str, word_bytes: int) -> None:
+    """Drive what is the same for every burst on ``channel`` ("ar" or "aw") of ``port``."""
+    m.d.comb += [
+        getattr(port, channel + name).eq(value)
+        for name, value in (("id", 0), ("size", word_bytes.bit_length() - 1),
+                            ("burst", INCREMENTING), ("cache", MODIFIABLE), ("prot", 0))
+    ]
+
+
+def _address_channel(name: str, address_width: int) -> dict[str, wiring.Member]:
+    members = {"id": Out(1), "addr": Out(address_width), "len": Out(8), "size": Out(3),
+               "burst": Out(2), "cache": Out(4), "prot": Out(3), "valid": Out(1), "ready": In(1)}
+    return {name + member: value for member, value in members.items()}

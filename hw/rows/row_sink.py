@@ -1,0 +1,97 @@
+"""Rows of float32 numbers to external memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from ..memory.axi import COUNT_WIDTH, request_layout
+from ..memory.write_master import written_layout
+from .elementwise import lanes_layout
+from .row_source import row_request_layout
+
+__all__ = ["RowSink"]
+
+_WAITING = 4   # rows announced whose words have not all been given
+
+
+class RowSink(wiring.Component):
+    """Gather beats into words and write each row from the word on with which it begins.
+
+    A beat per cycle. A row's last word is written as far as the row reaches.
+
+    Parameters
+    ----------
+    lanes, word_bytes, address_width, max_beats, count_width : int
+        As of ``RowSource``.
+
+    Members
+    -------
+    i_row : ``In(stream.Signature(row_request_layout(...)))``
+        Where each row goes, and how many of the beats it is: at least one.
+    i : ``In(stream.Signature(lanes_layout(lanes)))``
+        The beats of the rows.
+    o_request : ``Out(stream.Signature(request_layout(...)))``
+    o : ``Out(stream.Signature(written_layout(word_bytes)))``
+        To a ``WriteMaster``.
+    """
+
+    def __init__(self, *, lanes: int, word_bytes: int, address_width: int, max_beats: int,
+                 count_width: int = COUNT_WIDTH) -> None:
+        if word_bytes % (4 * lanes):
+            raise ValueError(f"A word of {word_bytes} bytes does not hold whole beats of {lanes} "
+                             "float32 numbers")
+        self.lanes = lanes
+        self.beats_per_word = word_bytes // (4 * lanes)
+        self.max_beats = max_beats
+        request = request_layout(address_width, word_bytes, count_width)
+        row = row_request_layout(address_width, word_bytes, max_beats)
+        super().__init__({
+            "i_row": In(stream.Signature(row)),
+            "i": In(stream.Signature(lanes_layout(lanes))),
+            "o_request": Out(stream.Signature(request)),
+            "o": Out(stream.Signature(written_layout(word_bytes))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        per_word = self.beats_per_word
+        m.submodules.lengths = lengths = SyncFIFO(width=len(self.i_row.p.beats), depth=_WAITING)
+        m.d.comb += [
+            self.o_request.p.word.eq(self.i_row.p.word),
+            self.o_request.p.more.eq((self.i_row.p.beats + (per_word - 1)) // per_word - 1),
+            self.o_request.valid.eq(self.i_row.valid & lengths.w_rdy),
+            self.i_row.ready.eq(self.o_request.ready & lengths.w_rdy),
+            lengths.w_data.eq(self.i_row.p.beats),
+            lengths.w_en.eq(self.i_row.valid & self.i_row.ready),
+        ]
+
+        # Gather: the beat that fills a word, or ends the row, sends it.
+        place = Signal(range(per_word))
+        beat = Signal(range(self.max_beats))
+        width = self.i.p.shape().size
+        gathered = Signal(data.ArrayLayout(width, per_word), reset_less=True)
+        word = Signal(data.ArrayLayout(width, per_word))
+        row_ends, completes, taken = Signal(), Signal(), Signal()
+        m.d.comb += [
+            row_ends.eq(beat + 1 == lengths.r_data),
+            completes.eq(row_ends | (place == per_word - 1)),
+            self.i.ready.eq(lengths.r_rdy & (~completes | self.o.ready)),
+            taken.eq(self.i.valid & self.i.ready),
+            lengths.r_en.eq(taken & row_ends),
+            word.eq(gathered), word[place].eq(self.i.p),
+            Cat(self.o.p.data).eq(word),
+            self.o.valid.eq(self.i.valid & lengths.r_rdy & completes),
+        ]
+        for number in range(per_word):
+            m.d.comb += self.o.p.strobe.word_select(number, 4 * self.lanes).eq(
+                Mux(number <= place, -1, 0))
+        with m.If(taken):
+            m.d.sync += [
+                gathered[place].eq(self.i.p),
+                place.eq(Mux(completes, 0, place + 1)),
+                beat.eq(Mux(row_ends, 0, beat + 1)),
+            ]
+        return m

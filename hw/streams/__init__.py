@@ -1,0 +1,1 @@
+"""What streams share: queues, forks, credits, ports."""

@@ -1,0 +1,154 @@
+"""Rows of the embedding for token ids that lie in memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..floats.format import FLOAT32
+from ..floats.from_integer import IntegerToFloat
+from ..floats.multiply import FloatMultiply
+from ..floats.shifting import delay
+from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
+from ..rows.elementwise import lanes_layout
+from ..streams.credits import CreditQueue
+
+__all__ = ["Embedding", "embedding_job_layout"]
+
+
+def embedding_job_layout(address_width: int, word_bytes: int, max_beats: int) -> data.StructLayout:
+    """``tokens`` consecutive ids, the first one int32 number ``first`` from word ``ids`` on.
+
+    Their rows are those of a ``VocabularyLayout`` that begins at word ``table``, with
+    ``group_words`` and ``row_words``, and codes of 8 bits or ``four_bits``; a row has ``beats``
+    beats.
+    """
+    word = request_layout(address_width, word_bytes, 1)["word"].shape
+    return data.StructLayout({
+        "ids": word, "first": 24, "tokens": 16, "table": word, "group_words": 20, "row_words": 12,
+        "beats": range(max_beats + 1), "four_bits": 1,
+    })
+
+
+class Embedding(wiring.Component):
+    """``float32(code) * scale`` of the rows of tokens, bit for bit ``runtime.decoder.Embedding``.
+
+    For each token its id, its scale and its row are read, one after the other: about three times
+    the memory's latency and a cycle per beat.
+
+    Parameters
+    ----------
+    lanes : int
+        Elements of a beat.
+    word_bytes, address_width : int
+        Of the memory port.
+    max_beats : int
+        Longest row.
+
+    Members
+    -------
+    i : ``In(stream.Signature(embedding_job_layout(...)))``
+        What to read. Taken at the end.
+    o_request : ``Out(stream.Signature(request_layout(...)))``, i_words : ``In(...)``
+        To and from a reader of the port.
+    o : ``Out(stream.Signature(lanes_layout(lanes)))``
+        The rows, beat by beat.
+    """
+
+    _latency = IntegerToFloat.latency + FloatMultiply.latency
+
+    def __init__(self, *, lanes: int, word_bytes: int, address_width: int, max_beats: int) -> None:
+        self.lanes = lanes
+        self.word_bytes = word_bytes
+        self.max_beats = max_beats
+        request = request_layout(address_width, word_bytes, COUNT_WIDTH)
+        super().__init__({
+            "i": In(stream.Signature(embedding_job_layout(address_width, word_bytes, max_beats))),
+            "o_request": Out(stream.Signature(request)),
+            "i_words": In(stream.Signature(word_layout(word_bytes))),
+            "o": Out(stream.Signature(lanes_layout(lanes))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        job, word = self.i.p, self.i_words.p.data
+        group = (self.word_bytes // 4 - 1).bit_length()   # bits of a place in a word of numbers
+        numbers = word.as_value()
+
+        done = Signal(16)
+        number = Signal(24)
+        token = Signal(32)
+        group_at = Signal(self.o_request.p.word.shape())
+        scale = Signal(FLOAT32.layout)
+        beat = Signal(range(self.max_beats))
+        per_word = self.word_bytes // self.lanes   # beats, of int8
+        place = Signal(range(2 * per_word))
+        word_ends = Signal()
+        m.submodules.queue = queue = CreditQueue(self.o.p.shape(), self._latency)
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        m.d.comb += number.eq(job.first + done)
+
+        def ask(state: str, address, more, then: str) -> None:
+            with m.State(state):
+                m.d.comb += [
+                    self.o_request.p.word.eq(address), self.o_request.p.more.eq(more),
+                    self.o_request.valid.eq(1),
+                ]
+                with m.If(self.o_request.ready):
+                    m.next = then
+
+        with m.FSM():
+            with m.State("idle"), m.If(self.i.valid):
+                m.next = "ask id"
+            ask("ask id", job.ids + (number >> group), 0, "id")
+            with m.State("id"):
+                m.d.comb += self.i_words.ready.eq(1)
+                with m.If(self.i_words.valid):
+                    m.d.sync += token.eq(numbers.word_select(number[:group], 32))
+                    m.next = "locate"
+            with m.State("locate"):
+                m.d.sync += group_at.eq(job.table + (token >> group)[:20] * job.group_words)
+                m.next = "ask scale"
+            ask("ask scale", group_at, 0, "ask row")
+            ask("ask row", group_at + 1 + token[:group] * job.row_words, job.row_words - 1, "scale")
+            with m.State("scale"):
+                m.d.comb += self.i_words.ready.eq(1)
+                with m.If(self.i_words.valid):
+                    m.d.sync += scale.eq(numbers.word_select(token[:group], 32))
+                    m.next = "row"
+            with m.State("row"):
+                ends = Signal()
+                m.d.comb += [
+                    queue.enter.eq(self.i_words.valid & queue.ready),
+                    ends.eq(queue.enter & (beat + 1 == job.beats)),
+                    word_ends.eq(place == Mux(job.four_bits, 2 * per_word, per_word) - 1),
+                    self.i_words.ready.eq(queue.ready & (word_ends | (beat + 1 == job.beats))),
+                ]
+                with m.If(queue.enter):
+                    m.d.sync += [beat.eq(beat + 1),
+                                 place.eq(Mux(word_ends, 0, place + 1))]
+                with m.If(ends):
+                    m.d.sync += [beat.eq(0), place.eq(0), done.eq(done + 1)]
+                    m.next = "ask id"
+                    with m.If(done + 1 == job.tokens):
+                        m.d.sync += done.eq(0)
+                        m.d.comb += self.i.ready.eq(1)
+                        m.next = "idle"
+
+        low = (per_word - 1).bit_length()
+        codes = numbers.word_select(place[:low], 8 * self.lanes)
+        row_scale = delay(m, scale, IntegerToFloat.latency, "row_scale")
+        for lane in range(self.lanes):
+            m.submodules[f"to_float_{lane}"] = to_float = IntegerToFloat(FLOAT32, 8)
+            m.submodules[f"by_scale_{lane}"] = by_scale = FloatMultiply(FLOAT32)
+            byte = codes[8 * lane:8 * lane + 8]
+            code = Signal(signed(8), name=f"code_{lane}")
+            m.d.comb += [
+                code.eq(Mux(job.four_bits, byte.word_select(place[low:], 4).as_signed(),
+                            byte.as_signed())),
+                to_float.i.eq(code),
+                by_scale.i_a.eq(to_float.o), by_scale.i_b.eq(row_scale),
+                queue.i[lane].eq(by_scale.o),
+            ]
+        return m

@@ -1,0 +1,73 @@
+"""The rule of numbers: every float32 operation of the runtime and of the hardware, defined once.
+
+Elementwise arithmetic is IEEE binary32, round to nearest even, never fused; a rounded result that
+is subnormal becomes zero with its sign. Operands are normal numbers, zeros, infinities or NaN: what
+comes from outside passes through ``flush`` once. The bits of a NaN are not specified.
+
+``float32`` holds the operations, ``functions`` the elementary functions, from ``tables``; ``sums``
+the written orders of sums, ``activations`` the rounding of a matmul's inputs, ``attention`` that of
+softmax weights, ``rope`` the rotary angles.
+"""
+
+from .activations import (
+    ABSMAX_FLOOR,
+    INT8_MAX,
+    INT8_STEP,
+    quantize_activation,
+    quantize_activation_fp8,
+    quantize_activations,
+    quantize_activations_fp8,
+    quantize_int4,
+)
+from .attention import ATTENTION_TILE, WEIGHT_FLOOR, WEIGHT_MAX, WEIGHT_STEP
+from .float32 import add, flush, flush_array, mul, sub
+from .functions import (
+    EXP_HIGHEST,
+    EXP_LOWEST,
+    EXP_STEP_HIGH,
+    EXP_STEP_LOW,
+    EXP_STEPS_PER_UNIT,
+    exp,
+    reciprocal,
+    rsqrt,
+    sigmoid,
+)
+from .rope import rope_factors, rope_tables
+from .sums import LANES, add_group, add_lanes, scale_sum, sum_lanes, sum_of_squares
+
+__all__ = [
+    "ABSMAX_FLOOR",
+    "ATTENTION_TILE",
+    "EXP_HIGHEST",
+    "EXP_LOWEST",
+    "EXP_STEPS_PER_UNIT",
+    "EXP_STEP_HIGH",
+    "EXP_STEP_LOW",
+    "INT8_MAX",
+    "INT8_STEP",
+    "LANES",
+    "WEIGHT_FLOOR",
+    "WEIGHT_MAX",
+    "WEIGHT_STEP",
+    "add",
+    "add_group",
+    "add_lanes",
+    "exp",
+    "flush",
+    "flush_array",
+    "mul",
+    "quantize_activation",
+    "quantize_activation_fp8",
+    "quantize_activations",
+    "quantize_activations_fp8",
+    "quantize_int4",
+    "reciprocal",
+    "rope_factors",
+    "rope_tables",
+    "rsqrt",
+    "scale_sum",
+    "sigmoid",
+    "sub",
+    "sum_lanes",
+    "sum_of_squares",
+]

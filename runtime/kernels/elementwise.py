@@ -1,0 +1,120 @@
+"""Norms, rotary embedding, gated activations and residual adds, in the float32 of ``numerics``.
+
+Every function is a loop over float32 values with the roundings written out, so that hardware
+built from the same adders and multipliers gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numba
+import numpy as np
+
+from ...numerics import add, mul, rsqrt, sigmoid, sub, sum_of_squares
+from .choice import chosen_kernel
+from .ir.x86.gate import silu_vectors
+
+__all__ = [
+    "add_and_norm",
+    "add_residual",
+    "apply_rope",
+    "gate_for",
+    "relu2_gate",
+    "rms_norm",
+    "silu_gate",
+    "silu_gate_avx512",
+]
+
+
+@numba.njit(cache=True)
+def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: np.float32) -> np.ndarray:
+    """Root-mean-square norm of each row: ``x * rsqrt(mean(x^2) + epsilon) * weight``.
+
+    ``x`` float32 [N, K], ``weight`` float32 [K]; result float32 [N, K]. The sum of squares has the
+    16-lane order of ``numerics``, the mean is a product with float32(1 / K), and each element is
+    rounded after each of its two products (Zhang and Sennrich 2019, arXiv 1910.07467).
+    """
+    result = np.empty_like(x)
+    inverse_width = np.float32(1.0 / x.shape[1])
+    for n in range(x.shape[0]):
+        mean = mul(sum_of_squares(x[n]), inverse_width)
+        factor = rsqrt(add(mean, epsilon))
+        for k in range(x.shape[1]):
+            result[n, k] = mul(mul(x[n, k], factor), weight[k])
+    return result
+
+
+@numba.njit(cache=True)
+def apply_rope(x: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> None:
+    """Rotate the two halves of each head in place (Su et al. 2021, arXiv 2104.09864).
+
+    ``x`` float32 [N, heads, head_dim]; ``cosine`` and ``sine`` float32 [N, head_dim / 2], the rows
+    of the tokens' positions. Element d pairs with d + head_dim / 2, as in Hugging Face's layout.
+    """
+    half = x.shape[2] // 2
+    for n in range(x.shape[0]):
+        for head in range(x.shape[1]):
+            for d in range(half):
+                low, high = x[n, head, d], x[n, head, d + half]
+                c, s = cosine[n, d], sine[n, d]
+                x[n, head, d] = sub(mul(low, c), mul(high, s))
+                x[n, head, d + half] = add(mul(high, c), mul(low, s))
+
+
+@numba.njit(cache=True)
+def silu_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """``(gate * sigmoid(gate)) * up``, elementwise on float32 [N, K]."""
+    result = np.empty_like(gate)
+    for n in range(gate.shape[0]):
+        for k in range(gate.shape[1]):
+            value = gate[n, k]
+            result[n, k] = mul(mul(value, sigmoid(value)), up[n, k])
+    return result
+
+
+@numba.njit(cache=True)
+def silu_gate_avx512(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """``silu_gate`` of C-contiguous arrays, the same bits, on CPUs that have AVX-512."""
+    result = np.empty_like(gate)
+    gate, up, out = gate.reshape(-1), up.reshape(-1), result.reshape(-1)
+    vectors = len(out) // 16
+    silu_vectors(gate.ctypes.data, up.ctypes.data, out.ctypes.data, vectors)
+    for k in range(16 * vectors, len(out)):
+        out[k] = mul(mul(gate[k], sigmoid(gate[k])), up[k])
+    return result
+
+
+@numba.njit(cache=True)
+def relu2_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """``max(gate, 0)^2 * up``, elementwise on float32 [N, K] (BitNet's squared ReLU)."""
+    result = np.empty_like(gate)
+    for n in range(gate.shape[0]):
+        for k in range(gate.shape[1]):
+            value = max(gate[n, k], np.float32(0.0))
+            result[n, k] = mul(mul(value, value), up[n, k])
+    return result
+
+
+@numba.njit(cache=True)
+def add_residual(x: np.ndarray, update: np.ndarray) -> None:
+    """``x += update`` in place, float32 [N, K]."""
+    for n in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            x[n, k] = add(x[n, k], update[n, k])
+
+
+@numba.njit(cache=True)
+def add_and_norm(
+    x: np.ndarray, update: np.ndarray, weight: np.ndarray, epsilon: np.float32
+) -> np.ndarray:
+    """``add_residual``, then ``rms_norm`` of the sum, in one call."""
+    add_residual(x, update)
+    return rms_norm(x, weight, epsilon)
+
+
+def gate_for(activation: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """The gate of ``silu`` or ``relu2``, the fastest that this CPU has."""
+    if activation == "relu2":
+        return relu2_gate
+    return silu_gate_avx512 if chosen_kernel() in ("vnni", "avx512") else silu_gate

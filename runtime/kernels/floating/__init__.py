@@ -1,0 +1,1 @@
+"""Matmul kernels of weights in floating point: FP8, four-bit floats, float32."""

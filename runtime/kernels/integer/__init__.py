@@ -1,0 +1,1 @@
+"""Matmul kernels of integer weights: INT8, INT4, narrower ones, and planes of bits."""

@@ -1,0 +1,61 @@
+"""INT8 weights: integer dot products straight from the stored bytes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numba import njit, prange
+
+from ....quant.formats.base import PackedWeight
+from ..base import IntegerLinear
+from ..choice import chosen_kernel
+from ..dot import dot_tokens
+from ..threads import over_rows
+from .int8_vnni import VnniInt8
+
+__all__ = ["Int8Linear"]
+
+
+class Int8Linear(IntegerLinear):
+    """y = x W^T with int8 W and a scale per row. Sums are int32, exact for every input.
+
+    The weight is used as it is stored, not copied: a tied embedding and head share their memory.
+    """
+
+    largest_weight: ClassVar[int] = 128
+
+    def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
+        super().__init__(weight, bias)
+        self._weight = np.ascontiguousarray(weight.codes().values)
+        self.nbytes = self._weight.nbytes + self._scale.nbytes
+        if chosen_kernel() == "vnni":
+            self._fused = VnniInt8(self._weight, self._scale)
+            self.nbytes = self._fused.nbytes + self._scale.nbytes
+
+    def _integer(self, q: np.ndarray) -> np.ndarray:
+        """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""
+        M = self.shape[0]
+        sums = np.empty((M, len(q)), np.int32)   # a row's are written together
+        over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, M, sums)
+        return np.ascontiguousarray(sums.T)
+
+
+@njit(cache=True)
+def _dot_rows(
+    operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
+) -> None:
+    """Write rows [start, stop) of int32 ``sums`` [M, N]."""
+    weight = operands[0]
+    for m in range(start, stop):
+        dot_tokens(weight[m], q, sums[m])
+
+
+@njit(cache=True, parallel=True)
+def _dot_rows_parallel(
+    operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
+) -> None:
+    """``_dot_rows`` of all rows, in ``chunks`` at the same time."""
+    M = sums.shape[0]
+    for chunk in prange(chunks):
+        _dot_rows(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

@@ -1,0 +1,1 @@
+"""LLVM IR that kernels are built of, by instruction set."""

@@ -1,0 +1,1 @@
+"""Descriptions of devices, accelerators and model shapes, and how they are read."""

@@ -1,0 +1,99 @@
+"""An FPGA board, as far as time and energy go, read from ``devices/<name>.toml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ...errors import EstimateError
+from .quantity import Quantity
+from .tables import Unit, build, read_toml
+
+__all__ = ["Device", "Dram", "Fabric", "Power", "Published", "load_device"]
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """What a design can use of the FPGA."""
+
+    lut: Annotated[Quantity, Unit("LUT", count=True)]
+    flip_flop: Annotated[Quantity, Unit("FF", count=True)]
+    bram: Annotated[Quantity, Unit("36 Kb block", count=True)]
+    uram: Annotated[Quantity, Unit("288 Kb block", count=True)]
+    dsp: Annotated[Quantity, Unit("DSP", count=True)]
+
+
+@dataclass(frozen=True)
+class Dram:
+    """The memory that holds weights and keys and values."""
+
+    capacity: Annotated[Quantity, Unit("B", count=True)]
+    peak: Annotated[Quantity, Unit("GB/s")]
+    sustained: Annotated[Quantity, Unit("GB/s")]
+    energy: Annotated[Quantity, Unit("pJ/bit")]
+
+
+@dataclass(frozen=True)
+class Power:
+    """What the board draws beside DRAM traffic.
+
+    ``idle`` is drawn always, ``uram_rest`` by each URAM of a loaded design, ``active`` while it
+    computes (clock tree, controllers, the processor that polls); the last three are per operation.
+    """
+
+    idle: Annotated[Quantity, Unit("W")]
+    uram_rest: Annotated[Quantity, Unit("mW/URAM")]
+    active: Annotated[Quantity, Unit("W")]
+    ternary_mac: Annotated[Quantity, Unit("pJ/MAC")]
+    int8_mac: Annotated[Quantity, Unit("pJ/MAC")]
+    operation: Annotated[Quantity, Unit("pJ/operation")]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A result that others measured on this board; quoted beside ours, never mixed with it.
+
+    ``model`` names a bundled shape; ``first_token`` is for a prompt of 128 tokens; ``traffic`` is
+    what one decoded token reads from DRAM.
+    """
+
+    name: str
+    model: str
+    note: str
+    source: str
+    tokens_per_second: Annotated[Quantity, Unit("token/s")]
+    power: Annotated[Quantity, Unit("W")]
+    energy: Annotated[Quantity, Unit("J/token")]
+    first_token: Annotated[Quantity | None, Unit("s")] = None
+    traffic: Annotated[Quantity | None, Unit("MB/token")] = None
+
+
+@dataclass(frozen=True)
+class Device:
+    """One board: its name, fabric, memory, power, and what others measured on it."""
+
+    name: str
+    kind: str
+    fabric: Fabric
+    dram: Dram
+    power: Power
+    published: tuple[Published, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what is no FPGA."""
+        if self.kind != "fpga":
+            raise EstimateError(f"kind must be 'fpga', not {self.kind!r}")
+
+
+def load_device(name: str) -> Device:
+    """Read the bundled board ``name`` (``kv260``), or a .toml file.
+
+    Raises
+    ------
+    EstimateError
+        The file is missing, describes a SoC, or says something that a ``Device`` does not hold.
+    """
+    data, where = read_toml("devices", name)
+    if data.get("kind") == "soc":
+        raise EstimateError(f"{where}: a SoC has no fabric for an accelerator; give an FPGA board")
+    return build(Device, data, where)

@@ -1,0 +1,156 @@
+"""Data files at the door: TOML read strictly into frozen dataclasses of quantities.
+
+A description (device, hardware) is a dataclass whose fields are
+``Annotated[Quantity, Unit("W")]`` (a constant in that unit), another such dataclass (a sub-table),
+a tuple of those (an array of tables) or text; a field with a default may be absent. A key that is
+missing, unknown or of the wrong unit is refused, with the file and the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from ...errors import EstimateError
+from .quantity import Quantity
+
+__all__ = ["Unit", "build", "bundled_names", "own_folder", "own_names", "read_toml"]
+
+Description = TypeVar("Description")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Annotation of a ``Quantity`` field: its unit, and whether it is one exact whole number."""
+
+    name: str
+    count: bool = False
+
+
+def bundled_names(folder: str) -> list[str]:
+    """Names of the descriptions that come with the package in ``sim/<folder>``."""
+    return sorted(file.stem for file in (Path(__file__).parent / folder).glob("*.toml"))
+
+
+def own_folder(folder: str) -> Path:
+    """Where a user's own descriptions are: in the user's data folder, as XDG says."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "trilobite" / folder
+
+
+def own_names(folder: str) -> list[str]:
+    """Names of the descriptions in the user's own folder."""
+    return sorted(file.stem for file in own_folder(folder).glob("*.toml"))
+
+
+def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
+    """Read the bundled file ``sim/<folder>/<name>.toml``, or the file ``name`` if it ends in .toml.
+
+    A name that is not bundled is looked for in ``own_folder``. Returns the table and the file's
+    name for messages.
+
+    Raises
+    ------
+    EstimateError
+        There is no such file, it cannot be read, or it is not TOML.
+    """
+    bundled = Path(__file__).parent / folder / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else bundled
+    if path == bundled and not bundled.exists() and name in own_names(folder):
+        path = own_folder(folder) / f"{name}.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+    except FileNotFoundError:
+        known = ", ".join([*bundled_names(folder), *own_names(folder)])
+        raise EstimateError(
+            f"There is no description {name!r} in {folder}; give one of {known}, or a .toml file"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise EstimateError(f"{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise EstimateError(f"{path} is not valid TOML: {error}") from None
+
+
+def build(cls: type[Description], data: Mapping[str, Any], where: str) -> Description:
+    """Make a ``cls`` of a TOML table. ``where`` is the file (and key) for messages.
+
+    Raises
+    ------
+    EstimateError
+        A key is unknown or missing, or a value is not what its field says.
+    """
+    hints = get_type_hints(cls, include_extras=True)
+    fields = dataclasses.fields(cls)   # type: ignore[arg-type]
+    optional = {field.name for field in fields if field.default is not dataclasses.MISSING}
+    _check_keys(data, set(hints), where, optional)
+    values = {
+        name: _read_field(hints[name], value, f"{where}: {name}") for name, value in data.items()
+    }
+    try:
+        return cls(**values)
+    except EstimateError as error:
+        raise EstimateError(f"{where}: {error}") from None
+
+
+def _read_field(hint: Any, value: Any, where: str) -> Any:
+    """The value of one field, by its type."""
+    if get_origin(hint) is Annotated:
+        return _read_quantity(value, where, hint.__metadata__[0])
+    if get_origin(hint) is tuple:
+        rows = _require(value, list, where)
+        return tuple(
+            build(get_args(hint)[0], _require(row, dict, where), f"{where}[{index}]")
+            for index, row in enumerate(rows)
+        )
+    if dataclasses.is_dataclass(hint):
+        return build(hint, _require(value, dict, where), where)   # type: ignore[arg-type]
+    return _require(value, str, where)
+
+
+def _read_quantity(value: Any, where: str, unit: Unit) -> Quantity:
+    """A quantity: ``{low, nominal, high, ...}``, or ``{value, ...}`` where there is no range."""
+    data = dict(_require(value, dict, where))
+    labels = {"unit", "kind", "source"}
+    numbers = {"value"} if "value" in data else {"low", "nominal", "high"}
+    _check_keys(data, numbers | labels, where)
+    if "value" in data:
+        data.update(dict.fromkeys(("low", "nominal", "high"), data.pop("value")))
+    for key in ("low", "nominal", "high"):
+        if isinstance(data[key], bool) or not isinstance(data[key], int | float):
+            raise EstimateError(f"{where}: {key} must be a number, not {data[key]!r}")
+    for key in labels:
+        _require(data[key], str, f"{where}: {key}")
+    if data["unit"] != unit.name:
+        raise EstimateError(f"{where}: the unit must be {unit.name!r}, not {data['unit']!r}")
+    try:
+        result = Quantity(**data)
+    except EstimateError as error:
+        raise EstimateError(f"{where}: {error}") from None
+    if unit.count and not result.is_count:
+        raise EstimateError(f"{where}: must be one whole number, not {result.low} to {result.high}")
+    return result
+
+
+def _require(value: Any, kind: type, where: str) -> Any:
+    """``value`` if it is a ``kind``; else refuse it."""
+    names = {dict: "a table", list: "an array of tables", str: "text"}
+    if not isinstance(value, kind):
+        raise EstimateError(f"{where}: must be {names[kind]}, not {value!r}")
+    return value
+
+
+def _check_keys(
+    data: Mapping[str, Any], known: set[str], where: str, optional: set[str] | None = None
+) -> None:
+    """Refuse unknown keys and missing ones that are not optional, by name."""
+    if unknown := sorted(set(data) - known):
+        raise EstimateError(
+            f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
+    if missing := sorted(known - set(data) - (optional or set())):
+        raise EstimateError(f"{where}: missing key {', '.join(missing)}")

@@ -1,0 +1,1 @@
+"""Analytic models: cycles, latency and energy by formulas, and estimates made of them."""

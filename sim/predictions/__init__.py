@@ -1,0 +1,1 @@
+"""Estimates made of the cycle model: a program's steps, a generation, a whole accelerator."""

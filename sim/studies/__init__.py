@@ -1,0 +1,1 @@
+"""Questions that were asked once, each with its model: schedules, caches, outliers, peers."""

@@ -1,0 +1,1 @@
+"""The machine at hand: measured, and made a device that estimates take."""

@@ -1,0 +1,1 @@
+"""Proofs in simulation that the hardware computes what the runtime computes."""

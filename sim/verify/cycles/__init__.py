@@ -1,0 +1,1 @@
+"""The cycle model beside cycles that were counted in RTL."""

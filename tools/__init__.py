@@ -1,0 +1,1 @@
+"""Outside programs, and folders that are made once and then only read."""
