@@ -15,7 +15,8 @@ __version__ = "0.1.0"
 
 # Imported when first used: the runtime brings Numba, which `trilobite --help` should not wait for.
 _HOMES = {
-    "calibration": ".api", "export": ".api", "load": ".api", "quantize": ".quant.pipeline",
+    "calibration": ".api.models", "export": ".api.models", "load": ".api.models",
+    "quantize": ".quant.pipeline",
 }
 
 

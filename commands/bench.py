@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..api import load
+from ..api.models import load
 from ..cli.console import Output, bytes_text, make_table
 from ..errors import TrilobiteError
 from ..quant.plan import choose_format

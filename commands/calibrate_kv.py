@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..api import calibrate_kv, calibration
+from ..api.models import calibrate_kv, calibration
 from ..cli.console import Output
 
 __all__ = ["run"]

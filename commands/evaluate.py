@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..api import load
+from ..api.models import load
 from ..cli.console import Output
 from ..runtime.language_model import LanguageModel, Perplexity
 from ..runtime.text import read_text

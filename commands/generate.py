@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from ..api import load
+from ..api.models import load
 from ..cli.console import Output
 from ..runtime.compiling import when_compiling
 from ..runtime.language_model import Generation

@@ -42,7 +42,7 @@ def run(
 
 def calibration(source: str, text: Path | None, seed: int) -> Calibration:
     """The calibration text; only here is the runtime, with Numba, imported."""
-    from ..api import calibration as choose  # noqa: PLC0415
+    from ..api.models import calibration as choose  # noqa: PLC0415
 
     return choose(source, text, seed=seed)
 

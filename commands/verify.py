@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from ..api import load
+from ..api.models import load
 from ..cli.console import Output, make_table
 from ..errors import TrilobiteError
 from ..hw.matmul.parameters import TlmmParameters

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..api import load
+from ..api.models import load
 from ..cli.console import Output, make_table
 from ..errors import TrilobiteError
 from ..fpga.compiler import Program, compile_model

@@ -119,7 +119,7 @@ def test_whether_files_are_mapped_is_an_option(monkeypatch, command):
         asked.append(mmap)
         raise TrilobiteError(f"not {source}")
 
-    monkeypatch.setattr(trilobite.api, "open_checkpoint", refuse)
+    monkeypatch.setattr("trilobite.api.models.open_checkpoint", refuse)
     for more in ((), ("--mmap",), ("--no-mmap",)):
         assert run(*command, *more).exit_code == 2
     assert asked == [True, True, False]

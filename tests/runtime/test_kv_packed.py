@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import trilobite
 from trilobite import numerics
-from trilobite.api import calibrate_kv, calibration, load
+from trilobite.api.models import calibrate_kv, calibration, load
 from trilobite.errors import CheckpointError, OutputError, TrilobiteError
 from trilobite.model import ModelConfig
 from trilobite.quant.pipeline import quantize

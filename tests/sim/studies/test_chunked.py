@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trilobite.api import load
+from trilobite.api.models import load
 from trilobite.errors import TrilobiteError
 from trilobite.quant.pipeline import quantize
 from trilobite.runtime.kv_cache import make_cache

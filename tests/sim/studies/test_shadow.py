@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trilobite.api import load
+from trilobite.api.models import load
 from trilobite.errors import FormatError, TrilobiteError
 from trilobite.model import LINEAR_NAMES
 from trilobite.quant.checkpoint import open_checkpoint

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from support.tiny_accelerator import MODEL, TINY
-from trilobite.api import load
+from trilobite.api.models import load
 from trilobite.commands.verify_decoder import _Runtime as Runtime
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model

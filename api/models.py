@@ -1,4 +1,4 @@
-"""The Python interface: load a model and run it. What the commands use."""
+"""Load a model and run it, export it, calibrate its cache."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
-from .errors import FormatError, OutputError, TrilobiteError
-from .quant.checkpoint import Checkpoint, open_checkpoint
-from .quant.export import EXPORTERS, ExportRecord
-from .quant.export import export as export_checkpoint
-from .runtime.calibration_text import SEQUENCES, CalibrationText, choose_text
-from .runtime.decoder import Decoder
-from .runtime.kv_cache import KVKind, make_cache
-from .runtime.kv_scales import KeyRecorder, key_factors, read_factors, write_factors
-from .runtime.language_model import LanguageModel
+from ..errors import FormatError, OutputError, TrilobiteError
+from ..quant.checkpoint import Checkpoint, open_checkpoint
+from ..quant.export import EXPORTERS, ExportRecord
+from ..quant.export import export as export_checkpoint
+from ..runtime.calibration_text import SEQUENCES, CalibrationText, choose_text
+from ..runtime.decoder import Decoder
+from ..runtime.kv_cache import KVKind, make_cache
+from ..runtime.kv_scales import KeyRecorder, key_factors, read_factors, write_factors
+from ..runtime.language_model import LanguageModel
 
 __all__ = ["calibrate_kv", "calibration", "export", "load"]
 
