@@ -1,4 +1,6 @@
-"""Quantizes a model by each method and measures its perplexity: the table of docs/quantization.md.
+"""Quantizes a model by each method and measures its perplexity.
+
+Its table is in docs/explanation/quantization.md.
 
     python benchmarks/quality.py                     # demo-llama, its held-out modules: minutes
     python benchmarks/quality.py --only int2 --seeds 0 1 2

@@ -1,4 +1,4 @@
-"""How far orders of subgraphs are from the shortest schedule: the table of docs/npu.md.
+"""How far orders of subgraphs are from the shortest schedule: the table of docs/explanation/npu.md.
 
     python benchmarks/schedules.py            # 200 random prefills of each size: minutes
 

@@ -1,4 +1,6 @@
-"""Perplexity of per-tensor int8 with and without llm.npu's shadow: the table of docs/npu.md.
+"""Perplexity of per-tensor int8 with and without llm.npu's shadow.
+
+Its table is in docs/explanation/npu.md.
 
     python benchmarks/shadow.py                       # demo-llama, 8,192 held-out tokens: minutes
 

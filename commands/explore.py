@@ -106,7 +106,7 @@ def _document(
     name: str, shape: ModelShape, devices: list[Device], hardware: str, result: Result,
     measured: Perplexities, errors: dict[str, dict[str, float]], sentence: str, best: str,
 ) -> dict[str, Any]:
-    """What ``--json`` writes; docs/commands.md documents its keys."""
+    """What ``--json`` writes; docs/reference/commands.md documents its keys."""
     found = result.best(best)
     return {
         "model": shape.name, "devices": [device.name for device in devices], "hardware": hardware,

@@ -54,7 +54,7 @@ class CycleModel:
         return N == 1 and (M, K) in self.measured
 
     def to_json(self) -> dict[str, Any]:
-        """``cycles`` of docs/report.md."""
+        """``cycles`` of docs/reference/report.md."""
         return {
             "agreement": self.agreement,
             "measured": [{"shape": [M, K], "cycles": cycles}

@@ -137,7 +137,7 @@ class Estimate:
     comparisons: tuple[Comparison, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, with units; the keys are documented in docs/report.md."""
+        """All of it, with units; the keys are documented in docs/reference/report.md."""
         return {
             "model": {
                 "name": self.model.name, "source": self.model.source,

@@ -77,7 +77,10 @@ class Accelerator:
         return self.tlmm.parameters().macs_per_cycle
 
     def budget(self, device: Device) -> tuple[Budget, ...]:
-        """What the weight buffer takes of ``device``; docs/synthesis.md has the rest."""
+        """What the weight buffer takes of ``device``.
+
+        docs/explanation/synthesis.md has the rest.
+        """
         used = weight_buffer_uram(device, self.tlmm.parameters(), self.step.weight_beats.count)
         return (Budget("URAM", used, device.fabric.uram.count),) if used else ()
 

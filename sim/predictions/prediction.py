@@ -103,7 +103,7 @@ class Prediction:
         return rows * row_width(self.config, name) / self.accelerator.vector.lanes.count
 
     def to_json(self) -> dict[str, Any]:
-        """``cycles`` of docs/report.md."""
+        """``cycles`` of docs/reference/report.md."""
         return {"agreement": self.agreement, "measured": [], "predicted": self.counters()}
 
     @property

@@ -27,7 +27,7 @@ def report_json(
     estimates: Sequence[Estimate], tools: Mapping[str, str] | None = None,
     compared: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """What ``report.json`` holds; docs/report.md documents its keys."""
+    """What ``report.json`` holds; docs/reference/report.md documents its keys."""
     return {
         "tools": tool_versions(tools),
         "estimates": [estimate.to_json() for estimate in estimates],

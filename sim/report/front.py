@@ -32,7 +32,7 @@ def write_front(document: Mapping[str, Any], path: Path) -> None:
 
 
 def front_page(document: Mapping[str, Any]) -> str:
-    """The whole page; ``document`` as in docs/commands.md."""
+    """The whole page; ``document`` as in docs/reference/commands.md."""
     front = document["front"]
     title = f"{document['model']} on {', '.join(document['devices'])}"
     return document_page(
@@ -207,8 +207,8 @@ def _provenance(document: Mapping[str, Any]) -> Markup:
                                 for how, value in found.items())
         for name, found in document["fit_errors"].items())
     items = (
-        ("Seconds and joules", "the formulas of docs/estimate.md at nominal constants of the "
-         f"device and of {document['hardware']}"),
+        ("Seconds and joules", "the formulas of docs/explanation/estimates.md at nominal "
+         f"constants of the device and of {document['hardware']}"),
         ("LUT and DSP", f"fitted to engines that were synthesized; largest error {errors}. What "
          "is around the engine was synthesized. No place and route: clocks are assumed"),
         ("Perplexity", f"measured by the runtime with {document['perplexity_model']}, "

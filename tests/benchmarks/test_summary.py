@@ -147,7 +147,7 @@ def test_the_same_result_twice_is_refused(tmp_path):
         summary.read(paths)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/benchmarks.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/explanation/benchmarks.md"])
 def test_tables_in_documents_are_those_of_the_results(document):
     text = (ROOT / document).read_text()
     if "<!-- table:" in text:

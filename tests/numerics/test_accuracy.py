@@ -11,7 +11,7 @@ from trilobite import numerics
 from trilobite.numerics.tables import EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TABLE
 
 F = np.float32
-# What the docstring of ``numerics`` and docs/numerics.md state, in ulp.
+# What the docstring of ``numerics`` and docs/reference/numerics.md state, in ulp.
 LARGEST_ERROR = {"exp": 1.01, "reciprocal": 1.05, "rsqrt": 1.00, "sigmoid": 3.33}
 
 

@@ -1,4 +1,4 @@
-"""Print docs/validation.md."""
+"""Print docs/explanation/validation.md."""
 
 import sys
 

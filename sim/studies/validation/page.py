@@ -1,4 +1,4 @@
-"""docs/validation.md, written from the rows."""
+"""docs/explanation/validation.md, written from the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of docs/formats.md, measured again."""
+"""The table of docs/reference/formats.md, measured again."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from support.format_table import FORMAT_TABLE, nmse
 from trilobite.quant.checkpoint import open_checkpoint
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "formats.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "formats.md"
 
 
 def documented() -> dict[str, list[str]]:

@@ -176,7 +176,8 @@ def test_files_hold_the_page_and_the_json(tmp_path, estimates):
 
 
 def test_json_keys_are_documented(estimates):
-    guide = (Path(__file__).parents[3] / "docs" / "report.md").read_text(encoding="utf-8")
+    page = Path(__file__).parents[3] / "docs" / "reference" / "report.md"
+    guide = page.read_text(encoding="utf-8")
     document = json.loads(json.dumps(report_json(estimates)))
 
     def keys(value):
@@ -190,7 +191,7 @@ def test_json_keys_are_documented(estimates):
                 yield from keys(child)
 
     for key in set(keys(document)):
-        assert f"`{key}`" in guide, f"docs/report.md does not document {key}"
+        assert f"`{key}`" in guide, f"docs/reference/report.md does not document {key}"
 
 
 def test_a_missing_folder_is_refused(tmp_path, estimates):

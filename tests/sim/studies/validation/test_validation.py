@@ -146,5 +146,6 @@ def test_tpi_llms_link_latencies_alone_take_less_than_its_measured_tokens():
 
 
 def test_the_page_is_what_the_tool_prints():
-    written = (Path(trilobite.__file__).parent / "docs" / "validation.md").read_text("utf-8")
+    root = Path(trilobite.__file__).parent
+    written = (root / "docs" / "explanation" / "validation.md").read_text("utf-8")
     assert written == page()
