@@ -15,13 +15,14 @@ from ..runtime.decoder import Decoder
 from ..runtime.kv_cache import KVKind, make_cache
 from ..runtime.kv_scales import KeyRecorder, key_factors, read_factors, write_factors
 from ..runtime.language_model import LanguageModel
+from ..tools.progress import SILENT, Progress
 
 __all__ = ["calibrate_kv", "calibration", "export", "load"]
 
 
 def load(
     path: str | Path, kv: KVKind | Literal["auto"] = "auto",
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
     kv_scales: str | Path | None = None, mmap: bool = True,
 ) -> LanguageModel:
     """Load a checkpoint folder, quantized or not.
@@ -35,7 +36,7 @@ def load(
         How keys and values are cached: ``int8``, ``int4``, ``fp8``, ``float32``; ``auto`` takes
         int8 for a model that ``trilobite.quantize`` wrote and float32 for any other.
     progress
-        Called with each tensor's name as it is loaded.
+        Is told how many tensors are loaded, and which.
     kv_scales
         A file of ``calibrate_kv``: static scales of key channels.
     mmap

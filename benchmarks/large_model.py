@@ -35,10 +35,11 @@ import numpy as np
 from trilobite.quant import calibrated
 from trilobite.quant.checkpoint import parse_config
 from trilobite.quant.manifest import TensorRecord
-from trilobite.quant.pipeline import Progress, quantize
+from trilobite.quant.pipeline import quantize
 from trilobite.quant.writer import SafetensorsWriter, StoredTensor
 from trilobite.runtime.calibration import CalibrationRun
 from trilobite.runtime.calibration_text import SEQUENCES, CalibrationText
+from trilobite.tools.progress import Silent
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
@@ -166,7 +167,7 @@ def _timed_copy(source: Path, target: Path, written: int) -> tuple[float, float]
     return seconds, time.process_time() - began
 
 
-class _Clock(Progress):
+class _Clock(Silent):
     """Seconds of processors and of the clock, matrix by matrix, printed as they are finished."""
 
     def __init__(self) -> None:
@@ -175,7 +176,7 @@ class _Clock(Progress):
         self._began = self._before = time.process_time()
         self._start = time.perf_counter()
 
-    def tensor(self, record: TensorRecord) -> None:
+    def finished(self, record: TensorRecord) -> None:
         """Say how long it took since the one before."""
         now = time.process_time()
         print(f"{record.name} {now - self._before:.1f} s of processors, "

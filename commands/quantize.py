@@ -9,9 +9,9 @@ from typing import Any
 from ..cli.console import Output, bytes_text, make_table
 from ..quant.manifest import Manifest, TensorRecord
 from ..quant.methods import METHODS, Calibration
-from ..quant.pipeline import Progress, estimate_memory, quantize
+from ..quant.pipeline import estimate_memory, quantize
 
-__all__ = ["ProgressBar", "describe", "quantize_with_progress", "run", "tensor_line"]
+__all__ = ["describe", "quantize_with_progress", "run", "tensor_line"]
 
 
 def run(
@@ -51,34 +51,8 @@ def quantize_with_progress(
     output: Output, source: str, out: Path, lines: bool = False, **options: Any
 ) -> Manifest:
     """``quantize`` with a progress bar and, if ``lines``, a line per tensor above it."""
-    with output.progress(f"Quantizing {source}", 1.0) as advance:
-        return quantize(source, out, progress=ProgressBar(output, advance, lines), **options)
-
-
-class ProgressBar(Progress):
-    """Moves a progress bar and prints a line for each finished tensor."""
-
-    def __init__(self, output: Output, advance: Any, lines: bool) -> None:
-        self._output, self._advance, self._lines = output, advance, lines
-        self._done = self._total = 0
-
-    def start(self, total_bytes: int) -> None:
-        """See ``Progress``."""
-        self._total = max(total_bytes, 1)
-
-    def advance(self, nbytes: int) -> None:
-        """See ``Progress``."""
-        self._done += nbytes
-        self._advance(self._done / self._total)
-
-    def tensor(self, record: TensorRecord) -> None:
-        """See ``Progress``."""
-        if self._lines:
-            self._output.print(tensor_line(record), markup=False, soft_wrap=True)
-
-    def note(self, sentence: str) -> None:
-        """See ``Progress``."""
-        self._output.print(sentence, markup=False, soft_wrap=True)
+    with output.bar(f"Quantizing {source}", tensor_line if lines else None) as bar:
+        return quantize(source, out, progress=bar, **options)
 
 
 def describe(spec: dict[str, Any] | None) -> str:

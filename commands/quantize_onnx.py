@@ -11,7 +11,7 @@ from ..errors import FormatError
 from ..quant.methods import ROUNDING
 from ..quant.onnx import require_onnx
 from ..quant.plan import choose_format
-from .quantize import ProgressBar, tensor_line
+from .quantize import tensor_line
 
 if TYPE_CHECKING:
     from ..quant.onnx.record import OnnxManifest
@@ -33,8 +33,7 @@ def run(
     require_onnx()
     from ..quant.onnx.quantize import quantize_onnx  # noqa: PLC0415
 
-    with output.progress(f"Quantizing {source}", 1.0) as advance:
-        bar = ProgressBar(output, advance, lines=True)
+    with output.bar(f"Quantizing {source}", tensor_line) as bar:
         manifest = quantize_onnx(source, out, form, layout, strict, overwrite, dry_run, bar)
     if dry_run:
         for record in manifest.tensors:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import FormatError
 from ..model import LINEAR_STAGES
+from ..tools.progress import Progress
 from .checkpoint import Checkpoint
-from .convert import Progress, report_restored, write_codes, write_gain, write_tensor
+from .convert import report_restored, write_codes, write_gain, write_tensor
 from .folding import fold_gain, norm_before, rows_before, share_heads, spread_heads
 from .formats import PackedWeight
 from .journal import ResumableWriter

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import FormatError
+from ..tools.progress import Progress
 from .checkpoint import Checkpoint
 from .error_meter import ErrorMeter, errors_of, six_digits
 from .formats import Codes, Format
@@ -14,23 +15,7 @@ from .rounding import rounded_blocks
 from .weight_blocks import WeightBlocks, row_blocks
 from .writer import SafetensorsWriter
 
-__all__ = ["Progress", "report_restored", "write_codes", "write_gain", "write_tensor"]
-
-
-class Progress:
-    """Who is told how far ``quantize`` has come; this one does nothing, subclasses draw."""
-
-    def start(self, total_bytes: int) -> None:
-        """Called once: how many bytes ``advance`` will count (files hashed, tensors read)."""
-
-    def advance(self, nbytes: int) -> None:
-        """``nbytes`` more have been dealt with."""
-
-    def tensor(self, record: TensorRecord) -> None:
-        """A tensor is finished."""
-
-    def note(self, sentence: str) -> None:
-        """Something worth knowing that goes into no file, such as how bits were shared out."""
+__all__ = ["report_restored", "write_codes", "write_gain", "write_tensor"]
 
 
 def _record(
@@ -56,7 +41,7 @@ def write_tensor(
         except FormatError as error:
             raise FormatError(f"{tensor.name}: {error}") from None
     record = _record(tensor, meter)
-    progress.tensor(record)
+    progress.finished(record)
     return record
 
 
@@ -71,7 +56,7 @@ def write_codes(
         writer.append(f"{tensor.name}_{suffix}", block)
     progress.advance(tensor.info.nbytes)
     record = _record(tensor, meter, output_nmse)
-    progress.tensor(record)
+    progress.finished(record)
     return record
 
 
@@ -82,14 +67,14 @@ def write_gain(
     writer.append(tensor.name, tensor.stored()[tensor.name].from_float32(gain))
     progress.advance(tensor.info.nbytes)
     record = tensor.record()
-    progress.tensor(record)
+    progress.finished(record)
     return record
 
 
 def report_restored(tensor: PlannedTensor, record: TensorRecord, progress: Progress) -> None:
     """Tell ``progress`` of a tensor that an earlier run finished."""
     progress.advance(tensor.info.nbytes)
-    progress.tensor(record)
+    progress.finished(record)
 
 
 def _quantize(

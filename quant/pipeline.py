@@ -16,9 +16,10 @@ import numpy as np
 
 from .. import __version__
 from ..errors import FormatError
+from ..tools.progress import SILENT, Progress
 from .calibrated import write_layers
 from .checkpoint import DEMOS, Checkpoint, open_checkpoint
-from .convert import Progress, report_restored, write_tensor
+from .convert import report_restored, write_tensor
 from .formats import Format, GroupedTernary, Int4, Ternary
 from .input_files import InputHashes, total_size
 from .journal import JOURNAL, ResumableWriter, continues, journal_key
@@ -38,7 +39,7 @@ from .scaled import write_scaled_layers
 from .sensitivity import measure_choices
 from .writer import StoredTensor, safetensors_bytes
 
-__all__ = ["NOT_TRAINED_TERNARY", "Progress", "estimate_memory", "quantize"]
+__all__ = ["NOT_TRAINED_TERNARY", "estimate_memory", "quantize"]
 
 _TERNARY = (Ternary, GroupedTernary)
 
@@ -61,7 +62,7 @@ def quantize(
     embedding: Literal["int8", "keep"] = "int8",
     overwrite: bool = False,
     dry_run: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     method: str = ROUNDING,
     calibration: Calibration | None = None,
     scale_rule: str | None = None,
@@ -102,7 +103,7 @@ def quantize(
     dry_run
         Read no weight and write nothing; the manifest has sizes, but no errors and no hashes.
     progress
-        Is told how far the work has come.
+        Is told how far the work has come: bytes, and each tensor's ``TensorRecord``.
     method
         How the codes are chosen: ``rtn``, each weight to its nearest, or ``gptq``, which lets the
         weights of a row make up for each other's errors on calibration text, ``itf``, the same
@@ -135,7 +136,6 @@ def quantize(
     OutputError
         ``out`` exists, overlaps the source, or cannot be written; nothing is left behind.
     """
-    progress = progress or Progress()
     form = choose_format(
         format, group_size, symmetric, packing, granularity, scale_rule, tensor_scale,
         planes,

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..model import LINEAR_NAMES, LINEAR_STAGES
+from ..tools.progress import Progress
 from .checkpoint import Checkpoint
-from .convert import Progress, report_restored, write_gain, write_tensor
+from .convert import report_restored, write_gain, write_tensor
 from .folding import fold_gain, norm_before
 from .journal import ResumableWriter
 from .manifest import TensorRecord

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from numba.core import event
+
+from ..tools.progress import Progress
 
 __all__ = ["when_compiling"]
 
@@ -13,26 +15,26 @@ _COMPILE = "numba:compile"   # not sent for what comes from the cache
 
 
 class _First(event.Listener):
-    """Calls ``notice`` when the first function is compiled."""
+    """Tells ``progress`` when the first function is compiled."""
 
-    def __init__(self, notice: Callable[[], None]) -> None:
-        self._notice: Callable[[], None] | None = notice
+    def __init__(self, progress: Progress) -> None:
+        self._progress: Progress | None = progress
 
     def on_start(self, event: event.Event) -> None:
         """A compilation begins."""
         del event
-        if self._notice:
-            self._notice()
-        self._notice = None
+        if self._progress:
+            self._progress.note("Compiling kernels, once ...")
+        self._progress = None
 
     def on_end(self, event: event.Event) -> None:
         """A compilation is over."""
 
 
 @contextmanager
-def when_compiling(notice: Callable[[], None]) -> Iterator[None]:
-    """Call ``notice`` once if anything is compiled while the block runs, before it is."""
-    listener = _First(notice)
+def when_compiling(progress: Progress) -> Iterator[None]:
+    """Tell ``progress`` once if anything is compiled while the block runs, before it is."""
+    listener = _First(progress)
     event.register(_COMPILE, listener)
     try:
         yield

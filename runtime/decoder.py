@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..model import ModelConfig
 from ..numerics import flush_array, rope_tables
 from ..quant.formats.base import PackedWeight
+from ..tools.progress import SILENT, Progress
 from .kernels.elementwise import rms_norm
 from .kv_cache import KVCache, KVKind, make_cache
 from .layer import DecoderLayer, Observer, Rope, Weights, vector
@@ -62,18 +62,20 @@ class Decoder:
     weights
         Gives each tensor of ``config.tensor_shapes()``; asked once per name, in order.
     progress
-        Called with each name as it is loaded.
+        Is told how many tensors are loaded, and which.
     """
 
     def __init__(
-        self, config: ModelConfig, weights: Weights, progress: Callable[[str], None] | None = None
+        self, config: ModelConfig, weights: Weights, progress: Progress = SILENT
     ) -> None:
         self.config = config
+        progress.start(len(config.tensor_shapes()))
 
         def take(name: str) -> np.ndarray | PackedWeight:
-            if progress:
-                progress(name)
-            return weights(name)
+            progress.doing(name)
+            tensor = weights(name)
+            progress.advance()
+            return tensor
 
         embedding = take("model.embed_tokens.weight")
         self.embedding = Embedding(embedding)

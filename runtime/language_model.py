@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import TrilobiteError
 from ..model import LINEAR_NAMES, ModelConfig
+from ..tools.progress import SILENT, Progress
 from .decoder import Decoder, Observer
 from .kv_cache import KVKind, make_cache
 from .kv_scales import ScaledKeys
@@ -233,26 +234,26 @@ class LanguageModel:
 
     def perplexity_of_tokens(
         self, token_ids: Sequence[int], window: int = _WINDOW,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = SILENT,
     ) -> Perplexity:
         """Perplexity of a token sequence, cut into windows that start with an empty context.
 
         Each window of ``window`` tokens predicts its successors; what is left over at the end is
-        not counted, unless there is less than one window in all. ``progress`` is called with the
-        tokens done and the tokens in all.
+        not counted, unless there is less than one window in all. ``progress`` counts
+        tokens.
         """
         ids = np.asarray(token_ids)
         if len(ids) < 2:
             raise TrilobiteError(f"A perplexity needs at least 2 tokens; the text has {len(ids)}")
         window = min(window, len(ids) - 1, self.config.max_position_embeddings)
         count = (len(ids) - 1) // window
+        progress.start(count * window)
         total = 0.0
         for index in range(count):
             begin = index * window
             logits = self.logits(ids[begin:begin + window])
             total += _negative_log_likelihood(logits, ids[begin + 1:begin + window + 1])
-            if progress:
-                progress((index + 1) * window, count * window)
+            progress.advance(window)
         return Perplexity(math.exp(total / (count * window)), count * window)
 
     def trace(self, token_ids: Sequence[int], layer: int) -> list[LinearTrace]:

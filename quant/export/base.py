@@ -11,8 +11,8 @@ from typing import ClassVar, Literal
 
 from ... import __version__
 from ...errors import FormatError
+from ...tools.progress import SILENT, Progress
 from ..checkpoint import DEMOS, Checkpoint, open_checkpoint
-from ..convert import Progress
 from ..manifest import InputFile
 from ..output import OutputFile, OutputFolder, write_synced
 
@@ -120,7 +120,7 @@ class Exporter(ABC):
 
 def export(
     source: str | Path, out: str | Path, exporter: Exporter, type: str | None = None,
-    overwrite: bool = False, progress: Progress | None = None,
+    overwrite: bool = False, progress: Progress = SILENT,
 ) -> ExportRecord:
     """Write a checkpoint in the form that another tool reads, and say what was done.
 
@@ -139,7 +139,7 @@ def export(
     overwrite
         Replace what is there.
     progress
-        Is told how far the work has come.
+        Is told how far the work has come, in bytes of the source.
 
     Raises
     ------
@@ -150,7 +150,6 @@ def export(
     OutputError
         ``out`` exists or cannot be written; nothing is left behind.
     """
-    progress = progress or Progress()
     type = type or next(iter(exporter.types))
     if type not in exporter.types:
         known = ", ".join(exporter.types)

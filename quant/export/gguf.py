@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import FormatError
+from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
 from ..checkpoint.gguf.blocks import TYPES
 from ..checkpoint.gguf.names import ROPE_FACTORS, gguf_name, is_paired, paired_rows, scale_name
-from ..convert import Progress
 from ..formats import Codes, Format, Ternary
 from ..weight_blocks import WeightBlocks
 from .base import Export, ExportedTensor, Exporter

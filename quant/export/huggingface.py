@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from ...errors import FormatError
 from ...model import ModelConfig
+from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
-from ..convert import Progress
 from ..formats import Ternary
 from ..output import write_synced
 from ..writer import SafetensorsWriter, StoredTensor, safetensors_bytes

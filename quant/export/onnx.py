@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from ... import __version__
 from ...errors import FormatError
+from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
-from ..convert import Progress
 from ..onnx import require_onnx
 from ..onnx.package import ir_version
 from ..output import write_synced

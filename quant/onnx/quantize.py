@@ -16,8 +16,8 @@ from onnx import TensorProto
 
 from ... import __version__
 from ...errors import FormatError, OutputError
+from ...tools.progress import SILENT, Progress
 from ..checkpoint.source import to_float32
-from ..convert import Progress
 from ..error_meter import ErrorMeter, errors_of
 from ..formats import Codes, Format, Ternary
 from ..input_files import hashed
@@ -54,7 +54,7 @@ _OLDEST_IR = 4                # before it an initializer had to be an input as w
 
 def quantize_onnx(
     source: str | Path, out: str | Path, form: Format, layout: str = "qdq", strict: bool = False,
-    overwrite: bool = False, dry_run: bool = False, progress: Progress | None = None,
+    overwrite: bool = False, dry_run: bool = False, progress: Progress = SILENT,
 ) -> OnnxManifest:
     """Quantize the constant weights of MatMul and Gemm in an ONNX model, and say what was done.
 
@@ -103,7 +103,7 @@ def quantize_onnx(
     if dry_run:
         return job.manifest([InputFile(path.name, path.stat().st_size, None)
                              for path in job.files], [each.record() for each in job.planned])
-    return job.run(Path(out), overwrite, progress or Progress())
+    return job.run(Path(out), overwrite, progress)
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class _Job:
             except FormatError as error:
                 raise FormatError(f"{self._where}: {each.weight.name}: {error}") from None
             records.append(each.record(meter))
-            progress.tensor(records[-1])
+            progress.finished(records[-1])
         self._bring_along(sink)
         rewriter.finish()
         return records

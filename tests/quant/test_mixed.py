@@ -12,11 +12,11 @@ import trilobite
 from support.llama_folder import contents, write_llama
 from trilobite.errors import FormatError
 from trilobite.quant.checkpoint import open_checkpoint
-from trilobite.quant.convert import Progress
 from trilobite.quant.formats import Fp8, Int4, Int8, Mxfp4, Ternary
 from trilobite.quant.manifest import Manifest
 from trilobite.quant.mixed import Choice, allocate, parse_rule
 from trilobite.quant.pipeline import quantize
+from trilobite.tools.progress import Silent
 
 DOWN = "model.layers.1.mlp.down_proj.weight"
 Q = "model.layers.0.self_attn.q_proj.weight"
@@ -164,7 +164,7 @@ def test_the_greedy_choice_is_the_best_where_steps_are_alike():
     assert [chosen[name].bits for name in "abc"] == [3, 4, 2]
 
 
-class Notes(Progress):
+class Notes(Silent):
     def __init__(self):
         self.sentences = []
 

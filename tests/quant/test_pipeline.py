@@ -13,10 +13,10 @@ from support.format_table import nmse
 from support.llama_folder import CONFIG, contents, write_llama
 from trilobite.errors import CheckpointError, FormatError
 from trilobite.quant.checkpoint import DEMOS, open_checkpoint
-from trilobite.quant.convert import Progress
 from trilobite.quant.formats import Int8, PackedWeight, Ternary, format_from_spec
 from trilobite.quant.manifest import Manifest
 from trilobite.quant.pipeline import quantize
+from trilobite.tools.progress import Silent
 
 GATE = "model.layers.0.mlp.gate_proj.weight"
 EMBEDDING = "model.embed_tokens.weight"
@@ -251,20 +251,20 @@ def test_the_loud_warning(tmp_path, llama):
     assert "far worse" in manifest.warnings[0]
 
 
-class Recorder(Progress):
+class Recorder(Silent):
     """Remembers what it was told."""
 
     def __init__(self):
         self.total, self.done, self.records = None, 0, []
 
-    def start(self, total_bytes):
+    def start(self, total_bytes, what=""):
         assert self.total is None
         self.total = total_bytes
 
     def advance(self, nbytes):
         self.done += nbytes
 
-    def tensor(self, record):
+    def finished(self, record):
         self.records.append(record)
 
 

@@ -14,9 +14,9 @@ from safetensors.numpy import load_file, save_file
 
 from support.llama_folder import contents, write_llama
 from trilobite.errors import CheckpointError, FormatError, OutputError
-from trilobite.quant.convert import Progress
 from trilobite.quant.pipeline import quantize
 from trilobite.quant.writer import SafetensorsWriter
+from trilobite.tools.progress import Silent
 
 DOWN = "model.layers.1.mlp.down_proj.weight"
 
@@ -31,13 +31,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-class Interrupt(Progress):
+class Interrupt(Silent):
     """Presses Ctrl-C after some tensors."""
 
     def __init__(self, tensors=5):
         self.left = tensors
 
-    def tensor(self, record):
+    def finished(self, record):
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGINT)
@@ -97,10 +97,10 @@ def test_a_real_write_that_fails(tmp_path, llama):
 
 KILLED = """
 import os, signal, sys
-from trilobite.quant.convert import Progress
+from trilobite.tools.progress import Silent
 from trilobite.quant.pipeline import quantize
-class Kill(Progress):
-    def tensor(self, record):
+class Kill(Silent):
+    def finished(self, record):
         if "layers.1" in record.name:
             os.kill(os.getpid(), signal.SIGKILL)
 quantize(sys.argv[1], sys.argv[2], "int8", progress=Kill())

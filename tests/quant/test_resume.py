@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 
 from support.llama_folder import contents, write_llama
-from trilobite.quant.convert import Progress
 from trilobite.quant.journal import JOURNAL
 from trilobite.quant.pipeline import quantize
 from trilobite.quant.weight_blocks import WeightBlocks
 from trilobite.runtime.calibration_text import CalibrationText
+from trilobite.tools.progress import Silent
 
 KILLED = """
 import os, signal, sys
 import numpy as np
-from trilobite.quant.convert import Progress
+from trilobite.tools.progress import Silent
 from trilobite.quant.pipeline import quantize
 from trilobite.runtime.calibration_text import CalibrationText
-class Kill(Progress):
+class Kill(Silent):
     left = int(sys.argv[3])
-    def tensor(self, record):
+    def finished(self, record):
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -37,17 +37,17 @@ quantize(sys.argv[1], sys.argv[2], progress=Kill(), **options)
 UP = "model.layers.1.mlp.up_proj.weight"
 
 
-class Notes(Progress):
+class Notes(Silent):
     def __init__(self):
         self.sentences, self.total, self.done, self.names = [], 0, 0, []
 
-    def start(self, total_bytes):
+    def start(self, total_bytes, what=""):
         self.total = total_bytes
 
     def advance(self, nbytes):
         self.done += nbytes
 
-    def tensor(self, record):
+    def finished(self, record):
         self.names.append(record.name)
 
     def note(self, sentence):

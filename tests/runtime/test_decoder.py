@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from support.watch import Watch
 from trilobite.errors import CheckpointError
 from trilobite.model import ModelConfig
 from trilobite.quant.formats import Int8
@@ -40,10 +41,11 @@ def test_every_tensor_is_asked_for_once(tied):
         asked.append(name)
         return tensors[name]
 
-    seen = []
-    Decoder(config, get, progress=seen.append)
+    watch = Watch()
+    Decoder(config, get, progress=watch)
     assert sorted(asked) == sorted(config.tensor_shapes())
-    assert seen == asked
+    assert watch.steps == asked
+    assert watch.total == watch.done == len(asked)
 
 
 def test_a_tied_head_is_the_embedding():
