@@ -2,8 +2,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# torch, and what only its build for CUDA needs.
+NOT_LOCKED = torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
+  nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
+  nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink \
+  nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: demo test test-slow lint system clean
+SHARD ?= 1
+SHARDS ?= 1
+
+.PHONY: demo test test-slow shard durations coverage lint wheel lock system clean
 
 demo: $(VENV)/rtl.stamp          ## checkpoint -> low-bit model -> verified hardware -> report
 	$(BIN)/python examples/demo.py --out demo
@@ -15,8 +23,32 @@ test: $(VENV)/dev.stamp          ## lint and the default tests
 test-slow: $(VENV)/dev.stamp     ## everything, the tests marked slow included
 	$(BIN)/python -m pytest -n 2 --dist loadscope --slow
 
+shard: $(VENV)/dev.stamp         ## one of SHARDS parts of the default tests, of about equal length
+	$(BIN)/python -m pytest -n 2 --dist loadscope --splits $(SHARDS) --group $(SHARD)
+
+durations: $(VENV)/dev.stamp     ## record how long each test takes, for the shards
+	$(BIN)/python -m pytest -n 2 --dist loadscope --store-durations
+
+coverage: $(VENV)/dev.stamp      ## which lines the default tests run; compiled functions do not count
+	$(BIN)/python -m pytest -n 2 --dist loadscope --cov=trilobite --cov-report=term --cov-report=html
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
+
+wheel: $(VENV)/dev.stamp         ## dist/: the wheel, tested outside of the repository, and its SBOM
+	rm -rf dist && $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(PYTHON) -m venv dist/venv
+	dist/venv/bin/pip install --quiet dist/*.whl
+	cd dist && venv/bin/trilobite quantize demo-bitnet -o ternary --format ternary && \
+	  venv/bin/trilobite generate ternary -p "def f(" -n 8
+	$(BIN)/cyclonedx-py environment --of JSON -o dist/sbom.cdx.json dist/venv/bin/python
+	rm -rf dist/venv dist/ternary
+
+lock: $(VENV)/bin/python         ## requirements/dev.lock anew, from pyproject.toml
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-annotate \
+	  --extra rtl --extra synth --extra dev $(NOT_LOCKED:%=--no-emit-package %) \
+	  --custom-compile-command 'make lock' --output-file requirements/dev.lock
 
 system:                          ## what the system must have, on Debian and Ubuntu
 	@command -v apt-get >/dev/null || { \
@@ -35,8 +67,11 @@ $(VENV)/rtl.stamp: pyproject.toml $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[rtl]'
 	touch $@
 
-$(VENV)/dev.stamp: pyproject.toml $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[rtl,synth,dev]'
+# Versions and hashes of the lock file; torch apart, since its build for the CPU alone is another file.
+$(VENV)/dev.stamp: requirements/dev.lock pyproject.toml $(VENV)/bin/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet "$$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/rtl.stamp
 
 clean:                           ## also Numba's compiled code, which does not notice every edit
