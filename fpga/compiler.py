@@ -14,7 +14,7 @@ from ..model import ModelConfig
 from ..numerics import flush_array, rope_tables
 from ..quant.formats import Int4, Int8, Ternary
 from ..quant.formats.base import PackedWeight
-from .descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Post, WeightTile
+from .descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Origin, Post, WeightTile
 from .memory_map import MemoryMap
 from .parameters import AcceleratorParameters
 from .tiling import Tiling, interleave, plan_tiling
@@ -22,6 +22,8 @@ from .tiling import Tiling, interleave, plan_tiling
 __all__ = ["Program", "compile_model"]
 
 Weights = Callable[[str], "np.ndarray | PackedWeight"]
+
+FINAL_NORM = "final_norm"   # reads the residual stream after the last layer
 
 
 @dataclass
@@ -40,6 +42,8 @@ class Program:
         last one after all layers), ``middle``, ``queries``, ``attended``, ``gated``.
     descriptors, tiles : list
         The program's lists.
+    origins : list
+        The operator and the layer of each descriptor, in their order.
     layers : int
         Layers that it runs.
     """
@@ -50,6 +54,12 @@ class Program:
     descriptors: list[Descriptor] = field(default_factory=list)
     tiles: list[WeightTile] = field(default_factory=list)
     layers: int = 0
+    origins: list[Origin] = field(default_factory=list)
+
+    def emit(self, descriptor: Descriptor, operator: str, layer: int | None = None) -> None:
+        """Append a descriptor, and what it is there for."""
+        self.descriptors.append(descriptor)
+        self.origins.append(Origin(operator, layer))
 
     def word(self, region: str) -> int:
         """First word of a region."""
@@ -65,12 +75,12 @@ class Program:
 
         Its first word, and how many of ``tiles`` it uses. Not for programs that keep residuals.
         """
-        per_layer = (len(self.descriptors) - 4) // self.layers
-        norm, *head = self.descriptors[-3:]
         residual = self.word(f"residual.{layers % 2}")
-        chosen = [*self.descriptors[:1 + per_layer * layers], replace(norm, a=residual), *head]
+        chosen = [replace(descriptor, a=residual) if origin.operator == FINAL_NORM else descriptor
+                  for descriptor, origin in zip(self.descriptors, self.origins, strict=True)
+                  if origin.layer is None or origin.layer < layers]
         region = self.memory.put(f"program.{layers}", _packed(chosen))
-        return region.start, len(self.tiles) // self.layers * layers
+        return region.start, sum(descriptor.tiles for descriptor in chosen)
 
 
 def compile_model(config: ModelConfig, weights: Weights, parameters: AcceleratorParameters,
@@ -115,22 +125,20 @@ class _Compiler:
         self.reserve()
         self.put_vocabulary()
         self.put_angles()
-        descriptors = self.program.descriptors
+        emit = self.program.emit
         tokens = self.memory.regions["tokens"].start
-        descriptors.append(self._vocabulary_descriptor(
+        emit(self._vocabulary_descriptor(
             Operation.EMBED, "vocabulary", a=tokens, d=self.residual(0),
             d_stride=self.words_of(self.config.hidden_size),
-            beats=self.config.hidden_size // self.p.lanes))
+            beats=self.config.hidden_size // self.p.lanes), "embedding")
         for layer in range(self.layers):
             self.layer(layer)
-        descriptors.append(self.quantize(
-            self.residual(self.layers), self.config.hidden_size, "model.norm.weight", last_row=1))
+        emit(self.quantize(self.residual(self.layers), self.config.hidden_size,
+                           "model.norm.weight", last_row=1), FINAL_NORM)
         head = "vocabulary" if self.config.tie_word_embeddings else "head"
-        descriptors += [
-            self._vocabulary_descriptor(Operation.HEAD, head, a=tokens,
-                                        rows=self.config.vocab_size),
-            Descriptor(Operation.END),
-        ]
+        emit(self._vocabulary_descriptor(Operation.HEAD, head, a=tokens,
+                                         rows=self.config.vocab_size), "lm_head")
+        emit(Descriptor(Operation.END), "end")
         self._put_lists()
         return self.program
 
@@ -240,7 +248,7 @@ class _Compiler:
 
     def layer(self, number: int) -> None:
         config, prefix = self.config, f"model.layers.{number}."
-        append = self.program.descriptors.append
+        normed = "sub_norm" if config.sub_norm else "quantize"
         hidden, heads = config.hidden_size, config.num_heads * config.head_dim
         start, middle = self.residual(number), self.memory.regions["middle"].start
         queries, attended, gated = (self.memory.regions[name].start
@@ -252,28 +260,33 @@ class _Compiler:
         in_cache = {"c": cache, "region": region, "tile_words": self.cache.tile_words,
                     "chunks": self.cache.chunks}
 
-        append(self.quantize(start, hidden, f"{prefix}input_layernorm.weight"))
+        def emit(descriptor: Descriptor, operator: str) -> None:
+            self.program.emit(descriptor, operator, number)
+
+        emit(self.quantize(start, hidden, f"{prefix}input_layernorm.weight"), "input_norm")
         for linear, post, fields in (
                 ("q", Post.ROTATE, angles | {"d": queries, "d_stride": self.words_of(heads)}),
                 ("k", Post.KEYS, angles | in_cache), ("v", Post.VALUES, in_cache)):
             name = f"{prefix}self_attn.{linear}_proj.weight"
             trits, scale = self.trits(name)
-            append(self.matmul(name, trits, config.head_dim, (scale,), post, **fields))
-        append(Descriptor(
+            emit(self.matmul(name, trits, config.head_dim, (scale,), post, **fields),
+                 f"{linear}_proj")
+        emit(Descriptor(
             Operation.ATTEND, a=queries, a_stride=self.words_of(heads), d=attended,
             d_stride=self.words_of(heads), heads=config.num_kv_heads,
             group=config.num_heads // config.num_kv_heads,
             head_words=self.words_of(config.head_dim),
-            x=np.float32(1 / np.sqrt(config.head_dim)), **in_cache))
+            x=np.float32(1 / np.sqrt(config.head_dim)), **in_cache), "attention")
         norm = f"{prefix}self_attn.attn_sub_norm.weight" if config.sub_norm else None
-        append(self.quantize(attended, heads, norm))
-        append(self.added(f"{prefix}self_attn.o_proj.weight", start, middle))
+        emit(self.quantize(attended, heads, norm), f"attn_{normed}")
+        emit(self.added(f"{prefix}self_attn.o_proj.weight", start, middle), "o_proj")
 
-        append(self.quantize(middle, hidden, f"{prefix}post_attention_layernorm.weight"))
-        append(self.gated(prefix, gated))
+        emit(self.quantize(middle, hidden, f"{prefix}post_attention_layernorm.weight"), "post_norm")
+        emit(self.gated(prefix, gated), "gate_up_proj")
         norm = f"{prefix}mlp.ffn_sub_norm.weight" if config.sub_norm else None
-        append(self.quantize(gated, config.intermediate_size, norm))
-        append(self.added(f"{prefix}mlp.down_proj.weight", middle, self.residual(number + 1)))
+        emit(self.quantize(gated, config.intermediate_size, norm), f"ffn_{normed}")
+        emit(self.added(f"{prefix}mlp.down_proj.weight", middle, self.residual(number + 1)),
+             "down_proj")
 
     def added(self, name: str, residual: int, out: int) -> Descriptor:
         """A matmul whose outputs are added to the rows at ``residual``."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-__all__ = ["DESCRIPTOR_BYTES", "FIELDS", "Descriptor", "Operation", "Post", "WeightTile"]
+__all__ = ["DESCRIPTOR_BYTES", "FIELDS", "Descriptor", "Operation", "Origin", "Post", "WeightTile"]
 
 DESCRIPTOR_BYTES = 64
 TILE_BYTES = 16   # of a weight tile's entry
@@ -137,6 +137,19 @@ class Descriptor:
             bits |= number << place
             place += width
         return bits.to_bytes(DESCRIPTOR_BYTES, "little")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a descriptor is there for: an operator of the model, and its layer.
+
+    ``operator`` is a name such as ``embedding``, ``q_proj``, ``attention``, ``lm_head``, or ``end``
+    of the descriptor that ends a step. ``layer`` is None outside of the layers. The accelerator
+    does not see it.
+    """
+
+    operator: str
+    layer: int | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from .generation import (
     predict_generations,
     prefill_steps,
 )
+from .operator_rows import ATTENTION
 from .prediction import Prediction, Step, activity_energy
 from .work import accelerator_operators, operations
 
@@ -184,6 +185,7 @@ def _sizes(model: ModelShape, parameters: AcceleratorParameters,
                  if name.startswith("model.") or name in ("vocabulary", "head"))
              for program in (one, two)]
     words = sizes[0] + (config.num_layers - 1) * (sizes[1] - sizes[0])
-    attend = next(each for each in one.descriptors if each.heads and each.tile_words and each.a)
+    attend = next(descriptor for descriptor, origin in zip(
+        one.descriptors, one.origins, strict=True) if origin.operator == ATTENTION)
     cache = config.num_layers * attend.heads * attend.tile_words
     return words * parameters.word_bytes, cache * parameters.word_bytes // TILE

@@ -19,30 +19,18 @@ from ...fpga.parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
 from ...model import ModelConfig
 from ..descriptions.ddr_timing import DdrTiming
+from .operator_rows import LM_HEAD, OperatorRows
 from .store import stored_trace
 
-__all__ = ["ATTENTION", "LAYERS", "operator_names", "total", "whole_step"]
+__all__ = ["total", "whole_step"]
 
-ATTENTION = "attention"
-LAYERS = slice(1, 12)   # of ``operator_names``, what is in every layer
-_LAYER, _LATE = 11, 9   # operators of a layer; the one before its last matmul
-_ROWS = 2048            # of the vocabulary, of which the others' cost is extrapolated
+_ROWS = 2048   # of the vocabulary, of which the others' cost is extrapolated
 _COLUMNS = {name: column for column, name in enumerate(COUNTERS)}
-
-
-def operator_names(config: ModelConfig) -> tuple[str, ...]:
-    """An accelerator's operators, in the order of their descriptors."""
-    after = "sub_norm" if config.sub_norm else "quantize"
-    return ("embedding", "input_norm", "q_proj", "k_proj", "v_proj", ATTENTION, f"attn_{after}",
-            "o_proj", "post_norm", "gate_up_proj", f"ffn_{after}", "down_proj", "final_norm",
-            "lm_head")
 
 
 def total(counts: np.ndarray, counter: str = "cycles") -> float:
     """A counter of all operators."""
     return float(counts[:, _COLUMNS[counter]].sum())
-
-
 
 
 @cache   # corners often share a timing
@@ -58,20 +46,19 @@ def whole_step(config: ModelConfig, parameters: AcceleratorParameters, timing: D
     small = replace(config, vocab_size=rows)
     layers = min(config.num_layers, _layers(small, parameters))
     program = plan_program(small, parameters, capacity, layers, vocabulary_bits)
-    by_descriptor = _differences(stored_trace(program, timing, tokens, position, chooses))
-    inside = by_descriptor[1:1 + _LAYER * layers].reshape(layers, _LAYER, -1)
-    others = config.num_layers - layers
-    further = np.concatenate([inside[-1, :_LATE], inside[-2:][0, _LATE:]])
-    each = inside.sum(axis=0) + others * further
-    norm, head, end = by_descriptor[1 + _LAYER * layers:]
-    head = head + end
-    if not chooses:   # passed over, in a few cycles
-        each[-1] += norm + head
-        norm = head = np.zeros(len(COUNTERS))
+    operators = OperatorRows.of(program)
+    before, inside, after = operators.split(
+        program, _differences(stored_trace(program, timing, tokens, position, chooses)))
+    late = operators.late
+    further = np.concatenate([inside[-1, :late], inside[-2:][0, late:]])
+    each = inside.sum(axis=0) + (config.num_layers - layers) * further
+    if not chooses:   # what chooses a token is passed over, in a few cycles
+        each[-1] += after.sum(axis=0)
+        after = np.zeros_like(after)
     elif rows < config.vocab_size:
-        head = head + (config.vocab_size / rows - 1) * _rows(
+        after[-1] += (config.vocab_size / rows - 1) * _rows(
             small, parameters, timing, vocabulary_bits)
-    return np.vstack([by_descriptor[0], each, norm, head])
+    return np.vstack([before, each, after])
 
 
 def _layers(config: ModelConfig, parameters: AcceleratorParameters) -> int:
@@ -84,12 +71,17 @@ def _layers(config: ModelConfig, parameters: AcceleratorParameters) -> int:
 def _rows(config: ModelConfig, parameters: AcceleratorParameters, timing: DdrTiming,
           vocabulary_bits: tuple[int, int]) -> np.ndarray:
     """What the head costs more with twice the vocabulary."""
-    heads = [
-        _differences(stored_trace(
-            plan_program(replace(config, vocab_size=rows), parameters, 2, 1, vocabulary_bits),
-            timing, 1, 0, True))
-        for rows in (config.vocab_size, 2 * config.vocab_size)]
-    return heads[1][-2] - heads[0][-2]
+    fewer, more = (_head(replace(config, vocab_size=rows), parameters, timing, vocabulary_bits)
+                   for rows in (config.vocab_size, 2 * config.vocab_size))
+    return more - fewer
+
+
+def _head(config: ModelConfig, parameters: AcceleratorParameters, timing: DdrTiming,
+          vocabulary_bits: tuple[int, int]) -> np.ndarray:
+    """Counters of the head in a step of one token through one layer."""
+    program = plan_program(config, parameters, 2, 1, vocabulary_bits)
+    place = [origin.operator for origin in program.origins].index(LM_HEAD)
+    return _differences(stored_trace(program, timing, 1, 0, True))[place]
 
 
 def _differences(notes: np.ndarray) -> np.ndarray:

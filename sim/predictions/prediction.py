@@ -14,8 +14,9 @@ from ...model import ModelConfig
 from ..descriptions.ddr_timing import DdrTiming
 from ..formulas.energy import Energy, Powered, work_energy
 from .accelerator_constants import Accelerator
-from .extrapolation import ATTENTION, total
-from .work import LM_HEAD, row_width
+from .extrapolation import total
+from .operator_rows import ATTENTION, LM_HEAD
+from .work import row_width
 
 __all__ = ["ERRORS", "Parts", "Prediction", "Step", "activity_energy"]
 

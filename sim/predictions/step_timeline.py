@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ...fpga.planner import plan_program
 from ..descriptions.quantity import Corner
 from ..events import Channel, Kind, System, Task, Timeline, Unit, simulate
 from ..formulas.energy import Supply, work_energy
 from ..formulas.results import Estimate
 from ..formulas.workload import Operator
 from .accelerator_constants import weight_buffer_uram
-from .extrapolation import LAYERS, total
+from .extrapolation import total
+from .operator_rows import OperatorRows
 from .prediction import Prediction, Step, activity_energy
 from .work import accelerator_operators
 
@@ -71,17 +73,18 @@ def _supply(estimate: Estimate) -> Supply:
 def _in_order(estimate: Estimate, step: Step) -> Iterator[tuple[str, Operator, np.ndarray]]:
     """Label, operator and counters of every run, in the order of the descriptors."""
     config = estimate.model.config
-    operators = accelerator_operators(config, estimate.cycles.parameters, step.tokens,
-                                      step.position, 1)
-    layer_places = range(*LAYERS.indices(len(operators)))
-    yield operators[0].name, operators[0], step.counts[0]
-    for layer in range(config.num_layers):
-        for place in layer_places:
-            yield (f"layer {layer} {operators[place].name}", operators[place],
-                   step.counts[place] / config.num_layers)
-    for place in range(layer_places.stop, len(operators)):
-        if step.counts[place].any():   # not in a step that chooses no token
-            yield operators[place].name, operators[place], step.counts[place]
+    parameters = estimate.cycles.parameters
+    operators = accelerator_operators(config, parameters, step.tokens, step.position, 1)
+    layer = OperatorRows.of(plan_program(config, parameters, 2, 1)).layer
+    runs = list(zip(operators, step.counts, strict=True))
+    for operator, counts in runs[:layer.start]:
+        yield operator.name, operator, counts
+    for number in range(config.num_layers):
+        for operator, counts in runs[layer]:
+            yield f"layer {number} {operator.name}", operator, counts / config.num_layers
+    for operator, counts in runs[layer.stop:]:
+        if counts.any():   # not in a step that chooses no token
+            yield operator.name, operator, counts
 
 
 def _task(prediction: Prediction, supply: Supply, operator: Operator, counts: np.ndarray,

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ...fpga.compiler import Program
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
 from ...model import ModelConfig
 from ..descriptions.layout import Layout
 from ..formulas.workload import Operator, Traffic, step
-from .extrapolation import ATTENTION, operator_names
+from .operator_rows import ATTENTION, LM_HEAD, OperatorRows
 
-__all__ = ["LM_HEAD", "accelerator_operators", "operations", "row_width"]
+__all__ = ["accelerator_operators", "operations", "row_width"]
 
-LM_HEAD = "lm_head"
 _PARTS = {
     ATTENTION: ("attention_scores", "softmax", "attention_values"),
     "o_proj": ("o_proj", "attn_residual"),
@@ -49,9 +49,10 @@ def accelerator_operators(config: ModelConfig, parameters: AcceleratorParameters
     """
     workload = step(config, Layout(weight_bits=2), tokens, past)
     parts = {operator.name: operator for operator in workload.operators}
-    weights = _weight_bytes(config, parameters, vocabulary_bits)
+    program = plan_program(config, parameters, 2, 1, vocabulary_bits)
+    weights = _weight_bytes(program)
     found = []
-    for name in operator_names(config):
+    for name in OperatorRows.of(program).names:
         merged = [parts[part] for part in _PARTS.get(name, (name,)) if part in parts]
         operator = Operator(
             name, merged[0].unit, merged[0].count, merged[0].tokens,
@@ -79,14 +80,12 @@ def _with_cache(operator: Operator, parts: Mapping[str, Operator], config: Model
         traffic=replace(operator.traffic, kv_written=kept * cache.traffic.kv_written // 2))
 
 
-def _weight_bytes(config: ModelConfig, parameters: AcceleratorParameters,
-                  vocabulary_bits: tuple[int, int]) -> dict[str, int]:
+def _weight_bytes(program: Program) -> dict[str, int]:
     """Bytes of a layer's matrices, as they lie in memory, and of the head."""
-    program = plan_program(config, parameters, 2, 1, vocabulary_bits)
-    tiles, word, found = iter(program.tiles), parameters.word_bytes, {}
-    matrices = [name for name in operator_names(config) if name.endswith("_proj")]
-    descriptors = [one for one in program.descriptors if one.tiles]
-    for name, descriptor in zip(matrices, descriptors, strict=True):
-        found[name] = word * sum(next(tiles).words for _ in range(descriptor.tiles))
-    head = "vocabulary" if config.tie_word_embeddings else "head"
+    tiles, word, found = iter(program.tiles), program.parameters.word_bytes, {}
+    for descriptor, origin in zip(program.descriptors, program.origins, strict=True):
+        if descriptor.tiles:
+            found[origin.operator] = word * sum(
+                next(tiles).words for _ in range(descriptor.tiles))
+    head = "vocabulary" if program.config.tie_word_embeddings else "head"
     return found | {LM_HEAD: word * program.memory.regions[head].words}

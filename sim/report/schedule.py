@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
@@ -15,10 +17,7 @@ from .svg import polygon, text
 __all__ = ["Samples", "draw_schedule"]
 
 _WIDTH, _LEFT, _RIGHT, _LANE, _CHART = 960, 120, 940, 26, 64
-# The operations of a layer, and what they are, where all of them can be told apart.
-_LAYER = (("quantize", "norm"), ("matmul", "q k v"), ("attend", "attention"), ("quantize", ""),
-          ("matmul", "o"), ("quantize", "norm"), ("matmul", "gate up"), ("quantize", "norm"),
-          ("matmul", "down"))
+_LABELLED = ("matmul", "attend")   # operations that are wide enough for what they are of
 _CHARTS = (("read_words", "words read"), ("write_words", "words written"),
            ("weight_beats", "weight beats"), ("attention_words", "cache words"))
 _STYLE = """
@@ -36,9 +35,11 @@ class Samples:
     """The accelerator's counters as they were at several moments.
 
     ``counts`` is int64 [moments, counters]; the counters are ``COUNTERS``, in their order.
+    ``layer`` has the operation and the operator of each descriptor of a layer, if they are known.
     """
 
     counts: np.ndarray
+    layer: tuple[tuple[str, str], ...] = ()
 
     def of(self, counter: str) -> np.ndarray:
         """One counter at each moment."""
@@ -47,7 +48,7 @@ class Samples:
     def after(self, cycle: int) -> Samples:
         """What followed from ``cycle`` on, all counters from 0 there."""
         later = self.counts[self.of("cycles") >= cycle]
-        return Samples(later - later[:1])
+        return Samples(later - later[:1], self.layer)
 
     def spans(self) -> list[tuple[str, int, int]]:
         """Operations one after the other: name, first and last cycle.
@@ -92,7 +93,7 @@ def draw_schedule(samples: Samples, title: str) -> Markup:
                       width=round(max(x(end) - x(begin), 0.5), 2))
                   for each, begin, end in spans if each == name]
     top += len(names) * _LANE
-    parts += _labels(spans, x, top + 14)
+    parts += _labels(spans, samples.layer, x, top + 14)
     top += 28
     for counter, label in _CHARTS:
         parts += _chart(samples, counter, label, x, top)
@@ -103,19 +104,27 @@ def draw_schedule(samples: Samples, title: str) -> Markup:
                font_family="system-ui, sans-serif")
 
 
-def _labels(spans: Sequence[tuple[str, int, int]], x: Callable, y: float) -> list[Markup]:
-    """What each operation of one whole layer is; nothing if it is not one.
+def _labels(spans: Sequence[tuple[str, int, int]], layer: Sequence[tuple[str, str]], x: Callable,
+            y: float) -> list[Markup]:
+    """The operators of each operation, where the spans are those of one whole layer.
 
     The layer before may still be ending.
     """
-    layer = spans[-len(_LAYER):]
-    before = spans[: -len(_LAYER)]
-    if ([name for name, _, _ in layer] != [name for name, _ in _LAYER]
+    # Operations that follow their like are one span.
+    groups = [(operation, [operator for _, operator in group])
+              for operation, group in groupby(layer, key=itemgetter(0))]
+    before, inside = spans[:len(spans) - len(groups)], spans[len(spans) - len(groups):]
+    if ([name for name, _, _ in inside] != [operation for operation, _ in groups]
             or [name for name, _, _ in before] not in ([], ["matmul"])):
         return []
-    return [text((x(begin) + x(end)) / 2, y, label, "small", "middle")
-            for (name, begin, end), (_, label) in zip(layer, _LAYER, strict=True)
-            if name in ("matmul", "attend")]
+    return [text((x(begin) + x(end)) / 2, y, _label(operators), "small", "middle")
+            for (_, begin, end), (operation, operators) in zip(inside, groups, strict=True)
+            if operation in _LABELLED]
+
+
+def _label(operators: Sequence[str]) -> str:
+    """Such as ``q k v`` of ``q_proj``, ``k_proj`` and ``v_proj``."""
+    return " ".join(operator.removesuffix("_proj").replace("_", " ") for operator in operators)
 
 
 def _chart(samples: Samples, counter: str, label: str, x: Callable, top: float) -> list[Markup]:

@@ -19,7 +19,7 @@ from .bench import Build, build
 from .bench.program_bench import ProgramBench
 from .bench.program_run import Run, RunResult, run_program
 
-__all__ = ["PhaseCycles", "count_phase"]
+__all__ = ["PhaseCycles", "count_phase", "layer_operators"]
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,16 @@ def count_phase(
                           for part in (0, 1))
     one = _sum([*counts[:len(steps) - 1], counts[-1]])
     more = {name: with_more[name] - without[name] for name in one}
-    samples = Samples(results[2 * len(steps) - 1].looks).after(
+    samples = Samples(results[2 * len(steps) - 1].looks, layer_operators(program)).after(
         counts[len(steps) - 1]["cycles"]) if look else None
     return PhaseCycles(phase, tokens, context, layers, config.num_layers, one, more, samples)
+
+
+def layer_operators(program: Program) -> tuple[tuple[str, str], ...]:
+    """Operation and operator of each descriptor of a layer."""
+    return tuple((descriptor.operation.name.lower(), origin.operator)
+                 for descriptor, origin in zip(program.descriptors, program.origins, strict=True)
+                 if origin.layer == 0)
 
 
 def _steps(parameters: AcceleratorParameters, phase: str, tokens: int,

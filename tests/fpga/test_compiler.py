@@ -8,6 +8,7 @@ from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
 from trilobite.fpga.configuration import load_configuration
 from trilobite.fpga.descriptors import Operation, Post
+from trilobite.fpga.planner import plan_program
 from trilobite.fpga.tiling import interleave, plan_tiling
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.pipeline import quantize
@@ -128,6 +129,26 @@ def test_a_gate_says_which(checkpoint):
     silu = compile_model(replace(checkpoint.config, activation="silu"), checkpoint.weight, DEMO, 16,
                          layers=1)
     assert next(d for d in silu.descriptors if d.post == Post.GATE).silu == 1
+
+
+@pytest.mark.parametrize(("sub_norm", "normed"), [(True, "sub_norm"), (False, "quantize")])
+def test_every_descriptor_has_its_operator_and_its_layer(checkpoint, sub_norm, normed):
+    program = plan_program(replace(checkpoint.config, sub_norm=sub_norm), DEMO, 16, layers=2)
+    layer = ["input_norm", "q_proj", "k_proj", "v_proj", "attention", f"attn_{normed}", "o_proj",
+             "post_norm", "gate_up_proj", f"ffn_{normed}", "down_proj"]
+    assert [(origin.operator, origin.layer) for origin in program.origins] == [
+        ("embedding", None), *((name, number) for number in (0, 1) for name in layer),
+        ("final_norm", None), ("lm_head", None), ("end", None)]
+    posts = {"q_proj": Post.ROTATE, "k_proj": Post.KEYS, "v_proj": Post.VALUES,
+             "gate_up_proj": Post.GATE, "o_proj": Post.ADD, "down_proj": Post.ADD}
+    operations = {"embedding": Operation.EMBED, "attention": Operation.ATTEND,
+                  "lm_head": Operation.HEAD, "end": Operation.END}
+    for descriptor, origin in zip(program.descriptors, program.origins, strict=True):
+        name = origin.operator
+        if name in posts:
+            assert (descriptor.operation, descriptor.post) == (Operation.MATMUL, posts[name])
+        else:
+            assert descriptor.operation == operations.get(name, Operation.QUANTIZE)
 
 
 def test_the_first_layers_have_a_list_of_their_own(checkpoint):

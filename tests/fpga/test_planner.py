@@ -21,6 +21,7 @@ def test_a_plan_is_the_program_without_scales_and_contents(hardware, model):
     assert plan.memory.regions == program.memory.regions
     assert plan.tiles == program.tiles
     assert plan.layers == program.layers
+    assert plan.origins == program.origins
     unscaled = [[replace(d, x=0, y=0) for d in one.descriptors] for one in (plan, program)]
     assert unscaled[0] == unscaled[1]
     others = [[(d.x, d.y) for d in one.descriptors if d.operation.name != "MATMUL"]
@@ -44,7 +45,10 @@ def test_codes_of_four_bits_are_planned_as_they_are_compiled(model):
 def test_fewer_layers_are_a_shorter_program():
     config, parameters = MODELS["bitnet-96"], HARDWARE["small"].parameters
     whole, one = plan_program(config, parameters, 10), plan_program(config, parameters, 10, 1)
-    assert len(whole.descriptors) - len(one.descriptors) == 22
+    others = [origin for origin in whole.origins if origin.layer not in (None, 0)]
+    assert len(whole.descriptors) - len(one.descriptors) == len(others) > 0
+    assert [origin.operator for origin in others] == 2 * [
+        origin.operator for origin in one.origins if origin.layer == 0]
     assert len(whole.tiles) == 3 * len(one.tiles)
 
 

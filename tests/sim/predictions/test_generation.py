@@ -16,7 +16,7 @@ from trilobite.sim.descriptions.quantity import Corner
 from trilobite.sim.descriptions.shapes import load_shape
 from trilobite.sim.predictions import store
 from trilobite.sim.predictions.accelerator_constants import describe
-from trilobite.sim.predictions.extrapolation import LAYERS, operator_names, total, whole_step
+from trilobite.sim.predictions.extrapolation import total, whole_step
 from trilobite.sim.predictions.generation import (
     curve_places,
     decode_places,
@@ -24,6 +24,7 @@ from trilobite.sim.predictions.generation import (
     predict_generations,
     prefill_steps,
 )
+from trilobite.sim.predictions.operator_rows import OperatorRows
 from trilobite.sim.verify.cycles.cases import HARDWARE, MODELS
 
 DEVICE = load_device("kv260")
@@ -43,6 +44,25 @@ def column(counts, name):
     return counts[:, list(COUNTERS).index(name)]
 
 
+def operator_rows(config):
+    return OperatorRows.of(plan_program(config, SMALL, 10))
+
+
+def test_the_operators_of_a_program_are_those_of_a_layer_and_what_is_around_them():
+    config = MODELS["bitnet-96"]
+    program = plan_program(config, SMALL, 10)
+    rows = OperatorRows.of(program)
+    assert rows.names[:rows.before] == ("embedding",)
+    assert rows.names[rows.layer.stop:] == ("final_norm", "lm_head")
+    assert rows.names[rows.layer][rows.late:] == ("ffn_sub_norm", "down_proj")
+    numbers = np.arange(2 * len(program.descriptors)).reshape(-1, 2)
+    before, inside, after = rows.split(program, numbers)
+    assert np.array_equal(before, numbers[:1])
+    assert inside.shape == (config.num_layers, len(rows.names[rows.layer]), 2)
+    assert np.array_equal(inside.reshape(-1, 2), numbers[1:-3])
+    assert np.array_equal(after, [numbers[-3], numbers[-2] + numbers[-1]])
+
+
 def test_the_counters_are_noted_at_every_descriptor():
     program = plan_program(MODELS["bitnet-96"], SMALL, 130)
     notes = trace_step(program, DdrTiming(), 8, 40)
@@ -59,7 +79,8 @@ def test_a_whole_model_is_extrapolated_from_two_layers_and_a_few_rows(step):
     parameters = replace(SMALL, max_vocabulary=8192)
     whole = predict_step(plan_program(config, parameters, 130), DdrTiming(), *step)
     counts = whole_step(config, parameters, DdrTiming(), 130, *step)
-    assert counts.shape == (len(operator_names(config)), len(COUNTERS))
+    names = OperatorRows.of(plan_program(config, parameters, 130)).names
+    assert counts.shape == (len(names), len(COUNTERS))
     assert total(counts) == pytest.approx(whole["cycles"], rel=2e-3)
     for name in ("read_words", "write_words", "weight_beats", "attention_words", "head_words"):
         assert total(counts, name) == pytest.approx(whole[name], rel=2e-3), name
@@ -76,12 +97,11 @@ def test_cycles_are_those_of_the_operators_that_are_done():
     """What an operator has beyond its operation is the wait for the next descriptor."""
     config = MODELS["bitnet-96"]
     counts = whole_step(config, SMALL, DdrTiming(), 130, 9, 30, True)
-    names = operator_names(config)
+    names = operator_rows(config).names
     for counter, operators in OPERATIONS.items():
         busy = column(counts, counter)
         assert {names[place] for place in np.flatnonzero(busy)} == set(operators)
         assert (busy <= column(counts, "cycles")).all()
-    assert len(names[LAYERS]) == 11
     assert names[0] == "embedding" and names[-2:] == ("final_norm", "lm_head")
 
 

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from trilobite.fpga.counters import COUNTERS
+from trilobite.fpga.planner import plan_program
 from trilobite.sim.report.schedule import Samples, draw_schedule
+from trilobite.sim.verify.cycles.cases import HARDWARE, MODELS
+from trilobite.sim.verify.full_size import layer_operators
 
 SVG = "{http://www.w3.org/2000/svg}"
 LAYER = ["quantize", "matmul", "attend", "quantize", "matmul", "quantize", "matmul", "quantize",
-         "matmul"]
+         "matmul"]   # spans: the three matmuls of q, k and v are one
+PROGRAM = plan_program(MODELS["bitnet-96"], HARDWARE["small"].parameters, 10)
 
 
 def samples(operations, cycles=10, words=4):
@@ -22,7 +26,8 @@ def samples(operations, cycles=10, words=4):
         now[f"{operation}_cycles"] += cycles
         now["read_words"] += words
         counts.append(now)
-    return Samples(np.array([[each[name] for name in COUNTERS] for each in counts]))
+    return Samples(np.array([[each[name] for name in COUNTERS] for each in counts]),
+                   layer_operators(PROGRAM))
 
 
 def test_operations_one_after_the_other():
@@ -52,6 +57,10 @@ def test_what_is_no_layer_has_no_names():
     drawn = draw_schedule(samples(["embed", *LAYER]), "more than a layer & less")
     assert "gate up" not in drawn
     assert "layer &amp; less" in drawn
+
+
+def test_a_layer_that_is_not_known_has_no_names():
+    assert "gate up" not in draw_schedule(Samples(samples(LAYER).counts), "a layer")
 
 
 def test_a_layer_is_named_where_the_one_before_still_ends():
