@@ -1,6 +1,20 @@
-"""``python -m trilobite`` is the ``trilobite`` command."""
+"""The ``trilobite`` command, also as ``python -m trilobite``."""
 
-from .cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line, importing nothing from the current folder."""
+    # Imported one after the other: before the second the current folder must be off the path.
+    from .tools.environment import leave_current_folder_out  # noqa: PLC0415
+
+    leave_current_folder_out()
+    from .cli import main as run  # noqa: PLC0415
+
+    run()
+
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[0]   # `python -m` puts the current folder there
     main()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
-from ...tools.programs import package_folder, package_version, run_program
+from ...tools.programs import package_folder, package_version, python, run_program
 
 __all__ = ["nextpnr_ecp5", "version", "yosys"]
 
@@ -44,5 +42,4 @@ def nextpnr_ecp5(folder: Path, *options: str) -> str:
 def _run(folder: Path, package: str, function: str, arguments: list[str]) -> str:
     package_folder(package, "synthesis", "synth")
     call = f"import sys, {package}; sys.exit({package}.{function}(sys.argv[1:]))"
-    return run_program([sys.executable, "-c", call, *arguments], folder, dict(os.environ),
-                       f"{package} in {folder}")
+    return run_program(python("-c", call, *arguments), folder, f"{package} in {folder}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
 from ...errors import FormatError
+from ...tools.programs import ask_program, python
 from .package import OPSETS, ir_version
 from .structure import STANDARD_DOMAINS, tensors_of
 
@@ -41,19 +41,17 @@ def raise_opset(model: ModelProto, opset: int, where: str) -> ModelProto:
     if lost := _lost(model):
         raise FormatError(f"{refusal}; onnx's converter drops {lost}: {advice}")
     try:
-        run = subprocess.run(
-            [sys.executable, "-c", _CONVERT, str(opset)], input=model.SerializeToString(),
-            capture_output=True, timeout=_SECONDS, check=False,
-        )
-    except subprocess.TimeoutExpired:
+        run = ask_program(python("-c", _CONVERT, str(opset)), Path("/"),
+                          model.SerializeToString(), _SECONDS)
+    except TimeoutError:
         raise FormatError(f"{refusal}; onnx's converter took over {_SECONDS} s: {advice}") from None
-    if run.returncode != 0:
-        lines = run.stderr.decode(errors="replace").strip().splitlines()
-        why = lines[-1][:300] if lines else f"it ended with {run.returncode}"
+    if run.code != 0:
+        lines = run.errors.decode(errors="replace").strip().splitlines()
+        why = lines[-1][:300] if lines else f"it ended with {run.code}"
         raise FormatError(f"{refusal}; onnx's converter cannot raise it ({why}): {advice}")
     converted = ModelProto()
     try:
-        converted.ParseFromString(run.stdout)
+        converted.ParseFromString(run.output)
     except DecodeError:
         raise FormatError(f"{refusal}; onnx's converter gave no model: {advice}") from None
     if changed := _changed(model, converted):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from typing import Any, TypeVar
 
 from ...errors import ToolError, TrilobiteError
 from ...tools.cache import cache_folder
+from ...tools.environment import safe_interpreters
+from ...tools.programs import worker_pool
 
 __all__ = ["CLUSTERS", "run_tasks"]
 
@@ -52,14 +53,10 @@ def run_tasks(
 def _in_pool(
     work: Callable[[Item, Any], Result], items: Sequence[Item], argument: Any, workers: int
 ) -> Iterator[tuple[Item, Result]]:
-    context = multiprocessing.get_context("spawn")   # Numba's threads do not survive a fork
-    with ProcessPoolExecutor(workers, context) as pool:
+    with worker_pool(workers) as pool:
         waiting = {pool.submit(work, item, argument): item for item in items}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
 
 
 def _on_cluster(
@@ -79,7 +76,8 @@ def _on_cluster(
         raise ToolError(f"--cluster {cluster}: {error}") from None
     executor.update_parameters(name="trilobite-check", timeout_min=_MINUTES, cpus_per_task=1,
                                mem_gb=4)
-    jobs = executor.map_array(work, items, [argument] * len(items))
+    with safe_interpreters():
+        jobs = executor.map_array(work, items, [argument] * len(items))
     for item, job in zip(items, jobs, strict=True):
         try:
             yield item, job.result()

