@@ -4,13 +4,19 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, importing nothing from the current folder."""
+    """Run the command line, importing nothing from the current folder.
+
+    Ctrl-C while it is still being imported ends it as it does later.
+    """
     # Imported one after the other: before the second the current folder must be off the path.
-    from .tools.environment import leave_current_folder_out  # noqa: PLC0415
+    try:
+        from .tools.environment import leave_current_folder_out  # noqa: PLC0415
 
-    leave_current_folder_out()
-    from .cli import main as run  # noqa: PLC0415
-
+        leave_current_folder_out()
+        from .cli import main as run  # noqa: PLC0415
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)
     run()
 
 

@@ -1,16 +1,6 @@
-"""The ``trilobite`` command: a subcommand calls one function of ``commands``.
+"""The ``trilobite`` command: a file for each of its commands, with its options and its printing."""
 
-Importing a module of commands registers them, in the order in which ``--help`` lists them.
-"""
+from .commands import app
+from .start import main
 
-from . import models  # isort: skip
-from . import hardware  # isort: skip
-from . import estimates  # isort: skip
-from .app import app
-
-__all__ = ["app", "estimates", "hardware", "main", "models"]
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
+__all__ = ["app", "main"]

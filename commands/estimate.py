@@ -7,7 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from ..cli.console import Output, make_table
+from ..cli.text import marked
 from ..errors import EstimateError, TrilobiteError
 from ..fpga.configuration import configurations
 from ..quant.checkpoint import Checkpoint, open_checkpoint
@@ -211,11 +214,11 @@ def _print_comparison(output: Output, path: Path, compared: Sequence[dict[str, A
             colour = {True: "green", False: "red", None: "dim"}[figure["better"]]
             change = "-" if ratio is None else f"{100 * (ratio - 1):+.1f} %"
             table.add_row(figure["name"], f"{digits(figure['before'] * factor)} {unit}",
-                          f"{digits(figure['now'] * factor)} {unit}", f"[{colour}]{change}[/]")
+                          f"{digits(figure['now'] * factor)} {unit}", Text(change, colour))
         output.print(table)
 
 
-def _ranged(value: Range, unit: str) -> str:
+def _ranged(value: Range, unit: str) -> Text:
     factor, prefixed = scaled(value.nominal, unit)
     low, nominal, high = (digits(factor * end) for end in (value.low, value.nominal, value.high))
-    return f"[bold]{nominal}[/] {prefixed}\n[dim]{low} to {high}[/]"
+    return marked("[bold]{}[/] {}\n[dim]{} to {}[/]", nominal, prefixed, low, high)

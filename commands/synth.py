@@ -6,6 +6,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
+from rich.text import Text
+
 from ..cli.console import Output, make_table
 from ..fpga.configuration import load_configuration
 from ..fpga.synth import Synthesis, select_blocks, synthesize
@@ -65,9 +67,10 @@ def _print(output: Output, target: Target, results: Sequence[Synthesis], total: 
             cells.append(f"{result.timing.fmax:.1f}" if result.timing else "")
         table.add_row(result.block, *cells)
     if len(results) > 1:
-        table.add_row("[bold]sum[/]", *(f"[bold]{total[name]:,.6g}[/]" for name in names))
-    table.add_row("[dim]of the device[/]", *(_share(total[name], available.get(name))
-                                             for name in names))
+        table.add_row(Text("sum", "bold"),
+                      *(Text(f"{total[name]:,.6g}", "bold") for name in names))
+    table.add_row(Text("of the device", "dim"), *(_share(total[name], available.get(name))
+                                                  for name in names))
     output.print(table)
     for result in clocks:
         timing = result.timing
@@ -81,5 +84,5 @@ def _per_mac(result: Synthesis) -> str:
     return f"{result.resources['LUT'] / macs:.2f}" if macs else ""
 
 
-def _share(used: float, available: int | None) -> str:
-    return f"[dim]{used / available:.1%}[/]" if available else ""
+def _share(used: float, available: int | None) -> Text:
+    return Text(f"{used / available:.1%}", "dim") if available else Text()

@@ -379,7 +379,7 @@ def test_an_interrupt_ends_with_one_line_and_nothing_written(tmp_path, monkeypat
 
     monkeypatch.setattr("trilobite.quant.pipeline.write_tensor", interrupt)
     result = run("quantize", "demo-llama", "-o", tmp_path / "q")
-    assert result.exit_code == 2
+    assert result.exit_code == 130
     assert "Interrupted" in result.stderr
     assert list(tmp_path.iterdir()) == []
 

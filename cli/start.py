@@ -1,0 +1,28 @@
+"""From the process's start to its exit code."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+from .app import app
+from .failures import INTERRUPTED, flush, report
+from .interrupt import ends_in_time
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line, and exit: whatever happens, with a sentence and a code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")   # what the terminal's encoding lacks
+    code = 0
+    with ends_in_time(INTERRUPTED):
+        try:
+            app()
+        except SystemExit as end:
+            code = end.code
+        except BaseException as error:
+            code = report(error)
+        sys.exit(flush() or code)
