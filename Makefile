@@ -11,7 +11,7 @@ NOT_LOCKED = torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cubl
 SHARD ?= 1
 SHARDS ?= 1
 
-.PHONY: demo test test-slow shard durations coverage lint wheel lock system clean
+.PHONY: demo test test-slow shard durations coverage lint wheel lock docs system clean
 
 demo: $(VENV)/rtl.stamp          ## checkpoint -> low-bit model -> verified hardware -> report
 	$(BIN)/python examples/demo.py --out demo
@@ -50,6 +50,10 @@ lock: $(VENV)/bin/python         ## requirements/dev.lock anew, from pyproject.t
 	  --extra rtl --extra synth --extra dev $(NOT_LOCKED:%=--no-emit-package %) \
 	  --custom-compile-command 'make lock' --output-file requirements/dev.lock
 
+docs: $(VENV)/docs.stamp         ## the documentation as a site; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "Open build/docs/index.html"
+
 system:                          ## what the system must have, on Debian and Ubuntu
 	@command -v apt-get >/dev/null || { \
 	  echo "No apt-get here: install a C++ compiler, make, perl, zlib headers and, optionally, iverilog"; exit 1; }
@@ -67,12 +71,16 @@ $(VENV)/rtl.stamp: pyproject.toml $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[rtl]'
 	touch $@
 
+$(VENV)/docs.stamp: pyproject.toml $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
 # Versions and hashes of the lock file; torch apart, since its build for the CPU alone is another file.
 $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml $(VENV)/bin/python
 	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet "$$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@ $(VENV)/rtl.stamp
+	touch $@ $(VENV)/rtl.stamp $(VENV)/docs.stamp
 
 clean:                           ## also Numba's compiled code, which does not notice every edit
 	rm -rf $(VENV) build demo *.egg-info

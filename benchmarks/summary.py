@@ -1,7 +1,7 @@
 """Writes the tables of ``benchmarks/results/*.json`` into documents, so that nobody types a number.
 
-    python benchmarks/summary.py                                # print all tables
-    python benchmarks/summary.py docs/explanation/benchmarks.md README.md  # rewrite their blocks
+    python benchmarks/summary.py                                     # print all tables
+    python benchmarks/summary.py docs/explanation/{benchmarks,results}.md   # rewrite their blocks
 
 A block is what stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``, with NAME a
 key of ``BLOCKS``.
