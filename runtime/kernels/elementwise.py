@@ -77,11 +77,11 @@ def silu_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
 def silu_gate_avx512(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     """``silu_gate`` of C-contiguous arrays, the same bits, on CPUs that have AVX-512."""
     result = np.empty_like(gate)
-    gate, up, out = gate.reshape(-1), up.reshape(-1), result.reshape(-1)
-    vectors = len(out) // 16
-    silu_vectors(gate.ctypes.data, up.ctypes.data, out.ctypes.data, vectors)
+    vectors = result.size // 16
+    silu_vectors(gate.ctypes.data, up.ctypes.data, result.ctypes.data, vectors)
+    gates, ups, out = gate.reshape(-1), up.reshape(-1), result.reshape(-1)
     for k in range(16 * vectors, len(out)):
-        out[k] = mul(mul(gate[k], sigmoid(gate[k])), up[k])
+        out[k] = mul(mul(gates[k], sigmoid(gates[k])), ups[k])
     return result
 
 

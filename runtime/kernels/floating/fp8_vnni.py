@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from ..integer.row_major import VECTOR, RowMajorKernel, address_of
+from ..integer.row_major import VECTOR, RowMajorKernel, rows_of
 from ..ir.x86.fp8 import LARGEST_TILE, PLANES, SHIFTS, dot_row_fp8
 from ..ir.x86.fp8_panel import dot_kept, unpack_fp8
 from ..ir.x86.panel import ROWS, STEP, VECTORS, dot_panel
@@ -75,16 +75,18 @@ def _scratch(N: int) -> _Scratch:
 
 
 @njit(cache=True)
-def _add_rows(rows: int, K: int, table: np.ndarray, q: np.ndarray, totals: np.ndarray) -> None:
-    """Add to int64 ``totals`` [N, ROWS] from the 64 rows at the address ``rows``, in order."""
+def _add_rows(
+    rows: np.ndarray, K: int, table: np.ndarray, q: np.ndarray, totals: np.ndarray
+) -> None:
+    """Add to int64 ``totals`` [N, ROWS] from 64 ``rows``, flat, in order."""
     N, stride = q.shape
     vectors = (K + VECTOR - 1) // VECTOR
     for r in range(ROWS):
         for first in range(0, vectors, _SEGMENT_VECTORS):
             count = min(_SEGMENT_VECTORS, vectors - first)
             dot_row_fp8(
-                rows + r * K + first * VECTOR, table.ctypes.data, q.ctypes.data + first * VECTOR,
-                stride, N, totals.ctypes.data + 8 * r, count,
+                rows.ctypes.data + r * K + first * VECTOR, table.ctypes.data,
+                q.ctypes.data + first * VECTOR, stride, N, totals.ctypes.data + 8 * r, count,
             )
 
 
@@ -118,19 +120,20 @@ def _dot_panels(scratch: _Scratch, q: int, stride: int, steps: int, ahead: int) 
 
 @njit(cache=True)
 def _add_panels(
-    rows: int, K: int, table: np.ndarray, q: np.ndarray, scratch: _Scratch, totals: np.ndarray
+    rows: np.ndarray, K: int, table: np.ndarray, q: np.ndarray, scratch: _Scratch,
+    totals: np.ndarray,
 ) -> None:
     """Add to int64 ``totals`` [N, ROWS], by panels, ``_OFFSET`` times the activations too much.
 
     Meanwhile the next 64 rows are prefetched, in order.
     """
     vectors = (K + VECTOR - 1) // VECTOR
-    ahead = rows + ROWS * K
+    ahead = rows.ctypes.data + ROWS * K
     for first in range(0, vectors, _PANEL_VECTORS):
         count = min(_PANEL_VECTORS, vectors - first)
         column = first * VECTOR
         unpack_fp8(
-            rows + column, K, table.ctypes.data, scratch.panels.ctypes.data,
+            rows.ctypes.data + column, K, table.ctypes.data, scratch.panels.ctypes.data,
             scratch.kept.ctypes.data, scratch.steps.ctypes.data, scratch.counts.ctypes.data,
             _STEPS, count,
         )
@@ -153,7 +156,7 @@ def _multiply_groups(
     totals = aligned(8 * N * ROWS).view(np.int64).reshape((N, ROWS))
     for group in range(start, stop):
         totals[:] = 0
-        rows = address_of(group, weight, last)
+        rows = rows_of(group, weight, last)
         if few:
             _add_rows(rows, K, magnitudes, q, totals)
         else:

@@ -18,6 +18,7 @@ from ..ir.x86.groups import add_group_panel
 from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS
 from ..ir.x86.nibbles import unpack_nibbles
 from ..ir.x86.panel import ROWS, STEP, dot_panel
+from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
 
 __all__ = ["VnniBlocks", "VnniScaledBlocks"]
@@ -202,10 +203,13 @@ def _multiply_groups(
             )
             add_group_panel(
                 panel.ctypes.data, q.ctypes.data + 4 * block * steps, q.shape[1], steps, N,
-                q_totals[:, block:].ctypes.data, blocks, zero.ctypes.data,
+                q_totals[:, block:].ctypes.data, blocks,
+                weight.offset[0, first:first + ROWS].ctypes.data,
                 outputs.scale[block, first:first + ROWS].ctypes.data, y.ctypes.data,
             )
         finish_groups(first, y, activations.scale, outputs.bias, outputs.y)
+    keep_alive(panel)
+    keep_alive(y)
 
 
 @njit(cache=True, parallel=True)

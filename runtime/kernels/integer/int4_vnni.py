@@ -12,6 +12,7 @@ from numba import njit, prange
 from ....numerics import add, mul
 from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS, SCALES, ZEROS, add_groups, sum_groups
 from ..ir.x86.panel import ROWS
+from ..keep_alive import keep_alive
 from ..panel import PRODUCTS_PER_CHUNK, aligned, groups_of, prepared, quantized, weight_memory
 from ..threads import chunks_for
 
@@ -146,6 +147,7 @@ def _multiply_groups(
             minus.ctypes.data, groups, columns // groups // BLOCK_COLUMNS, totals.ctypes.data, form,
         )
         finish_groups(row_group * ROWS, totals, scale_x, bias, y)
+    keep_alive(totals)
 
 
 @njit(cache=True)
@@ -167,6 +169,9 @@ def _integer(
                 totals.ctypes.data, form,
             )
             sums[n, :, first:first + rows] = totals[:, :rows]
+    keep_alive(activations)
+    keep_alive(minus)
+    keep_alive(totals)
 
 
 @njit(cache=True)

@@ -12,7 +12,7 @@ from numba import njit, prange
 from ..ir.x86.int8 import LARGEST_TILE, STREAMS, dot_rows, unpack_int8
 from ..ir.x86.panel import ROWS, dot_panel
 from ..panel import Activations, Outputs, aligned, finish
-from .row_major import VECTOR, RowMajorKernel, address_of
+from .row_major import VECTOR, RowMajorKernel, rows_of
 
 __all__ = ["VnniInt8"]
 
@@ -32,25 +32,27 @@ class VnniInt8(RowMajorKernel):
 
 
 @njit(cache=True)
-def _add_rows(rows: int, K: int, q: np.ndarray, totals: np.ndarray) -> None:
-    """Add to int32 ``totals`` [N, ROWS] from the 64 rows at the address ``rows``."""
+def _add_rows(rows: np.ndarray, K: int, q: np.ndarray, totals: np.ndarray) -> None:
+    """Add to int32 ``totals`` [N, ROWS] from 64 ``rows``, flat."""
     N, stride = q.shape
     vectors = (K + VECTOR - 1) // VECTOR
     for r in range(ROWS // STREAMS[N]):
         sums = totals.ctypes.data + 4 * r
-        dot_rows(rows + r * K, K, q.ctypes.data, stride, N, sums, vectors)
+        dot_rows(rows.ctypes.data + r * K, K, q.ctypes.data, stride, N, sums, vectors)
 
 
 @njit(cache=True)
-def _add_panels(rows: int, K: int, q: np.ndarray, panel: np.ndarray, totals: np.ndarray) -> None:
+def _add_panels(
+    rows: np.ndarray, K: int, q: np.ndarray, panel: np.ndarray, totals: np.ndarray
+) -> None:
     """``_add_rows`` by way of panels; meanwhile the next 64 rows are prefetched, in order."""
     N, stride = q.shape
     vectors = (K + VECTOR - 1) // VECTOR
-    ahead = rows + ROWS * K
+    ahead = rows.ctypes.data + ROWS * K
     for first in range(0, vectors, _PANEL_VECTORS):
         count = min(_PANEL_VECTORS, vectors - first)
         column = first * VECTOR
-        unpack_int8(rows + column, K, panel.ctypes.data, count)
+        unpack_int8(rows.ctypes.data + column, K, panel.ctypes.data, count)
         dot_panel(
             panel.ctypes.data, q.ctypes.data + column, stride, N, totals.ctypes.data,
             count * VECTOR // 4, ahead + ROWS * column,
@@ -68,7 +70,7 @@ def _multiply_groups(
     panel = aligned(_PANEL_VECTORS * VECTOR * ROWS)
     for group in range(start, stop):
         totals[:] = 0
-        rows = address_of(group, weight, last)
+        rows = rows_of(group, weight, last)
         if 0 < N <= LARGEST_TILE:
             _add_rows(rows, K, activations.q, totals)
         else:

@@ -17,6 +17,7 @@ from ....numerics import add_group
 from ....quant.formats.bits import pack_bits
 from ..ir.x86.panel import ROWS
 from ..ir.x86.shuffle import TABLES, look_up
+from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, groups_of
 from ..ternary.shuffle import build_pair_tables
 from .int4_vnni import finish_groups, group_totals, whole_groups
@@ -154,6 +155,7 @@ def _multiply_groups(
                     totals[:] = q_totals[n, group]
                     _take(totals, group * terms + planes, first, n, y[n], outputs)
         finish_groups(first, y, activations.scale, outputs.bias, outputs.y)
+    keep_alive(totals)
 
 
 @njit(cache=True, parallel=True)

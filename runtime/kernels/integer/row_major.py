@@ -8,7 +8,7 @@ from numba import njit
 from ..ir.x86.panel import ROWS
 from ..panel import RowGroupKernel
 
-__all__ = ["VECTOR", "RowMajorKernel", "address_of"]
+__all__ = ["VECTOR", "RowMajorKernel", "rows_of"]
 
 VECTOR = 64   # columns that are read at once
 
@@ -39,8 +39,8 @@ class RowMajorKernel(RowGroupKernel):
 
 
 @njit(cache=True)
-def address_of(group: int, weight: np.ndarray, last: np.ndarray) -> int:
-    """Of the 64 rows of a group: in ``weight`` [M, K], or, of the last one, in ``last``."""
+def rows_of(group: int, weight: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Flat, from the 64 rows of a group on: of ``weight`` [M, K], or, of the last one, ``last``."""
     M, K = weight.shape
     whole = (group + 1) * ROWS < M
-    return weight.ctypes.data + group * ROWS * K if whole else last.ctypes.data
+    return weight.reshape(-1)[group * ROWS * K:] if whole else last

@@ -12,6 +12,7 @@ from ....quant.formats.base import PackedWeight
 from ..ir.x86.pairs import BLOCK_COLUMNS, add_products
 from ..ir.x86.panel import ROWS, STEP
 from ..ir.x86.ternary_forms import TwoBit
+from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
 from .digits import row_groups
 
@@ -51,6 +52,7 @@ def _multiply_groups(
             totals.ctypes.data, packed.shape[1] // STEP, vectors,
         )
         finish(totals, 1, group, activations, outputs)
+    keep_alive(totals)
 
 
 @njit(cache=True, parallel=True)

@@ -12,6 +12,7 @@ from numba import njit, prange
 from ....quant.formats.base import PackedWeight
 from ..ir.x86.panel import ROWS
 from ..ir.x86.shuffle import QUADS_PER_CHUNK, TABLES, look_up
+from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
 from .digits import row_digits
 
@@ -87,6 +88,7 @@ def _multiply_groups(
                 entries = tables[n].ctypes.data + first * TABLES
                 look_up(weights, entries, totals[n].ctypes.data, count, vectors)
         finish(totals, 0, group, activations, outputs)
+    keep_alive(totals)
 
 
 @njit(cache=True, parallel=True)

@@ -27,6 +27,7 @@ from ..ir.x86.vbmi import (
     look_up,
     to_two_bit,
 )
+from ..keep_alive import keep_alive
 from ..panel import (
     PRODUCTS_PER_CHUNK,
     Activations,
@@ -154,25 +155,28 @@ def _look_up_groups(
         packed.ctypes.data + start * min(GROUPS, padded) * ROWS,
         2 * _PAIRS_AHEAD * min(GROUPS, padded) * ROWS // LINE,
     )
-    totals = aligned(4 * ROWS * N * (stop - start)).view(np.int32)
-    totals = totals.reshape((stop - start, N, ROWS))
+    memory = aligned(4 * ROWS * N * (stop - start))
+    totals = memory.view(np.int32).reshape((stop - start, N, ROWS))
     for row_group in range(start, stop):
         totals[row_group - start] = mirrored[row_group]
-    tables = aligned(GROUPS * TABLE).ctypes.data
+    tables = aligned(GROUPS * TABLE)
     for chunk in range(0, groups, GROUPS):
         size, count = min(GROUPS, padded - chunk), min(GROUPS, groups - chunk)
         for n in range(N):
-            build_tables(q[n].ctypes.data + 5 * chunk, tables, count)
+            build_tables(q[n].ctypes.data + 5 * chunk, tables.ctypes.data, count)
             for row_group in range(start, stop, 2):
                 here = packed.ctypes.data + (row_groups * chunk + row_group * size) * ROWS
                 ahead = packed.ctypes.data + _ahead(shape, chunk, row_group, start, stop)
                 target = totals[row_group - start, n].ctypes.data
                 if row_group + 1 < stop:
-                    look_up(here, ahead, tables, target, 4 * ROWS * N, count, (0, 0))
+                    stride = 4 * ROWS * N
+                    look_up(here, ahead, tables.ctypes.data, target, stride, count, (0, 0))
                 else:
-                    look_up(here, ahead, tables, target, 0, count, (0,))
+                    look_up(here, ahead, tables.ctypes.data, target, 0, count, (0,))
     for row_group in range(start, stop):
         finish(totals[row_group - start], 0, row_group, activations, outputs)
+    keep_alive(tables)
+    keep_alive(totals)
 
 
 @njit(cache=True)
@@ -192,7 +196,7 @@ def _multiply_groups(
     """Write the ``outputs`` of row groups [start, stop) by way of two-bit bytes."""
     row_groups, _, padded = shape
     N, stride = ordered.shape
-    blocks = aligned(_CHUNKS_AT_ONCE * GROUPS // UNIT * 5 * STEP).ctypes.data
+    blocks = aligned(_CHUNKS_AT_ONCE * GROUPS // UNIT * 5 * STEP)
     totals = aligned(4 * ROWS * N).view(np.int32).reshape((N, ROWS))
     for row_group in range(start, stop):
         totals[:] = 0
@@ -201,14 +205,18 @@ def _multiply_groups(
             for chunk in range(first, min(first + _CHUNKS_AT_ONCE * GROUPS, padded), GROUPS):
                 size = min(GROUPS, padded - chunk)
                 place, width = _place(row_groups, chunk, size, row_group)
-                source, target = packed.ctypes.data + place, blocks + units * 5 * STEP
-                to_two_bit(source, width, target, size // UNIT)
+                to_two_bit(
+                    packed.ctypes.data + place, width, blocks.ctypes.data + units * 5 * STEP,
+                    size // UNIT,
+                )
                 units += size // UNIT
             dot_tokens(
-                blocks, ordered.ctypes.data + 5 * first, stride, N, totals.ctypes.data, 5 * units,
-                _TWO_BIT,
+                blocks.ctypes.data, ordered.ctypes.data + 5 * first, stride, N,
+                totals.ctypes.data, 5 * units, _TWO_BIT,
             )
         finish(totals, 1, row_group, activations, outputs)
+    keep_alive(blocks)
+    keep_alive(totals)
 
 
 @njit(cache=True)
