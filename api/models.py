@@ -27,6 +27,8 @@ def load(
 ) -> LanguageModel:
     """Load a checkpoint folder, quantized or not.
 
+    Threads may share the model, and load models at the same time: see ``LanguageModel``.
+
     Parameters
     ----------
     path

@@ -116,8 +116,7 @@ class Decoder:
         ``model.layers.<i>.<linear>.input`` and the residual stream after every layer as
         ``model.layers.<i>.output``.
         """
-        self._extend_rope(start + len(token_ids))
-        rope = self._rope.slice(start, start + len(token_ids))
+        rope = self._rope_of(start, start + len(token_ids))
         x = self.embedding(token_ids)
         for layer in self.layers:
             layer.forward(x, cache, start, rope, observe)
@@ -140,13 +139,18 @@ class Decoder:
             for start in {0, context}:
                 x = self.embedding(np.zeros(tokens, np.int64))
                 for layer in layers.values():
-                    layer.forward(x, cache, start, self._rope.slice(start, start + tokens), slot=0)
+                    layer.forward(x, cache, start, self._rope_of(start, start + tokens), slot=0)
             self.logits(rms_norm(x[-1:], self._norm, self._epsilon))
 
-    def _extend_rope(self, positions: int) -> None:
-        if positions > len(self._rope.cosine):
-            rounded = -(-positions // _ROPE_STEP) * _ROPE_STEP
-            self._rope = Rope(*rope_tables(self.config, np.arange(rounded)))
+    def _rope_of(self, start: int, stop: int) -> Rope:
+        """Tables of positions ``start`` to ``stop - 1``, of whatever length is kept meanwhile."""
+        rope = self._rope
+        if stop > len(rope.cosine):
+            rounded = -(-stop // _ROPE_STEP) * _ROPE_STEP
+            rope = Rope(*rope_tables(self.config, np.arange(rounded)))
+            if rounded > len(self._rope.cosine):   # another thread may have gone further
+                self._rope = rope
+        return rope.slice(start, stop)
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """Float32 [N, vocab_size] from ``hidden``."""

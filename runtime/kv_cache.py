@@ -22,7 +22,10 @@ _PACKED = {"int4": Int4Cache, "fp8": Fp8Cache}
 
 
 class KVCache(Protocol):
-    """What the decoder asks of a cache. ``keys``, ``values``: float32 [N, kv_heads, head_dim]."""
+    """What the decoder asks of a cache. ``keys``, ``values``: float32 [N, kv_heads, head_dim].
+
+    A cache belongs to one sequence, and is used by one thread at a time; ``session`` sees to that.
+    """
 
     capacity: int
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -48,7 +50,11 @@ class Perplexity:
 
 
 class Session:
-    """A sequence being fed to the model: its KV cache and how far it is."""
+    """A sequence being fed to the model: its KV cache and how far it is.
+
+    Sessions of one model may be fed by as many threads at the same time; a single one by a single
+    thread at a time.
+    """
 
     def __init__(
         self, decoder: Decoder, kv: KVKind, capacity: int, key_factors: np.ndarray | None = None
@@ -65,22 +71,44 @@ class Session:
         if key_factors is not None:
             self.cache = ScaledKeys(self.cache, key_factors)
         self.position = 0
+        self._turn = Lock()
 
     def feed(self, token_ids: Sequence[int], observe: Observer | None = None) -> np.ndarray:
-        """Append tokens; float32 logits [N, vocab_size], row n predicting what follows token n."""
-        return self._decoder.logits(self._feed(token_ids, observe))
+        """Append tokens; float32 logits [N, vocab_size], row n predicting what follows token n.
+
+        Raises
+        ------
+        TrilobiteError
+            A token is none of the vocabulary, the cache is full, or another thread is feeding this
+            session.
+        """
+        with self._alone():
+            return self._decoder.logits(self._feed(token_ids, observe))
 
     def prefill(self, token_ids: Sequence[int]) -> np.ndarray:
-        """Append tokens; float32 logits [vocab_size] of the last one only."""
-        for begin in range(0, len(token_ids), _CHUNK):
-            hidden = self._feed(token_ids[begin:begin + _CHUNK], None)
-        return self._decoder.logits(hidden[-1:])[0]
+        """Append tokens; float32 logits [vocab_size] of the last one only. Raises as ``feed``."""
+        with self._alone():
+            for begin in range(0, len(token_ids), _CHUNK):
+                hidden = self._feed(token_ids[begin:begin + _CHUNK], None)
+            return self._decoder.logits(hidden[-1:])[0]
 
     def _feed(self, token_ids: Sequence[int], observe: Observer | None) -> np.ndarray:
         ids = _checked_ids(token_ids, self._decoder.config.vocab_size)
         hidden = self._decoder.hidden(ids, self.cache, self.position, observe)
         self.position += len(ids)
         return hidden
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._turn.acquire(blocking=False):
+            raise TrilobiteError(
+                "This session is being fed by another thread; give each thread a session of its "
+                "own (model.session or model.generate)"
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
 
 
 def _checked_ids(token_ids: Sequence[int], vocab_size: int) -> np.ndarray:
@@ -150,6 +178,12 @@ class Generation(Iterator[str]):
 
 class LanguageModel:
     """A decoder with its tokenizer. Made by ``trilobite.load``.
+
+    Threads may share one: weights are never written to after loading, and all that a call writes to
+    is its own or its session's. A ``Session`` or ``Generation`` belongs to one thread at a time. A
+    process has a model of its own; processes that load the same file share its memory where it is
+    mapped. A process that is forked after kernels ran in several threads cannot run them in several
+    threads (``TrilobiteError``): use ``spawn`` or ``forkserver``.
 
     Attributes
     ----------

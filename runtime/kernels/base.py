@@ -21,7 +21,8 @@ class Linear(ABC):
     """y = x W^T (+ bias) with W [M, K] in the layout that its kernel wants.
 
     ``shape`` is (M, K); ``format`` the weight's number format, or None for float32; ``nbytes`` the
-    memory that the weight takes here.
+    memory that the weight takes here. Nothing in it changes once it is made, so that threads may
+    call the same linear at the same time.
     """
 
     shape: tuple[int, int]

@@ -7,6 +7,7 @@ call gives either the exact int32 sums or the float32 outputs; the array for the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from threading import Lock
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -171,16 +172,18 @@ class _Arena:
     def __init__(self, piece: int) -> None:
         self._piece = piece
         self._rest = np.empty(0, np.uint8)
+        self._turn = Lock()   # threads that load models must not get the same memory
 
     def take(self, nbytes: int) -> np.ndarray:
         """Uint8 [nbytes], not initialized, that begins with a cache line."""
-        skipped = -self._rest.ctypes.data % _LINE
-        if self._rest.size < skipped + nbytes:
-            self._rest = np.empty(max(self._piece, nbytes + _LINE), np.uint8)
+        with self._turn:
             skipped = -self._rest.ctypes.data % _LINE
-        taken = self._rest[skipped:skipped + nbytes]
-        self._rest = self._rest[skipped + nbytes:]
-        return taken
+            if self._rest.size < skipped + nbytes:
+                self._rest = np.empty(max(self._piece, nbytes + _LINE), np.uint8)
+                skipped = -self._rest.ctypes.data % _LINE
+            taken = self._rest[skipped:skipped + nbytes]
+            self._rest = self._rest[skipped + nbytes:]
+            return taken
 
 
 _arena = _Arena(_PIECE)

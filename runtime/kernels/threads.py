@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import get_num_threads
 
-__all__ = ["chunks_for", "over_rows"]
+from .parallel_region import parallel_region
+
+__all__ = ["chunks_for", "over_groups", "over_rows"]
 
 # OpenMP's threads spin while they wait for each other. Beside other work on the same cores that
 # makes a matmul of 0.6 ms take 36 ms; sleeping at once costs 35 us to wake up, some hundred times
@@ -44,6 +47,19 @@ def over_rows(
     """
     chunks = chunks_for(M, M * q.size)
     if chunks > 1:
-        parallel(operands, q, chunks, sums)
+        with parallel_region():
+            parallel(operands, q, chunks, sums)
     else:
         serial(operands, q, 0, M, sums)
+
+
+def over_groups(
+    serial: Callable[..., None], parallel: Callable[..., None], operands: tuple[Any, ...],
+    groups: int, chunks: int,
+) -> None:
+    """``serial(*operands, 0, groups)``, or ``parallel(*operands, chunks)`` for several chunks."""
+    if chunks > 1:
+        with parallel_region():
+            parallel(*operands, chunks)
+    else:
+        serial(*operands, 0, groups)

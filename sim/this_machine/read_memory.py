@@ -6,6 +6,8 @@ import numba
 import numpy as np
 from numba import njit, prange
 
+from ...runtime.kernels.parallel_region import parallel_region
+
 __all__ = ["read_words"]
 
 _LANES = 8   # sums of a thread under way
@@ -13,7 +15,8 @@ _LANES = 8   # sums of a thread under way
 
 def read_words(words: np.ndarray) -> int:
     """Read int64 ``words`` [N] once, by all threads together, but for a rest of the division."""
-    return int(_read(words, numba.get_num_threads()))
+    with parallel_region():
+        return int(_read(words, numba.get_num_threads()))
 
 
 @njit(parallel=True, cache=True)

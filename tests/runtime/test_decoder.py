@@ -9,6 +9,7 @@ from support.watch import Watch
 from trilobite.errors import CheckpointError
 from trilobite.model import ModelConfig
 from trilobite.quant.formats import Int8
+from trilobite.runtime import decoder as module
 from trilobite.runtime.decoder import Decoder
 from trilobite.runtime.kv_cache import make_cache
 
@@ -110,3 +111,21 @@ def test_memory_is_counted():
     tensors = weights(CONFIG)
     decoder = Decoder(CONFIG, tensors.__getitem__)
     assert decoder.nbytes == sum(value.nbytes for value in tensors.values())
+
+
+def test_the_rotary_tables_do_not_shrink_when_threads_extend_them_at_once(monkeypatch):
+    decoder = Decoder(CONFIG, weights(CONFIG).__getitem__)
+    tables, entered = module.rope_tables, []
+
+    def meanwhile(config, positions):
+        entered.append(len(positions))
+        if len(entered) == 1:   # another thread comes in between, and needs more
+            assert len(decoder._rope_of(3000, 3001).cosine) == 1
+        return tables(config, positions)
+
+    monkeypatch.setattr(module, "rope_tables", meanwhile)
+    short = decoder._rope_of(1500, 1600)
+    assert entered == [2048, 3072]
+    assert np.array_equal(short.cosine, tables(CONFIG, np.arange(1500, 1600))[0])
+    assert len(decoder._rope_of(0, 3072).cosine) == 3072
+    assert entered == [2048, 3072]

@@ -1,6 +1,7 @@
 """The loaded model: one result whichever way tokens are fed, and the demo's known perplexities."""
 
 import math
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -135,3 +136,26 @@ def test_limits_are_explained(llama):
         llama.perplexity("")
     with pytest.raises(TrilobiteError, match="'int3'"):
         trilobite.load("demo-llama", kv="int3")
+
+
+def test_a_session_is_not_fed_by_two_threads(llama):
+    session, outcomes = llama.session(8), []
+
+    def feed_too():
+        try:
+            outcomes.append(session.feed([2]))
+        except TrilobiteError as error:
+            outcomes.append(str(error))
+
+    def in_between(name, value):
+        if not outcomes:
+            other = Thread(target=feed_too)
+            other.start()
+            other.join()
+
+    logits = session.feed([1], in_between)
+    assert "fed by another thread" in outcomes[0]
+    assert session.position == 1
+    assert np.array_equal(logits, llama.logits([1]))
+    session.feed([2])   # now it may
+    assert session.position == 2

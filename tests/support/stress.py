@@ -25,23 +25,27 @@ import numpy as np
 
 import trilobite
 
-__all__ = ["Report", "start_stress"]
+__all__ = ["Report", "environment", "start_stress"]
 
 TOKENS = (1, 2, 6, 17, 70)
 ROWS, COLUMNS = 520, 1280
 Report = dict[str, Any]
 
 
-def start_stress(kernel: str, *arguments: str) -> subprocess.Popen[str]:
-    """Run this file in a process of its own, with a ``kernel`` of ``choice.KERNELS``."""
+def environment() -> dict[str, str]:
+    """Where a process of its own finds the package and ``support``."""
     places = [Path(__file__).parent.parent, Path(trilobite.__file__).parent.parent]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, places)), "MALLOC_ARENA_MAX": "1",
-        "TRILOBITE_KERNEL": kernel,
-    }
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
+
+
+def start_stress(kernel: str, *arguments: str, layer: str = "default") -> subprocess.Popen[str]:
+    """Run this file, with a ``kernel`` of ``choice.KERNELS`` and a threading ``layer`` of Numba."""
     command = [sys.executable, "-m", "support.stress", *arguments]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment() | {"MALLOC_ARENA_MAX": "1", "TRILOBITE_KERNEL": kernel,
+                             "NUMBA_THREADING_LAYER": layer},
+    )
 
 
 class _Task:

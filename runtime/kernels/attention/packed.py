@@ -23,6 +23,7 @@ from ....numerics import (
     quantize_int4,
     reciprocal,
 )
+from ..parallel_region import parallel_region
 from ..threads import chunks_for
 from .portable import TILE, _softmax_tile, token_of
 
@@ -188,7 +189,8 @@ def attend_packed(
     sums = np.empty((chunks, width), np.int32 if len(table) == _NIBBLES else np.int64)
     out = np.empty_like(queries)
     if chunks > 1:
-        _pairs_parallel(queries, cache, start, window, chunks, sums, out)
+        with parallel_region():
+            _pairs_parallel(queries, cache, start, window, chunks, sums, out)
     else:
         _pairs(queries, cache, start, window, 0, tokens * kv_heads, sums[0], out)
     return out

@@ -32,6 +32,7 @@ from ....numerics import (
     reciprocal,
     sub,
 )
+from ..parallel_region import parallel_region
 from ..threads import chunks_for
 
 __all__ = ["TILE", "attend_float32", "attend_int8", "store_int8", "token_of"]
@@ -257,7 +258,8 @@ def _attend(
     products = 2 * queries.size * min(start + tokens, window)
     chunks = chunks_for(tokens * heads, products)
     if chunks > 1:
-        parallel(queries, cache, start, window, chunks, out)
+        with parallel_region():
+            parallel(queries, cache, start, window, chunks, out)
     else:
         serial(queries, cache, start, window, 0, tokens * heads, out)
     return out

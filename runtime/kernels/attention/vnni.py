@@ -7,6 +7,7 @@ the running sum and output go from tile to tile. ``attention`` is the definition
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numba
@@ -35,6 +36,7 @@ from ..ir.x86.attention import (
     weigh_tile,
 )
 from ..panel import aligned
+from ..parallel_region import parallel_region
 from ..threads import chunks_for
 from .portable import token_of
 
@@ -312,7 +314,9 @@ def attend_tiled(
     queries: np.ndarray, cache: TiledCache, start: int, window: int
 ) -> np.ndarray:
     """``attention.attend_int8`` of float32 ``queries`` [N, heads, head_dim], bit for bit."""
-    return _attend(queries, cache, start, window, _chunks(queries, start, window))
+    chunks = _chunks(queries, start, window)
+    with parallel_region() if chunks > 1 else nullcontext():
+        return _attend(queries, cache, start, window, chunks)
 
 
 @numba.njit(cache=True)
@@ -345,9 +349,10 @@ def append_and_attend_tiled(
 ) -> np.ndarray:
     """Rotary embedding of ``queries`` and ``keys`` in place, ``store_tiled``, ``attend_tiled``."""
     chunks = _chunks(queries, start, window)
-    return _append_and_attend(
-        queries, keys, values, cosine, sine, cache, start, window, chunks
-    )
+    with parallel_region() if chunks > 1 else nullcontext():
+        return _append_and_attend(
+            queries, keys, values, cosine, sine, cache, start, window, chunks
+        )
 
 
 def _chunks(queries: np.ndarray, start: int, window: int) -> int:

@@ -17,6 +17,7 @@ from ..ir.x86.fp8 import LARGEST_TILE, PLANES, SHIFTS, dot_row_fp8
 from ..ir.x86.fp8_panel import dot_kept, unpack_fp8
 from ..ir.x86.panel import ROWS, STEP, VECTORS, dot_panel
 from ..panel import Activations, Outputs, aligned, finish
+from ..threads import over_groups
 
 __all__ = ["VnniFp8"]
 
@@ -38,10 +39,7 @@ class VnniFp8(RowMajorKernel):
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         operands = (self._weight, self._last, *self._tables, activations, outputs)
-        if chunks > 1:
-            _multiply_parallel(*operands, chunks)
-        else:
-            _multiply_groups(*operands, 0, self._groups)
+        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
 
 
 def _bytes_of(units: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from ..ir.x86.nibbles import unpack_nibbles
 from ..ir.x86.panel import ROWS, STEP, dot_panel
 from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
+from ..threads import over_groups
 
 __all__ = ["VnniBlocks", "VnniScaledBlocks"]
 
@@ -73,10 +74,7 @@ class VnniBlocks(_Nibbles):
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         totals = group_totals(activations.q, self._columns, len(self._scale))
         operands = (self._weight, totals, activations, outputs)
-        if chunks > 1:
-            _multiply_parallel(*operands, chunks)
-        else:
-            _multiply_groups(*operands, 0, self._groups)
+        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
 
 
 class VnniScaledBlocks(_Nibbles):
@@ -122,15 +120,13 @@ class VnniScaledBlocks(_Nibbles):
         q = np.zeros((self._planes * len(units), stride), np.int8)
         _split(units, q)
         nothing = np.zeros(len(units), np.int32)
-        self._totals = group_totals(units, self._columns, len(self._weight.scale))
         self._multiply(Activations(q, nothing, scale_x), outputs, self._chunks(len(q)))
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
-        operands = (self._weight, self._totals, activations, outputs)
-        if chunks > 1:
-            _multiply_scaled_parallel(*operands, chunks)
-        else:
-            _multiply_scaled(*operands, 0, self._groups)
+        N = max(len(outputs.sums), len(outputs.y))
+        totals = _unit_totals(activations.q, N, self._columns, len(self._weight.scale))
+        operands = (self._weight, totals, activations, outputs)
+        over_groups(_multiply_scaled, _multiply_scaled_parallel, operands, self._groups, chunks)
 
 
 @njit(cache=True)
@@ -156,6 +152,18 @@ def _split(units: np.ndarray, q: np.ndarray) -> None:
                 digit = np.int8(left)
                 q[plane * N + n, k] = digit
                 left = np.int32(np.int32(left - np.int32(digit)) >> 8)
+
+
+@njit(cache=True)
+def _unit_totals(q: np.ndarray, N: int, columns: int, blocks: int) -> np.ndarray:
+    """Int32 [N, blocks]: sums, modulo 2^32, of the units that ``_split`` made ``q`` of."""
+    digits = group_totals(q, columns, blocks)
+    totals = np.zeros((N, blocks), np.int32)
+    for row in range(len(digits) - 1, -1, -1):   # the highest digits are in the last rows
+        for block in range(blocks):
+            higher = np.int32(totals[row % N, block] << 8)
+            totals[row % N, block] = np.int32(higher + digits[row, block])
+    return totals
 
 
 @njit(cache=True)

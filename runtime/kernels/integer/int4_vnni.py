@@ -14,6 +14,7 @@ from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS, SCALES, ZEROS, add_groups, sum_g
 from ..ir.x86.panel import ROWS
 from ..keep_alive import keep_alive
 from ..panel import PRODUCTS_PER_CHUNK, aligned, groups_of, prepared, quantized, weight_memory
+from ..parallel_region import parallel_region
 from ..threads import chunks_for
 
 __all__ = ["VnniInt4", "finish_groups", "group_totals", "reorder", "whole_groups"]
@@ -59,7 +60,8 @@ class VnniInt4:
         operands = (x, y, self._packed, self._form, self._shape, self._zero, bias)
         chunks = chunks_for(len(self._packed), x.size * self._shape[0], PRODUCTS_PER_CHUNK)
         if chunks > 1:
-            _output_parallel(*operands, chunks)
+            with parallel_region():
+                _output_parallel(*operands, chunks)
         else:
             _output(*operands)
         return y

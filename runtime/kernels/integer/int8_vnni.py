@@ -12,6 +12,7 @@ from numba import njit, prange
 from ..ir.x86.int8 import LARGEST_TILE, STREAMS, dot_rows, unpack_int8
 from ..ir.x86.panel import ROWS, dot_panel
 from ..panel import Activations, Outputs, aligned, finish
+from ..threads import over_groups
 from .row_major import VECTOR, RowMajorKernel, rows_of
 
 __all__ = ["VnniInt8"]
@@ -25,10 +26,7 @@ class VnniInt8(RowMajorKernel):
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         operands = (self._weight, self._last, activations, outputs)
-        if chunks > 1:
-            _multiply_parallel(*operands, chunks)
-        else:
-            _multiply_groups(*operands, 0, self._groups)
+        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
 
 
 @njit(cache=True)

@@ -20,6 +20,7 @@ from ..ir.x86.shuffle import TABLES, look_up
 from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, groups_of
 from ..ternary.shuffle import build_pair_tables
+from ..threads import over_groups
 from .int4_vnni import finish_groups, group_totals, whole_groups
 
 __all__ = ["ShuffleBits", "ShuffleTrits"]
@@ -56,10 +57,7 @@ class _ShufflePlanes(RowGroupKernel):
         totals = group_totals(activations.q, self._columns, self._column_groups)
         chunk = _CHUNK[self._per_byte]
         operands = (self._packed, tables, totals, activations, outputs, self._vectors, chunk)
-        if chunks > 1:
-            _multiply_parallel(*operands, chunks)
-        else:
-            _multiply_groups(*operands, 0, self._groups)
+        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
 
 
 class ShuffleBits(_ShufflePlanes):

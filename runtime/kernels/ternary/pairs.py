@@ -14,6 +14,7 @@ from ..ir.x86.panel import ROWS, STEP
 from ..ir.x86.ternary_forms import TwoBit
 from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
+from ..threads import over_groups
 from .digits import row_groups
 
 __all__ = ["PairsTernary"]
@@ -31,10 +32,7 @@ class PairsTernary(RowGroupKernel):
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         operands = (self._packed, activations, outputs, self._vectors)
-        if chunks > 1:
-            _multiply_parallel(*operands, chunks)
-        else:
-            _multiply_groups(*operands, 0, self._groups)
+        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
 
 
 @njit(cache=True)

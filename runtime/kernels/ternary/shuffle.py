@@ -14,6 +14,7 @@ from ..ir.x86.panel import ROWS
 from ..ir.x86.shuffle import QUADS_PER_CHUNK, TABLES, look_up
 from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
+from ..threads import over_groups
 from .digits import row_digits
 
 __all__ = ["ShuffleTernary", "build_pair_tables"]
@@ -40,10 +41,7 @@ class ShuffleTernary(RowGroupKernel):
         tables = tables.reshape(len(activations.q), -1) if tables.size else tables.reshape(0, 0)
         build_pair_tables(activations.q, tables)
         operands = (self._packed, tables, activations, outputs, self._vectors)
-        if chunks > 1:
-            _multiply_parallel(*operands, chunks)
-        else:
-            _multiply_groups(*operands, 0, self._groups)
+        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
 
 
 @njit(cache=True)

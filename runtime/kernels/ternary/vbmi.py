@@ -39,7 +39,8 @@ from ..panel import (
     quantized,
     weight_memory,
 )
-from ..threads import chunks_for
+from ..parallel_region import parallel_region
+from ..threads import chunks_for, over_groups
 
 __all__ = ["VbmiTernary"]
 
@@ -47,6 +48,7 @@ _FEW_TOKENS = 5          # are faster by lookup
 _PAIRS_AHEAD = 2         # of row groups are prefetched, 12 KiB
 _CHUNKS_AT_ONCE = 4      # become two-bit bytes: 15 KiB
 _TWO_BIT = (0,) * (FORMS.index(TwoBit) + 1)
+_BYTES_PER_CHUNK = 1 << 16   # as they are stored, to reorder: 100 us
 _ZEROS = 121             # the byte of five zero weights
 
 
@@ -60,7 +62,9 @@ class VbmiTernary:
         self._packed = weight_memory(groups_of(M), stored * ROWS)
         self._shape = (len(self._packed), groups, stored)
         self._mirrored = np.zeros((len(self._packed), ROWS), np.int32)
-        _reorder(packed, BYTE_OF, self._shape, self._packed.reshape(-1), self._mirrored)
+        operands = (packed, BYTE_OF, self._shape, self._packed.reshape(-1), self._mirrored)
+        chunks = chunks_for(len(self._packed), packed.size, _BYTES_PER_CHUNK)
+        over_groups(_reorder, _reorder_parallel, operands, len(self._packed), chunks)
         self.nbytes = self._packed.nbytes + self._mirrored.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
@@ -75,20 +79,36 @@ class VbmiTernary:
         operands = (x, y, self._packed, self._shape, self._mirrored, self._scale, bias)
         chunks = chunks_for(len(self._packed), x.size * self._rows, PRODUCTS_PER_CHUNK)
         if chunks > 1:
-            _output_parallel(*operands, chunks)
+            with parallel_region():
+                _output_parallel(*operands, chunks)
         else:
             _output(*operands)
         return y
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True)
 def _reorder(
     stored: np.ndarray, byte_of: np.ndarray, shape: tuple, packed: np.ndarray,
-    mirrored: np.ndarray,
+    mirrored: np.ndarray, start: int, stop: int,
 ) -> None:
-    """Write all of ``packed`` from ``stored`` uint8 [M, groups], and count opposites in rows."""
-    for row_group in prange(shape[0]):
+    """Write row groups [start, stop) of ``packed`` from ``stored`` uint8 [M, groups].
+
+    Opposites in rows are counted in ``mirrored``.
+    """
+    for row_group in range(start, stop):
         _reorder_rows(stored, byte_of, shape, packed, mirrored[row_group], row_group)
+
+
+@njit(cache=True, parallel=True)
+def _reorder_parallel(
+    stored: np.ndarray, byte_of: np.ndarray, shape: tuple, packed: np.ndarray,
+    mirrored: np.ndarray, chunks: int,
+) -> None:
+    """``_reorder`` of all row groups, in ``chunks`` at the same time."""
+    groups = shape[0]
+    for chunk in prange(chunks):
+        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
+        _reorder(stored, byte_of, shape, packed, mirrored, start, stop)
 
 
 @njit(cache=True)

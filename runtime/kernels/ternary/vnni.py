@@ -16,6 +16,7 @@ from ..ir.x86.panel import ROWS, STEP, dot_panel
 from ..ir.x86.ternary import BLOCK, dot_tokens, unpack
 from ..ir.x86.ternary_forms import FORMS, Telescoped, TwoBit
 from ..panel import PRODUCTS_PER_CHUNK, Activations, Outputs, aligned, finish, prepared, quantized
+from ..parallel_region import parallel_region
 from ..threads import chunks_for
 from .digits import row_groups
 
@@ -49,7 +50,8 @@ class VnniTernary:
         operands = (x, y, self._packed, self._form, self._columns, self._scale, bias)
         chunks = chunks_for(len(self._packed), len(x) * self._packed.size * 4, PRODUCTS_PER_CHUNK)
         if chunks > 1:
-            _output_parallel(*operands, chunks)
+            with parallel_region():
+                _output_parallel(*operands, chunks)
         else:
             _output(*operands)
         return y

@@ -1,34 +1,18 @@
 """No kernel goes through the address of memory that may have been freed: ``keep_alive``."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numba import njit
 
-import trilobite
 from support.addresses import faults
+from support.package_sources import sources
 from trilobite.runtime.kernels.keep_alive import keep_alive
-
-PACKAGE = Path(trilobite.__file__).parent
-_NOT_COMPILED_BY_US = {"benchmarks", "build", "docs", "examples", "tests"}
-
-
-def sources():
-    return [
-        file for file in sorted(PACKAGE.rglob("*.py"))
-        if file.relative_to(PACKAGE).parts[0] not in _NOT_COMPILED_BY_US
-        and not any(part.startswith(".") for part in file.relative_to(PACKAGE).parts)
-    ]
 
 
 def test_every_address_of_the_package_is_of_living_memory():
-    found = {
-        str(file.relative_to(PACKAGE)): problems
-        for file in sources() if (problems := faults(file.read_text(encoding="utf-8")))
-    }
+    found = {str(name): problems for name, text in sources() if (problems := faults(text))}
     assert not found
-    taken = sum(file.read_text(encoding="utf-8").count(".ctypes.data") for file in sources())
+    taken = sum(text.count(".ctypes.data") for _, text in sources())
     assert taken > 50   # or the sources are not where they are looked for
 
 
