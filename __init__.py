@@ -9,14 +9,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["__version__", "calibration", "export", "load", "quantize"]
+__all__ = ["__version__", "calibrate", "calibration", "check_designs", "devices", "draw_requests",
+           "estimate", "estimate_here", "explore", "export", "load", "quantize", "serve_sim",
+           "synth", "time_engine", "verify_decoder", "verify_engine", "verify_shape"]
 
 __version__ = "0.1.0"
 
 # Imported when first used: the runtime brings Numba, which `trilobite --help` should not wait for.
 _HOMES = {
-    "calibration": ".api.models", "export": ".api.models", "load": ".api.models",
-    "quantize": ".quant.pipeline",
+    "calibrate": ".api.calibrate", "calibration": ".api.models",
+    "check_designs": ".api.explore_checks", "devices": ".api.devices",
+    "draw_requests": ".api.serving", "estimate": ".api.estimate", "estimate_here": ".api.estimate",
+    "explore": ".api.explore", "export": ".api.models", "load": ".api.models",
+    "quantize": ".quant.pipeline", "serve_sim": ".api.serving", "synth": ".api.synth",
+    "time_engine": ".api.verify", "verify_decoder": ".api.verify", "verify_engine": ".api.verify",
+    "verify_shape": ".api.verify_shape",
 }
 
 

@@ -1,8 +1,14 @@
 """All commands: importing a module registers its command, in the order in which --help has them."""
 
 from . import models  # isort: skip
-from . import hardware  # isort: skip
-from . import estimates  # isort: skip
+from . import verify  # isort: skip
+from . import synth  # isort: skip
+from . import estimate  # isort: skip
+from . import calibrate  # isort: skip
+from . import serve_sim  # isort: skip
+from . import explore  # isort: skip
+from . import devices  # isort: skip
 from .app import app
 
-__all__ = ["app", "estimates", "hardware", "models"]
+__all__ = ["app", "calibrate", "devices", "estimate", "explore", "models", "serve_sim", "synth",
+           "verify"]

@@ -109,21 +109,6 @@ class Output:
         with self._bars() as bars:
             yield Bar(self, bars, bars.add_task(visible(label), total=None), line)
 
-    @contextmanager
-    def progress(self, label: str, total: float) -> Iterator[Callable[..., None]]:
-        """Show a bar while the block runs.
-
-        Call the yielded function with what is done so far and, where it changes, what is being
-        done.
-        """
-        with self._bars() as bar:
-            task: TaskID = bar.add_task(visible(label), total=total)
-
-            def advance(done: float, description: str | None = None) -> None:
-                bar.update(task, completed=done, description=description)
-
-            yield advance
-
     def _bars(self) -> Progress:
         columns = (
             TextColumn("{task.description}", markup=False), BarColumn(),

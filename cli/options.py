@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from ..fpga.synth.targets import TARGETS
+
 __all__ = [
     "KV",
-    "Block",
     "FormatName",
     "Json",
     "KVScales",
@@ -19,10 +20,12 @@ __all__ = [
     "Mmap",
     "Model",
     "Phase",
+    "Prompt",
     "Simulator",
     "SynthDevice",
     "Target",
     "Vocabulary",
+    "Waves",
 ]
 
 Model = Annotated[
@@ -31,6 +34,11 @@ Model = Annotated[
 Json = Annotated[
     str | None,
     typer.Option("--json", metavar="PATH", help="Also write JSON; '-' for standard output alone."),
+]
+Prompt = Annotated[str, typer.Option("--prompt", "-p", help="Text that the model is given.")]
+Waves = Annotated[
+    Path | None,
+    typer.Option("--waves", "--dump", help="Record all signals in this .fst (or .vcd) file."),
 ]
 KVScales = Annotated[
     Path | None, typer.Option(help="Static scales of key channels: a file of calibrate-kv.")
@@ -95,13 +103,6 @@ class KV(StrEnum):
     FLOAT32 = "float32"
 
 
-class Block(StrEnum):
-    """Hardware blocks that ``verify`` checks."""
-
-    TLMM = "tlmm"
-    ALL = "all"
-
-
 class Phase(StrEnum):
     """What ``verify`` counts the cycles of."""
 
@@ -123,8 +124,5 @@ class Simulator(StrEnum):
     ICARUS = "icarus"
 
 
-class SynthDevice(StrEnum):
-    """Devices that ``synth`` knows how to synthesize for."""
-
-    KV260 = "kv260"
-    ECP5_85F = "ecp5-85f"
+# Devices that ``synth`` knows how to synthesize for.
+SynthDevice = StrEnum("SynthDevice", {name: name for name in TARGETS})

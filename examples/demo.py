@@ -15,16 +15,10 @@ from pathlib import Path
 
 import trilobite
 from trilobite.cli.console import Output, bytes_text, make_table
-from trilobite.commands.estimate import predict, print_estimates
+from trilobite.cli.estimate import print_estimates
+from trilobite.cli.verify_engine import print_report
 from trilobite.commands.evaluate import measure
 from trilobite.commands.quantize import quantize_with_progress
-from trilobite.commands.verify import layer_matrices, print_report, simulate, simulation_tools
-from trilobite.quant.checkpoint import open_checkpoint
-from trilobite.sim.descriptions.device import load_device
-from trilobite.sim.descriptions.hardware import load_hardware
-from trilobite.sim.descriptions.shapes import ModelShape, load_shape
-from trilobite.sim.report import write_json, write_report
-from trilobite.sim.verify.random_matrices import linear_shapes, random_matrices
 
 QUANTIZED = (
     ("demo-bitnet", "ternary"),
@@ -107,26 +101,24 @@ def main() -> None:
 
     step(output, 3, f"Simulate the table-lookup engine on layer {LAYER} of demo-bitnet")
     bitnet = folders["demo-bitnet", "ternary"]
-    engine = load_hardware("tlmm-kv260").tlmm.parameters()
-    report = simulate(output, layer_matrices(str(bitnet), LAYER, PROMPT, tokens=4), engine)
-    print_report(output, report)
+    with output.bar("Running the model") as bar:
+        verified = trilobite.verify_engine(bitnet, LAYER, PROMPT, progress=bar)
+    print_report(output, verified.report)
 
-    with open_checkpoint(bitnet) as checkpoint:
-        demo = ModelShape("demo-bitnet", "shipped with Trilobite", checkpoint.config)
-    shapes = [demo, *map(load_shape, SHAPES)]
+    models = ["demo-bitnet", *SHAPES]
     output.print("The matrices of the published models, random ternary weights, one token each:")
-    matrices = random_matrices(linear_shapes(shape.config for shape in shapes))
-    timed = simulate(output, matrices, engine)
-    print_report(output, timed)
-    if report.mismatches or timed.mismatches:
+    with output.bar("Building the engine") as bar:
+        timed = trilobite.time_engine(models, progress=bar)
+    print_report(output, timed.report)
+    if not verified.equal or timed.report.mismatches:
         raise SystemExit("The hardware differs from the runtime.")
 
     step(output, 4, "Estimate the KV260: the cycles of the whole accelerator, predicted")
-    estimates = predict(output, shapes, load_device("kv260"), "kv260", prompt=128, tokens=128)
+    with output.bar("Estimating") as bar:
+        estimates = trilobite.estimate(models, hardware="kv260", progress=bar)
     print_estimates(output, estimates)
-    tools = simulation_tools()
-    write_report(estimates, out / "report.html", tools)
-    write_json(estimates, out / "report.json", tools)
+    estimates.write_report(out / "report.html")
+    estimates.write_json(out / "report.json")
     output.print(f"Open {out / 'report.html'} in a browser; the same numbers are in report.json.")
     output.print(f"[dim]{time.monotonic() - began:.0f} s[/]")
 

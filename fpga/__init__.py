@@ -3,7 +3,3 @@
 ``parameters`` says how large it is, ``descriptors`` what it can be told, ``compiler`` turns a
 ternary model into a memory image with its descriptors, ``accelerator`` is the hardware.
 """
-
-from .parameters import AcceleratorParameters
-
-__all__ = ["AcceleratorParameters"]

@@ -42,3 +42,13 @@ def library(tmp_path_factory):
         return folder if folder.exists() else write_checkpoint(folder, name)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def ternary(tmp_path_factory):
+    """The folder of demo-bitnet, quantized; not to be changed."""
+    import trilobite
+
+    folder = tmp_path_factory.mktemp("ternary") / "bitnet"
+    trilobite.quantize("demo-bitnet", folder)
+    return folder

@@ -1,6 +1,5 @@
 """The commands as a user types them: output, JSON, exit codes."""
 
-import dataclasses
 import json
 import re
 import shutil
@@ -14,7 +13,6 @@ from typer.testing import CliRunner
 
 import trilobite
 from trilobite.cli import app
-from trilobite.commands import verify as verify_command
 from trilobite.errors import TrilobiteError
 
 COMMANDS = (
@@ -152,113 +150,6 @@ def test_inspect(quantized):
     assert every["config"]["num_layers"] == 4
 
 
-@pytest.fixture
-def small_engine(tmp_path):
-    """The KV260's accelerator with a smaller engine, which compiles faster."""
-    source = DESCRIPTIONS / "hardware" / "tlmm-kv260.toml"
-    text = source.read_text()
-    for before, after in (("32, unit = \"tables", "5, unit = \"tables"),
-                          ("16, unit = \"output", "4, unit = \"output")):
-        assert before in text
-        text = text.replace(before, after)
-    file = tmp_path / "small.toml"
-    file.write_text(text)
-    return file
-
-
-def test_verify_finds_every_sum_equal(quantized, small_engine):
-    options = ("--layer", "2", "--tokens", "2", "--hardware", small_engine)
-    value = run_json("verify", quantized, *options)
-    assert value["mismatches"] == 0
-    assert len(value["rows"]) == 7
-    assert value["cycles"] == sum(row["predicted_cycles"] for row in value["rows"])
-
-
-def test_verify_names_the_first_difference_and_exits_with_1(quantized, small_engine, monkeypatch):
-    honest = verify_command.layer_matrices
-
-    def with_one_wrong_sum(*arguments):
-        matrices = honest(*arguments)
-        expected = matrices[4].expected.copy()
-        expected[1, 77] += 1
-        matrices[4] = dataclasses.replace(matrices[4], expected=expected)
-        return matrices
-
-    monkeypatch.setattr(verify_command, "layer_matrices", with_one_wrong_sum)
-    result = run("verify", quantized, "--tokens", "2", "--hardware", small_engine)
-    assert result.exit_code == 1
-    text = " ".join(result.stdout.split())
-    assert "model.layers.0.mlp.gate_proj (768 x 256) differs first at token 1, output 77" in text
-
-
-def test_verify_needs_a_ternary_model(tmp_path):
-    assert run("quantize", "demo-llama", "-o", tmp_path / "q", "--format", "int8").exit_code == 0
-    result = run("verify", tmp_path / "q")
-    assert result.exit_code == 2
-    assert "--format ternary" in " ".join(result.stderr.split())
-
-
-def test_estimate_writes_one_report_for_several_models(quantized, tmp_path):
-    report = tmp_path / "report.html"
-    value = run_json("estimate", quantized, "bitnet-0.73b", "bitnet-2b", "-o", report)
-    assert len(value["estimates"]) == 3
-    page = report.read_text()
-    for name in ("bitnet", "BitNet 0.73B", "BitNet 2B-4T"):
-        assert name in page
-
-
-def test_a_model_that_the_accelerator_cannot_run_is_estimated_by_formulas(tmp_path):
-    """Its hidden size is more than the accelerator is built for; the warning says so."""
-    shape = tmp_path / "wide.toml"
-    shape.write_text(
-        'name = "Wide"\nsource = "a test"\nparameters = 442523648\n[config]\nfamily = "llama"\n'
-        "hidden_size = 8192\nintermediate_size = 6912\nnum_layers = 1\nnum_heads = 64\n"
-        "num_kv_heads = 64\nhead_dim = 128\nvocab_size = 512\nmax_position_embeddings = 512\n"
-        "rms_norm_eps = 1e-5\nrope_theta = 1e4\ntie_word_embeddings = true\n")
-    value = run_json("estimate", shape)
-    assert value["estimates"][0]["hardware"]["name"] == "TLMM for KV260"
-    said = " ".join(run("estimate", shape).output.split())
-    assert "By the formulas of tlmm-kv260" in said and "hidden_size is 8192" in said
-    refused = run("estimate", shape, "--hardware", "kv260")
-    assert refused.exit_code != 0 and "hidden_size is 8192" in " ".join(refused.stderr.split())
-
-
-def test_a_checkpoint_is_estimated_with_the_codes_that_it_has(tmp_path):
-    out = tmp_path / "four"
-    made = run("quantize", "demo-bitnet", "-o", out, "--tensor-format",
-               "embed_tokens=int4,group_size=row")
-    assert made.exit_code == 0, made.output
-    weights = [run_json("estimate", model, "--prompt", "2", "--tokens", "2")["estimates"][0][
-        "weight_bytes"] for model in ("demo-bitnet", out)]
-    config = trilobite.load("demo-bitnet").decoder.config
-    assert weights[0] - weights[1] == config.vocab_size * config.hidden_size // 2
-
-
-def test_a_device_with_an_accelerator_in_rtl_has_its_cycles_predicted():
-    value, = run_json("estimate", "demo-bitnet", "--prompt", "8", "--tokens", "4")["estimates"]
-    assert value["hardware"]["name"] == "Accelerator kv260"
-    assert value["decode"]["obtained"] == {"model": pytest.approx(1)}
-    other, = run_json("estimate", "demo-bitnet", "--device", "zcu104")["estimates"]
-    assert other["hardware"]["name"] == "TLMM for KV260"
-
-
-def test_estimate_can_simulate_the_cycles_first(quantized, small_engine, tmp_path):
-    value = run_json("estimate", quantized, "--hardware", small_engine, "--simulate")
-    assert "equal to RTL simulation" in json.dumps(value)
-
-
-def test_estimate_writes_a_trace_of_both_phases(tmp_path):
-    trace = tmp_path / "trace.json"
-    value = run_json("estimate", "bitnet-0.73b", "--trace", trace)["estimates"][0]
-    events = json.loads(trace.read_text())["traceEvents"]
-    processes = [event["args"]["name"] for event in events if event["name"] == "process_name"]
-    assert processes == ["BitNet 0.73B, prefill", "BitNet 0.73B, decode"]
-    for process, phase in enumerate(("prefill", "decode"), start=1):
-        ends = [event["ts"] + event["dur"] for event in events
-                if event["ph"] == "X" and event["pid"] == process]
-        assert max(ends) / 1e6 == pytest.approx(value[phase]["time"]["nominal"])
-
-
 def test_bench_times_a_checkpoint(quantized):
     value = run_json("bench", quantized, "--context", "5,40", "--prompt", "9", "--steps", "2")
     assert [row["context"] for row in value["decode"]] == [5, 40]
@@ -284,17 +175,6 @@ def test_bench_prints_a_table_for_a_shape_without_a_model(tmp_path):
     assert "Prefill" in result.stdout and "GB/s" in result.stdout
 
 
-def test_devices_lists_every_preset_and_shows_each_constant():
-    listed = run("devices").stdout
-    value = run_json("devices")
-    assert len(value["devices"]) == 9
-    for device in value["devices"]:
-        assert device["device"] in listed
-    shown = " ".join(run("devices", "snapdragon-8-gen-3").stdout.split())
-    assert "processors[2].bandwidth" in shown
-    assert "NPU alone 56" in shown
-
-
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -315,17 +195,6 @@ def test_devices_lists_every_preset_and_shows_each_constant():
         (["bench", "demo-llama", "--context", "5000"], "1024 positions"),
         (["bench", "--shape", "gpt-9"], "gpt-9"),
         (["bench", "demo-llama", "--steps", "0"], "--steps"),
-        (["verify", "demo-bitnet", "--layer", "9"], "layers 0 to 3"),
-        (["verify", "demo-bitnet", "--stall", "1"], "stall"),
-        (["verify", "demo-llama"], "float"),
-        (["estimate", "demo-bitnet", "--device", "no-such-board"], "no-such-board"),
-        (["estimate", "demo-bitnet", "--prompt", "0"], "prompt"),
-        (["estimate", "demo-bitnet", "--hardware", "kv260", "--simulate"], "--simulate is for"),
-        (["estimate", "demo-bitnet", "-o", "{tmp}/none/report.html"], "none"),
-        (["estimate", "demo-bitnet", "--device", "apple-m2"], "apple-m2.toml: a SoC has no fabric"),
-        (["estimate", "demo-bitnet", "--device", "ecp5-85f"], "40 URAM; ECP5-85F has 0"),
-        (["estimate", "bitnet-0.73b", "--trace", "{tmp}/none/t.json"], "none/t.json cannot be"),
-        (["devices", "zx81"], "zx81"),
         (["generate"], "MODEL"),
         (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int5"], "int5"),
         (["quantize", "demo-llama", "-o", "{tmp}/q", "--method", "gptq"], "gptq does not make"),
@@ -402,34 +271,6 @@ def test_only_simulation_needs_the_rtl_tools():
     estimated = run_without_rtl("estimate", "bitnet-0.73b")
     assert estimated.returncode == 0, estimated.stderr
     assert "BitNet 0.73B" in estimated.stdout
-    verified = run_without_rtl("verify", "demo-bitnet")
+    verified = run_without_rtl("verify", "engine", "demo-bitnet")
     assert verified.returncode == 2
     assert "trilobite[rtl]" in verified.stderr.replace("\n", "")
-
-
-def test_synth_prints_what_a_block_takes_and_keeps_the_json(tmp_path, monkeypatch):
-    from trilobite.commands import synth
-
-    def synthesize(block, parameters, target):
-        resources = dict.fromkeys(target.resources, 0.0) | {"LUT": 4200.0, "BRAM36": 14.4}
-        return synth.Synthesis(block.name, block.macs_per_cycle(parameters), resources,
-                               {"LUT6": 4200}, 1.5, None)
-
-    monkeypatch.setattr(synth, "synthesize", synthesize)
-    path = tmp_path / "blocks.json"
-    printed = run("synth", "--block", "tlmm-g3", "--block", "counters", "--json", path).stdout
-    assert "tlmm-g3" in printed and "5.00" in printed   # 4,200 LUT over 840 MAC per cycle
-    assert "7.2%" in printed and "20.0%" in printed     # 8,400 of 117,120 LUT, 28.8 of 144 BRAM
-    result = json.loads(path.read_text())
-    assert [block["block"] for block in result["blocks"]] == ["tlmm-g3", "counters"]
-    assert result["total"]["LUT"] == 8400 and result["available"]["URAM"] == 64
-
-
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    (("--block", "alu"), "no block 'alu'; there are"),
-    (("--configuration", "vcu118"), "no accelerator 'vcu118'"),
-])
-def test_synth_refuses_what_there_is_not(arguments, sentence):
-    result = run("synth", *arguments)
-    assert result.exit_code == 2
-    assert sentence in result.output

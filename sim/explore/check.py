@@ -8,7 +8,7 @@ interrupted goes on where it was, and one that is repeated simulates nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ...numerics import quantize_activations_fp8
 from ...quant.formats import Int4Fp8
 from ...tools.cache import cached_folder, content_key
 from ...tools.programs import package_version
+from ...tools.progress import SILENT, Progress
 from ..verify.array import ArrayJob, run_array
 from ..verify.bench.design import Design
 from ..verify.engine import verify_tlmm
@@ -64,7 +65,7 @@ class Checked:
 
 def check_engines(
     engines: Sequence[Engine], shapes: Shapes, workers: int = 1, cluster: str | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> list[Checked]:
     """Simulate every engine on ``shapes`` [M, K]: ``check_engine``, in parallel.
 

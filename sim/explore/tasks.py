@@ -10,6 +10,7 @@ from ...errors import ToolError, TrilobiteError
 from ...tools.cache import cache_folder
 from ...tools.environment import safe_interpreters
 from ...tools.programs import worker_pool
+from ...tools.progress import SILENT, Progress
 
 __all__ = ["CLUSTERS", "run_tasks"]
 
@@ -22,12 +23,12 @@ Result = TypeVar("Result")
 
 def run_tasks(
     work: Callable[[Item, Any], Result], items: Sequence[Item], argument: Any, workers: int = 1,
-    cluster: str | None = None, progress: Callable[[int], None] | None = None,
+    cluster: str | None = None, progress: Progress = SILENT,
 ) -> list[Result]:
     """``work(item, argument)`` of every item, of equal ones once.
 
     Without ``cluster``: ``workers`` processes here. Else one job each through submitit: ``slurm``,
-    ``local`` (processes), ``debug`` (this process). ``progress`` is called with how many are done.
+    ``local`` (processes), ``debug`` (this process). ``progress`` advances by one for each.
 
     Raises
     ------
@@ -41,12 +42,12 @@ def run_tasks(
     if cluster is not None and cluster not in CLUSTERS:
         raise TrilobiteError(f"--cluster must be one of {', '.join(CLUSTERS)}, not {cluster}")
     distinct = list(dict.fromkeys(items))
+    progress.start(len(distinct))
     run = _on_cluster if cluster else _in_pool
     found: dict[Item, Result] = {}
     for item, result in run(work, distinct, argument, cluster or workers):
         found[item] = result
-        if progress:
-            progress(len(found))
+        progress.advance()
     return [found[item] for item in items]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ...fpga.configuration import load_configuration
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
 from ...hw.attention.parameters import TILE
+from ...tools.progress import SILENT, Progress
 from ..descriptions.device import Device
 from ..descriptions.quantity import Corner, Range
 from ..descriptions.shapes import ModelShape
@@ -36,11 +37,11 @@ __all__ = ["estimate_accelerator"]
 
 def estimate_accelerator(
     model: ModelShape, device: Device, name: str, prompt: int = 128, tokens: int = 128,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = SILENT,
 ) -> Estimate:
     """Estimate ``tokens`` tokens after a prompt of ``prompt`` on the configuration ``name``.
 
-    ``progress`` is called with the share that is done, 0 to 1.
+    ``progress`` is told of each step that is predicted.
 
     Raises
     ------
@@ -59,7 +60,7 @@ class _Estimator:
 
     def __init__(self, model: ModelShape, device: Device, accelerator: Accelerator,
                  parameters: AcceleratorParameters, prompt: int, tokens: int,
-                 progress: Callable[[float], None]) -> None:
+                 progress: Progress) -> None:
         self.model, self.device, self.accelerator = model, device, accelerator
         self.parameters, self.prompt, self.tokens = parameters, prompt, tokens
         config = self.config = model.config

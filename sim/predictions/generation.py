@@ -17,6 +17,7 @@ import numpy as np
 
 from ...fpga.parameters import AcceleratorParameters
 from ...model import ModelConfig
+from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming
 from ..descriptions.device import Device
 from ..descriptions.quantity import Corner
@@ -71,12 +72,12 @@ def curve_places(longest: int) -> list[int]:
 
 def predict_generations(
     config: ModelConfig, parameters: AcceleratorParameters, timings: Iterable[DdrTiming],
-    prompt: int, places: Iterable[int], progress: Callable[[float], None] = lambda share: None,
+    prompt: int, places: Iterable[int], progress: Progress = SILENT,
     vocabulary_bits: tuple[int, int] = (8, 8),
 ) -> dict[DdrTiming, Generation]:
     """The prefill of ``prompt`` tokens and decode steps at ``places``, for each of the memories.
 
-    ``progress`` is called with the share that is done, 0 to 1.
+    ``progress`` is told of each step that is predicted.
 
     Raises
     ------
@@ -91,11 +92,12 @@ def predict_generations(
     jobs = [(timing, step) for timing in timings for step in steps]
     found: dict[tuple[DdrTiming, _Step], np.ndarray] = {}
     # The first one by itself: it compiles, and finds what cannot be run.
-    for done, (job, counts) in enumerate(_in_threads(
+    progress.start(len(jobs))
+    for job, counts in _in_threads(
             jobs, lambda job: whole_step(config, parameters, job[0], capacity, *job[1],
-                                         vocabulary_bits)), 1):
+                                         vocabulary_bits)):
         found[job] = counts
-        progress(done / len(jobs))
+        progress.advance()
     return {timing: Generation(
         tuple(_prefill(chunks, {step: found[timing, step] for step in _predicted(chunks)})),
         {place: found[timing, (1, place, True)] for place in places}) for timing in timings}

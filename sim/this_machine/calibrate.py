@@ -22,6 +22,7 @@ from ...quant.formats.base import Format
 from ...runtime.kernels.base import Linear
 from ...runtime.linear import make_linear
 from ...runtime.random_weights import packed_matrix
+from ...tools.progress import SILENT, Progress
 from ..descriptions.soc import in_cache
 from .calibrate_layers import LayerRate, attention_rates, elementwise_rates, step_rate
 from .read_memory import read_words
@@ -71,27 +72,33 @@ class Calibration:
     layers: tuple[LayerRate, ...]
 
 
-def calibrate(progress: Callable[[str], None] | None = None) -> Calibration:
+def calibrate(progress: Progress = SILENT) -> Calibration:
     """Measure this machine with the number of threads that is set."""
-    report = progress or (lambda description: None)
-    report("memory")
+    progress.start(len(FORMATS) + 6, "Measuring memory")
     bandwidth = _spread(_READ_BYTES / seconds for seconds in _read_times())
     kernels = []
     for name, form in FORMATS.items():
-        report(name)
+        _next(progress, name)
         kernels += [_kernel_rate(name, form), _cached_kernel_rate(name, form)]
     layers = []
     for cached in (False, True):
-        report("attention")
+        _next(progress, "attention")
         layers += attention_rates(cached)
-        report("elementwise work")
+        _next(progress, "elementwise work")
         layers += elementwise_rates(cached)
-    report("steps")
+    _next(progress, "steps")
     layers.append(step_rate())
+    progress.advance()
     return Calibration(
         numba.get_num_threads(), _memory_bytes(), cache_bytes(_CACHES), bandwidth,
         tuple(kernels), tuple(layers)
     )
+
+
+def _next(progress: Progress, what: str) -> None:
+    """One measurement is done, and that of ``what`` begins."""
+    progress.advance()
+    progress.doing(f"Measuring {what}")
 
 
 def _spread(values: Iterator[float] | list[float]) -> tuple[float, float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import ToolError, TrilobiteError
 from ...fpga.compiler import Program
 from ...fpga.sequencer import RunError
+from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming
 from .bench import build
 from .bench.program_bench import ProgramBench
@@ -74,7 +75,7 @@ class DecoderReport:
 def verify_decoder(
     program: Program, prompt: Sequence[int], new_tokens: int, reference: Reference,
     timing: DdrTiming | None = None, waves: Path | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> DecoderReport:
     """Run a program step by step beside the runtime, then once more in one go.
 
@@ -91,7 +92,7 @@ def verify_decoder(
     waves
         Record all signals in this file.
     progress
-        Called with what is being done, the steps done, and the steps in all.
+        Is told of each step that is done.
 
     Raises
     ------
@@ -106,17 +107,16 @@ def verify_decoder(
     if len(prompt) + new_tokens > room:
         raise TrilobiteError(f"{len(prompt)} tokens and {new_tokens} new ones are more than the "
                              f"{room} that the program has room for")
-    report = progress or (lambda description, done, total: None)
     expected = _expected(program, prompt, new_tokens, reference)
     runs = [_run(program, position, len(ids), int(token is not None), _dumps(program, len(ids)))
             for position, ids, _, token in expected]
     runs += _prefills(program, len(prompt), new_tokens)
-    report("building the accelerator", 0, len(runs))
+    progress.start(len(runs), "Building the accelerator")
     depth = 1 << (program.memory.words - 1).bit_length()
     engine = build(ProgramBench(program.parameters, depth, timing or DdrTiming()),
                    "accelerator", "verilator", waves and waves.suffix)
-    results = run_program(engine, _image(program, prompt), runs, waves,
-                          progress=lambda done: report("simulating", done, len(runs)))
+    progress.doing("Simulating")
+    results = run_program(engine, _image(program, prompt), runs, waves, progress=progress)
     for run, result in zip(runs, results, strict=False):
         if result.error != RunError.NONE:
             raise ToolError(f"The accelerator reported {result.error.name} at {result.failed} in "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ...errors import ToolError, TrilobiteError
 from ...hw.matmul.parameters import TlmmParameters, cycles
 from ...hw.matmul.reference import pack_activations, pack_job, pack_weights, unpack_sums
 from ...hw.matmul.tlmm import Tlmm
+from ...tools.progress import SILENT, Part, Progress
 from .bench import Observed, Traffic, build, exchange
 
 __all__ = ["Matrix", "MatrixResult", "Mismatch", "VerifyReport", "tlmm_traffic", "verify_tlmm"]
@@ -145,7 +147,7 @@ def tlmm_traffic(parameters: TlmmParameters, trits: np.ndarray, activations: np.
 def verify_tlmm(matrices: Sequence[Matrix], parameters: TlmmParameters,
                 simulator: str = "verilator", stall: float = 0.3, seed: int = 0,
                 waves: Path | str | None = None,
-                progress: Callable[[str, int, int], None] | None = None) -> VerifyReport:
+                progress: Progress = SILENT) -> VerifyReport:
     """Simulate the engine on ``matrices`` and compare every sum.
 
     Each matrix runs twice in one simulation: with random stalls on all streams, and without, which
@@ -165,8 +167,8 @@ def verify_tlmm(matrices: Sequence[Matrix], parameters: TlmmParameters,
         Seed of the stalls.
     waves : Path, optional
         File to record the signals in: ``.fst`` (either simulator) or ``.vcd`` (Verilator).
-    progress : callable, optional
-        Called with what is being done, how many steps are done, and how many there are.
+    progress : Progress
+        Is told of each run that is done.
 
     Raises
     ------
@@ -180,22 +182,36 @@ def verify_tlmm(matrices: Sequence[Matrix], parameters: TlmmParameters,
         raise TrilobiteError("There is no matrix to verify")
     for matrix in matrices:
         matrix.check(parameters)
-    report = progress or (lambda description, done, total: None)
-    runs = 2 * len(matrices)
-    report(f"building the engine for {simulator}", 0, runs)
+    progress.start(2 * len(matrices), f"Building the engine for {simulator}")
     target = None if waves is None else Path(waves)
     engine = build(Tlmm(parameters), "tlmm", simulator, target and target.suffix)
     traffic = [
         tlmm_traffic(parameters, matrix.trits, matrix.activations, probability, seed + number)
         for number, matrix in enumerate(matrices) for probability in (stall, 0.0)
     ]
-    observed = exchange(engine, traffic, target, progress=lambda done: report(
-        f"simulating {matrices[min(done // 2, len(matrices) - 1)].name}", done, runs))
+    observed = exchange(engine, traffic, target,
+                        _NamedRuns(progress, [matrix.name for matrix in matrices]))
     rows = (
         _compare(parameters, matrix, stalled, unstalled)
         for matrix, stalled, unstalled in zip(matrices, observed[::2], observed[1::2], strict=True)
     )
     return VerifyReport(parameters, simulator, stall, seed, tuple(rows))
+
+
+class _NamedRuns(Part):
+    """Says which matrix is simulated as runs are done, two of each."""
+
+    def __init__(self, whole: Progress, names: Sequence[str]) -> None:
+        super().__init__(whole)
+        self.start(1)
+        self._rest = deque(name for name in names for _ in range(2))
+
+    def advance(self, amount: float = 1) -> None:
+        """One more run is done, and the next one begins."""
+        super().advance(amount)
+        self._rest.popleft()
+        if self._rest:
+            self.doing(f"Simulating {self._rest[0]}")
 
 
 def _compare(parameters: TlmmParameters, matrix: Matrix, stalled: Observed,

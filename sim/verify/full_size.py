@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from ...fpga.compiler import Program, Weights, compile_model
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.sequencer import RunError
 from ...model import ModelConfig
+from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming
 from ..report.schedule import Samples
 from .bench import Build, build
@@ -56,7 +57,7 @@ class PhaseCycles:
 def count_phase(
     config: ModelConfig, weights: Weights, parameters: AcceleratorParameters, phase: str,
     tokens: int, context: int, layers: int, timing: DdrTiming, look: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> PhaseCycles:
     """Simulate ``layers`` layers, and twice as many, of a model on an accelerator.
 
@@ -80,15 +81,12 @@ def count_phase(
     if not 0 < 2 * layers <= config.num_layers or tokens < 1 or context < 0:
         raise TrilobiteError(f"{layers} layers, {tokens} tokens and a context of {context} cannot "
                              f"be simulated; the model has {config.num_layers} layers")
-    report = progress or (lambda description, done, total: None)
     capacity = tokens if phase == "prefill" else context + 1
     program = compile_model(config, weights, parameters, capacity + 1, 2 * layers)
     half, half_tiles = program.first_layers(layers)
     # At least a sixteenth of what can be addressed, so that one build serves every shape.
     depth = max(1 << (program.memory.words - 1).bit_length(),
                 (1 << parameters.address_width) // (16 * parameters.word_bytes))
-    report("building the accelerator", 0, 1)
-    engine = build(ProgramBench(parameters, depth, timing), "accelerator")
     twice = Run(program.word("program"), program.word("tiles"), len(program.tiles), 0, 0, 0,
                 look=look)
     once = replace(twice, program=half, tile_count=half_tiles, look=0)
@@ -96,8 +94,10 @@ def count_phase(
     runs = [replace(run, tokens=count, position=position, new_tokens=int(chooses))
             for run, chooses in ((once, False), (twice, False), (once, True))
             for position, count in (steps[-1:] if chooses else steps)]
-    results = _simulate(engine, program, runs,
-                        lambda done: report("simulating", done, len(runs)))
+    progress.start(len(runs), "Building the accelerator")
+    engine = build(ProgramBench(parameters, depth, timing), "accelerator")
+    progress.doing("Simulating")
+    results = _simulate(engine, program, runs, progress)
     counts = [result.counts for result in results]
     without, with_more = (_sum(counts[len(steps) * part:len(steps) * (part + 1)])
                           for part in (0, 1))
@@ -129,7 +129,7 @@ def _sum(counts: Sequence[dict[str, int]]) -> dict[str, int]:
 
 
 def _simulate(engine: Build, program: Program, runs: Sequence[Run],
-              progress: Callable[[int], None]) -> list[RunResult]:
+              progress: Progress) -> list[RunResult]:
     """The results of each run, over one image with token ids."""
     region = program.memory.regions["tokens"]
     ids = np.arange(4 * region.words, dtype="<i4") % program.config.vocab_size

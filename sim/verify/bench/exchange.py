@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from ....tools.progress import SILENT, Progress
 from .build import Build
 from .run import run_tests
 
-__all__ = ["FOLDER_VARIABLE", "PROGRESS_PREFIX", "Observed", "Traffic", "exchange"]
+__all__ = ["FOLDER_VARIABLE", "Observed", "Traffic", "exchange"]
 
 # Between ``exchange`` and ``traffic``, which runs inside the simulator.
 FOLDER_VARIABLE = "TRILOBITE_TRAFFIC"   # the folder with the beats
-PROGRESS_PREFIX = "trilobite-traffic "  # of the lines that say how many runs are done
 
 
 @dataclass(frozen=True)
@@ -76,22 +76,18 @@ class Observed:
 
 
 def exchange(build: Build, traffic: Sequence[Traffic], waves: Path | None = None,
-             progress: Callable[[int], None] | None = None) -> list[Observed]:
+             progress: Progress = SILENT) -> list[Observed]:
     """Run ``traffic``, one after the other, in one simulation of a component with streams.
 
     Each output stream is checked on the way: once valid, it stays so with the same payload until
-    it is taken; it gives as many beats as announced and no more. ``progress`` is called with the
-    number of runs done.
+    it is taken; it gives as many beats as announced and no more. ``progress`` advances
+    by one for each run that is done.
 
     Raises
     ------
     ToolError
         The simulation failed, a check failed, or nothing moved for a long time.
     """
-    def on_line(line: str) -> None:
-        if progress is not None and line.startswith(PROGRESS_PREFIX):
-            progress(int(line.removeprefix(PROGRESS_PREFIX)))
-
     with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
         folder = Path(scratch)
         beats = {f"{number}/{name}": array for number, run in enumerate(traffic)
@@ -99,7 +95,7 @@ def exchange(build: Build, traffic: Sequence[Traffic], waves: Path | None = None
         np.savez(folder / "inputs.npz", **beats)
         (folder / "traffic.json").write_text(json.dumps([run.settings() for run in traffic]))
         run_tests(build, f"{__package__}.traffic", ["traffic"],
-                  environment={FOLDER_VARIABLE: str(folder)}, waves=waves, on_line=on_line)
+                  environment={FOLDER_VARIABLE: str(folder)}, waves=waves, progress=progress)
         counted = json.loads((folder / "cycles.json").read_text())
         with np.load(folder / "outputs.npz") as outputs:
             return [

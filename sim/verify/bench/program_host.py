@@ -16,7 +16,8 @@ from cocotb.utils import get_sim_time
 from ....fpga.counters import COUNTERS, WIDTH
 from ....fpga.descriptors import Operation, Post
 from ....fpga.sequencer import run_layout
-from .program_run import FOLDER_VARIABLE, PROGRESS_PREFIX
+from .program_run import FOLDER_VARIABLE
+from .run import DONE
 from .traffic import PERIOD_NS, reset
 
 
@@ -140,7 +141,7 @@ async def program(dut: Any) -> None:
     for number, run in enumerate(settings["runs"]):
         wanted, look = run.pop("dumps"), run.pop("look")
         results.append(await host.run(run, look, settings["cycle_limit"]))
-        print(f"{PROGRESS_PREFIX}{number + 1}", flush=True)
+        print(DONE, flush=True)
         if results[-1]["error"]:
             break
         for dump in wanted:

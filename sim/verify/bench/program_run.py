@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from ....fpga.counters import COUNTERS
 from ....fpga.sequencer import RunError
+from ....tools.progress import SILENT, Progress
 from .build import Build
 from .run import run_tests
 
-__all__ = ["FOLDER_VARIABLE", "PROGRESS_PREFIX", "Dump", "Run", "RunResult", "run_program"]
+__all__ = ["FOLDER_VARIABLE", "Dump", "Run", "RunResult", "run_program"]
 
 FOLDER_VARIABLE = "TRILOBITE_PROGRAM"
-PROGRESS_PREFIX = "trilobite-run "
 
 
 @dataclass(frozen=True)
@@ -68,29 +68,25 @@ class RunResult:
 def run_program(
     build: Build, image: Sequence[tuple[int, np.ndarray]], runs: Sequence[Run],
     waves: Path | None = None, cycle_limit: int = 1 << 31,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> list[RunResult]:
     """Load ``image`` (first word, uint8 [words, word_bytes]) and do ``runs``, one after the other.
 
-    ``build`` is of a ``ProgramBench``. A run that reports an error is the last one. ``progress`` is
-    called with the number of runs done.
+    ``build`` is of a ``ProgramBench``. A run that reports an error is the last one. ``progress``
+    advances by one for each run that is done.
 
     Raises
     ------
     ToolError
         The simulation failed, or a run took more than ``cycle_limit`` cycles.
     """
-    def on_line(line: str) -> None:
-        if progress is not None and line.startswith(PROGRESS_PREFIX):
-            progress(int(line.removeprefix(PROGRESS_PREFIX)))
-
     with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
         folder = Path(scratch)
         np.savez(folder / "image.npz", **{str(word): words for word, words in image})
         settings = {"cycle_limit": cycle_limit, "runs": [asdict(run) for run in runs]}
         (folder / "runs.json").write_text(json.dumps(settings))
         run_tests(build, f"{__package__}.program_host", ["program"],
-                  environment={FOLDER_VARIABLE: str(folder)}, waves=waves, on_line=on_line)
+                  environment={FOLDER_VARIABLE: str(folder)}, waves=waves, progress=progress)
         results = json.loads((folder / "results.json").read_text())
         with np.load(folder / "dumps.npz") as dumps:
             return [

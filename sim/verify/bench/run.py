@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,15 +17,18 @@ from find_libpython import find_libpython
 from ....errors import ToolError
 from ....tools.environment import import_path
 from ....tools.programs import started
+from ....tools.progress import SILENT, Progress
 from .build import Build
 
-__all__ = ["run_tests"]
+__all__ = ["DONE", "run_tests"]
+
+DONE = "trilobite-done"   # a simulation prints this line when a part of its work is done
 
 
 def run_tests(build: Build, module: str, tests: Sequence[str], *,
               environment: Mapping[str, str] | None = None, seed: int = 0,
               waves: Path | None = None,
-              on_line: Callable[[str], None] | None = None) -> None:
+              progress: Progress = SILENT) -> None:
     """Run the cocotb tests called ``tests`` of ``module`` in one simulation, in a scratch folder.
 
     Parameters
@@ -42,8 +45,8 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *,
         ``cocotb.RANDOM_SEED`` is derived from it.
     waves : Path, optional
         File for the waves; its suffix must be the build's ``wave_suffix``.
-    on_line : callable, optional
-        Called with each line that the simulation prints, as it prints it.
+    progress : Progress
+        It advances by one for each line ``DONE`` that the simulation prints, as it prints it.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *,
             **build.simulator.environment,
             **(environment or {}),
         }
-        tail = _run(command, Path(folder), settings, on_line)
+        tail = _run(command, Path(folder), settings, progress)
         problem = _problem(results, tests)
     if problem is not None:
         raise ToolError(f"The {build.simulator.name} simulation of {build.design.name} {problem}. "
@@ -70,15 +73,15 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *,
 
 
 def _run(command: list[str], folder: Path, variables: dict[str, str],
-         on_line: Callable[[str], None] | None) -> str:
+         progress: Progress) -> str:
     """Run a simulation to its end and return its last lines."""
     last_lines: deque[str] = deque(maxlen=40)
     with started(command, folder, variables, text=True, errors="replace") as process:
         assert process.stdout is not None
         for line in process.stdout:
             last_lines.append(line)
-            if on_line is not None:
-                on_line(line)
+            if line.rstrip() == DONE:
+                progress.advance()
         process.wait()
     return "".join(last_lines)
 

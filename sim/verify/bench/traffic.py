@@ -19,7 +19,8 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from .exchange import FOLDER_VARIABLE, PROGRESS_PREFIX
+from .exchange import FOLDER_VARIABLE
+from .run import DONE
 
 PERIOD_NS = 10
 QUIET_LIMIT = 20_000   # cycles without any transfer after which a run is given up
@@ -192,7 +193,7 @@ async def traffic(dut: Any) -> None:
             ]
             cycles.append(await run(edge, sources, sinks, setting["reset_after"]))
             arrays |= {f"{number}/{sink.name}": sink.array() for sink in sinks}
-            print(f"{PROGRESS_PREFIX}{number + 1}", flush=True)
+            print(DONE, flush=True)
             if setting["reset_after"] is not None:
                 await reset(dut, edge)
     np.savez(folder / "outputs.npz", **arrays)

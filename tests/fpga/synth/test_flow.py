@@ -8,8 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from trilobite.errors import ToolError
 from trilobite.fpga.configuration import load_configuration
-from trilobite.fpga.synth import BLOCKS, TARGETS, SynthBlock, flow, synthesize
-from trilobite.fpga.synth.targets import find_target
+from trilobite.fpga.synth import flow
+from trilobite.fpga.synth.blocks import BLOCKS, SynthBlock
+from trilobite.fpga.synth.flow import synthesize
+from trilobite.fpga.synth.targets import TARGETS, find_target
 
 PARAMETERS = load_configuration("demo")
 

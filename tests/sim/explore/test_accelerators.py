@@ -4,8 +4,6 @@ import dataclasses
 
 import pytest
 
-from trilobite.cli.console import Output
-from trilobite.commands.explore_checks import Checking, _first_of_each_engine, _whole
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.configuration import load_configuration
 from trilobite.hw import TlmmParameters
@@ -20,7 +18,7 @@ from trilobite.sim.explore.accelerators import (
     predict_whole,
     whole_json,
 )
-from trilobite.sim.explore.search import Found, Result
+from trilobite.sim.explore.search import Found
 from trilobite.sim.explore.space import Design
 from trilobite.sim.predictions.accelerator_estimate import estimate_accelerator
 from trilobite.sim.verify.cycles.cases import HARDWARE
@@ -87,22 +85,6 @@ def test_errors_are_those_of_the_formulas():
     assert row["predicted"] == {"first_token": 0.4, "tokens_per_second": 64.0}
     assert row["rtl"]["counted"] == (100,)
     assert whole_json(found(), "none", None)["reason"] == "none"
-
-
-def test_the_command_predicts_and_simulates_the_first_design_of_each_engine(monkeypatch, capsys):
-    one, array = found(), found(ARRAY)
-    result = Result((one, found(mhz=100.0), array), {}, 0.1, 1.0)
-    chosen = _first_of_each_engine(result, 5)
-    assert chosen == [one, array]
-    assert _first_of_each_engine(result, 0) == []
-    monkeypatch.setattr("trilobite.sim.explore.tasks.run_tasks", lambda work, items, *_: [
-        Counted((1000,), (1001,)) for _ in items])
-    rows = _whole(Output(None), LARGE, [DEVICE], chosen, Checking(5, 1, None, accelerators=True),
-                  3, 4)
-    assert rows[0]["rtl"]["worst_error"] == pytest.approx(0.001)
-    assert rows[1]["rtl"] is None and "no accelerator" in rows[1]["reason"]
-    printed = capsys.readouterr().out
-    assert "0.10% off" in printed and "Whole accelerators by the cycle model" in printed
 
 
 @pytest.mark.slow

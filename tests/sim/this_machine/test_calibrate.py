@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from trilobite.cli.console import Output
-from trilobite.commands import calibrate as command
 from trilobite.errors import EstimateError
 from trilobite.model import LINEAR_NAMES
 from trilobite.sim.descriptions.presets import constants, own_devices
@@ -68,18 +66,6 @@ def test_what_was_measured_is_what_is_read(soc):
     assert soc.dram.peak.nominal == pytest.approx(8)
     assert all(constant.quantity.source for constant in constants(soc))
     assert list(own_devices()) == ["this-machine"]
-
-
-def test_the_command_prints_layers_and_writes_what_is_read(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "calibrate", lambda progress: MADE_UP)
-    path = tmp_path / "box.toml"
-    command.run(Output(None), path, None)
-    printed = capsys.readouterr().out
-    for layer in MADE_UP.layers:
-        assert f"{layer.operator}, {layer.precision}" in printed
-    rate = load_soc(str(path)).processor("CPU").rate(ATTENTION, "int8")
-    assert rate.start.nominal == pytest.approx(2)
-    assert rate.peak.nominal * rate.efficiency(16) == pytest.approx(1e-3)
 
 
 def test_a_decode_step_by_hand(soc):

@@ -7,7 +7,7 @@ import pytest
 
 from support.tiny_accelerator import MODEL, TINY
 from trilobite.api.models import load
-from trilobite.commands.verify_decoder import _Runtime as Runtime
+from trilobite.api.verify import Runtime
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
 from trilobite.fpga.configuration import load_configuration

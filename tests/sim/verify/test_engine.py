@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from support.tlmm import PARAMETERS, random_matrix
+from support.watch import Watch
 from trilobite.errors import ToolError, TrilobiteError
 from trilobite.hw import cycles
 from trilobite.hw.matmul.reference import matmul
@@ -62,11 +63,11 @@ def test_a_wrong_sum_is_counted_in_both_runs_and_the_first_is_named():
 
 
 def test_progress_names_the_matrix_and_counts_to_the_end():
-    seen = []
-    verify_tlmm([make("a", 3, 3, 1), make("b", 3, 3, 1)], ENGINE,
-                progress=lambda *step: seen.append(step))
-    assert seen == [("building the engine for verilator", 0, 4), ("simulating a", 1, 4),
-                    ("simulating b", 2, 4), ("simulating b", 3, 4), ("simulating b", 4, 4)]
+    watch = Watch()
+    verify_tlmm([make("a", 3, 3, 1), make("b", 3, 3, 1)], ENGINE, progress=watch)
+    assert watch.steps == ["Building the engine for verilator", "Simulating a", "Simulating b",
+                           "Simulating b"]
+    assert watch.done == watch.total == 4
 
 
 @pytest.mark.icarus

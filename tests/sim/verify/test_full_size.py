@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from support.tiny_accelerator import MODEL, TINY
-from trilobite.commands.verify_shape import parse_timing
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
 from trilobite.quant.formats import Ternary
@@ -57,20 +56,3 @@ def test_counted_layers_cost_what_simulated_ones_do(phase, tokens, context):
         assert sum(result.counts[name] for result in results) == counted.whole(name), name
     cycles = sum(result.counts["cycles"] for result in results)
     assert counted.whole() == pytest.approx(cycles, rel=0.01)
-
-
-def test_timing_of_the_memory_by_name():
-    timing = parse_timing("latency=80,refresh_interval=1950,refresh_cycles=88")
-    assert timing == DdrTiming(latency=80, refresh_interval=1950, refresh_cycles=88)
-    assert parse_timing("") == DdrTiming(latency=60)
-
-
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("delay=3", "'delay=3' must be NAME=NUMBER; names are latency, words"),
-    ("latency=-1", "must be NAME=NUMBER"), ("latency", "must be NAME=NUMBER"),
-    ("latency=1", "latency must be an integer of at least 2"),
-    ("words=2", "at most one word per cycle, not 2 in 1"),
-])
-def test_a_timing_that_cannot_be_is_refused(text, sentence):
-    with pytest.raises(TrilobiteError, match=sentence):
-        parse_timing(text)

@@ -1,0 +1,234 @@
+"""What a device will do with models: time, rate and energy, with a range for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EstimateError, TrilobiteError
+from ..fpga.configuration import configurations
+from ..sim.descriptions.device import Device, load_device
+from ..sim.descriptions.hardware import Hardware, load_hardware
+from ..sim.descriptions.shapes import ModelShape
+from ..sim.descriptions.soc import Soc, load_soc
+from ..sim.descriptions.tables import own_names
+from ..sim.events import write_trace
+from ..sim.formulas.estimate import estimate as estimate_by_formulas
+from ..sim.formulas.phases import phase_timelines
+from ..sim.formulas.results import Estimate
+from ..sim.report import compare_runs, read_run, report_json, write_csv, write_json, write_report
+from ..sim.this_machine.runtime_estimate import (
+    THIS_MACHINE,
+    RuntimeEstimate,
+    estimate_runtime,
+)
+from ..tools.progress import SILENT, Part, Progress
+from .shapes import Model, find_shapes
+
+if TYPE_CHECKING:   # needs the RTL tools
+    from .verify import TimedEngine
+
+__all__ = ["THIS_MACHINE", "Comparison", "Estimates", "MachineEstimates", "estimate",
+           "estimate_here"]
+
+FORMULAS = "tlmm-kv260"   # the description that is estimated where no accelerator in RTL is
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The figures of models that an earlier run has too: ``compare_runs`` of the file ``path``."""
+
+    path: Path
+    models: tuple[dict[str, Any], ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Says so where nothing is compared."""
+        if self.models:
+            return ()
+        return (f"{self.path} has none of these models: nothing is compared.",)
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """An estimate for each model.
+
+    ``simulation`` has the engine's cycles in RTL, if they were asked for; ``comparison`` what
+    changed since an earlier run.
+    """
+
+    results: tuple[Estimate, ...]
+    warnings: tuple[str, ...]
+    simulation: TimedEngine | None = None
+    comparison: Comparison | None = None
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """Versions of the tools that took part, by name."""
+        return self.simulation.tools if self.simulation else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; docs/reference/report.md has the keys."""
+        return report_json(self.results, self.tools, self._compared())
+
+    def write_report(self, path: str | Path) -> None:
+        """Write one HTML file. Raises ``OutputError`` if it cannot be written."""
+        write_report(self.results, path, self.tools, self._compared())
+
+    def write_json(self, path: str | Path) -> None:
+        """Write the same numbers as JSON. Raises ``OutputError`` if it cannot be written."""
+        write_json(self.results, path, self.tools)
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write a line for each operator. Raises ``OutputError`` if it cannot be written."""
+        write_csv(self.results, Path(path))
+
+    def write_trace(self, path: str | Path) -> None:
+        """Write what runs when as a Chrome trace. Raises ``OutputError`` if it cannot be."""
+        write_trace({
+            f"{result.model.name}, {name}": timeline
+            for result in self.results for name, timeline in phase_timelines(result).items()
+        }, Path(path))
+
+    def _compared(self) -> tuple[dict[str, Any], ...]:
+        return self.comparison.models if self.comparison else ()
+
+
+@dataclass(frozen=True)
+class MachineEstimates:
+    """What the runtime does with each model, of ternary weights, on the machine at hand."""
+
+    machine: Soc
+    prompt: int
+    results: tuple[tuple[ModelShape, RuntimeEstimate], ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values: ``prompt``, and for each model ``first_token`` and ``rate``."""
+        return {"prompt": self.prompt, "runtime": [
+            {"model": shape.name, "first_token": result.first_token.to_json("s"),
+             "rate": result.rate.to_json("token/s")} for shape, result in self.results]}
+
+
+def estimate(
+    models: Model | Sequence[Model], device: str = "kv260", hardware: str | None = None,
+    prompt: int = 128, tokens: int = 128, simulate: bool = False,
+    compare: str | Path | None = None, progress: Progress = SILENT,
+) -> Estimates:
+    """Estimate time to first token, tokens/s and joules/token on a device.
+
+    Parameters
+    ----------
+    models
+        One or more of: a shape's name, a model folder, a .toml file, a ``ModelShape``.
+    device
+        A description by name, or a .toml file. ``estimate_here`` is for the machine at hand.
+    hardware
+        An accelerator in RTL (``kv260``, ``demo``), whose cycles are predicted from its
+        descriptors, or a description (``tlmm-kv260``, a .toml file), estimated by formulas. None
+        takes the device's own accelerator, and formulas where there is none or it cannot run a
+        model; a warning says so.
+    prompt, tokens
+        Tokens of the prompt, and tokens generated after it.
+    simulate
+        Measure the matmuls' cycles in RTL simulation first.
+    compare
+        The JSON of an earlier run.
+    progress
+        Is told of each model, or of the simulation.
+
+    Raises
+    ------
+    EstimateError
+        A description or a length is wrong, a model does not fit the device, or the simulation
+        found wrong sums.
+    CheckpointError
+        There is no such model.
+    """
+    earlier = None if compare is None else read_run(Path(compare))
+    board = load_device(device)
+    found = find_shapes([models] if isinstance(models, Model) else models)
+    name = hardware or _usual(device, simulate)
+    warnings = found.warnings
+    results = simulation = None
+    if name in configurations():
+        if simulate:
+            raise EstimateError(f"{name} is an accelerator in RTL, whose cycles are "
+                                f"predicted: --simulate is for {FORMULAS}, or a .toml file")
+        try:
+            results = _predict(found.shapes, board, name, prompt, tokens, progress)
+        except TrilobiteError as error:
+            if hardware is not None:
+                raise
+            warnings += (f"By the formulas of {FORMULAS}, not by the cycle model. {error}",)
+            name = FORMULAS
+    if results is None:
+        described = load_hardware(name)
+        simulation = _simulate(found.shapes, described, progress) if simulate else None
+        cycles = simulation.report.measured_cycles() if simulation else {}
+        results = [estimate_by_formulas(shape, board, described, prompt, tokens, cycles)
+                   for shape in found.shapes]
+    comparison = None if earlier is None else Comparison(
+        Path(compare), tuple(compare_runs(earlier, results)))
+    return Estimates(tuple(results), warnings, simulation, comparison)
+
+
+def estimate_here(models: Model | Sequence[Model], prompt: int = 128) -> MachineEstimates:
+    """Predict the runtime, with ternary weights, on the machine that ``calibrate`` measured.
+
+    Raises
+    ------
+    EstimateError
+        The machine has not been measured, or the prompt is empty.
+    CheckpointError
+        There is no such model.
+    """
+    if THIS_MACHINE not in own_names("devices"):
+        raise EstimateError("This machine has not been measured; `trilobite calibrate` does it")
+    soc = load_soc(THIS_MACHINE)
+    found = find_shapes([models] if isinstance(models, Model) else models)
+    return MachineEstimates(soc, prompt, tuple(
+        (shape, estimate_runtime(soc, shape.config, "ternary", prompt)) for shape in found.shapes
+    ), found.warnings)
+
+
+def _usual(device: str, simulate: bool) -> str:
+    """The device's accelerator in RTL, if it has one; the formulas' description otherwise.
+
+    Only the formulas have a place for measured cycles of single matmuls.
+    """
+    return device if device in configurations() and not simulate else FORMULAS
+
+
+def _predict(shapes: Sequence[ModelShape], device: Device, name: str, prompt: int, tokens: int,
+             progress: Progress) -> list[Estimate]:
+    """Estimates on the accelerator ``name``, its cycles predicted from its descriptors."""
+    # The cycle model takes its latencies from the hardware's classes, which need the RTL tools.
+    if find_spec("amaranth") is None:
+        raise EstimateError(f"{name} is predicted from its hardware's description, which needs "
+                            "Amaranth: pip install 'trilobite[rtl]'")
+    from ..sim.predictions.accelerator_estimate import estimate_accelerator  # noqa: PLC0415
+
+    progress.start(len(shapes))
+    results = []
+    for shape in shapes:
+        progress.doing(f"Predicting {shape.name}")
+        results.append(
+            estimate_accelerator(shape, device, name, prompt, tokens, Part(progress)))
+    return results
+
+
+def _simulate(shapes: Sequence[ModelShape], hardware: Hardware, progress: Progress) -> TimedEngine:
+    """The engine's cycles for every linear's shape, which are worth something if its sums are."""
+    # An estimate without a simulation must not need the RTL tools.
+    from .verify import time_engine  # noqa: PLC0415
+
+    timed = time_engine(shapes, hardware, progress)
+    if timed.report.mismatches:
+        wrong = next(row for row in timed.report.rows if row.mismatches)
+        raise EstimateError(f"The simulation found wrong sums, the first ones in {wrong.name} "
+                            f"({wrong.M} x {wrong.K}): its cycles mean nothing")
+    return timed

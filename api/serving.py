@@ -1,0 +1,118 @@
+"""Many requests on one accelerator: waiting times and energy under each policy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import EstimateError
+from ..sim.descriptions.device import Device, load_device
+from ..sim.descriptions.hardware import Hardware, load_hardware
+from ..sim.descriptions.quantity import Corner
+from ..sim.descriptions.shapes import ModelShape
+from ..sim.formulas.cycles import CycleModel
+from ..sim.formulas.estimate import estimate
+from ..sim.formulas.latency import Machine
+from ..sim.serving import BatchCosts, Request, Serving, generate_requests, read_requests, serve
+from ..sim.serving.batch import Policy
+from ..sim.serving.policies import POLICIES
+from .shapes import Model, find_shapes
+
+__all__ = ["Request", "ServedRequests", "draw_requests", "serve_sim"]
+
+
+@dataclass(frozen=True)
+class ServedRequests:
+    """What came of ``requests`` under each policy, at most ``slots`` of them at once."""
+
+    model: ModelShape
+    device: Device
+    hardware: Hardware
+    slots: int
+    requests: tuple[Request, ...]
+    policies: tuple[Serving, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; docs/reference/commands.md has the keys."""
+        return {
+            "model": self.model.name, "device": self.device.name, "hardware": self.hardware.name,
+            "slots": self.slots,
+            "requests": [dataclasses.asdict(request) for request in self.requests],
+            "policies": [result.as_json() for result in self.policies],
+        }
+
+
+def draw_requests(
+    count: int = 50, rate: float = 1.0, prompt: int = 128, output: int = 64, seed: int = 0
+) -> tuple[Request, ...]:
+    """``count`` requests at random, ``rate`` a second; ``prompt`` and ``output`` are mean tokens.
+
+    Raises
+    ------
+    EstimateError
+        A number is out of range.
+    """
+    return tuple(generate_requests(count, rate, prompt, output, seed))
+
+
+def serve_sim(
+    model: Model, requests: Sequence[Request] | str | Path | None = None,
+    policies: Sequence[str] | None = None, chunk: int = 128, groups: int = 4, slack: float = 4.0,
+    slots: int = 8, device: str = "kv260", hardware: str = "tlmm-kv260",
+) -> ServedRequests:
+    """Serve requests on a device under each policy.
+
+    Parameters
+    ----------
+    model
+        A shape's name, a model folder, a .toml file or a ``ModelShape``.
+    requests
+        The requests, or a .csv or .jsonl file of them; None takes those of ``draw_requests()``.
+    policies
+        Names of ``sim.serving.policies.POLICIES``; None takes all.
+    chunk, groups, slack
+        Of the policies ``chunked``, ``layered`` and ``flow``: tokens of a batch, groups of layers,
+        and a prompt's deadline in times of its own prefill.
+    slots
+        At most so many requests at once.
+    device, hardware
+        Descriptions by name, or .toml files.
+
+    Raises
+    ------
+    EstimateError
+        There is no such policy, device or accelerator, the requests are wrong, or the model does
+        not fit the device.
+    CheckpointError
+        There is no such model.
+    """
+    options = {"chunk": chunk, "groups": groups, "slack": slack}
+    chosen = [_policy(name, options) for name in policies or POLICIES]
+    if requests is None:
+        requests = draw_requests()
+    elif isinstance(requests, str | Path):
+        requests = read_requests(Path(requests))
+    board, accelerator = load_device(device), load_hardware(hardware)
+    found = find_shapes([model])
+    shape, = found.shapes
+    estimate(shape, board, accelerator, 1, 2)   # refuses what does not fit the device
+    machine = Machine(
+        board, accelerator, CycleModel(accelerator.tlmm.parameters(), {}), Corner.NOMINAL
+    )
+    costs = BatchCosts(machine, shape.config)
+    results = tuple(serve(costs, requests, policy, slots) for policy in chosen)
+    return ServedRequests(
+        shape, board, accelerator, slots, tuple(requests), results, found.warnings)
+
+
+def _policy(name: str, options: Mapping[str, float]) -> Policy:
+    """The policy called ``name``, with those of ``options`` that it has."""
+    if name not in POLICIES:
+        raise EstimateError(f"there is no policy {name!r}; there are {', '.join(POLICIES)}")
+    kind = POLICIES[name]
+    fields = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{key: value for key, value in options.items() if key in fields})

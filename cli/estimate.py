@@ -1,0 +1,147 @@
+"""``trilobite estimate``: what a device will do with models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from .app import app
+from .console import Output, make_table
+from .options import Json
+from .text import marked
+
+if TYPE_CHECKING:
+    from ..api.estimate import Comparison, Estimates
+    from ..sim.descriptions.quantity import Range
+
+__all__ = ["estimate", "print_estimates"]
+
+
+@app.command(epilog="Example: trilobite estimate bitnet-2b --device kv260 -o report.html")
+def estimate(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Model folders, demo-bitnet, or the shapes bitnet-0.73b and bitnet-2b.",
+        ),
+    ],
+    device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
+    hardware: Annotated[
+        str | None,
+        typer.Option(help="kv260 or demo: an accelerator in RTL, its cycles predicted from its "
+                          "descriptors; tlmm-kv260 or a .toml file: a description, by formulas. "
+                          "Default: the device's own accelerator, else tlmm-kv260."),
+    ] = None,
+    prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 128,
+    tokens: Annotated[int, typer.Option(help="Tokens generated after it.")] = 128,
+    report: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the report as one HTML file.")
+    ] = None,
+    simulate: Annotated[
+        bool,
+        typer.Option("--simulate", help="Measure the matmuls' cycles in RTL simulation first."),
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Write what runs when as a Chrome trace (.json, .json.gz) for Perfetto."),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write every operator as a line of a table.")
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="The --json of an earlier run, to compare with.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Estimate time to first token, tokens/s and joules/token on a device."""
+    from ..api.estimate import THIS_MACHINE
+    from ..api.estimate import estimate as run
+
+    output = Output(json)
+    if device == THIS_MACHINE:
+        _estimate_here(output, models, prompt)
+        return
+    with output.bar("Estimating") as bar:
+        found = run(models, device, hardware, prompt, tokens, simulate, compare, bar)
+    _print(output, found)
+    for path, write, name in ((report, found.write_report, "Report"),
+                              (csv, found.write_csv, "Table"),
+                              (trace, found.write_trace, "Trace")):
+        if path is not None:
+            write(path)
+            output.print("{}: {}", name, path)
+    output.json(found.to_json())
+
+
+def _estimate_here(output: Output, models: list[str], prompt: int) -> None:
+    from ..api.estimate import estimate_here
+
+    found = estimate_here(models, prompt)
+    for warning in found.warnings:
+        output.warn(warning)
+    table = make_table("model", ">first token", ">decode",
+                       title=f"{found.machine.name}, ternary weights, prompt {prompt}")
+    for shape, result in found.results:
+        table.add_row(shape.name, _ranged(result.first_token, "s"), _ranged(result.rate, "token/s"))
+    output.print(table)
+    output.json(found.to_json())
+
+
+def _print(output: Output, found: Estimates) -> None:
+    for warning in found.warnings:
+        output.warn(warning)
+    if found.simulation:
+        from .verify_engine import print_report
+
+        print_report(output, found.simulation.report)
+    print_estimates(output, found)
+    if found.comparison:
+        _print_comparison(output, found.comparison)
+
+
+def print_estimates(output: Output, found: Estimates) -> None:
+    """Per model: nominal values, and under them the range over all constants' ranges."""
+    first = found.results[0]
+    table = make_table(
+        "model", ">first token", ">decode", ">energy per token",
+        title=f"{first.device.name}, {first.hardware.name}, prompt {first.prompt}, {first.tokens} "
+              "tokens",
+    )
+    for result in found.results:
+        table.add_row(
+            result.model.name,
+            _ranged(result.first_token, "s"),
+            _ranged(result.rate, "token/s"),
+            _ranged(result.decode_joules, "J"),
+        )
+    output.print(table)
+
+
+def _print_comparison(output: Output, comparison: Comparison) -> None:
+    """Per model what changed since the earlier run."""
+    from ..sim.report import digits, scaled
+
+    for warning in comparison.warnings:
+        output.warn(warning)
+    for one in comparison.models:
+        table = make_table("figure", ">before", ">now", ">change", title=one["model"])
+        for figure in one["figures"]:
+            factor, unit = scaled(figure["before"] or figure["now"], figure["unit"])
+            ratio = figure["ratio"]
+            colour = {True: "green", False: "red", None: "dim"}[figure["better"]]
+            change = "-" if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+            table.add_row(figure["name"], f"{digits(figure['before'] * factor)} {unit}",
+                          f"{digits(figure['now'] * factor)} {unit}", Text(change, colour))
+        output.print(table)
+
+
+def _ranged(value: Range, unit: str) -> Text:
+    from ..sim.report import digits, scaled
+
+    factor, prefixed = scaled(value.nominal, unit)
+    low, nominal, high = (digits(factor * end) for end in (value.low, value.nominal, value.high))
+    return marked("[bold]{}[/] {}\n[dim]{} to {}[/]", nominal, prefixed, low, high)

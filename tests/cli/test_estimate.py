@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+import trilobite
+from support.command import refuses, run, run_json
+from support.small_engine import write_small_engine
+
+WIDE = (
+    'name = "Wide"\nsource = "a test"\nparameters = 442523648\n[config]\nfamily = "llama"\n'
+    "hidden_size = 8192\nintermediate_size = 6912\nnum_layers = 1\nnum_heads = 64\n"
+    "num_kv_heads = 64\nhead_dim = 128\nvocab_size = 512\nmax_position_embeddings = 512\n"
+    "rms_norm_eps = 1e-5\nrope_theta = 1e4\ntie_word_embeddings = true\n")
+
+
+def test_one_report_for_several_models(ternary, tmp_path):
+    report = tmp_path / "report.html"
+    value = run_json("estimate", ternary, "bitnet-0.73b", "bitnet-2b", "-o", report)
+    assert len(value["estimates"]) == 3
+    page = report.read_text()
+    for name in ("bitnet", "BitNet 0.73B", "BitNet 2B-4T"):
+        assert name in page
+
+
+def test_a_model_that_the_accelerator_cannot_run_is_estimated_by_formulas(tmp_path):
+    """Its hidden size is more than the accelerator is built for; the warning says so."""
+    shape = tmp_path / "wide.toml"
+    shape.write_text(WIDE)
+    value = run_json("estimate", shape)
+    assert value["estimates"][0]["hardware"]["name"] == "TLMM for KV260"
+    said = " ".join(run("estimate", shape).output.split())
+    assert "By the formulas of tlmm-kv260" in said and "hidden_size is 8192" in said
+    assert refuses(run("estimate", shape, "--hardware", "kv260"), "hidden_size is 8192")
+
+
+def test_a_checkpoint_is_estimated_with_the_codes_that_it_has(tmp_path):
+    out = tmp_path / "four"
+    made = run("quantize", "demo-bitnet", "-o", out, "--tensor-format",
+               "embed_tokens=int4,group_size=row")
+    assert made.exit_code == 0, made.output
+    weights = [run_json("estimate", model, "--prompt", "2", "--tokens", "2")["estimates"][0][
+        "weight_bytes"] for model in ("demo-bitnet", out)]
+    config = trilobite.load("demo-bitnet").decoder.config
+    assert weights[0] - weights[1] == config.vocab_size * config.hidden_size // 2
+
+
+def test_a_device_with_an_accelerator_in_rtl_has_its_cycles_predicted():
+    value, = run_json("estimate", "demo-bitnet", "--prompt", "8", "--tokens", "4")["estimates"]
+    assert value["hardware"]["name"] == "Accelerator kv260"
+    assert value["decode"]["obtained"] == {"model": pytest.approx(1)}
+    other, = run_json("estimate", "demo-bitnet", "--device", "zcu104")["estimates"]
+    assert other["hardware"]["name"] == "TLMM for KV260"
+
+
+def test_cycles_can_be_simulated_first(ternary, tmp_path):
+    small = write_small_engine(tmp_path)
+    value = run_json("estimate", ternary, "--hardware", small, "--simulate")
+    assert "equal to RTL simulation" in json.dumps(value)
+    assert value["tools"]["verilator"]
+
+
+def test_a_trace_of_both_phases(tmp_path):
+    trace = tmp_path / "trace.json"
+    value = run_json("estimate", "bitnet-0.73b", "--trace", trace)["estimates"][0]
+    events = json.loads(trace.read_text())["traceEvents"]
+    processes = [event["args"]["name"] for event in events if event["name"] == "process_name"]
+    assert processes == ["BitNet 0.73B, prefill", "BitNet 0.73B, decode"]
+    for process, phase in enumerate(("prefill", "decode"), start=1):
+        ends = [event["ts"] + event["dur"] for event in events
+                if event["ph"] == "X" and event["pid"] == process]
+        assert max(ends) / 1e6 == pytest.approx(value[phase]["time"]["nominal"])
+
+
+def test_an_earlier_run_is_compared_with_and_one_of_other_models_says_so(tmp_path):
+    earlier = tmp_path / "earlier.json"
+    run("estimate", "demo-bitnet", "--device", "zcu104", "--json", earlier)
+    again = run("estimate", "demo-bitnet", "--device", "zcu104", "--compare", earlier)
+    assert "+0.0 %" in again.stdout
+    other = run("estimate", "bitnet-0.73b", "--device", "zcu104", "--compare", earlier)
+    assert "has none of these models: nothing is compared" in " ".join(other.stdout.split())
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--device", "no-such-board"], "no-such-board"),
+    (["--prompt", "0"], "prompt"),
+    (["--hardware", "kv260", "--simulate"], "--simulate is for"),
+    (["-o", "{tmp}/none/report.html"], "none"),
+    (["--device", "apple-m2"], "apple-m2.toml: a SoC has no fabric"),
+    (["--device", "ecp5-85f"], "40 URAM; ECP5-85F has 0"),
+    (["--trace", "{tmp}/none/t.json"], "none/t.json cannot be"),
+])
+def test_bad_input_is_one_sentence(tmp_path, arguments, said):
+    result = run("estimate", "demo-bitnet", *(one.format(tmp=tmp_path) for one in arguments))
+    assert refuses(result, said)
+    assert list(tmp_path.iterdir()) == []
