@@ -16,6 +16,8 @@ from pathlib import Path
 from threading import Condition
 from typing import NamedTuple, Self
 
+from ..errors import CheckpointError
+from ..tools.files import open_regular
 from .checkpoint import TensorInfo
 from .manifest import InputFile
 
@@ -117,7 +119,7 @@ def hashed(path: Path, advance: Callable[[int], None]) -> InputFile:
     digest = hashlib.sha256()
     size = 0
     block = memoryview(bytearray(_HASH_BYTES))   # one for all: new memory costs as much as reading
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path, CheckpointError) as file:
         while count := file.readinto(block):
             digest.update(block[:count])
             size += count
@@ -141,6 +143,6 @@ def _drop(path: Path, spans: Sequence[_Range]) -> None:
     """Take the whole pages of ``spans`` out of the system's cache."""
     if not spans:
         return
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path, CheckpointError) as file:
         for begin, end in spans:
             os.posix_fadvise(file.fileno(), begin, end - begin, os.POSIX_FADV_DONTNEED)

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..errors import TrilobiteError
+from ..tools.files import create, is_own_file, read_bounded
 from .formats import PackedWeight
 from .manifest import TensorRecord
 from .plan import PlannedTensor
@@ -23,6 +27,8 @@ __all__ = ["JOURNAL", "ResumableWriter", "continues", "journal_key"]
 
 JOURNAL = "journal.jsonl"
 _FILE = "model.safetensors"
+_JOURNAL_LIMIT = 64 << 20   # bytes; a line has under 1 kB, a model under ten thousand tensors
+_ERRORS = ("nmse", "max_abs_error", "output_nmse")   # what a record says beyond the plan
 
 
 def journal_key(description: Mapping[str, Any]) -> str:
@@ -31,48 +37,65 @@ def journal_key(description: Mapping[str, Any]) -> str:
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
-    """The journal's lines; the last one may have been cut off, and is left out then."""
-    path = folder / JOURNAL
-    if not path.is_file():
+    """The journal's lines up to the first that is none; the last one may have been cut off."""
+    try:
+        text = read_bounded(folder / JOURNAL, _JOURNAL_LIMIT)
+    except TrilobiteError:
         return []
     lines = []
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+    for line in text.split(b"\n")[:-1]:
         try:
-            lines.append(json.loads(line))
-        except ValueError:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
             break
-    return [line for line in lines if isinstance(line, dict)]
+        if not isinstance(value, dict):
+            break
+        lines.append(value)
+    return lines
 
 
 def continues(folder: Path, key: str) -> bool:
     """Whether ``folder`` is an unfinished one that a run with ``key`` can go on with."""
+    if not all(is_own_file(folder / name) for name in (JOURNAL, _FILE)):
+        return False
     lines = _lines(folder)
-    return bool(lines) and lines[0].get("key") == key and (folder / _FILE).is_file()
+    return bool(lines) and lines[0].get("key") == key
+
+
+def _error_value(record: Mapping[str, Any], name: str) -> float | None:
+    """An error that a record states: a number that is none but a finite one, or None."""
+    value = record.get(name)
+    good = isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
+    return float(value) if good else None
 
 
 class ResumableWriter(SafetensorsWriter):
     """``model.safetensors`` of an unfinished ``folder``, and its journal.
 
-    Where ``continues(folder, key)``, tensors that the journal says are finished, and whose bytes
-    are those that it says, are ``restored``; all others are to be written. Other files in the
-    folder are removed: they belong to the end, where all are written.
+    Where ``continues(folder, key)``, tensors of the plan that the journal says are finished, and
+    whose bytes are those that it says, are ``restored``; all others are to be written. A line that
+    does not fit the plan counts for nothing. Other files in the folder are removed: they belong to
+    the end, where all are written.
     """
 
-    def __init__(self, folder: Path, tensors: Mapping[str, StoredTensor], key: str) -> None:
+    def __init__(
+        self, folder: Path, tensors: Mapping[str, StoredTensor], key: str,
+        planned: Sequence[PlannedTensor],
+    ) -> None:
         self._restored: dict[str, TensorRecord] = {}
+        by_name = {tensor.name: tensor for tensor in planned}
         resume = continues(folder, key)
         for path in folder.iterdir():
             if path.name not in (JOURNAL, _FILE):
                 path.unlink()
         super().__init__(folder / _FILE, tensors, resume)
-        lines = [line for line in _lines(folder) if "record" in line] if resume else []
-        for line in lines:
-            self._restore(line)
-        self._journal = (folder / JOURNAL).open("w", encoding="utf-8")
+        found = _lines(folder)[1:] if resume else []
+        lines = [line for line in found if self._restore(line, by_name)]
+        (folder / JOURNAL).unlink(missing_ok=True)
+        self._journal = os.fdopen(create(folder / JOURNAL), "w", encoding="utf-8")
         self._write_line({"key": key})
         for line in lines:
-            if line["record"]["name"] in self._restored:
-                self._write_line(line)
+            self._write_line(line)
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         self._journal.close()
@@ -100,9 +123,20 @@ class ResumableWriter(SafetensorsWriter):
         self._journal.write(json.dumps(line) + "\n")
         self._journal.flush()
 
-    def _restore(self, line: dict[str, Any]) -> None:
-        digests = line["sha256"]
-        if all(self.keep(name, digest) for name, digest in digests.items()):
-            record = line["record"]
-            shape = tuple(record["shape"])
-            self._restored[record["name"]] = TensorRecord(**{**record, "shape": shape})
+    def _restore(self, line: Mapping[str, Any], planned: Mapping[str, PlannedTensor]) -> bool:
+        """Take over what ``line`` says is finished; whether it fits the plan and the file."""
+        record, digests = line.get("record"), line.get("sha256")
+        if not isinstance(record, dict) or not isinstance(digests, dict):
+            return False
+        name = record.get("name")
+        tensor = planned.get(name) if isinstance(name, str) else None
+        if tensor is None or name in self._restored or set(digests) != set(tensor.stored()):
+            return False
+        errors = {key: _error_value(record, key) for key in _ERRORS}
+        restored = tensor.record(**errors)
+        if {**asdict(restored), "shape": list(restored.shape)} != record:
+            return False
+        if not self.keep(digests):
+            return False
+        self._restored[name] = restored
+        return True

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from ..errors import OutputError
+from ..errors import OutputError, TrilobiteError
+from ..tools.files import create, read_bounded
 
 __all__ = ["OutputFile", "OutputFolder", "write_synced"]
 
+_MANIFEST_LIMIT = 64 << 20
 _SPARE_BYTES = 16 << 20   # room left for the file system's own bookkeeping
 
 
@@ -42,7 +44,7 @@ class OutputFolder:
     ) -> None:
         self.resumed = self.started_over = False
         self._continues = continues
-        self.out = out.expanduser().resolve()
+        self.out = resolved(out)
         self.path = self.out.with_name(f".{self.out.name}.trilobite-partial")
         self._replaced = self.out.with_name(f".{self.out.name}.trilobite-replaced")
         self._overwrite = overwrite
@@ -114,7 +116,10 @@ class OutputFolder:
 
     def _take_partial(self) -> int | None:
         """The lock of what a killed process left, if it is gone on with; else it is removed."""
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
+            return None
+        if self.path.is_symlink() or not self.path.is_dir():   # not a folder that we left
+            self.path.unlink()
             return None
         lock = _lock(self.path)
         self.resumed = self._continues(self.path)
@@ -144,7 +149,7 @@ class OutputFile:
     """
 
     def __init__(self, out: Path, source: Path, needed_bytes: int, overwrite: bool) -> None:
-        self.out = out.expanduser().resolve()
+        self.out = resolved(out)
         self.path = self.out.with_name(f".{self.out.name}.trilobite-partial")
         self._overwrite = overwrite
         self._source = source.resolve()
@@ -156,9 +161,7 @@ class OutputFile:
             self._check_free()
             _check_space(self.out, self._needed_bytes)
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch()
-            self._lock = _lock(self.path)
-            os.truncate(self.path, 0)
+            self._lock = self._create()
         except OSError as error:
             raise _output_error(self.out, error) from error
         return self
@@ -178,13 +181,37 @@ class OutputFile:
         self.path.rename(self.out)
         _sync_folder(self.out.parent)
 
+    def _create(self) -> int:
+        """The lock of ``path``, made anew: what lies there may be a link, or have a second name."""
+        if self.path.is_symlink():
+            self.path.unlink()
+        elif self.path.exists():
+            held = _lock(self.path)
+            self.path.unlink()
+            os.close(held)
+        descriptor = create(self.path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+
     def _check_free(self) -> None:
         if self.out.is_dir():
             raise OutputError(f"{self.out} is a folder; name the file to write")
+        if self.out.exists() and not self.out.is_file():
+            raise OutputError(f"{self.out} is a pipe or a device; name the file to write")
         if self.out.exists() and not self._overwrite:
             raise OutputError(
                 f"{self.out} exists; choose another file, or overwrite it (--overwrite)"
             )
+
+
+def resolved(out: Path) -> Path:
+    """Where an output will lie; a path that no system takes is an ``OutputError``."""
+    try:
+        path = out.expanduser().resolve()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise OutputError(f"{str(out)[:80]!r} is no path to write to: {error}") from None
+    return path
 
 
 def write_synced(path: Path, content: str | bytes) -> None:
@@ -222,15 +249,15 @@ def _is_ours(folder: Path) -> bool:
     if not any(folder.iterdir()):
         return True
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest = json.loads(read_bounded(folder / "manifest.json", _MANIFEST_LIMIT))
+    except (TrilobiteError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and "trilobite_version" in manifest
 
 
 def _lock(path: Path) -> int:
     """A descriptor of a folder or file that holds a lock until it is closed or the process ends."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -272,7 +272,7 @@ class _Job:
         inputs = self.inputs()
         with (
             InputHashes(inputs, once=self.method is None) as hashes,
-            ResumableWriter(folder, self.stored(), key) as writer,
+            ResumableWriter(folder, self.stored(), key, self.planned) as writer,
         ):
             if writer.restored:
                 progress.note(

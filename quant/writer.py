@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -103,6 +103,8 @@ class SafetensorsWriter:
         self._written = dict.fromkeys(tensors, 0)
         self._hashes = {name: hashlib.sha256() for name in tensors}
         self._file = path.open("r+b" if resume else "x+b")
+        if resume:   # what a stranger appended is cut off
+            self._file.truncate(min(path.stat().st_size, safetensors_bytes(tensors)))
         self._file.write(header)
         self._syncing = ThreadPoolExecutor(1)
         self._synced: Future[None] | None = None
@@ -154,17 +156,23 @@ class SafetensorsWriter:
         """SHA-256 of what has been appended to a tensor."""
         return self._hashes[name].hexdigest()
 
-    def keep(self, name: str, digest: str) -> bool:
-        """Count a tensor as written if the file holds bytes with this ``digest`` in its place."""
+    def keep(self, digests: Mapping[str, str]) -> bool:
+        """Count the tensors of ``digests`` as written, if all have those bytes in the file."""
+        found = {name: self._hash(name) for name in digests}
+        if any(found[name].hexdigest() != digest for name, digest in digests.items()):
+            return False
+        for name, digest in found.items():
+            self._hashes[name], self._written[name] = digest, self._tensors[name].nbytes
+        return True
+
+    def _hash(self, name: str) -> Any:   # hashlib names no public type
+        """SHA-256 of the bytes that lie in a tensor's place, as far as the file has them."""
         found, left = hashlib.sha256(), self._tensors[name].nbytes
         self._file.seek(self._begin[name])
         while left and (block := self._file.read(min(left, _READ_BYTES))):
             found.update(block)
             left -= len(block)
-        if left or found.hexdigest() != digest:
-            return False
-        self._hashes[name], self._written[name] = found, self._tensors[name].nbytes
-        return True
+        return found
 
     def stored(self, name: str) -> np.ndarray:
         """A tensor that has been written, read back (BF16: its bits)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,8 +11,13 @@ import tokenizers
 from tokenizers.decoders import DecodeStream
 
 from ..errors import CheckpointError, TrilobiteError
+from ..quant.checkpoint.fields import parse_json_object, read_json, shown
+from ..tools.files import read_bounded
 
 __all__ = ["Tokenizer", "held_out_documents", "read_text", "training_documents"]
+
+_TOKENIZER_LIMIT = 64 << 20   # bytes; the largest of public models has 33 MB
+_TEXT_LIMIT = 256 << 20
 
 # Folders of the standard library that the demo models were not trained on: tests, generated tables
 # and what other packages bring.
@@ -61,13 +66,13 @@ class Tokenizer:
         content = _content(file, files)
         if content is None:
             return True
-        try:
-            settings = json.loads(content.decode("utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise CheckpointError(f"{file} is not JSON: {error}") from None
-        if not isinstance(settings, dict):
-            raise CheckpointError(f"{file} must hold a JSON object, not {type(settings).__name__}")
-        return settings.get("add_bos_token", True) and settings.get("bos_token") is not None
+        settings = parse_json_object(content, str(file))
+        adds = settings.get("add_bos_token", True)
+        if adds is not None and not isinstance(adds, bool):
+            raise CheckpointError(
+                f'{file}: "add_bos_token" is {shown(adds)}; it must be true or false'
+            )
+        return bool(adds) and settings.get("bos_token") is not None
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``, with the begin token in front where the model has one."""
@@ -101,7 +106,9 @@ def _content(file: Path, files: Mapping[str, bytes] | None) -> bytes | None:
     """What ``file`` holds, on the disk or in ``files``; None where it does not exist."""
     if files is not None:
         return files.get(file.name)
-    return file.read_bytes() if file.is_file() else None
+    if not os.path.lexists(file):
+        return None
+    return read_bounded(file, _TOKENIZER_LIMIT, CheckpointError, within=file.parent)
 
 
 def held_out_documents(training_file: Path) -> list[str]:
@@ -118,11 +125,19 @@ def held_out_documents(training_file: Path) -> list[str]:
     modules = _held_out(training_file)
     root = Path(sysconfig.get_paths()["stdlib"]).resolve()
     paths = [root / module for module in modules]
-    missing = [str(path) for path in paths if not path.is_file()]
+    try:
+        outside = [path for path in paths if not path.resolve().is_relative_to(root)]
+        missing = [path for path in paths if not path.is_file()]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise TrilobiteError(f"{training_file} names a module that is no path: {error}") from None
+    if outside:
+        raise TrilobiteError(
+            f"{training_file} names a module outside the standard library: {outside[0]}"
+        )
     if missing:
-        raise TrilobiteError(f"This Python's standard library lacks {', '.join(missing)}")
-    if any(not path.resolve().is_relative_to(root) for path in paths):
-        raise TrilobiteError(f"{training_file} names a module outside the standard library")
+        raise TrilobiteError(
+            f"This Python's standard library lacks {', '.join(map(str, missing[:5]))}"
+        )
     return [path.read_text(encoding="utf-8", errors="replace") for path in sorted(paths)]
 
 
@@ -142,26 +157,28 @@ def training_documents(training_file: Path) -> list[str]:
 
 
 def read_text(file: Path) -> str:
-    """A UTF-8 text file; raises ``TrilobiteError`` if it is none."""
+    """A UTF-8 text file, or a pipe, of at most 256 MiB; ``TrilobiteError`` if it is none."""
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open("rb") as stream:
+            content = stream.read(_TEXT_LIMIT + 1)
     except OSError as error:
         raise TrilobiteError(f"{file} cannot be read: {error.strerror}") from None
+    if len(content) > _TEXT_LIMIT:
+        raise TrilobiteError(f"{file} is larger than {_TEXT_LIMIT >> 20} MiB; name a shorter text")
+    try:
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise TrilobiteError(f"{file} is not UTF-8 text: {error}") from None
 
 
 def _held_out(training_file: Path) -> list[str]:
     """The module names in ``training.json``."""
-    if not training_file.is_file():
+    if not os.path.lexists(training_file):
         raise TrilobiteError(
             f"{training_file} does not exist, so there is no default text for this model; "
             "name a text file"
         )
-    try:
-        modules = json.loads(training_file.read_text(encoding="utf-8"))["held_out_modules"]
-        return [str(Path(module)) for module in modules]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise TrilobiteError(
-            f"{training_file} must be JSON with a list 'held_out_modules': {error}"
-        ) from None
+    modules = read_json(training_file, training_file.parent).get("held_out_modules")
+    if not isinstance(modules, list) or not all(isinstance(module, str) for module in modules):
+        raise TrilobiteError(f'{training_file}: "held_out_modules" must be a list of file names')
+    return [str(Path(module)) for module in modules]

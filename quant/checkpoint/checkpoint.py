@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from ...errors import CheckpointError
 from ...model import ModelConfig
+from ...tools.files import read_bounded
 from ..formats import Codes, Format, PackedWeight
 from .assemble import assemble
 from .families import parse_config
@@ -25,11 +28,13 @@ from .source import TensorInfo, TensorSource
 __all__ = ["Checkpoint", "open_checkpoint"]
 
 
-# Small files of a folder that belong to the model.
+# Small files of a folder that belong to the model, and the most that is read of one.
 _COMPANIONS = (
-    "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json",
-    "training.json",
+    "added_tokens.json", "chat_template.jinja", "generation_config.json", "merges.txt",
+    "special_tokens_map.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+    "training.json", "vocab.json", "vocab.txt",
 )
+_COMPANION_LIMIT = 64 << 20
 
 
 def open_checkpoint(source: str | Path, mmap: bool = False) -> Checkpoint:
@@ -172,12 +177,12 @@ class Checkpoint:
 
 def _read_folder(folder: Path, mmap: bool) -> _Content:
     path = folder / "config.json"
-    raw_config = read_json(path)
+    raw_config = read_json(path, folder)
     config = parse_config(raw_config, path)
     quantization = parse_quantization(raw_config, path)
     manifest = folder / "manifest.json"
     quantized = quantization.stated is not None and manifest.exists()
-    stated = read_json(manifest) if quantized else None
+    stated = read_json(manifest, folder) if quantized else None
     files = TensorFiles(folder, mmap)
     try:
         sources = assemble(folder, config, quantization, files.entries)
@@ -185,12 +190,14 @@ def _read_folder(folder: Path, mmap: bool) -> _Content:
         files.close()
         raise
     used = {source.info.file for source in sources.values()}
-    used |= {path, *folder.glob("model.safetensors.index.json")}
+    used |= {path, *files.index}
     inputs = tuple(sorted(used, key=lambda file: file.name))
 
     def companions() -> dict[str, bytes]:
-        paths = [file for pattern in _COMPANIONS for file in folder.glob(pattern)]
-        return {file.name: file.read_bytes() for file in paths}
+        return {
+            name: read_bounded(folder / name, _COMPANION_LIMIT, CheckpointError, within=folder)
+            for name in _COMPANIONS if os.path.lexists(folder / name)
+        }
 
     return _Content(raw_config, config, sources, files.close, inputs, companions,
                     quantization.stated, stated)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError
+from ...tools.files import read_bounded
 
 __all__ = ["Fields", "parse_json_object", "printable", "read_json", "shown"]
 
@@ -17,7 +18,10 @@ _JSON_LIMIT = 64 << 20   # bytes; the index of the largest public checkpoints is
 
 def shown(value: object) -> str:
     """``value`` for an error message: as JSON would spell it, cut after 60 characters."""
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except (ValueError, RecursionError):   # an integer of thousands of digits; nested too deeply
+        text = f"{type(value).__name__} too large to show"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -44,16 +48,12 @@ def parse_json_object(text: bytes | bytearray, where: str) -> dict[str, Any]:
     return value
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file of at most 64 MiB; ``CheckpointError`` names the file."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(_JSON_LIMIT + 1)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-    if len(text) > _JSON_LIMIT:
-        raise CheckpointError(f"{path} is larger than {_JSON_LIMIT >> 20} MiB; it is no JSON file")
-    return parse_json_object(text, str(path))
+def read_json(path: Path, within: Path | None = None) -> dict[str, Any]:
+    """Read a JSON object from a regular file of at most 64 MiB; ``CheckpointError`` names the file.
+
+    ``within``: the folder that the file must not be a link out of.
+    """
+    return parse_json_object(read_bounded(path, _JSON_LIMIT, CheckpointError, within), str(path))
 
 
 class Fields:
@@ -106,7 +106,8 @@ class Fields:
     def number(self, name: str, low: float, high: float, default: float | None = None) -> float:
         """A finite number from ``low`` to ``high``; required unless there is a default."""
         value = self._required(name, default)
-        if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+        # An integer may be too large for a float: it is compared first.
+        if type(value) not in (int, float) or not low <= value <= high or not math.isfinite(value):
             raise self.refuse(name, f"a number from {low:g} to {high:g}")
         return float(value)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from ...errors import CheckpointError
+from ...tools.files import check_within, open_regular
 from .fields import printable, read_json, shown
 from .gguf.container import MAGIC
 from .safetensors_file import SafetensorsFile, StoredTensor
@@ -29,9 +30,13 @@ def resolve(source: str | Path) -> Path:
     """
     if str(source) in DEMOS:
         return Path(__file__).parents[2] / "checkpoints" / str(source)
-    folder = Path(source).expanduser()
     demos = " or ".join(DEMOS)
-    if not folder.exists():
+    try:
+        folder = Path(source).expanduser()
+        there = folder.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{str(source)[:80]!r} is no path: {error}") from None
+    if not there:
         raise CheckpointError(
             f"There is no checkpoint at {folder}; give a folder with config.json and "
             f"model.safetensors, or a shipped checkpoint by its name: {demos}"
@@ -52,9 +57,9 @@ def resolve(source: str | Path) -> Path:
 def is_gguf(path: Path) -> bool:
     """Whether ``path`` is a file that begins as GGUF files do."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, CheckpointError) as file:
             return file.read(len(MAGIC)) == MAGIC
-    except OSError:
+    except (CheckpointError, OSError):
         return False
 
 
@@ -76,8 +81,9 @@ class StoredEntry(NamedTuple):
 class TensorFiles:
     """The safetensors files of a folder, one or many, as one table; a context manager.
 
-    ``entries`` maps stored names to entries. As in ``transformers``, ``model.safetensors`` goes
-    before ``model.safetensors.index.json``. ``mapped``: see ``SafetensorsFile``.
+    ``entries`` maps stored names to entries; ``index`` has the index file, if it was read. As in
+    ``transformers``, ``model.safetensors`` goes before ``model.safetensors.index.json``.
+    ``mapped``: see ``SafetensorsFile``.
 
     Raises
     ------
@@ -90,11 +96,13 @@ class TensorFiles:
         self._mapped = mapped
         self.entries: dict[str, StoredEntry] = {}
         self._files: list[SafetensorsFile] = []
+        self.index: tuple[Path, ...] = ()   # the index file, where that is what was read
         try:
             if (folder / _SINGLE).is_file():
                 self._add(folder / _SINGLE)
             elif (folder / _INDEX).is_file():
                 self._add_shards(folder)
+                self.index = (folder / _INDEX,)
             else:
                 raise CheckpointError(
                     f"{folder} has neither {_SINGLE} nor {_INDEX}; convert its weights to "
@@ -116,6 +124,7 @@ class TensorFiles:
             file.close()
 
     def _add(self, path: Path) -> SafetensorsFile:
+        check_within(path.parent, path, CheckpointError)
         file = SafetensorsFile(path, self._mapped)
         self._files.append(file)
         self.entries.update({name: StoredEntry(file, name) for name in file.tensors})
@@ -123,7 +132,7 @@ class TensorFiles:
 
     def _add_shards(self, folder: Path) -> None:
         index = folder / _INDEX
-        weight_map = read_json(index).get("weight_map")
+        weight_map = read_json(index, folder).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise CheckpointError(f'{index}: "weight_map" must say which file holds which tensor')
         for name, shard in weight_map.items():

@@ -7,12 +7,12 @@ import mmap
 import os
 import weakref
 from functools import cached_property
-from io import FileIO
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import CheckpointError
+from ...tools.files import open_regular
 from .fields import printable
 
 __all__ = ["RawFile"]
@@ -31,17 +31,14 @@ class RawFile:
     Raises
     ------
     CheckpointError
-        The file cannot be opened.
+        The file cannot be opened, or is no regular file.
     """
 
     def __init__(self, path: Path, mapped: bool = False) -> None:
         self.path = path
         self._mapped = mapped
-        try:
-            self._file: FileIO = path.open("rb", buffering=0)
-            self.size = path.stat().st_size
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+        self._file = open_regular(path, CheckpointError)
+        self.size = os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards, but views stay."""

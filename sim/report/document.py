@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...errors import OutputError
+from ...tools.files import write_output
 from ..formulas.results import Estimate
 from .page import page
 
-__all__ = ["report_json", "tool_versions", "write_json", "write_report",
-           "write_text"]
+__all__ = ["report_json", "tool_versions", "write_json", "write_report"]
 
 
 def tool_versions(tools: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -49,7 +47,7 @@ def write_report(
     OutputError
         The folder does not exist, or the file cannot be written. No half-written file is left.
     """
-    write_text(Path(path), page(estimates, tool_versions(tools), compared))
+    write_output(Path(path), page(estimates, tool_versions(tools), compared))
 
 
 def write_json(
@@ -57,21 +55,4 @@ def write_json(
 ) -> None:
     """Write ``report_json`` to ``path``. Raises like ``write_report``."""
     text = json.dumps(report_json(estimates, tools), indent=2, allow_nan=False)
-    write_text(Path(path), text + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` beside ``path``, then move it there. Raises like ``write_report``."""
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_output(Path(path), text + "\n")

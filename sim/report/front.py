@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .document import tool_versions, write_text
+from ...tools.files import write_output
+from .document import tool_versions
 from .frame import document_page
 from .html import Markup, join, tag
 from .numbers import digits, percent, si
@@ -28,7 +29,7 @@ _CLASSES = {"ternary": "compute", "int4-fp8": "memory"}
 
 def write_front(document: Mapping[str, Any], path: Path) -> None:
     """Write the page of what ``explore --json`` writes. Raises like ``write_report``."""
-    write_text(path, front_page(document))
+    write_output(path, front_page(document))
 
 
 def front_page(document: Mapping[str, Any]) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...tools.files import write_output
 from ..formulas.results import Estimate, OperatorCost
-from .document import write_text
 
 __all__ = ["COLUMNS", "report_csv", "write_csv"]
 
@@ -22,7 +22,7 @@ COLUMNS = (
 
 def write_csv(estimates: Sequence[Estimate], path: Path) -> None:
     """Write ``report_csv`` to ``path``. Raises like ``write_report``."""
-    write_text(path, report_csv(estimates))
+    write_output(path, report_csv(estimates))
 
 
 def report_csv(estimates: Sequence[Estimate]) -> str:

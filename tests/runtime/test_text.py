@@ -75,7 +75,7 @@ def test_held_out_documents_are_the_named_modules_in_path_order():
     "content, said",
     [
         (None, "name a text file"),
-        ("{", "held_out_modules"),
+        ("{", "not valid JSON"),
         ("{}", "held_out_modules"),
         ('{"held_out_modules": ["no_such_module.py"]}', "no_such_module"),
         ('{"held_out_modules": ["../../../../etc/passwd"]}', "outside|lacks"),

@@ -105,7 +105,7 @@ def test_a_lie_is_named(tmp_path, content, message):
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="is a folder; it must be a regular file"):
         SafetensorsFile(tmp_path)
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         SafetensorsFile(tmp_path / "none")

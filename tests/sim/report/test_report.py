@@ -221,6 +221,6 @@ def test_a_failed_write_leaves_the_old_report_and_nothing_else(
 
 def test_a_folder_in_the_way_is_refused(tmp_path, estimates):
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(OutputError, match=r"report.html cannot be written: Is a directory"):
+    with pytest.raises(OutputError, match="report.html is a folder; name a file to write"):
         write_report(estimates, tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
