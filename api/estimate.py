@@ -31,14 +31,20 @@ from .shapes import Model, find_shapes
 if TYPE_CHECKING:   # needs the RTL tools
     from .verify import TimedEngine
 
-__all__ = ["THIS_MACHINE", "Comparison", "Estimates", "MachineEstimates", "estimate",
-           "estimate_here"]
+__all__ = [
+    "THIS_MACHINE",
+    "Estimates",
+    "MachineEstimates",
+    "RunComparison",
+    "estimate",
+    "estimate_here",
+]
 
 FORMULAS = "tlmm-kv260"   # the description that is estimated where no accelerator in RTL is
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """The figures of models that an earlier run has too: ``compare_runs`` of the file ``path``."""
 
     path: Path
@@ -63,7 +69,7 @@ class Estimates:
     results: tuple[Estimate, ...]
     warnings: tuple[str, ...]
     simulation: TimedEngine | None = None
-    comparison: Comparison | None = None
+    comparison: RunComparison | None = None
 
     @property
     def tools(self) -> dict[str, str]:
@@ -171,7 +177,7 @@ def estimate(
         cycles = simulation.report.measured_cycles() if simulation else {}
         results = [estimate_by_formulas(shape, board, described, prompt, tokens, cycles)
                    for shape in found.shapes]
-    comparison = None if earlier is None else Comparison(
+    comparison = None if earlier is None else RunComparison(
         Path(compare), tuple(compare_runs(earlier, results)))
     return Estimates(tuple(results), warnings, simulation, comparison)
 

@@ -14,7 +14,7 @@ from .options import Json
 from .text import marked
 
 if TYPE_CHECKING:
-    from ..api.estimate import Comparison, Estimates
+    from ..api.estimate import Estimates, RunComparison
     from ..sim.descriptions.quantity import Range
 
 __all__ = ["estimate", "print_estimates"]
@@ -121,7 +121,7 @@ def print_estimates(output: Output, found: Estimates) -> None:
     output.print(table)
 
 
-def _print_comparison(output: Output, comparison: Comparison) -> None:
+def _print_comparison(output: Output, comparison: RunComparison) -> None:
     """Per model what changed since the earlier run."""
     from ..sim.report import digits, scaled
 

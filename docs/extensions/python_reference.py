@@ -6,7 +6,9 @@ functions give, and the classes that those give in turn.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import functools
 import inspect
 import sys
 import typing
@@ -54,13 +56,19 @@ def _given(thing: Any) -> Iterator[type]:
 
 
 def _annotation(thing: Any, name: str) -> Any:
-    """An annotation as an object; None if there is none.
-
-    The others are not evaluated: their names may be imported for type checkers only.
-    """
+    """An annotation as an object; None if there is none."""
     text = thing.__annotations__.get(name)
-    names = vars(sys.modules[thing.__module__])
-    return eval(text, names) if isinstance(text, str) else text
+    return eval(text, _names(thing.__module__)) if isinstance(text, str) else text
+
+
+@functools.cache
+def _names(module: str) -> dict[str, Any]:
+    """The names of a module, and those that it imports for type checkers only."""
+    names = dict(vars(sys.modules[module]))
+    for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            exec(compile(ast.Module(node.body, []), module, "exec"), names)
+    return names
 
 
 def _classes(annotation: Any) -> Iterator[type]:

@@ -25,7 +25,7 @@ MEASURED = Path(__file__).with_name("measured.json")
 FULL_SIZE = Path(__file__).with_name("full_size.json")
 CYCLES = ("cycles", "embed_cycles", "quantize_cycles", "matmul_cycles", "attend_cycles",
           "head_cycles")
-_TIMING = DdrTiming(latency=60)   # of ``trilobite verify --shape``
+_TIMING = DdrTiming(latency=60)   # of ``trilobite verify shape``
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def check_full_size() -> None:
     recorded = json.loads(FULL_SIZE.read_text())
     name = recorded["configuration"]
     _check(f"{FULL_SIZE.name}: the cycles of accelerator {name}", recorded["constants"],
-           load_configuration(name), _TIMING, "trilobite verify --shape ... --json")
+           load_configuration(name), _TIMING, "trilobite verify shape ... --json")
 
 
 def _check(counts: str, counted: dict[str, int], parameters: AcceleratorParameters,
@@ -96,7 +96,7 @@ def _compare(case: Case, measured: dict[str, Any]) -> Comparison:
 
 
 def compare_full_size() -> Iterator[Comparison]:
-    """One layer and two of a published shape, as ``trilobite verify --shape`` counted them."""
+    """One layer and two of a published shape, as ``trilobite verify shape`` counted them."""
     recorded = json.loads(FULL_SIZE.read_text())
     parameters = load_configuration(recorded["configuration"])
     for run in recorded["runs"]:

@@ -54,7 +54,7 @@ def test_counts_of_other_hardware_are_refused(monkeypatch):
     monkeypatch.setattr("trilobite.sim.cycle_model.constants.READER_BURSTS", 99)
     with pytest.raises(EstimateError, match=r"data_bursts was \d+ and is 99, .*measure small"):
         check_counts("small")
-    with pytest.raises(EstimateError, match=r"full_size.json: .* is 99, .*verify --shape"):
+    with pytest.raises(EstimateError, match=r"full_size.json: .* is 99, .*verify shape"):
         check_full_size()
 
 

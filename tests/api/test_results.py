@@ -1,0 +1,170 @@
+"""Functions of the package give what the commands write as JSON, and print nothing."""
+
+import json
+
+import pytest
+
+import trilobite
+from support.command import run_json
+from support.small_engine import write_small_engine
+from trilobite.fpga.synth.flow import Synthesis
+from trilobite.sim.this_machine.calibrate import Calibration, KernelRate, description_text
+from trilobite.sim.this_machine.calibrate_layers import (
+    ATTENTION,
+    ELEMENTWISE,
+    PROMPT_ATTENTION,
+    STEP,
+    LayerRate,
+)
+
+RATE = (1e9, 2e9, 4e9)
+MACHINE = Calibration(
+    2, 8 << 30, 0, RATE, (KernelRate("ternary", {1: RATE, 16: RATE}, 1e-5),
+                          KernelRate("int8", {1: RATE}, 1e-5)),
+    tuple(LayerRate(operator, precision, {1: RATE, 256: RATE}, 1e-6) for operator, precision in (
+        (ATTENTION, "int8"), (PROMPT_ATTENTION, "int8"), (ELEMENTWISE, "silu"),
+        (ELEMENTWISE, "relu2"), (STEP, "int8"))))
+
+
+def written(result):
+    """What a command writes of ``result``."""
+    return json.loads(json.dumps(result.to_json(), allow_nan=False))
+
+
+@pytest.fixture
+def silent(capfd):
+    """``silent(function, ...)``: its result; it must not have printed."""
+    def call(function, *arguments, **options):
+        capfd.readouterr()
+        result = function(*arguments, **options)
+        assert capfd.readouterr() == ("", "")
+        return result
+
+    return call
+
+
+@pytest.fixture
+def small_engine(tmp_path):
+    return write_small_engine(tmp_path)
+
+
+def test_devices(silent):
+    found = silent(trilobite.devices)
+    assert {"devices": [one.to_json() for one in found]} == run_json("devices")
+    one, = silent(trilobite.devices, "apple-m2")
+    assert one.description.kind == "soc"
+    assert {"devices": [one.to_json()]} == run_json("devices", "apple-m2")
+    assert 0 < one.assumed < len(one.constants)
+
+
+def test_estimates_and_their_files(silent, tmp_path):
+    command = ("estimate", "demo-llama", "bitnet-0.73b", "--device", "zcu104", "--tokens", "4")
+    files = [option for name in ("output", "csv", "trace")
+             for option in (f"--{name}", tmp_path / f"of-command.{name}")]
+    printed = run_json(*command, *files, "--json", tmp_path / "earlier.json")
+    found = silent(trilobite.estimate, ["demo-llama", "bitnet-0.73b"], device="zcu104", tokens=4)
+    assert written(found) == printed
+    assert found.warnings == ("demo-llama is not ternary; it is estimated as if it were.",)
+    for name, write in (("output", found.write_report), ("csv", found.write_csv),
+                        ("trace", found.write_trace)):
+        silent(write, tmp_path / "file")
+        assert (tmp_path / "file").read_bytes() == (tmp_path / f"of-command.{name}").read_bytes()
+
+
+def test_one_model_is_enough_and_a_shape_is_one(silent):
+    by_name = silent(trilobite.estimate, "bitnet-0.73b", device="zcu104", tokens=2)
+    shape = by_name.results[0].model
+    assert silent(trilobite.estimate, shape, device="zcu104", tokens=2).results == by_name.results
+
+
+def test_an_accelerator_in_rtl_is_predicted(silent):
+    found = silent(trilobite.estimate, "demo-bitnet", prompt=8, tokens=4)
+    assert written(found) == run_json("estimate", "demo-bitnet", "--prompt", 8, "--tokens", 4)
+    assert found.warnings == () and found.simulation is None
+
+
+def test_a_comparison(silent, tmp_path):
+    options = {"device": "zcu104", "tokens": 2}
+    earlier = silent(trilobite.estimate, "bitnet-0.73b", **options)
+    silent(earlier.write_json, tmp_path / "earlier.json")
+    same = silent(trilobite.estimate, "bitnet-0.73b", compare=tmp_path / "earlier.json", **options)
+    assert same.comparison.warnings == ()
+    assert {figure["better"] for figure in same.comparison.models[0]["figures"]} == {None}
+    other = silent(trilobite.estimate, "bitnet-2b", compare=tmp_path / "earlier.json", **options)
+    assert other.comparison.models == ()
+    assert "nothing is compared" in other.comparison.warnings[0]
+
+
+def test_the_runtime_on_this_machine(silent, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(trilobite.errors.EstimateError, match="has not been measured"):
+        trilobite.estimate_here("demo-bitnet")
+    folder = tmp_path / "trilobite" / "devices"
+    folder.mkdir(parents=True)
+    (folder / "this-machine.toml").write_text(description_text(MACHINE))
+    found = silent(trilobite.estimate_here, ["demo-bitnet", "demo-llama"], prompt=16)
+    assert written(found) == run_json("estimate", "demo-bitnet", "demo-llama", "--prompt", 16,
+                                       "--device", "this-machine")
+    assert found.results[0][1].rate.nominal > 0
+    assert found.warnings == ("demo-llama is not ternary; it is estimated as if it were.",)
+
+
+def test_a_search(silent, tmp_path):
+    found = silent(trilobite.explore, "bitnet-0.73b", points=1000, max_power=8.0)
+    printed = run_json("explore", "bitnet-0.73b", "--points", 1000, "--max-power", 8,
+                       "-o", tmp_path / "command.html")
+    assert written(found) == printed
+    assert found.best.watts <= 8.0
+    silent(found.write_report, tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == (tmp_path / "command.html").read_text()
+
+
+def test_requests(silent):
+    requests = silent(trilobite.draw_requests, count=3, prompt=8, output=2, seed=5)
+    served = silent(trilobite.serve_sim, "demo-llama", requests, policies=["chunked"], chunk=16)
+    assert written(served) == run_json(
+        "serve-sim", "demo-llama", "--requests", 3, "--prompt", 8, "--output", 2, "--seed", 5,
+        "--policy", "chunked", "--chunk", 16)
+    assert served.warnings == ("demo-llama is not ternary; it is estimated as if it were.",)
+
+
+def test_synthesis(silent, monkeypatch):
+    monkeypatch.setattr("trilobite.api.synth.synthesize", lambda block, parameters, target:
+                        Synthesis(block.name, 0, dict.fromkeys(target.resources, 2.0), {}, 1.0,
+                                  None))
+    found = silent(trilobite.synth, "ecp5-85f", ["counters", "float-*"])
+    assert written(found) == run_json("synth", "--device", "ecp5-85f", "--block", "counters",
+                                       "--block", "float-*")
+    assert found.total["LUT"] == 2 * len(found.blocks)
+
+
+def test_an_engine(silent, ternary, small_engine):
+    verified = silent(trilobite.verify_engine, ternary, layer=1, tokens=2,
+                      hardware=str(small_engine))
+    assert verified.equal
+    assert written(verified) == run_json("verify", "engine", ternary, "--layer", 1, "--tokens", 2,
+                                          "--hardware", small_engine)
+    timed = silent(trilobite.time_engine, "demo-bitnet", str(small_engine))
+    assert timed.report.mismatches == 0
+    assert set(timed.tools) == {"amaranth", "cocotb", "verilator"}
+
+
+@pytest.mark.slow
+def test_a_decoder(silent):
+    verified = silent(trilobite.verify_decoder, "demo-bitnet", "def f", new_tokens=2)
+    assert verified.equal
+    assert verified.warnings == (
+        "demo-bitnet holds master weights; its ternary copy with int8 embedding is verified.",)
+    printed = run_json("verify", "decoder", "demo-bitnet", "-p", "def f", "-n", 2)
+    assert written(verified) | {"seconds": 0} == printed | {"seconds": 0}
+
+
+@pytest.mark.slow
+def test_a_shape(silent, tmp_path):
+    shape, options = "bitnet-0.73b", {"phase": "decode", "context": 128, "layers": 1}
+    counted = silent(trilobite.verify_shape, shape, samples=True, **options)
+    printed = run_json("verify", "shape", shape, "--schedule", tmp_path / "of-command.svg")
+    assert written(counted) == printed
+    assert counted.goal == 75 and counted.goal_met
+    silent(counted.write_schedule, tmp_path / "layer.svg")
+    assert (tmp_path / "layer.svg").read_text() == (tmp_path / "of-command.svg").read_text()
