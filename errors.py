@@ -23,3 +23,7 @@ class ToolError(TrilobiteError):
 
 class EstimateError(TrilobiteError):
     """A device, hardware or model description is wrong, or does not fit what is asked of it."""
+
+
+class PluginError(TrilobiteError):
+    """Another package registers something with this one that cannot be used; names the package."""

@@ -35,8 +35,8 @@ MODELS = ("bitnet-0.73b", "bitnet-2b", "llama-2-7b")
 TYPES = {
     "ternary16": (("--format", "ternary", "--packing", "base3"), "TQ2_0"),
     "ternary2": (("--format", "ternary", "--packing", "2bit"), "TQ2_0"),
-    "int4": (("--format", "int4", "--group-size", "32"), "Q4_0"),
-    "int4g128": (("--format", "int4", "--group-size", "128"), "Q4_0"),
+    "int4": (("--format", "int4,group_size=32"), "Q4_0"),
+    "int4g128": (("--format", "int4,group_size=128"), "Q4_0"),
 }
 STAGES = {"decode": "context", "prefill": "tokens"}   # with the name of their length in results
 

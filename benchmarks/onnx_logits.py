@@ -23,9 +23,9 @@ _WINDOW = 512
 _CASES = (
     ("demo-bitnet", {"format": "ternary"}),
     ("demo-llama", {"format": "int8"}),
-    ("demo-llama", {"format": "int4", "group_size": 32}),
+    ("demo-llama", {"format": "int4,group_size=32"}),
     ("demo-llama", {"format": "int3"}),
-    ("demo-llama", {"format": "int2", "group_size": 32}),
+    ("demo-llama", {"format": "int2,group_size=32"}),
     ("demo-llama", {"format": "ternary-group"}),
     ("demo-llama", {"format": "mxfp4"}),
     ("demo-llama", {"format": "fp8"}),

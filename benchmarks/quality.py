@@ -35,12 +35,12 @@ ROWS: tuple[dict[str, Any], ...] = (
     {"format": "int4"},
     {"format": "int4", "method": "awq"},
     {"format": "int4", "method": "gptq"},
-    {"format": "int4", "group_size": 32},
-    {"format": "int4", "group_size": 32, "method": "gptq"},
+    {"format": "int4,group_size=32"},
+    {"format": "int4,group_size=32", "method": "gptq"},
     {"format": "int4-fp8"},
     {"format": "int4-fp8", "method": "cas"},
-    {"format": "int4-fp8", "tensor_scale": "fireq"},
-    {"format": "int4-fp8", "tensor_scale": "fireq", "method": "cas"},
+    {"format": "int4-fp8,tensor_scale=fireq"},
+    {"format": "int4-fp8,tensor_scale=fireq", "method": "cas"},
     {"format": "int3"},
     {"format": "int3", "method": "awq"},
     {"format": "int3", "method": "gptq"},
@@ -49,8 +49,8 @@ ROWS: tuple[dict[str, Any], ...] = (
     {"format": "int2"},
     {"format": "int2", "method": "awq"},
     {"format": "int2", "method": "gptq"},
-    {"format": "int2", "group_size": 32},
-    {"format": "int2", "group_size": 32, "method": "gptq"},
+    {"format": "int2,group_size=32"},
+    {"format": "int2,group_size=32", "method": "gptq"},
     {"format": "hlq2"},
     {"format": "hlq2", "method": "gptq"},
     {"format": "ternary-planes"},
@@ -115,10 +115,11 @@ def line(row: dict[str, Any]) -> str:
     cache = "" if row["kv"] == "auto" else f", keys and values {row['kv']}"
     if row["format"] == "float":
         return f"| not quantized{cache} | - | - | - | {row['perplexity']:.2f} | - | - |"
-    scale = f", {row['tensor_scale']}" if "tensor_scale" in row else ""
+    name, *options = row["format"].split(",")
+    scale = ", fireq" if "tensor_scale=fireq" in options else ""
     method = f"{row['method']}, seed {row['seed']}" if "seed" in row else row["method"]
     return (
-        f"| {row['format']}{scale}{cache} | {row['group_size']} | {method} | {row['bits']:.3f} "
+        f"| {name}{scale}{cache} | {row['group_size']} | {method} | {row['bits']:.3f} "
         f"| {row['perplexity']:.2f} | {row['seconds']:.0f} s | {row['peak_bytes'] / 1e6:.0f} MB |"
     )
 

@@ -1,5 +1,6 @@
 """All commands: importing a module registers its command, in the order in which --help has them."""
 
+from . import quantize  # isort: skip
 from . import models  # isort: skip
 from . import verify  # isort: skip
 from . import synth  # isort: skip
@@ -10,5 +11,5 @@ from . import explore  # isort: skip
 from . import devices  # isort: skip
 from .app import app
 
-__all__ = ["app", "calibrate", "devices", "estimate", "explore", "models", "serve_sim", "synth",
-           "verify"]
+__all__ = ["app", "calibrate", "devices", "estimate", "explore", "models", "quantize", "serve_sim",
+           "synth", "verify"]

@@ -1,4 +1,4 @@
-"""Commands about a checkpoint: quantize, export, run, measure and describe it."""
+"""Commands about a checkpoint: export, run, measure and describe it."""
 
 from __future__ import annotations
 
@@ -7,126 +7,12 @@ from typing import Annotated
 
 import typer
 
-from ..errors import FormatError
 from .app import app
+from .choices import FORMAT_OPTIONS, command_class, formats_table
 from .console import Output, reports_errors
-from .options import KV, FormatName, Json, KVScales, Layout, MethodName, Mmap, Model, Target
+from .options import KV, Json, KVScales, Mmap, Model, Target
 
-__all__ = ["bench", "calibrate_kv", "evaluate", "export", "generate", "inspect", "quantize"]
-
-
-def _group_size(text: str | None) -> int | str | None:
-    """An integer where ``text`` is one; whether it is a group size the format decides."""
-    return int(text) if text is not None and text.isdecimal() else text
-
-
-@app.command(epilog="Example: trilobite quantize demo-llama -o llama-int4 --format int4")
-@reports_errors
-def quantize(
-    checkpoint: Annotated[
-        str,
-        typer.Argument(
-            metavar="CHECKPOINT", help="A folder, demo-bitnet or demo-llama, or any model.onnx."
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--output", help="The folder (of ONNX the file) to write.")
-    ],
-    format: Annotated[
-        FormatName, typer.Option(help="Number format of the layers' weights.")
-    ] = FormatName.TERNARY,
-    method: Annotated[
-        MethodName,
-        typer.Option(
-            help="rtn: each weight to its nearest; cas: columns scaled first; gptq, awq, itf: for "
-            "inputs on text."
-        ),
-    ] = MethodName.RTN,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="gptq, awq, itf: UTF-8 text. The demo models have their own."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="gptq, awq, itf: which pieces of the text.")] = 0,
-    group_size: Annotated[
-        str | None,
-        typer.Option(
-            help="int4, int3, int2, hlq2, hlq3, ternary-group, ternary-planes, int4-fp8: 32, 64, "
-            "128 (the default) or row."
-        ),
-    ] = None,
-    symmetric: Annotated[
-        bool | None,
-        typer.Option(
-            "--symmetric/--asymmetric", help="Codes around zero (int4) or not (int3, int2).",
-            show_default=False,
-        ),
-    ] = None,
-    packing: Annotated[str, typer.Option(help="ternary: base3 (1.6 bits) or 2bit.")] = "base3",
-    granularity: Annotated[str, typer.Option(help="fp8: a scale per row or tensor.")] = "row",
-    scale_rule: Annotated[
-        str | None, typer.Option(help="mxfp4: floor, even (the default) or ceil.")
-    ] = None,
-    tensor_scale: Annotated[
-        str | None, typer.Option(help="int4-fp8: largest (the default) or fireq.")
-    ] = None,
-    planes: Annotated[
-        int | None, typer.Option(help="ternary-group: 1, or 2 for two planes of trits.")
-    ] = None,
-    embedding: Annotated[
-        str, typer.Option(help="Embedding and head: int8 per row, or keep.")
-    ] = "int8",
-    tensor_format: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="RE=FORMAT[,option=value...] for the matrices whose name matches; may be repeated."
-        ),
-    ] = None,
-    target_bpw: Annotated[
-        float | None,
-        typer.Option(help="Instead of --format: bits per linear weight, spent where the error is."),
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="A tensor that does not fit its format is an error.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder written before.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be written.")
-    ] = False,
-    layout: Annotated[
-        Layout | None,
-        typer.Option("--as", help="ONNX: DequantizeLinear (qdq, the default), or MatMulNBits "
-                     "with int8 or float activations."),
-    ] = None,
-    json: Json = None,
-) -> None:
-    """Write a low-bit copy of a checkpoint, tensor by tensor."""
-    if checkpoint.lower().endswith(".onnx"):
-        from ..commands.quantize_onnx import run as run_onnx
-
-        if tensor_format or target_bpw is not None or planes is not None:
-            raise FormatError(
-                "--tensor-format, --target-bpw and --planes are not options for ONNX models"
-            )
-        run_onnx(
-            Output(json), checkpoint, out, method.value, layout.value if layout else "qdq", strict,
-            overwrite, dry_run, name=format.value, group_size=_group_size(group_size),
-            symmetric=symmetric, packing=packing, granularity=granularity, scale_rule=scale_rule,
-            tensor_scale=tensor_scale,
-        )
-        return
-    if layout:
-        raise FormatError("--as is an option for ONNX models; this is none")
-    from ..commands.quantize import run
-
-    run(
-        Output(json), checkpoint, out, method.value, calibration, seed, format=format.value,
-        group_size=_group_size(group_size), symmetric=symmetric, packing=packing,
-        granularity=granularity, scale_rule=scale_rule, tensor_scale=tensor_scale,
-        embedding=embedding, tensor_formats=tensor_format or (), target_bpw=target_bpw,
-        strict=strict, overwrite=overwrite, dry_run=dry_run, planes=planes,
-    )
+__all__ = ["bench", "calibrate_kv", "evaluate", "export", "generate", "inspect"]
 
 
 @app.command(epilog="Example: trilobite export demo-bitnet --to hf -o bitnet-packed")
@@ -190,7 +76,10 @@ def generate(
     )
 
 
-@app.command(epilog="Example: trilobite bench --shape bitnet-0.73b --context 128 --threads 1,2")
+@app.command(
+    epilog="Example: trilobite bench --shape bitnet-0.73b --context 128 --threads 1,2",
+    cls=command_class(formats_table, retired=FORMAT_OPTIONS),
+)
 @reports_errors
 def bench(
     model: Annotated[
@@ -204,12 +93,10 @@ def bench(
         ),
     ] = None,
     format: Annotated[
-        FormatName, typer.Option(help="--shape: number format of the layers' weights.")
-    ] = FormatName.TERNARY,
-    group_size: Annotated[
-        str | None, typer.Option(help="--shape: as in quantize.")
-    ] = None,
-    packing: Annotated[str, typer.Option(help="--shape: as in quantize.")] = "base3",
+        str, typer.Option(
+            metavar="FORMAT[,OPTION...]", help="--shape: number format of the layers' weights."
+        )
+    ] = "ternary",
     context: Annotated[
         str, typer.Option(help="Tokens before a decode step; several with commas; '' for none.")
     ] = "128,1024",
@@ -228,7 +115,7 @@ def bench(
 
     run(
         Output(json), model, shape, kv.value, seed, context, prompt, threads, steps, mmap,
-        name=format.value, group_size=_group_size(group_size), packing=packing,
+        format,
     )
 
 

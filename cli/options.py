@@ -12,11 +12,9 @@ from ..fpga.synth.targets import TARGETS
 
 __all__ = [
     "KV",
-    "FormatName",
     "Json",
     "KVScales",
     "Layout",
-    "MethodName",
     "Mmap",
     "Model",
     "Phase",
@@ -46,34 +44,6 @@ KVScales = Annotated[
 Mmap = Annotated[
     bool, typer.Option("--mmap/--no-mmap", help="Use weights where the file is mapped, uncopied.")
 ]
-
-
-class FormatName(StrEnum):
-    """Number formats that ``quantize`` writes."""
-
-    TERNARY = "ternary"
-    TERNARY_GROUP = "ternary-group"
-    TERNARY_PLANES = "ternary-planes"
-    HLQ2 = "hlq2"
-    HLQ3 = "hlq3"
-    INT2 = "int2"
-    INT3 = "int3"
-    INT4 = "int4"
-    INT4_FP8 = "int4-fp8"
-    MXFP4 = "mxfp4"
-    NVFP4 = "nvfp4"
-    INT8 = "int8"
-    FP8 = "fp8"
-
-
-class MethodName(StrEnum):
-    """How ``quantize`` chooses codes."""
-
-    RTN = "rtn"
-    GPTQ = "gptq"
-    AWQ = "awq"
-    ITF = "itf"
-    CAS = "cas"
 
 
 class Layout(StrEnum):

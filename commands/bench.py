@@ -11,7 +11,7 @@ from rich.table import Table
 from ..api.models import load
 from ..cli.console import Output, bytes_text, make_table
 from ..errors import TrilobiteError
-from ..quant.plan import choose_format
+from ..quant.formats import parse_format
 from ..runtime.compiling import when_compiling
 from ..runtime.decoder import Decoder
 from ..runtime.kernels.choice import chosen_kernel
@@ -35,7 +35,7 @@ _FIRST_PROMPT = 16   # tokens, to time the first token with
 
 def run(
     output: Output, model: str | None, shape: str | None, kv: str, seed: int, contexts: str,
-    prompts: str, thread_counts: str, steps: int, mmap: bool, **options: Any,
+    prompts: str, thread_counts: str, steps: int, mmap: bool, format: str,
 ) -> None:
     """Time decode steps and prefills of a checkpoint, or of random weights of a shape."""
     lengths = {
@@ -51,7 +51,7 @@ def run(
         when_compiling(output.notes), output.console.status("Loading the model ..."),
     ):
         began = time.perf_counter()
-        name, decoder, kind = _decoder(model, shape, kv, seed, mmap, options)
+        name, decoder, kind = _decoder(model, shape, kv, seed, mmap, format)
         load_seconds = time.perf_counter() - began
         first_seconds = time_prefill(decoder, kind, _FIRST_PROMPT, 1, warm_up=0).seconds
     resident, _ = memory()
@@ -93,7 +93,7 @@ def counts(option: str, text: str) -> list[int]:
 
 def _decoder(
     model: str | None, shape: str | None, kv: str, seed: int, mmap: bool,
-    options: dict[str, Any],
+    format: str,
 ) -> tuple[str, Decoder, KVKind]:
     """The decoder to time, its name, and how it caches keys and values."""
     if (model is None) == (shape is None):
@@ -102,7 +102,7 @@ def _decoder(
         loaded = load(model, kv=kv, mmap=mmap)
         return model, loaded.decoder, loaded.kv
     described = load_shape(shape)
-    form = choose_format(**options)
+    form = parse_format(format)
     decoder = Decoder(described.config, random_weights(described.config, form, seed))
     return f"{described.name}, random {form.name}", decoder, "int8" if kv == "auto" else kv
 

@@ -18,7 +18,6 @@ from trilobite.cli.console import Output, bytes_text, make_table
 from trilobite.cli.estimate import print_estimates
 from trilobite.cli.verify_engine import print_report
 from trilobite.commands.evaluate import measure
-from trilobite.commands.quantize import quantize_with_progress
 
 QUANTIZED = (
     ("demo-bitnet", "ternary"),
@@ -43,9 +42,10 @@ def quantize_all(output: Output, out: Path) -> dict[tuple[str, str], Path]:
     warnings = []
     for source, name in QUANTIZED:
         folders[source, name] = out / f"{source}-{name}"
-        manifest = quantize_with_progress(
-            output, source, folders[source, name], format=name, overwrite=True
-        )
+        with output.bar(f"Quantizing {source}") as bar:
+            manifest = trilobite.quantize(
+                source, folders[source, name], name, overwrite=True, progress=bar
+            )
         totals = manifest.totals
         table.add_row(
             source, name, bytes_text(totals.bytes_before), bytes_text(totals.file_bytes),

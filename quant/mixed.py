@@ -3,86 +3,68 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import FormatError
-from .formats import Format, format_from_spec, known_formats
+from .formats import FORMATS, Format
+from .formats.grammar import StatedFormat, state_format
 
-__all__ = ["KEEP", "Choice", "Rule", "allocate", "apply_rules", "parse_rule"]
+__all__ = ["KEEP", "Choice", "Rule", "allocate", "matches", "parse_rule"]
 
 KEEP = "keep"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Tensors whose name holds a match of ``pattern`` get ``format``; None: they are kept."""
+    """Tensors whose name holds a match of ``pattern`` get the ``stated`` format; None: kept."""
 
     text: str
     pattern: re.Pattern[str]
-    format: Format | None
+    stated: StatedFormat | None
 
 
 def parse_rule(text: str) -> Rule:
-    """``RE=FORMAT`` or ``RE=FORMAT,option=value,...``; ``keep`` is a format here.
+    """``RE=FORMAT``, the format as ``formats.grammar`` has it; ``keep`` is a format here.
 
-    An option is a parameter of the format: ``group_size=32`` (or ``row``), ``symmetric=false``,
-    ``packing=2bit``, ... The expression may hold ``=`` itself: the format begins behind the last
-    one that a format's name follows.
+    The expression may hold ``=`` itself: the format begins behind the last one that a format's
+    name follows.
 
     Raises
     ------
     FormatError
         There is no format, an option is unknown or wrong, or the expression is none.
     """
-    names = sorted([KEEP, *known_formats()], key=len, reverse=True)
-    found = re.fullmatch(rf"(.+)=({'|'.join(map(re.escape, names))})((?:,[^,]*)*)", text)
+    names = sorted([KEEP, *FORMATS], key=len, reverse=True)
+    found = re.fullmatch(rf"(.+)=((?:{'|'.join(map(re.escape, names))})(?:,[^,]*)*)", text)
     if found is None:
         raise FormatError(
             f"Tensor format {text!r} must be RE=FORMAT, as in 'down_proj=int8' or "
             f"'layers.0.=int4,group_size=32'; formats are {', '.join(sorted(names))}"
         )
-    expression, name, options = found.groups()
+    expression, form = found.groups()
     try:
         pattern = re.compile(expression)
     except re.error as error:
         raise FormatError(f"{expression!r} is no regular expression: {error}") from None
-    given = dict(_option(text, part) for part in options.split(",")[1:])
-    if name != KEEP:
-        return Rule(text, pattern, format_from_spec({"format": name, **given}))
-    if given:
+    if form == KEEP:
+        return Rule(text, pattern, None)
+    if form.startswith(f"{KEEP},"):
         raise FormatError(f"Tensor format {text!r}: {KEEP} has no options")
-    return Rule(text, pattern, None)
+    try:
+        return Rule(text, pattern, state_format(form))
+    except FormatError as error:
+        raise FormatError(f"Tensor format {text!r}: {error}") from None
 
 
-def _option(text: str, part: str) -> tuple[str, Any]:
-    name, equals, value = part.partition("=")
-    if not (name and equals and value):
-        raise FormatError(f"Tensor format {text!r}: {part!r} must be option=value")
-    words = {"true": True, "false": False, "row": None}
-    if name == "granularity":   # whose value "row" is a word, not the absence of groups
-        return name, value
-    return name, int(value) if value.isdecimal() else words.get(value, value)
-
-
-def apply_rules(
-    formats: Mapping[str, Format | None], rules: Iterable[Rule]
-) -> dict[str, Format | None]:
-    """``formats`` by tensor name as ``rules`` change them; a later rule wins.
-
-    Raises ``FormatError`` where a rule matches no tensor.
-    """
-    changed = dict(formats)
-    for rule in rules:
-        matching = [name for name in formats if rule.pattern.search(name)]
-        if not matching:
-            raise FormatError(
-                f"Tensor format {rule.text!r} matches no matrix of this model; the first is "
-                f"{next(iter(formats))}"
-            )
-        changed |= dict.fromkeys(matching, rule.format)
-    return changed
+def matches(rule: Rule, names: Sequence[str]) -> list[str]:
+    """Those of ``names`` that ``rule`` is for; raises ``FormatError`` if there is none."""
+    matching = [name for name in names if rule.pattern.search(name)]
+    if not matching:
+        raise FormatError(
+            f"Tensor format {rule.text!r} matches no matrix of this model; the first is {names[0]}"
+        )
+    return matching
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,9 @@ from ..tools.progress import SILENT, Progress
 from .calibrated import write_layers
 from .checkpoint import DEMOS, Checkpoint, open_checkpoint
 from .convert import report_restored, write_tensor
+from .fitting import GROUP, Fitted, ask_for_format, fit_format
 from .formats import Format, GroupedTernary, Int4, Ternary
+from .formats.grammar import StatedFormat, state_format
 from .input_files import InputHashes, total_size
 from .journal import JOURNAL, ResumableWriter, continues, journal_key
 from .manifest import InputFile, Manifest, Source, TensorRecord, Totals
@@ -28,10 +30,10 @@ from .methods import ROUNDING, Calibration, Method, choose_method
 from .mixed import allocate, parse_rule
 from .output import OutputFolder, write_synced
 from .plan import (
+    Leniency,
     Plan,
     PlannedTensor,
     check_source,
-    choose_format,
     estimate_memory,
     plan_tensors,
 )
@@ -47,30 +49,25 @@ NOT_TRAINED_TERNARY = (
     "THIS MODEL WAS NOT TRAINED TERNARY. Plainly rounding its weights to -1, 0 and 1 makes it far "
     "worse: perplexity rises several times on the smallest models and by orders of magnitude on "
     "large ones. Use int4, int8 or fp8, a checkpoint trained as BitNet, or, where it must be "
-    "ternary, --format ternary-group with --method itf, or two planes (--planes 2, --method gptq)."
+    "ternary, --format ternary-group with --method itf, or ternary-planes with --method gptq."
 )
 
 
 def quantize(
     source: str | Path,
     out: str | Path,
-    format: str = "ternary",
-    group_size: int | Literal["row"] | None = None,
-    symmetric: bool | None = None,
-    packing: str = "base3",
-    granularity: str = "row",
-    embedding: Literal["int8", "keep"] = "int8",
-    overwrite: bool = False,
-    dry_run: bool = False,
-    progress: Progress = SILENT,
+    format: Format | str | None = None,
+    *,
     method: str = ROUNDING,
     calibration: Calibration | None = None,
-    scale_rule: str | None = None,
-    tensor_scale: str | None = None,
+    embedding: Literal["int8", "keep"] = "int8",
     tensor_formats: Sequence[str] = (),
     target_bpw: float | None = None,
     strict: bool = False,
-    planes: int | None = None,
+    allow_float: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
 ) -> Manifest:
     """Write a quantized copy of a checkpoint and say what was done.
 
@@ -86,24 +83,10 @@ def quantize(
     out
         The folder to write: model.safetensors, config.json, manifest.json, tokenizer.
     format
-        ``ternary``, ``ternary-group``, ``ternary-planes``, ``hlq2``, ``hlq3``, ``int2``, ``int3``,
-        ``int4``, ``int4-fp8``, ``mxfp4``, ``nvfp4``, ``int8`` or ``fp8``.
-    group_size, symmetric
-        Of int4, int3, int2 and (the size) ternary-group and int4-fp8: 32, 64, 128 (None means 128)
-        or "row" (the size also of ternary-planes, hlq2 and hlq3); whether codes are symmetric
-        around zero (None: those of int4 are).
-    packing
-        Of ternary: ``base3`` (1.6 bits) or ``2bit``.
-    granularity
-        Of fp8: a scale per ``row`` or per ``tensor``.
-    embedding
-        The embedding and an untied head: ``int8`` per row, or ``keep`` their type.
-    overwrite
-        Replace an ``out`` that Trilobite wrote; until the new one is complete the old one stays.
-    dry_run
-        Read no weight and write nothing; the manifest has sizes, but no errors and no hashes.
-    progress
-        Is told how far the work has come: bytes, and each tensor's ``TensorRecord``.
+        An object, ``Int4(group_size=64, symmetric=False)``, or one string,
+        ``"int4,group_size=64,asymmetric"`` (``formats.grammar``). A group size that a string does
+        not give is the largest that fits, at most the format's default. None is ternary for a model
+        that was trained so, and an error for any other.
     method
         How the codes are chosen: ``rtn``, each weight to its nearest, or ``gptq``, which lets the
         weights of a row make up for each other's errors on calibration text, ``itf``, the same
@@ -111,10 +94,8 @@ def quantize(
         ``cas``, which needs no text and scales up the columns of small weights.
     calibration
         That text, from ``trilobite.calibration``; ``rtn`` and ``cas`` need none.
-    scale_rule
-        Of mxfp4: ``floor``, ``even`` (None) or ``ceil``; see ``Mxfp4``.
-    tensor_scale
-        Of int4-fp8: ``largest`` (None) or ``fireq``; see ``Int4Fp8``.
+    embedding
+        The embedding and an untied head: ``int8`` per row, or ``keep`` their type.
     tensor_formats
         Rules ``RE=FORMAT`` for single matrices (see ``mixed.parse_rule``); a later one wins. A
         format that ``method`` does not make is rounded to.
@@ -123,42 +104,52 @@ def quantize(
         int8, to spend bits where they take away most error (``mixed.allocate``); by the error of
         outputs where ``calibration`` is given. Goes without ``format``.
     strict
-        A tensor that does not fit its format is an error; else it is kept, with a warning.
-    planes
-        Of ternary-group: 2 is another name for ``ternary-planes``.
+        A tensor that does not fit its format is an error.
+    allow_float
+        Any number of tensors that do not fit may stay float. Without it that is an error where
+        their group size was given, or they are over 5 % of the linear weights.
+    overwrite
+        Replace an ``out`` that Trilobite wrote; until the new one is complete the old one stays.
+    dry_run
+        Read no weight and write nothing; the manifest has sizes, but no errors and no hashes.
+    progress
+        Is told how far the work has come: bytes, and each tensor's ``TensorRecord``.
 
     Raises
     ------
     CheckpointError
         The source is missing, damaged, not understood, or quantized already.
     FormatError
-        An option does not exist or does not fit the format; no linear weight fits it (all named).
+        There is no format, or an option that it does not have; too much does not fit it.
     OutputError
         ``out`` exists, overlaps the source, or cannot be written; nothing is left behind.
     """
-    form = choose_format(
-        format, group_size, symmetric, packing, granularity, scale_rule, tensor_scale,
-        planes,
-    )
+    stated = None if format is None else state_format(format)
     rules = [parse_rule(text) for text in tensor_formats]
     if target_bpw is not None:
-        form = _check_target(target_bpw, form)
-    chosen = choose_method(method, form)
-    calibrates = chosen is not None and chosen.calibrates
-    if calibrates and calibration is None:
-        raise FormatError(
-            f"Method {method} needs calibration text: pass calibration=trilobite.calibration(...)"
-        )
-    if not calibrates and target_bpw is None:
-        calibration = None
+        _check_target(target_bpw, stated)
     with open_checkpoint(source) as checkpoint:
         name = str(source) if str(source) in DEMOS else checkpoint.folder.resolve().name
         check_source(checkpoint)
-        linear = dict.fromkeys(checkpoint.config.linear_weights(), form)
+        fitted = _linear_format(checkpoint, name, stated, target_bpw)
+        chosen = choose_method(method, fitted.form)
+        calibrates = chosen is not None and chosen.calibrates
+        if calibrates and calibration is None:
+            raise FormatError(
+                f"Method {method} needs calibration text: pass "
+                "calibration=trilobite.calibration(...)"
+            )
+        if not calibrates and target_bpw is None:
+            calibration = None
+        linear = dict.fromkeys(checkpoint.config.linear_weights(), fitted.form)
         if target_bpw is not None:
             linear = _meet_target(checkpoint, target_bpw, calibration, progress)
-        plan = plan_tensors(checkpoint, linear, embedding, rules, strict)
-        job = _Job(checkpoint, name, form, embedding, plan, chosen, calibration,
+        given = stated is not None and GROUP in stated.given
+        plan = plan_tensors(checkpoint, linear, given, embedding, rules,
+                            Leniency(strict, allow_float))
+        if fitted.note:
+            plan = replace(plan, warnings=(fitted.note, *plan.warnings))
+        job = _Job(checkpoint, name, fitted.form, embedding, plan, chosen, calibration,
                    tuple(tensor_formats), target_bpw)
         if dry_run:
             return job.dry_run()
@@ -179,16 +170,29 @@ def quantize(
         return manifest
 
 
-def _check_target(target_bpw: float, form: Format) -> Format:
-    """What stands for the format where each weight gets its own."""
-    if form != Ternary():   # the default of ``format``
+def _check_target(target_bpw: float, stated: StatedFormat | None) -> None:
+    """Raise ``FormatError`` for a format beside a target, or a target that makes no sense."""
+    if stated is not None:
         raise FormatError(
             f"A target of {target_bpw:g} bits chooses the format of each weight; leave out "
-            f"format {form.name} (tensor_formats can still fix single ones)"
+            f"format {stated.form} (tensor_formats can still fix single ones)"
         )
     if not 1 <= target_bpw <= 16:   # also of NaN
         raise FormatError(f"target_bpw must be 1 to 16 bits per weight, not {target_bpw}")
-    return Int4()
+
+
+def _linear_format(
+    checkpoint: Checkpoint, name: str, stated: StatedFormat | None, target_bpw: float | None
+) -> Fitted:
+    """The format of the linear weights; what stands for it where each weight gets its own."""
+    if target_bpw is not None:
+        return Fitted(Int4())
+    if stated is None:
+        if not checkpoint.config.bitlinear:
+            raise ask_for_format(checkpoint, name)
+        return Fitted(Ternary())
+    names = checkpoint.config.linear_weights()
+    return fit_format(stated, {each: checkpoint.tensors[each].shape for each in names})
 
 
 def _meet_target(

@@ -6,24 +6,29 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import CheckpointError, FormatError
 from ..model import LINEAR_NAMES
 from .checkpoint import Checkpoint, TensorInfo, open_checkpoint
-from .formats import Format, Int8, format_from_spec, known_formats
+from .fitting import GROUP, fit_format
+from .formats import Format, Int8
 from .manifest import TensorRecord
-from .mixed import Rule, apply_rules
+from .mixed import Rule, matches
 from .rounding import COMPILED_VALUES, THREADS
 from .weight_blocks import row_blocks
 from .writer import StoredTensor
 
 __all__ = [
-    "Plan", "PlannedTensor", "check_source", "choose_format", "estimate_memory", "plan_tensors",
+    "ALLOW", "FLOAT_SHARE", "Leniency", "Plan", "PlannedTensor", "check_source", "estimate_memory",
+    "plan_tensors",
 ]
 
+FLOAT_SHARE = 0.05   # of the linear weights that may stay float without being allowed to
+ALLOW = (
+    "another format or group size may fit; --allow-float (allow_float=True) lets them stay float"
+)
+
 _EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
-_PLANES = {1: "ternary-group", 2: "ternary-planes"}
 _PROCESS_BYTES = 60_000_000   # Python, numpy, the toolkit and its command line
 _RUNTIME_BYTES = 400_000_000  # Numba with its compiler, the linear algebra libraries' buffers
 _COMPILED_BYTES = 180_000_000   # Numba, its compiler, and blocks on their way through threads
@@ -73,49 +78,6 @@ class PlannedTensor:
         )
 
 
-def choose_format(
-    name: str,
-    group_size: int | str | None = None,
-    symmetric: bool | None = None,
-    packing: str = "base3",
-    granularity: str = "row",
-    scale_rule: str | None = None,
-    tensor_scale: str | None = None,
-    planes: int | None = None,
-) -> Format:
-    """The format that the options of ``quantize`` describe.
-
-    Raises
-    ------
-    FormatError
-        A name or value is unknown, or an option was set that the format does not have.
-    """
-    if name not in known_formats():
-        raise FormatError(f"Number format {name!r} is unknown; known are {sorted(known_formats())}")
-    if planes is not None:
-        name = _with_planes(name, planes)
-    options: dict[str, Any] = {}
-    if group_size is not None:
-        options["group_size"] = None if group_size == "row" else group_size
-    given = {"symmetric": symmetric, "scale_rule": scale_rule, "tensor_scale": tensor_scale}
-    options |= {option: value for option, value in given.items() if value is not None}
-    defaults = (("packing", packing, "base3"), ("granularity", granularity, "row"))
-    options |= {option: value for option, value, default in defaults if value != default}
-    own = format_from_spec({"format": name}).spec()
-    if foreign := sorted(set(options) - set(own)):
-        raise FormatError(f"{foreign[0]} is not an option of the format {name}")
-    return format_from_spec({**own, **options})
-
-
-def _with_planes(name: str, planes: int) -> str:
-    """The format of ``planes`` planes of trits with a scale per group."""
-    if name not in _PLANES.values():
-        raise FormatError(f"planes is not an option of the format {name}; it is of ternary-group")
-    if planes not in _PLANES:
-        raise FormatError(f"planes must be 1 or 2, not {planes!r}")
-    return _PLANES[planes]
-
-
 @dataclass(frozen=True)
 class Plan:
     """Every tensor of a checkpoint in order, and why some are not quantized (a sentence each)."""
@@ -133,32 +95,56 @@ def check_source(checkpoint: Checkpoint) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Leniency:
+    """What is done about matrices that do not fit their format.
+
+    ``strict``: any is an error. ``allow_float``: they stay float, however many there are.
+    """
+
+    strict: bool = False
+    allow_float: bool = False
+
+
 def plan_tensors(
-    checkpoint: Checkpoint, linear: Mapping[str, Format], embedding: str, rules: Iterable[Rule],
-    strict: bool,
+    checkpoint: Checkpoint, linear: Mapping[str, Format], given: bool, embedding: str,
+    rules: Iterable[Rule], leniency: Leniency,
 ) -> Plan:
     """What becomes of each tensor: ``linear`` for the linear weights, then ``rules``.
 
-    Tensors that do not fit their format are kept as they are, with a warning.
+    ``given`` says that somebody gave the group size of ``linear``. Few matrices that do not fit
+    their format, of a group size that nobody gave, are kept as they are, with a warning.
 
     Raises
     ------
     FormatError
-        ``embedding`` is neither "int8" nor "keep"; a rule matches nothing; with ``strict``, a
-        tensor does not fit its format; no linear weight is left to quantize (all are named).
+        ``embedding`` is neither "int8" nor "keep"; a rule matches nothing; a matrix does not fit
+        its format and ``leniency`` does not let it; no linear weight is left to quantize (all are
+        named).
     """
     if embedding not in ("int8", "keep"):
         raise FormatError(f"embedding must be 'int8' or 'keep', not {embedding!r}")
-    formats: dict[str, Format | None] = {
-        name: None for name, info in checkpoint.tensors.items() if len(info.shape) == 2
+    shapes = {
+        name: info.shape for name, info in checkpoint.tensors.items() if len(info.shape) == 2
     }
+    formats: dict[str, Format | None] = dict.fromkeys(shapes)
     formats |= linear
     if embedding == "int8":
         formats |= {name: Int8() for name in _EMBEDDINGS if name in formats}
-    formats = apply_rules(formats, rules)
-    problems = _problems(checkpoint, formats)
-    if problems and (strict or set(linear) <= set(problems)):
-        raise FormatError("\n".join(problems.values()))
+    demanded = set(linear) if given else set()
+    notes = []
+    for rule in rules:
+        names = matches(rule, list(shapes))
+        demanded -= set(names)
+        formats |= dict.fromkeys(names)
+        if rule.stated is None:
+            continue
+        fitted = fit_format(rule.stated, {name: shapes[name] for name in names})
+        formats |= dict.fromkeys(names, fitted.form)
+        demanded |= set(names) if GROUP in rule.stated.given else set()
+        notes += [fitted.note] if fitted.note else []
+    problems = _problems(shapes, formats)
+    _refuse(problems, shapes, set(linear), demanded, leniency)
     tensors = [
         PlannedTensor(name, info, None if name in problems else formats.get(name))
         for name, info in checkpoint.tensors.items()
@@ -167,7 +153,29 @@ def plan_tensors(
         f"{problem}. It is kept in {checkpoint.tensors[name].dtype}"
         for name, problem in problems.items()
     ]
-    return Plan(tensors, tuple(kept))
+    return Plan(tensors, (*notes, *kept))
+
+
+def _refuse(
+    problems: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], linear: set[str],
+    demanded: set[str], leniency: Leniency,
+) -> None:
+    """Raise ``FormatError`` where too much has ``problems``; ``demanded`` is what has to fit."""
+    if problems and (leniency.strict or linear <= set(problems)):
+        raise FormatError("\n".join(problems.values()))
+    if leniency.allow_float:
+        return
+    if unfit := [problem for name, problem in problems.items() if name in demanded]:
+        raise FormatError("\n".join([*unfit, ALLOW]))
+    lost = [name for name in shapes if name in problems and name in linear]
+    share = (sum(math.prod(shapes[name]) for name in lost)
+             / sum(math.prod(shapes[name]) for name in linear))
+    if share > FLOAT_SHARE:
+        raise FormatError("\n".join([
+            *(problems[name] for name in lost),
+            f"{share:.0%} of the linear weights would stay float, more than {FLOAT_SHARE:.0%}",
+            ALLOW,
+        ]))
 
 
 def estimate_memory(
@@ -207,14 +215,14 @@ def _largest_block(tensors: Mapping[str, TensorInfo]) -> int:
 
 
 def _problems(
-    checkpoint: Checkpoint, formats: Mapping[str, Format | None]
+    shapes: Mapping[str, tuple[int, ...]], formats: Mapping[str, Format | None]
 ) -> dict[str, str]:
-    """By name, why a tensor cannot have its format."""
+    """By name, why a matrix cannot have its format."""
     problems = {}
     for name, form in formats.items():
         try:
             if form is not None:
-                form.check(name, checkpoint.tensors[name].shape)
+                form.check(name, shapes[name])
         except FormatError as error:
             problems[name] = str(error)
     return problems

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import FormatError
 from ..quant.formats.base import PackedWeight
+from ..tools.registry import Registry
 from .kernels.base import IntegerLinear, Linear
 from .kernels.floating.float32 import Float32Linear
-from .kernels.floating.fp8 import Fp8Linear
-from .kernels.floating.nibbles import Int4Fp8Linear, Mxfp4Linear, Nvfp4Linear
-from .kernels.integer.int4 import Int4Linear
-from .kernels.integer.int8 import Int8Linear
-from .kernels.integer.narrow import GroupedTernaryLinear, NarrowIntLinear
-from .kernels.integer.planes import HlqLinear, TernaryPlanesLinear
-from .kernels.ternary.portable import TernaryLinear
 
-__all__ = ["IntegerLinear", "Linear", "make_linear"]
+__all__ = ["KERNELS", "IntegerLinear", "Linear", "make_linear"]
 
-# One line for each number format.
-_KERNELS: dict[str, type[IntegerLinear]] = {
-    "ternary": TernaryLinear,
-    "int2": NarrowIntLinear,
-    "int3": NarrowIntLinear,
-    "int4": Int4Linear,
-    "ternary-group": GroupedTernaryLinear,
-    "ternary-planes": TernaryPlanesLinear,
-    "hlq2": HlqLinear,
-    "hlq3": HlqLinear,
-    "int8": Int8Linear,
-    "fp8": Fp8Linear,
-    "int4-fp8": Int4Fp8Linear,
-    "mxfp4": Mxfp4Linear,
-    "nvfp4": Nvfp4Linear,
-}
+
+def _wrong(name: str, thing: Any) -> str | None:
+    """Why ``thing`` is not the class of the kernel ``name``."""
+    del name
+    is_kernel = isinstance(thing, type) and issubclass(thing, IntegerLinear)
+    return None if is_kernel else "is no subclass of IntegerLinear"
+
+
+# The kernels by the name that formats state as their ``kernel``; a line for each.
+KERNELS: Registry[type[IntegerLinear]] = Registry(
+    "Kernel", "trilobite.kernels", __package__, {
+        "ternary": ".kernels.ternary.portable:TernaryLinear",
+        "narrow": ".kernels.integer.narrow:NarrowIntLinear",
+        "int4": ".kernels.integer.int4:Int4Linear",
+        "ternary-group": ".kernels.integer.narrow:GroupedTernaryLinear",
+        "ternary-planes": ".kernels.integer.planes:TernaryPlanesLinear",
+        "hlq": ".kernels.integer.planes:HlqLinear",
+        "int8": ".kernels.integer.int8:Int8Linear",
+        "fp8": ".kernels.floating.fp8:Fp8Linear",
+        "int4-fp8": ".kernels.floating.nibbles:Int4Fp8Linear",
+        "mxfp4": ".kernels.floating.nibbles:Mxfp4Linear",
+        "nvfp4": ".kernels.floating.nibbles:Nvfp4Linear",
+    }, _wrong, FormatError,
+)
 
 
 def make_linear(weight: PackedWeight | np.ndarray, bias: np.ndarray | None) -> Linear:
@@ -46,9 +50,7 @@ def make_linear(weight: PackedWeight | np.ndarray, bias: np.ndarray | None) -> L
     """
     if isinstance(weight, np.ndarray):
         return Float32Linear(weight, bias)
-    kernel = _KERNELS.get(weight.format.name)
-    if kernel is None:
-        raise FormatError(
-            f"There is no kernel for format {weight.format.name!r}; there are {sorted(_KERNELS)}"
-        )
-    return kernel(weight, bias)
+    form = weight.format
+    if not form.kernel:
+        raise FormatError(f"Format {form.name!r} names no kernel that multiplies by its codes")
+    return KERNELS.find(form.kernel)(weight, bias)

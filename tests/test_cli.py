@@ -167,7 +167,7 @@ def test_bench_prints_a_table_for_a_shape_without_a_model(tmp_path):
     small = tmp_path / "small.toml"
     small.write_text(re.sub("parameters = .*", "parameters = 28429312", text))
     result = run(
-        "bench", "--shape", small, "--format", "int4", "--group-size", "32", "--steps", "1",
+        "bench", "--shape", small, "--format", "int4,group_size=32", "--steps", "1",
         "--context", "3", "--prompt", "4",
     )
     assert result.exit_code == 0, result.output
@@ -180,10 +180,12 @@ def test_bench_prints_a_table_for_a_shape_without_a_model(tmp_path):
     [
         (["generate", "no-such-model", "-p", "x"], "no-such-model"),
         (["quantize", "no-such-model", "-o", "{tmp}/q"], "no-such-model"),
-        (["quantize", "demo-llama", "-o", "{tmp}"], "exists"),
-        (["quantize", "demo-llama", "-o", "{tmp}/q", "--group-size", "64"], "ternary"),
-        (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int4", "--group-size", "9"], "9"),
-        (["quantize", "demo-llama", "-o", "{tmp}/q", "--packing", "base4"], "base4"),
+        (["quantize", "demo-llama", "-o", "{tmp}", "--format", "int8"], "exists"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q"], "was not trained ternary"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int4,group_size=9"], "'9'"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int4", "--packing", "2bit"],
+         "--packing is an option of the format now"),
+        (["bench", "--shape", "bitnet-2b", "--group-size=32"], "--group-size is an option"),
         (["evaluate", "demo-llama", "--text", "{tmp}/none.txt"], "none.txt"),
         (["evaluate", "demo-llama", "--json", "{tmp}/none/x.json"], "none"),
         (["generate", "demo-llama", "-p", "x", "--top-p", "2"], "top-p"),
@@ -197,7 +199,8 @@ def test_bench_prints_a_table_for_a_shape_without_a_model(tmp_path):
         (["bench", "demo-llama", "--steps", "0"], "--steps"),
         (["generate"], "MODEL"),
         (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int5"], "int5"),
-        (["quantize", "demo-llama", "-o", "{tmp}/q", "--method", "gptq"], "gptq does not make"),
+        (["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int8", "--method", "gptq"],
+         "gptq does not make"),
         (
             ["quantize", "demo-llama", "-o", "{tmp}/q", "--format", "int4", "--method", "gptq",
              "--calibration", "{tmp}/none.txt"],
@@ -236,7 +239,7 @@ def damaged(folder, damage):
 )
 def test_a_damaged_checkpoint_is_explained_and_leaves_nothing(tmp_path, damage, said):
     damaged(tmp_path / "model", damage)
-    result = run("quantize", tmp_path / "model", "-o", tmp_path / "q")
+    result = run("quantize", tmp_path / "model", "-o", tmp_path / "q", "--format", "int8")
     assert result.exit_code == 2
     assert said in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -247,7 +250,7 @@ def test_an_interrupt_ends_with_one_line_and_nothing_written(tmp_path, monkeypat
         raise KeyboardInterrupt
 
     monkeypatch.setattr("trilobite.quant.pipeline.write_tensor", interrupt)
-    result = run("quantize", "demo-llama", "-o", tmp_path / "q")
+    result = run("quantize", "demo-llama", "-o", tmp_path / "q", "--format", "int8")
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr
     assert list(tmp_path.iterdir()) == []

@@ -11,12 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import FormatError
+from .parameters import written
 
-__all__ = ["Codes", "Format", "PackedWeight", "TensorLayout", "format_from_spec", "known_formats"]
+__all__ = ["Codes", "Format", "PackedWeight", "TensorLayout"]
 
 _VERIFIED_VALUES = 4 << 20   # unpacked at a time
-
-_REGISTRY: dict[str, type[Format]] = {}
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,13 @@ class Format(ABC):
     """
 
     name: ClassVar[str]
+    kernel: ClassVar[str] = ""   # multiplies by its codes: a name of ``runtime.linear.KERNELS``
+    opposites: ClassVar[Mapping[str, str]] = {}   # by parameter that is true or false, the word
+                                                  # for false; "no-" and its name otherwise
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Register the subclass under its ``name``; a common base of formats has none."""
-        super().__init_subclass__(**kwargs)
-        if "name" in vars(cls):
-            _REGISTRY[cls.name] = cls
+    def __str__(self) -> str:
+        """One string, from which ``grammar.parse_format`` builds this format again."""
+        return written(self.name, self)
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
         """Raise ``FormatError``, naming ``tensor``, if a weight of ``shape`` does not fit."""
@@ -104,14 +104,22 @@ class Format(ABC):
         del blocks
         return None
 
-    @abstractmethod
     def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
         """Quantize finite float32 rows [R, K]; round to nearest, ties to even.
 
         ``statistics`` is what the method of that name returned for the whole tensor; None says
         that ``rows`` are the whole tensor. Raises ``FormatError`` (without the tensor's name) if
-        a scale overflows.
+        ``rows`` are no float32 matrix that fits, or a scale overflows.
         """
+        if not isinstance(rows, np.ndarray) or rows.dtype != np.float32:
+            kind = getattr(rows, "dtype", type(rows).__name__)
+            raise FormatError(f"{self.name} encodes a float32 matrix [R, K], not {kind}")
+        self.check("rows", rows.shape)
+        return self.encode_rows(rows, statistics)
+
+    @abstractmethod
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
+        """What ``encode`` says, of ``rows`` that are seen to be float32 and to fit."""
 
     @abstractmethod
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
@@ -145,7 +153,7 @@ class Format(ABC):
         """The float32 [M, K] matrix that ``codes`` stand for."""
 
     def spec(self) -> dict[str, Any]:
-        """JSON description from which ``format_from_spec`` builds this format again."""
+        """JSON description from which ``registry.format_from_spec`` builds this format again."""
         return {"format": self.name, **dataclasses.asdict(self)}   # type: ignore[call-overload]
 
     def stored_bits_per_weight(self, shape: tuple[int, int]) -> float:
@@ -195,26 +203,3 @@ class Format(ABC):
     def _check_positive(self, scale: np.ndarray) -> None:
         if not (np.isfinite(scale) & (scale > 0)).all():
             raise FormatError(f"{self.name} has a scale that is not a finite number above zero")
-
-
-def known_formats() -> dict[str, type[Format]]:
-    """The registered formats by name, in the order in which they were defined."""
-    return dict(_REGISTRY)
-
-
-def format_from_spec(spec: Mapping[str, Any]) -> Format:
-    """Build the format that ``Format.spec`` described.
-
-    Raises
-    ------
-    FormatError
-        The name is unknown, or a parameter is unknown or out of range.
-    """
-    parameters = dict(spec)
-    name = parameters.pop("format", None)
-    if not isinstance(name, str) or name not in _REGISTRY:
-        raise FormatError(f"Number format {name!r} is unknown; known are {sorted(_REGISTRY)}")
-    try:
-        return _REGISTRY[name](**parameters)
-    except TypeError as error:
-        raise FormatError(f"Number format {name!r} does not take {parameters}: {error}") from None

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import FormatError
 from .base import Codes
 from .group_format import LARGEST_FLOAT16, GroupFormat
-from .groups import check_columns, check_group_size, grouped
+from .groups import GroupSize, check_columns, check_group_size, grouped
 
 __all__ = ["Codebook"]
 
@@ -36,7 +36,7 @@ class Codebook(GroupFormat):
     iterations: ClassVar[int]
     code_type: ClassVar[type] = np.uint8
 
-    group_size: int | None = 128
+    group_size: GroupSize = 128
 
     def __post_init__(self) -> None:
         """Check the parameter."""
@@ -51,7 +51,7 @@ class Codebook(GroupFormat):
     def starts(self, groups: np.ndarray) -> Iterator[np.ndarray]:
         """Parameters float64 [..., parameters] to start from, for ``groups`` [..., group size]."""
 
-    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """Codes uint8 [R, K] and parameters [R, groups, parameters]; see the class."""
         del statistics
         groups = grouped(rows, self.group_size)

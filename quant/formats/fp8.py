@@ -51,6 +51,7 @@ class Fp8(Format):
     """
 
     name: ClassVar[str] = "fp8"
+    kernel: ClassVar[str] = "fp8"
 
     granularity: Literal["row", "tensor"] = "row"
 
@@ -77,7 +78,7 @@ class Fp8(Format):
         absmax = max(np.abs(block).max() for block in blocks)
         return float32_scale(np.full((1, 1), absmax, np.float32), E4M3_MAX)
 
-    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """Bit patterns uint8 [R, K]; see the class for the rule."""
         if self.granularity == "tensor":
             scale = self.statistics([rows]) if statistics is None else statistics

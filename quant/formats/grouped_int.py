@@ -12,7 +12,7 @@ from ...errors import FormatError
 from .base import Codes, TensorLayout
 from .bits import columns_per_unit, pack_bits, unpack_bits
 from .group_format import GroupFormat
-from .groups import check_columns, check_group_size, grouped
+from .groups import GroupSize, check_columns, check_group_size, grouped
 from .scales import float16_scale
 
 __all__ = ["GroupedInt", "Int2", "Int3", "Int4"]
@@ -35,8 +35,9 @@ class GroupedInt(GroupFormat):
     """
 
     bits: ClassVar[int]
+    opposites: ClassVar[Mapping[str, str]] = {"symmetric": "asymmetric"}
 
-    group_size: int | None = 128
+    group_size: GroupSize = 128
     symmetric: bool = True
 
     def __post_init__(self) -> None:
@@ -85,7 +86,7 @@ class GroupedInt(GroupFormat):
             layout["zero_point"] = TensorLayout(np.dtype(np.uint8), (M, groups), per_row=True)
         return layout
 
-    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """int8 -half..half - 1 (symmetric) or uint8 0..top; see the class for the rule."""
         del statistics
         groups = grouped(rows, self.group_size)
@@ -172,6 +173,7 @@ class Int4(GroupedInt):
     """INT4: symmetric codes -8 to 7, asymmetric 0 to 15; two to a byte."""
 
     name: ClassVar[str] = "int4"
+    kernel: ClassVar[str] = "int4"
     bits: ClassVar[int] = 4
 
 
@@ -180,6 +182,7 @@ class Int3(GroupedInt):
     """INT3: asymmetric codes 0 to 7, symmetric -4 to 3; eight to three bytes."""
 
     name: ClassVar[str] = "int3"
+    kernel: ClassVar[str] = "narrow"
     bits: ClassVar[int] = 3
 
     symmetric: bool = False
@@ -190,6 +193,7 @@ class Int2(GroupedInt):
     """INT2: asymmetric codes 0 to 3, symmetric -2 to 1; four to a byte."""
 
     name: ClassVar[str] = "int2"
+    kernel: ClassVar[str] = "narrow"
     bits: ClassVar[int] = 2
 
     symmetric: bool = False

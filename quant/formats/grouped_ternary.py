@@ -10,7 +10,7 @@ import numpy as np
 
 from .base import Codes, TensorLayout
 from .group_format import GroupFormat
-from .groups import check_columns, check_group_size, grouped
+from .groups import GroupSize, check_columns, check_group_size, grouped
 from .scales import float16_scale
 from .ternary import Ternary
 
@@ -34,11 +34,12 @@ class GroupedTernary(GroupFormat):
     """
 
     name: ClassVar[str] = "ternary-group"
+    kernel: ClassVar[str] = "ternary-group"
     symmetric: ClassVar[bool] = True
     half: ClassVar[int] = 1   # what is added to a trit where codes start at 0
     top: ClassVar[int] = 2
 
-    group_size: int | None = 128
+    group_size: GroupSize = 128
 
     def __post_init__(self) -> None:
         """Check the parameter."""
@@ -56,7 +57,7 @@ class GroupedTernary(GroupFormat):
         scale = TensorLayout(np.dtype(np.float16), (M, groups), per_row=True)
         return {"packed": _TRITS.layout(shape)["packed"], "scale": scale}
 
-    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """Trits int8 [R, K]; see the class for the rule."""
         del statistics
         groups = grouped(rows, self.group_size)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from ...errors import FormatError
+from .parameters import Choices
 
-__all__ = ["GROUP_SIZES", "check_blocks", "check_columns", "check_group_size", "grouped"]
+__all__ = ["GROUP_SIZES", "GroupSize", "check_blocks", "check_columns",
+           "check_group_size", "grouped"]
 
 GROUP_SIZES = (32, 64, 128)
+GroupSize = Annotated[int | None, Choices((*GROUP_SIZES, None))]   # None: one group per row
 
 
 def check_group_size(form: str, size: object) -> None:

@@ -33,6 +33,7 @@ class Hlq(Codebook):
     ``offset`` float16 [M, K / group_size].
     """
 
+    kernel: ClassVar[str] = "hlq"
     bits: ClassVar[int]
     iterations: ClassVar[int] = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from .base import Codes
 from .e4m3_scaled import SMALLEST_E4M3, E4m3Scaled, e4m3_scale
 from .fp8 import E4M3_MAX
 from .groups import GROUP_SIZES, check_columns, grouped
+from .parameters import Choices
 
 __all__ = ["Int4Fp8"]
 
@@ -42,8 +43,9 @@ class Int4Fp8(E4m3Scaled):
     """
 
     name: ClassVar[str] = "int4-fp8"
+    kernel: ClassVar[str] = "int4-fp8"
 
-    group_size: int = 128
+    group_size: Annotated[int, Choices(GROUP_SIZES)] = 128
     tensor_scale: Literal["largest", "fireq"] = "largest"
 
     def __post_init__(self) -> None:
@@ -84,7 +86,7 @@ class Int4Fp8(E4m3Scaled):
             fitting = min(fitting, rescue)
         return np.full((1, 1), 2.0**fitting, np.float32)
 
-    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """Q int8 [R, K]; see the class for the rule."""
         t = self.statistics([rows]) if statistics is None else statistics
         groups = grouped(rows, self.group_size)

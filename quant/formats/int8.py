@@ -25,6 +25,7 @@ class Int8(Format):
     """
 
     name: ClassVar[str] = "int8"
+    kernel: ClassVar[str] = "int8"
 
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
         """See ``Format.layout``."""
@@ -33,7 +34,7 @@ class Int8(Format):
             "scale": TensorLayout(np.dtype(np.float32), (shape[0], 1), per_row=True),
         }
 
-    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """int8 [R, K]; see the class for the rule."""
         del statistics
         scale = float32_scale(np.abs(rows).max(axis=1, keepdims=True), 127)

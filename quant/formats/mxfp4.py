@@ -45,6 +45,7 @@ class Mxfp4(Format):
     """
 
     name: ClassVar[str] = "mxfp4"
+    kernel: ClassVar[str] = "mxfp4"
     block: ClassVar[int] = 32
 
     scale_rule: Literal["floor", "even", "ceil"] = "even"
@@ -70,7 +71,7 @@ class Mxfp4(Format):
             "scale": TensorLayout(byte, (M, K // self.block), per_row=True),
         }
 
-    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """E2M1 codes uint8 [R, K]; see the class for the rule."""
         del statistics
         blocks = grouped(rows, self.block)

@@ -34,6 +34,7 @@ class Nvfp4(E4m3Scaled):
     """
 
     name: ClassVar[str] = "nvfp4"
+    kernel: ClassVar[str] = "nvfp4"
     columns: ClassVar[int] = 16
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
@@ -47,7 +48,7 @@ class Nvfp4(E4m3Scaled):
         wanted = np.float32(min(E4M3_MAX * E2M1_MAX / absmax, 2.0**126)) if absmax else 1
         return np.full((1, 1), np.clip(wanted, _SMALLEST_GLOBAL, _LARGEST_GLOBAL), np.float32)
 
-    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """E2M1 codes uint8 [R, K]; see the class for the rule."""
         global_scale = self.statistics([rows]) if statistics is None else statistics
         blocks = grouped(rows, self.columns)

@@ -50,6 +50,7 @@ class Ternary(Format):
     """
 
     name: ClassVar[str] = "ternary"
+    kernel: ClassVar[str] = "ternary"
 
     packing: Literal["base3", "2bit"] = "base3"
 
@@ -75,7 +76,7 @@ class Ternary(Format):
         """The scale, float32 [1, 1]."""
         return np.maximum(absmean(blocks), SMALLEST_SCALE).reshape(1, 1)
 
-    def encode(self, rows: np.ndarray, statistics: np.ndarray | None = None) -> Codes:
+    def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """Trits int8 [R, K]; see the class for the rule."""
         scale = self.statistics([rows]) if statistics is None else statistics
         trits = rows * (np.float32(1) / scale)

@@ -35,6 +35,7 @@ class TernaryPlanes(Codebook):
     """
 
     name: ClassVar[str] = "ternary-planes"
+    kernel: ClassVar[str] = "ternary-planes"
     parameters: ClassVar[int] = _PLANES
     iterations: ClassVar[int] = 10
     table: ClassVar[np.ndarray] = np.stack(

@@ -26,12 +26,14 @@ import numpy as np
 from ..formats import Codes
 from ..formats.base import Format
 from ..formats.grouped_int import GroupedInt
+from ..formats.grouped_ternary import GroupedTernary
 from ..formats.groups import grouped
 from .calibration import row_errors
 from .clip import fit_clipped
 from .gptq import better_rows
+from .method import Method
 
-__all__ = ["NEVER_CLIPPED", "awq", "column_scales"]
+__all__ = ["METHOD", "NEVER_CLIPPED", "awq", "column_scales"]
 
 NEVER_CLIPPED = ("self_attn.q_proj", "self_attn.k_proj")
 _STEPS = 20
@@ -88,3 +90,7 @@ def awq(weight: np.ndarray, hessian: np.ndarray, form: Format) -> Codes:
     )
     clipped = Codes(values.reshape(weight.shape), scale, zero_point)
     return better_rows(weight, hessian, form, clipped, plain)
+
+
+METHOD = Method("awq", awq, (GroupedInt, GroupedTernary), scales_columns=True,
+                rounded=NEVER_CLIPPED)

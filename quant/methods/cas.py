@@ -17,7 +17,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-__all__ = ["STAGE", "STRENGTHS", "chosen", "equal_columns"]
+from ..formats.int4_fp8 import Int4Fp8
+from .method import Method
+
+__all__ = ["METHOD", "STAGE", "STRENGTHS", "chosen", "equal_columns"]
 
 STAGE = 2   # of ``LINEAR_STAGES``: gate and up
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -43,3 +46,6 @@ def chosen(errors: Sequence[float]) -> int:
     """Which of ``STRENGTHS`` to take for the ``errors`` that they leave."""
     best = min(range(len(errors)), key=errors.__getitem__)
     return best if errors[best] < _CLEAR * errors[0] else 0
+
+
+METHOD = Method("cas", None, (Int4Fp8,))

@@ -22,14 +22,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..formats import Codes
+from ..formats.codebook import Codebook
 from ..formats.group_format import GroupFormat
 from ..formats.grouped_int import GroupedInt
 from .calibration import row_errors
 from .clip import fit_clipped
+from .method import Method
 from .order import activation_order
 from .refine import refine
 
-__all__ = ["gptq", "triangular_inverse", "upper_factor"]
+__all__ = ["METHOD", "gptq", "triangular_inverse", "upper_factor"]
 
 DAMPING = 0.01   # of the mean of the Hessian's diagonal
 BLOCK = 128      # columns between two updates of all that follow; whole groups or parts of one
@@ -172,3 +174,6 @@ def better_rows(
         pick(first.scale, second.scale),
         None if first.zero_point is None else pick(first.zero_point, second.zero_point),
     )
+
+
+METHOD = Method("gptq", gptq, (GroupedInt, Codebook), corrects_inputs=True)

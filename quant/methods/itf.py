@@ -13,8 +13,9 @@ import numpy as np
 from ..formats import Codes
 from ..formats.grouped_ternary import GroupedTernary
 from . import gptq
+from .method import Method
 
-__all__ = ["itf"]
+__all__ = ["METHOD", "itf"]
 
 
 def itf(weight: np.ndarray, hessian: np.ndarray, form: GroupedTernary) -> Codes:
@@ -23,3 +24,6 @@ def itf(weight: np.ndarray, hessian: np.ndarray, form: GroupedTernary) -> Codes:
     No row has larger ``row_errors`` than ``form.encode`` gives.
     """
     return gptq.gptq(weight, hessian, form)
+
+
+METHOD = Method("itf", itf, (GroupedTernary,), corrects_inputs=True)

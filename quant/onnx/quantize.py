@@ -19,12 +19,15 @@ from ...errors import FormatError, OutputError
 from ...tools.progress import SILENT, Progress
 from ..checkpoint.source import to_float32
 from ..error_meter import ErrorMeter, errors_of
+from ..fitting import fit_format
 from ..formats import Codes, Format, Ternary
+from ..formats.grammar import StatedFormat, state_format
 from ..input_files import hashed
 from ..manifest import InputFile, Source, TensorRecord
 from ..methods import ROUNDING
 from ..output import write_synced
 from ..pipeline import NOT_TRAINED_TERNARY
+from ..plan import ALLOW, FLOAT_SHARE
 from ..weight_blocks import row_blocks
 from .dequantize import DequantizeLayout, to_rows
 from .matmul_nbits import NBitsLayout
@@ -40,7 +43,7 @@ from .sink import TensorSink
 from .store import PARTS, dequantize_tensors, nbits_tensors
 from .structure import attributes_of, initializers_of, tensors_of
 from .types import element_type
-from .weights import FoundWeight, find_weights, reason_to_keep
+from .weights import FoundWeight, find_weights, misfit, reason_to_keep
 
 __all__ = ["LAYOUTS", "quantize_onnx"]
 
@@ -53,8 +56,9 @@ _OLDEST_IR = 4                # before it an initializer had to be an input as w
 
 
 def quantize_onnx(
-    source: str | Path, out: str | Path, form: Format, layout: str = "qdq", strict: bool = False,
-    overwrite: bool = False, dry_run: bool = False, progress: Progress = SILENT,
+    source: str | Path, out: str | Path, format: Format | str, layout: str = "qdq",
+    strict: bool = False, allow_float: bool = False, overwrite: bool = False,
+    dry_run: bool = False, progress: Progress = SILENT,
 ) -> OnnxManifest:
     """Quantize the constant weights of MatMul and Gemm in an ONNX model, and say what was done.
 
@@ -67,14 +71,18 @@ def quantize_onnx(
         The model; whoever made it is not trusted, see ``open_onnx``.
     out
         The model to write.
-    form
-        The number format; weights are rounded to nearest.
+    format
+        The number format, an object or one string as ``quant.pipeline.quantize`` takes it; weights
+        are rounded to nearest.
     layout
         ``qdq``: DequantizeLinear gives the weight, and the opset is raised where that needs it;
         ``matmulnbits``: onnxruntime's MatMulNBits takes the node's place, with int8 activations,
         or with float ones (``matmulnbits-float``).
     strict
         Refuse if any weight of a MatMul or Gemm has to stay float.
+    allow_float
+        Let any share of them that does not fit the format stay float. Without it more than 5 % of
+        the values that the graph lets be quantized are refused.
     overwrite
         Replace what is there.
     dry_run
@@ -94,12 +102,9 @@ def quantize_onnx(
     """
     if layout not in LAYOUTS:
         raise FormatError(f"Layout {layout!r} is unknown; known are {', '.join(LAYOUTS)}")
-    job = _Job(open_onnx(source), form, layout)
-    if strict and job.skipped:
-        raise FormatError("\n".join(
-            f"{source}: {each.name} {list(each.shape)} cannot be quantized: {each.reason}"
-            for each in job.skipped
-        ))
+    job = _Job(open_onnx(source), state_format(format), layout)
+    if job.skipped and (strict or (job.float_share > FLOAT_SHARE and not allow_float)):
+        raise FormatError("\n".join(job.complaints(strict)))
     if dry_run:
         return job.manifest([InputFile(path.name, path.stat().st_size, None)
                              for path in job.files], [each.record() for each in job.planned])
@@ -136,15 +141,16 @@ class _Planned:
 class _Job:
     """One quantization, planned: the opset is settled and every weight's place is known."""
 
-    def __init__(self, model: OnnxModel, form: Format, layout: str) -> None:
-        self._form = form
+    def __init__(self, model: OnnxModel, stated: StatedFormat, layout: str) -> None:
+        self._stated, self._form = stated, stated.form
+        self._note: str | None = None
         self._layout = layout
         self._accuracy_level = LAYOUTS[layout]
         self._nbits = self._accuracy_level is not None
         if self._nbits:
-            NBitsLayout(form, (1, 1))      # raises if it has no such numbers
+            NBitsLayout(self._form, (1, 1))      # raises if it has no such numbers
         else:
-            element_type(form)
+            element_type(self._form)
         self._payloads = model.payloads
         self._opset_before = model.opset
         self._where = str(model.path)
@@ -164,12 +170,18 @@ class _Job:
         self.planned: list[_Planned] = []
         self.skipped: list[KeptWeight] = []
         self.kept: list[KeptWeight] = []
-        for weight in find_weights(self._scopes):
+        self._unfit: list[KeptWeight] = []   # those of them that the format cannot hold
+        found = find_weights(self._scopes)
+        self._fit([weight for weight in found if weight.uses])
+        for weight in found:
             if not weight.uses:
                 readers = ", ".join(sorted(set(weight.others))) or "no node"
                 self.kept.append(KeptWeight(weight.name, weight.shape, f"read by {readers}"))
-            elif reason := reason_to_keep(weight, self._form, self._nbits, self._old_ir):
+            elif reason := reason_to_keep(weight, self._nbits, self._old_ir):
                 self.skipped.append(KeptWeight(weight.name, weight.shape, reason))
+            elif reason := misfit(weight, self._form):
+                self._unfit.append(KeptWeight(weight.name, weight.shape, reason))
+                self.skipped.append(self._unfit[-1])
             else:
                 self.planned.append(_Planned(weight, self._stored(weight)))
         if not self.planned:
@@ -177,6 +189,27 @@ class _Job:
             raise FormatError(
                 f"{self._where} has no weight of MatMul or Gemm that can be quantized{reasons}"
             )
+
+    def _fit(self, weights: list[FoundWeight]) -> None:
+        """Settle the size of groups, where nobody gave one."""
+        fitted = fit_format(self._stated, {weight.name: weight.matrix for weight in weights})
+        self._form, self._note = fitted.form, fitted.note
+
+    @property
+    def float_share(self) -> float:
+        """The share of values that the format cannot hold, out of those that the graph leaves."""
+        planned = sum(math.prod(each.weight.shape) for each in self.planned)
+        unfit = sum(math.prod(each.shape) for each in self._unfit)
+        return unfit / (unfit + planned)
+
+    def complaints(self, strict: bool) -> list[str]:
+        """What is wrong with the weights that stay float, a sentence each."""
+        each = [f"{self._where}: {kept.name} {list(kept.shape)} cannot be quantized: {kept.reason}"
+                for kept in (self.skipped if strict else self._unfit)]
+        return each if strict else [
+            *each, f"{self.float_share:.0%} of these weights would stay float, more than "
+            f"{FLOAT_SHARE:.0%}; {ALLOW}"
+        ]
 
     def _stored(self, weight: FoundWeight) -> DequantizeLayout | NBitsLayout:
         if self._nbits:
@@ -294,7 +327,9 @@ class _Job:
 
     def manifest(self, files: list[InputFile], records: list[TensorRecord]) -> OnnxManifest:
         """The record of it all."""
-        plain = isinstance(self._form, Ternary)
+        notes = (NOT_TRAINED_TERNARY,) if isinstance(self._form, Ternary) else ()
+        if self._note:
+            notes = (*notes, self._note)
         return OnnxManifest(
             trilobite_version=__version__,
             libraries={"python": platform.python_version(), "numpy": np.__version__,
@@ -310,7 +345,7 @@ class _Job:
             kept=tuple(self.kept),
             bytes_before=sum(each.nbytes for each in self.planned),
             bytes_after=sum(each.stored.nbytes for each in self.planned),
-            warnings=(NOT_TRAINED_TERNARY,) if plain else (),
+            warnings=notes,
         )
 
 

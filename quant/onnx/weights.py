@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from onnx import NodeProto, TensorProto
@@ -12,7 +13,7 @@ from .payload import FLOAT_TYPES, type_name
 from .scopes import Reader, Scope, Value
 from .structure import is_standard
 
-__all__ = ["FoundWeight", "Use", "find_weights", "reason_to_keep"]
+__all__ = ["FoundWeight", "Use", "find_weights", "misfit", "reason_to_keep"]
 
 _CAST_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _MATRIX = 2
@@ -53,6 +54,12 @@ class FoundWeight:
     def axis(self) -> int:
         """The axis that every use sums over."""
         return self.uses[0].axis
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """[M, K], with K along ``axis``."""
+        others = (size for axis, size in enumerate(self.shape) if axis != self.axis)
+        return math.prod(others), self.shape[self.axis]
 
     @property
     def name(self) -> str:
@@ -143,8 +150,8 @@ def integer_attribute(node: NodeProto, name: str, default: int) -> int:
     return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
 
 
-def reason_to_keep(weight: FoundWeight, form: Format, nbits: bool, old_ir: bool) -> str | None:
-    """Why a weight that MatMul or Gemm reads cannot become ``form``; None if it can."""
+def reason_to_keep(weight: FoundWeight, nbits: bool, old_ir: bool) -> str | None:
+    """Why the graph has to keep a weight that MatMul or Gemm reads; None if it need not."""
     value, kind = weight.value, type_name(weight.tensor)
     if kind not in FLOAT_TYPES:
         return f"its type is {kind}; float32, float16 and bfloat16 are quantized"
@@ -159,12 +166,13 @@ def reason_to_keep(weight: FoundWeight, form: Format, nbits: bool, old_ir: bool)
         return f"it has {len(weight.shape)} axes; MatMulNBits multiplies with matrices"
     if nbits and any(use.reader.position == 0 for use in weight.uses):
         return "it is the left factor; MatMulNBits wants the weight on the right"
-    K = weight.shape[weight.axis]
-    rows = 1
-    for axis, size in enumerate(weight.shape):
-        rows *= 1 if axis == weight.axis else size
+    return None
+
+
+def misfit(weight: FoundWeight, form: Format) -> str | None:
+    """Why ``form`` cannot hold a weight that MatMul or Gemm reads; None if it can."""
     try:
-        form.check("", (rows, K))
+        form.check("", weight.matrix)
     except FormatError as error:
         return str(error).removeprefix(": ")
     return None

@@ -195,8 +195,7 @@ def _folder_seeds(scratch: Path) -> list[bytes]:
     seeds = [_folder_bytes(source)]
     for format in ("ternary", "int4", "fp8"):
         out = scratch / f"folder-{format}"
-        sizes = {"group_size": 32} if format == "int4" else {}
-        quantize(source, out, format, overwrite=True, **sizes)
+        quantize(source, out, format, overwrite=True)
         seeds.append(_folder_bytes(out))
     return seeds + _packed_seeds(scratch)
 

@@ -14,5 +14,5 @@ PROMPT = list(range(2, 40))
 def test_repacked_bitnet_computes_the_same(library, tmp_path, storage, packing):
     expected = trilobite.load(library(storage), kv="float32").logits(PROMPT)
     out = tmp_path / "out"
-    trilobite.quantize(library(storage), out, format="ternary", packing=packing, embedding="keep")
+    trilobite.quantize(library(storage), out, f"ternary,packing={packing}", embedding="keep")
     np.testing.assert_array_equal(trilobite.load(out, kv="float32").logits(PROMPT), expected)

@@ -16,7 +16,7 @@ from trilobite.quant.pipeline import quantize
 from trilobite.runtime.calibration import CalibrationRun
 from trilobite.runtime.calibration_text import CalibrationText
 
-OPTIONS = {"format": "int3", "group_size": 32, "method": "gptq"}
+OPTIONS = {"format": "int3,group_size=32", "method": "gptq"}
 GATE = "model.layers.0.mlp.gate_proj.weight"
 
 
@@ -81,7 +81,7 @@ def test_errors_are_recorded_and_below_those_of_rounding(tmp_path, llama, text):
 def test_the_same_inputs_give_the_same_bytes(tmp_path, llama, text):
     for name in ("one", "two"):
         quantize(llama, tmp_path / name, **OPTIONS, calibration=text)
-    quantize(llama, tmp_path / "rounded", "int3", group_size=32)
+    quantize(llama, tmp_path / "rounded", "int3,group_size=32")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert contents(tmp_path / "one") != contents(tmp_path / "rounded")
 
@@ -111,5 +111,5 @@ def test_a_weight_that_float16_scales_cannot_hold_is_named(tmp_path, text):
 
 
 def test_plain_rounding_records_no_calibration(tmp_path, llama, text):
-    manifest = quantize(llama, tmp_path / "out", "int4", group_size=32, calibration=text)
+    manifest = quantize(llama, tmp_path / "out", "int4,group_size=32", calibration=text)
     assert (manifest.method, manifest.calibration) == ("rtn", None)

@@ -64,13 +64,13 @@ def test_a_scale_that_overflows_is_refused():
         round_int4(Int4(32), np.full((4, 32), 1e9, np.float32))
 
 
-@pytest.mark.parametrize("options", [{"group_size": 32}, {"group_size": 32, "symmetric": False}])
-def test_the_pipeline_writes_the_same_folder(tmp_path, monkeypatch, options):
+@pytest.mark.parametrize("format", ["int4,group_size=32", "int4,group_size=32,asymmetric"])
+def test_the_pipeline_writes_the_same_folder(tmp_path, monkeypatch, format):
     write_llama(tmp_path / "llama")
-    quantize(tmp_path / "llama", tmp_path / "numpy", "int4", **options)
+    quantize(tmp_path / "llama", tmp_path / "numpy", format)
     monkeypatch.setattr(rounding, "COMPILED_VALUES", 0)
     monkeypatch.setattr("trilobite.quant.weight_blocks.BLOCK_VALUES", 500)
-    quantize(tmp_path / "llama", tmp_path / "compiled", "int4", **options)
+    quantize(tmp_path / "llama", tmp_path / "compiled", format)
     assert contents(tmp_path / "compiled") == contents(tmp_path / "numpy")
 
 
@@ -78,9 +78,9 @@ def test_stored_codes_of_a_large_weight_stay_as_they_are(tmp_path, monkeypatch):
     """Random codes leave ends of their range unused: rounding their numbers would change scales."""
     write_llama(tmp_path / "llama")
     write_gptq(tmp_path / "llama", 4, 32)
-    options = {"format": "int4", "group_size": 32, "symmetric": False}
-    quantize(tmp_path / "llama", tmp_path / "numpy", **options)
+    form = Int4(32, symmetric=False)
+    quantize(tmp_path / "llama", tmp_path / "numpy", form)
     monkeypatch.setattr(rounding, "COMPILED_VALUES", 0)
-    manifest = quantize(tmp_path / "llama", tmp_path / "compiled", **options)
+    manifest = quantize(tmp_path / "llama", tmp_path / "compiled", form)
     assert contents(tmp_path / "compiled") == contents(tmp_path / "numpy")
     assert all(record.nmse == 0 for record in manifest.tensors if "_proj" in record.name)

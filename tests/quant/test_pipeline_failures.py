@@ -149,7 +149,7 @@ def test_a_quantized_folder_is_not_quantized_again(tmp_path, llama, format):
 
 def test_every_tensor_that_does_not_fit_is_named_at_once(tmp_path, llama):
     with pytest.raises(FormatError) as caught:
-        quantize(llama, tmp_path / "out", "int4")   # K is 64, and 96 of down_proj
+        quantize(llama, tmp_path / "out", "int4,group_size=128")   # K is 64, and 96 of down_proj
     lines = str(caught.value).splitlines()
     assert len(lines) == 14
     assert lines[0] == (
@@ -175,7 +175,7 @@ def test_a_scale_that_overflows_names_the_tensor(tmp_path):
     tensors[DOWN][0, 0] = 1e9
     save_file(tensors, tmp_path / "llama" / "model.safetensors")
     with pytest.raises(FormatError, match=f"{DOWN}: a group spans 1e\\+09"):
-        quantize(tmp_path / "llama", tmp_path / "out", "int4", group_size=32)
+        quantize(tmp_path / "llama", tmp_path / "out", "int4,group_size=32")
     assert names(tmp_path) == ["llama"]
 
 

@@ -100,9 +100,9 @@ def test_the_same_call_goes_on_to_the_same_bytes(tmp_path, llama, read):
 
 
 @pytest.mark.parametrize(("options", "finished"), [
-    ({"format": "int4", "group_size": 32, "method": "gptq",
+    ({"format": "int4,group_size=32", "method": "gptq",
       "tensor_formats": [r"layers\.0\.mlp\.gate=keep"]}, 9),
-    ({"format": "int4-fp8", "group_size": 32, "method": "cas"}, 7),   # norms are written again
+    ({"format": "int4-fp8,group_size=32", "method": "cas"}, 7),   # norms are written again
 ], ids=["gptq", "cas"])
 def test_methods_go_on_too(tmp_path, llama, options, finished):
     killed(llama, tmp_path / "out", 10, options)

@@ -46,7 +46,7 @@ def test_no_scaling_unless_another_strength_clearly_wins():
 
 def test_columns_become_more_equal_and_the_model_stays_the_same(uneven, tmp_path):
     """INT8 for every matrix, so that next to no rounding hides a factor left over."""
-    manifest = quantize(uneven, tmp_path / "cas", "int4-fp8", group_size=32, method="cas",
+    manifest = quantize(uneven, tmp_path / "cas", "int4-fp8,group_size=32", method="cas",
                         embedding="keep", tensor_formats=["_proj=int8"])
     assert (manifest.method, manifest.calibration) == ("cas", None)
     with open_checkpoint(uneven) as before, open_checkpoint(tmp_path / "cas") as after:
@@ -66,7 +66,7 @@ def test_scaling_pays_where_columns_differ(uneven, tmp_path):
     exact = trilobite.load(uneven).logits(tokens)
     errors = {}
     for method in ("rtn", "cas"):
-        quantize(uneven, tmp_path / method, "int4-fp8", group_size=32, method=method)
+        quantize(uneven, tmp_path / method, "int4-fp8,group_size=32", method=method)
         errors[method] = np.square(trilobite.load(tmp_path / method).logits(tokens) - exact).mean()
     assert errors["cas"] < 0.9 * errors["rtn"]
 
@@ -82,13 +82,13 @@ def test_columns_that_are_equal_are_left_alone(tmp_path):
 
     edit_tensors(tmp_path / "llama", level)
     for method in ("rtn", "cas"):
-        quantize(tmp_path / "llama", tmp_path / method, "int4-fp8", group_size=32, method=method)
+        quantize(tmp_path / "llama", tmp_path / method, "int4-fp8,group_size=32", method=method)
     file = "model.safetensors"
     assert contents(tmp_path / "cas")[file] == contents(tmp_path / "rtn")[file]
 
 
 def test_what_is_kept_is_not_scaled(uneven, tmp_path):
-    quantize(uneven, tmp_path / "cas", "int4-fp8", group_size=32, method="cas",
+    quantize(uneven, tmp_path / "cas", "int4-fp8,group_size=32", method="cas",
              tensor_formats=["up_proj=keep"])
     with open_checkpoint(uneven) as before, open_checkpoint(tmp_path / "cas") as after:
         for name in (NORM, LAYER + "mlp.up_proj.weight"):
@@ -97,7 +97,7 @@ def test_what_is_kept_is_not_scaled(uneven, tmp_path):
 
 def test_the_same_input_gives_the_same_bytes(uneven, tmp_path):
     for name in ("one", "two"):
-        quantize(uneven, tmp_path / name, "int4-fp8", group_size=32, method="cas")
+        quantize(uneven, tmp_path / name, "int4-fp8,group_size=32", method="cas")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 

@@ -82,7 +82,7 @@ def test_codes_are_carried_into_our_own_format(copy_of, tmp_path):
     folder = copy_of("llama")
     numbers = write_gptq(folder, 4, 32)
     out = tmp_path / "ours"
-    manifest = quantize(folder, out, "int4", group_size=32, symmetric=False)
+    manifest = quantize(folder, out, "int4,group_size=32,asymmetric")
     linear = [record for record in manifest.tensors if record.name in numbers]
     assert {record.nmse for record in linear} == {0.0}
     with open_checkpoint(out) as checkpoint:

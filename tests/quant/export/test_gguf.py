@@ -75,7 +75,7 @@ def test_the_trits_of_demo_bitnet_come_back(tmp_path):
 
 
 def test_int4_is_carried_to_q4_0_exactly(tmp_path):
-    quantize("demo-llama", tmp_path / "int4", "int4", group_size=64)
+    quantize("demo-llama", tmp_path / "int4", "int4,group_size=64")
     record = export(tmp_path / "int4", tmp_path / "int4.gguf", GGUF)
     carried = {tensor.source for tensor in record.tensors if tensor.type == "Q4_0" and tensor.exact}
     with open_checkpoint(tmp_path / "int4") as before, \

@@ -125,11 +125,11 @@ def test_a_batch_padded_on_the_left(library, tmp_path, name, opset):
 
 
 @pytest.mark.parametrize(
-    ("model", "options"),
-    [("demo-llama", {"format": "int4", "group_size": 32}), ("demo-bitnet", {})],
+    ("model", "format"),
+    [("demo-llama", "int4,group_size=32"), ("demo-bitnet", None)],
 )
-def test_the_demo_models_continue_as_the_float_runtime_does(tmp_path, model, options):
-    trilobite.quantize(model, tmp_path / "q", **options)
+def test_the_demo_models_continue_as_the_float_runtime_does(tmp_path, model, format):
+    trilobite.quantize(model, tmp_path / "q", format)
     reference = float_model(tmp_path / "q")
     prompt = reference.tokenizer.encode("import os\n\n\ndef ")
     expected = reference.generate(prompt, max_new_tokens=24)

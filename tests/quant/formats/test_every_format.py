@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from support.format_table import FORMAT_TABLE, FormatCase, nmse
 from trilobite.errors import FormatError
-from trilobite.quant.formats import Codes, PackedWeight, format_from_spec, known_formats
+from trilobite.quant.formats import FORMATS, Codes, PackedWeight, format_from_spec
 from trilobite.quant.formats.codebook import Codebook
 from trilobite.quant.formats.hlq import Hlq
 
@@ -38,7 +38,7 @@ def gaussian():
 
 
 def test_every_registered_format_has_a_row():
-    assert {case.format.name for case in FORMAT_TABLE} == set(known_formats())
+    assert {case.format.name for case in FORMAT_TABLE} == set(FORMATS.own)
 
 
 @every_format
@@ -161,6 +161,30 @@ def test_an_unknown_format_is_refused(name):
 def test_only_matrices_fit(case: FormatCase, shape):
     with pytest.raises(FormatError, match=r"^model\.norm"):
         case.format.quantize(np.zeros(shape, np.float32), "model.norm")
+
+
+@every_format
+@pytest.mark.parametrize("shape", [(128,), (2, 2, 128), (0, 128), (4, 0), ()], ids=str)
+def test_only_matrices_are_encoded(case: FormatCase, shape):
+    with pytest.raises(FormatError, match=rf"^rows: {case.format.name} holds a matrix"):
+        case.format.encode(np.zeros(shape, np.float32))
+
+
+@every_format
+@pytest.mark.parametrize("dtype", [bool, object, np.int8, np.float64, np.complex64], ids=str)
+def test_only_float32_is_encoded(case: FormatCase, dtype):
+    with pytest.raises(FormatError, match=f"encodes a float32 matrix .* not {np.dtype(dtype)}"):
+        case.format.encode(np.ones((2, case.columns), dtype))
+    with pytest.raises(FormatError, match="encodes a float32 matrix .* not list"):
+        case.format.encode([[1.0] * case.columns])
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in FORMAT_TABLE if case.columns > 8], ids=str
+)
+def test_columns_that_fill_no_groups_are_not_encoded(case: FormatCase):
+    with pytest.raises(FormatError, match="^rows: K = "):
+        case.format.encode(np.ones((2, case.columns + 8), np.float32))
 
 
 @every_format

@@ -16,7 +16,7 @@ from trilobite.quant.pipeline import quantize
 from trilobite.quant.writer import StoredTensor
 from trilobite.runtime.calibration_text import CalibrationText
 
-OPTIONS = {"format": "int3", "group_size": 32, "method": "awq"}
+OPTIONS = {"format": "int3,group_size=32", "method": "awq"}
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_the_folded_model_computes_what_the_model_computes(tmp_path, text, monke
         calibrated, "column_scales",
         lambda weights, formats, hessian, magnitude: np.float32(np.exp(np.sin(1e3 * magnitude))),
     )
-    options = {"format": "int4", "group_size": 32, "embedding": "keep"}
+    options = {"format": "int4,group_size=32", "embedding": "keep"}
     quantize(tmp_path / "llama", tmp_path / "rtn", **options)
     manifest = quantize(tmp_path / "llama", tmp_path / "awq", **options, method="awq",
                         calibration=text)
@@ -143,7 +143,7 @@ def test_queries_and_keys_are_rounded_and_never_clipped(tmp_path, text):
             tensors[name][:, ::32] *= 4
 
     edit_tensors(tmp_path / "llama", spike)
-    options = {**OPTIONS, "format": "int2"}
+    options = {**OPTIONS, "format": "int2,group_size=32"}
     quantize(tmp_path / "llama", tmp_path / "awq", **options, calibration=text)
     with open_checkpoint(tmp_path / "llama") as before, open_checkpoint(tmp_path / "awq") as after:
         norm = "model.layers.0.input_layernorm.weight"

@@ -173,7 +173,8 @@ def test_what_stays_float_is_listed_with_the_reason(tmp_path):
     kinds = {"c": TensorProto.DOUBLE}
     outputs = [value(name, ["rows", "columns"], kinds.get(name, TensorProto.FLOAT))
                for name in "abcdefghi"]
-    record, _ = quantize(tmp_path, make(nodes, tensors, inputs, outputs), Int4(32))
+    record, _ = quantize(tmp_path, make(nodes, tensors, inputs, outputs), Int4(32),
+                         allow_float=True)
     assert [each.name for each in record.tensors] == ["good"]
     reasons = {each.name: each.reason for each in record.skipped}
     assert set(reasons) == {"odd", "double", "tied", "given", "both"}
@@ -185,10 +186,21 @@ def test_what_stays_float_is_listed_with_the_reason(tmp_path):
     assert [(each.name, each.reason) for each in record.kept] == [("added", "read by Add")]
     with pytest.raises(FormatError, match=r"odd \[100, 8\] cannot be quantized"):
         quantize_onnx(tmp_path / "in" / "model.onnx", tmp_path / "s.onnx", Int4(32), strict=True)
+    with pytest.raises(FormatError) as caught:
+        quantize_onnx(tmp_path / "in" / "model.onnx", tmp_path / "s.onnx", Int4(32))
+    unfit, share = str(caught.value).splitlines()   # what the graph keeps does not count
+    assert "odd [100, 8] cannot be quantized" in unfit
+    assert share.startswith("61% of these weights would stay float, more than 5%")
     with pytest.raises(FormatError, match="it is the left factor"):
         quantize_onnx(saved(tmp_path / "left", on_the_left()), tmp_path / "l.onnx", Int8(),
                       "matmulnbits")
     assert not (tmp_path / "s.onnx").exists() and not (tmp_path / "l.onnx").exists()
+
+
+def test_groups_that_nobody_gave_fit(tmp_path):
+    record, _ = quantize(tmp_path, perceptron(), "int4")   # K = 64 and 96
+    assert record.format == Int4(32).spec()
+    assert "Groups of 128 columns do not fit 2 of 2 matrices" in record.warnings[0]
 
 
 def test_names_that_are_taken_stay_whose_they_are(tmp_path):
@@ -321,7 +333,7 @@ def test_an_exported_decoder_is_quantized_as_its_checkpoint_is(tmp_path):
         ("model.embed_tokens.weight", "Gather reads it too")
     ]
     manifest = trilobite.quantize(
-        "demo-llama", tmp_path / "folder", "int4", 64, symmetric=False, embedding="keep"
+        "demo-llama", tmp_path / "folder", Int4(64, symmetric=False), embedding="keep"
     )
     errors = {each.name: each.nmse for each in manifest.tensors}
     assert all(each.nmse == errors[each.name] for each in record.tensors)

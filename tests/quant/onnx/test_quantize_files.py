@@ -67,15 +67,17 @@ def test_an_output_that_exists_is_kept_until_the_new_one_is_there(tmp_path):
 
 def test_the_command(tmp_path):
     source = saved(tmp_path, perceptron(opset=17))
-    command = ["quantize", str(source), "-o", str(tmp_path / "q.onnx"), "--format", "int4"]
-    dry = CliRunner().invoke(app, [*command, "--group-size", "32", "--dry-run"])
+    command = ["quantize", str(source), "-o", str(tmp_path / "q.onnx"), "--format"]
+    command.append("int4,group_size=32")
+    dry = CliRunner().invoke(app, [*command, "--dry-run"])
     assert dry.exit_code == 0 and "Dry run" in dry.stdout and "first" in dry.stdout
     assert "Opset 17 raised to 21" in dry.stdout
     assert not (tmp_path / "q.onnx").exists()
-    result = CliRunner().invoke(app, [*command, "--group-size", "32", "--json", "-"])
+    result = CliRunner().invoke(app, [*command, "--json", "-"])
     assert json.loads(result.stdout)["layout"] == "qdq"
     failed = CliRunner().invoke(app, [*command, "--method", "gptq", "--overwrite"])
     assert failed.exit_code == 2 and "weights are rounded" in failed.stderr
+    command[-1] = "int4,group_size=128"
     mixed = CliRunner().invoke(app, [*command, "--overwrite", "--as", "matmulnbits"])
     assert mixed.exit_code == 2 and "no weight of MatMul or Gemm" in mixed.stderr   # K = 64, 96
     command = ["quantize", "demo-llama", "-o", str(tmp_path / "f"), "--as", "qdq"]
