@@ -70,6 +70,5 @@ def open_onnx(path: str | Path) -> OnnxModel:
         raise CheckpointError(f"{path} is no ONNX model: {error}") from None
     check_structure(proto, str(path), onnx.IR_VERSION)
     payloads = Payloads(path, skeleton.payloads)
-    for tensor in tensors_of(proto):
-        payloads.find(tensor)
+    payloads.check_shares(tensors_of(proto))
     return OnnxModel(path, proto, payloads)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _BITS = {
 }
 FLOAT_TYPES = {"FLOAT": "<f4", "FLOAT16": "<f2", "BFLOAT16": "<u2"}   # bfloat16 by its bits
 _SIZE_LIMIT = 1 << 62
+_SHARES = 2   # tensors that may lie in the same bytes, in the mean
 _MAX_AXES = 64
 _TYPED_FIELDS = ("float_data", "int32_data", "string_data", "int64_data", "double_data",
                  "uint64_data")
@@ -86,6 +88,28 @@ class Payloads:
         places = [self.find(tensor) for tensor in tensors]
         others = {place.file for place in places if place is not None and place.file}
         return [self._path, *sorted(others - {self._path})]
+
+    def check_shares(self, tensors: Iterable[TensorProto]) -> None:
+        """Refuse tensors that take far more bytes than the files that they lie in.
+
+        Tied weights may share bytes; a small file whose tensors all do would fill memory and disk.
+
+        Raises
+        ------
+        CheckpointError
+            As ``find`` does, or all tensors in files take more than ``_SHARES`` times their bytes.
+        """
+        lengths: dict[Path, int] = defaultdict(int)
+        for tensor in tensors:
+            place = self.find(tensor)
+            if place is not None and place.file is not None:
+                lengths[place.file] += place.length
+        stored = sum(file.stat().st_size for file in lengths)
+        if sum(lengths.values()) > _SHARES * stored:
+            raise CheckpointError(
+                f"{self._path}: its tensors take {sum(lengths.values())} bytes, and the files that "
+                f"they lie in have {stored}; tensors may share bytes, but not {_SHARES} times over"
+            )
 
     def read(self, tensor: TensorProto) -> np.ndarray:
         """A float tensor of ``FLOAT_TYPES`` as stored, in its shape; bfloat16 as uint16 bits."""

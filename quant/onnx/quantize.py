@@ -219,8 +219,7 @@ class _Job:
 
     def run(self, out: Path, overwrite: bool, progress: Progress) -> OnnxManifest:
         """Write everything."""
-        room = sum(path.stat().st_size for path in self.files)
-        room += sum(each.stored.nbytes for each in self.planned)
+        room = self.files[0].stat().st_size + self._total_bytes()
         data, manifest_name = f"{out.name}.data", f"{out.name}.manifest.json"
         external = len(self.files) > 1 or self._total_bytes() > _EMBEDDED_BYTES
         with ModelOutput(out, self.files, [data, manifest_name], room, overwrite) as output:

@@ -102,6 +102,35 @@ def test_external_data_stays_in_the_folder(tmp_path, location):
         open_onnx(path)
 
 
+@pytest.mark.parametrize("constants", [True, False], ids=["constants", "initializers"])
+def test_bytes_that_many_tensors_share_are_counted_before_they_are_read(tmp_path, constants):
+    path = prepare(tmp_path / "model")
+    model = multiply()
+    for index in range(40):
+        name = f"c{index}"
+        shared = helper.make_tensor(name, TensorProto.FLOAT, [128, 64], bytes(32768), raw=True)
+        place_outside(shared, "weights.bin", 0, 32768)
+        if constants:
+            model.graph.node.append(helper.make_node("Constant", [], [name], value=shared))
+        else:
+            model.graph.initializer.append(shared)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match=r"take 13\d+ bytes, and the files"):
+        open_onnx(path)
+
+
+def test_tied_weights_may_share_their_bytes(tmp_path):
+    path = prepare(tmp_path / "model")
+    model = multiply()
+    place_outside(model.graph.initializer[0], "weights.bin", 0, 2048)
+    tied = TensorProto()
+    tied.CopyFrom(model.graph.initializer[0])
+    tied.name = "tied"
+    model.graph.initializer.append(tied)
+    path.write_bytes(model.SerializeToString())
+    assert len(open_onnx(path).files()) == 2
+
+
 def test_a_link_within_the_folder_is_followed(tmp_path):
     path = prepare(tmp_path / "model")
     (path.parent / "inner").symlink_to("weights.bin")
