@@ -14,7 +14,7 @@ VECTOR = 64   # columns that are read at once
 
 
 class RowMajorKernel(RowGroupKernel):
-    """A ``FusedKernel`` of bytes ``weight`` [M, K], whose memory it shares.
+    """A ``FusedKernel`` of bytes ``weight`` [M, K], whose memory it shares but for a few rows.
 
     Rows are read in whole vectors, beyond column K: activations are zero there.
     """
@@ -22,10 +22,23 @@ class RowMajorKernel(RowGroupKernel):
     def __init__(self, weight: np.ndarray, scale: np.ndarray) -> None:
         M, K = weight.shape
         super().__init__((M, K), -(-K // VECTOR) * VECTOR, scale)
-        self._weight = weight
+        self._weight = self._with_room(weight)
         self._last = self._last_group()
-        copied = 0 if np.shares_memory(self._last, weight) else self._last.nbytes
+        copied = 0 if np.shares_memory(self._last, self._weight) else self._last.nbytes
         self.nbytes = weight.nbytes + copied
+
+    def _with_room(self, weight: np.ndarray) -> np.ndarray:
+        """The weight; copied where the last group is too small to be read into by the one before.
+
+        That is so for less than 32 columns.
+        """
+        M, K = weight.shape
+        room = self._columns - K
+        if self._groups == 1 or (M - (self._groups - 1) * ROWS) * K >= room:
+            return weight
+        memory = np.zeros(M * K + room, weight.dtype)
+        memory[:M * K] = weight.reshape(-1)
+        return memory[:M * K].reshape(M, K)
 
     def _last_group(self) -> np.ndarray:
         """The last rows, flat; copied where reading 64 whole rows would leave the weight."""
