@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EstimateError, TrilobiteError
-from ..fpga.configuration import configurations
+from ..sim.descriptions.accelerator import (
+    AcceleratorDescription,
+    accelerator_names,
+    load_accelerator,
+)
 from ..sim.descriptions.device import Device, load_device
-from ..sim.descriptions.hardware import Hardware, load_hardware
 from ..sim.descriptions.shapes import ModelShape
 from ..sim.descriptions.soc import Soc, load_soc
 from ..sim.descriptions.tables import own_names
@@ -133,8 +136,8 @@ def estimate(
     device
         A description by name, or a .toml file. ``estimate_here`` is for the machine at hand.
     hardware
-        An accelerator in RTL (``kv260``, ``demo``), whose cycles are predicted from its
-        descriptors, or a description (``tlmm-kv260``, a .toml file), estimated by formulas. None
+        An accelerator by name, or a .toml file. The cycles of one in RTL (``kv260``, ``demo``) are
+        predicted from its descriptors; others (``tlmm-kv260``) are estimated by formulas. None
         takes the device's own accelerator, and formulas where there is none or it cannot run a
         model; a warning says so.
     prompt, tokens
@@ -160,22 +163,23 @@ def estimate(
     name = hardware or _usual(device, simulate)
     warnings = found.warnings
     results = simulation = None
-    if name in configurations():
+    described = load_accelerator(name)
+    if described.parameters is not None:
         if simulate:
             raise EstimateError(f"{name} is an accelerator in RTL, whose cycles are "
-                                f"predicted: --simulate is for {FORMULAS}, or a .toml file")
+                                f"predicted: --simulate is for {FORMULAS}, or a .toml file "
+                                "without a table [accelerator]")
         try:
-            results = _predict(found.shapes, board, name, prompt, tokens, progress)
+            results = _predict(found.shapes, board, described, prompt, tokens, progress)
         except TrilobiteError as error:
             if hardware is not None:
                 raise
             warnings += (f"By the formulas of {FORMULAS}, not by the cycle model. {error}",)
-            name = FORMULAS
+            described = load_accelerator(FORMULAS)
     if results is None:
-        described = load_hardware(name)
         simulation = _simulate(found.shapes, described, progress) if simulate else None
         cycles = simulation.report.measured_cycles() if simulation else {}
-        results = [estimate_by_formulas(shape, board, described, prompt, tokens, cycles)
+        results = [estimate_by_formulas(shape, board, described.formulas, prompt, tokens, cycles)
                    for shape in found.shapes]
     comparison = None if earlier is None else RunComparison(
         Path(compare), tuple(compare_runs(earlier, results)))
@@ -206,16 +210,16 @@ def _usual(device: str, simulate: bool) -> str:
 
     Only the formulas have a place for measured cycles of single matmuls.
     """
-    return device if device in configurations() and not simulate else FORMULAS
+    return device if device in accelerator_names(whole=True) and not simulate else FORMULAS
 
 
-def _predict(shapes: Sequence[ModelShape], device: Device, name: str, prompt: int, tokens: int,
-             progress: Progress) -> list[Estimate]:
-    """Estimates on the accelerator ``name``, its cycles predicted from its descriptors."""
+def _predict(shapes: Sequence[ModelShape], device: Device, described: AcceleratorDescription,
+             prompt: int, tokens: int, progress: Progress) -> list[Estimate]:
+    """Estimates on an accelerator in RTL, its cycles predicted from its descriptors."""
     # The cycle model takes its latencies from the hardware's classes, which need the RTL tools.
     if find_spec("amaranth") is None:
-        raise EstimateError(f"{name} is predicted from its hardware's description, which needs "
-                            "Amaranth: pip install 'trilobite[rtl]'")
+        raise EstimateError(f"{described.name} is predicted from its hardware's description, which "
+                            "needs Amaranth: pip install 'trilobite[rtl]'")
     from ..sim.predictions.accelerator_estimate import estimate_accelerator  # noqa: PLC0415
 
     progress.start(len(shapes))
@@ -223,16 +227,17 @@ def _predict(shapes: Sequence[ModelShape], device: Device, name: str, prompt: in
     for shape in shapes:
         progress.doing(f"Predicting {shape.name}")
         results.append(
-            estimate_accelerator(shape, device, name, prompt, tokens, Part(progress)))
+            estimate_accelerator(shape, device, described, prompt, tokens, Part(progress)))
     return results
 
 
-def _simulate(shapes: Sequence[ModelShape], hardware: Hardware, progress: Progress) -> TimedEngine:
+def _simulate(shapes: Sequence[ModelShape], described: AcceleratorDescription,
+              progress: Progress) -> TimedEngine:
     """The engine's cycles for every linear's shape, which are worth something if its sums are."""
     # An estimate without a simulation must not need the RTL tools.
     from .verify import time_engine  # noqa: PLC0415
 
-    timed = time_engine(shapes, hardware, progress)
+    timed = time_engine(shapes, described, progress)
     if timed.report.mismatches:
         wrong = next(row for row in timed.report.rows if row.mismatches)
         raise EstimateError(f"The simulation found wrong sums, the first ones in {wrong.name} "

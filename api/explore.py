@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EstimateError
+from ..sim.descriptions.accelerator import load_accelerator
 from ..sim.descriptions.device import Device, load_device
-from ..sim.descriptions.hardware import load_hardware
 from ..sim.descriptions.shapes import ModelShape
 from ..sim.explore import (
     BEST,
@@ -135,7 +135,7 @@ def explore(
     """
     limits = Limits(max_power, max_lut_share, max_pause)
     _check(limits, best)
-    shared = load_hardware(hardware)
+    shared = load_accelerator(hardware).formulas
     boards = [load_device(name) for name in ([devices] if isinstance(devices, str) else devices)]
     found = find_shapes([model])
     shape, = found.shapes

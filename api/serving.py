@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EstimateError
+from ..sim.descriptions.accelerator import load_accelerator
 from ..sim.descriptions.device import Device, load_device
-from ..sim.descriptions.hardware import Hardware, load_hardware
+from ..sim.descriptions.formula_accelerator import FormulaAccelerator
 from ..sim.descriptions.quantity import Corner
 from ..sim.descriptions.shapes import ModelShape
 from ..sim.formulas.cycles import CycleModel
@@ -30,7 +31,7 @@ class ServedRequests:
 
     model: ModelShape
     device: Device
-    hardware: Hardware
+    hardware: FormulaAccelerator
     slots: int
     requests: tuple[Request, ...]
     policies: tuple[Serving, ...]
@@ -96,7 +97,7 @@ def serve_sim(
         requests = draw_requests()
     elif isinstance(requests, str | Path):
         requests = read_requests(Path(requests))
-    board, accelerator = load_device(device), load_hardware(hardware)
+    board, accelerator = load_device(device), load_accelerator(hardware).formulas
     found = find_shapes([model])
     shape, = found.shapes
     estimate(shape, board, accelerator, 1, 2)   # refuses what does not fit the device

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..fpga.configuration import load_configuration
 from ..fpga.synth.blocks import select_blocks
 from ..fpga.synth.flow import Synthesis, synthesize
 from ..fpga.synth.targets import Target, find_target
+from ..sim.descriptions.accelerator import load_accelerator
 from ..sim.descriptions.device import load_device
 from ..tools.progress import SILENT, Progress
 
@@ -20,7 +20,7 @@ __all__ = ["SynthesizedBlocks", "synth"]
 
 @dataclass(frozen=True)
 class SynthesizedBlocks:
-    """What each block takes of ``target``, made as large as ``configuration`` says.
+    """What each block takes of ``target``, made as large as the accelerator ``configuration`` says.
 
     ``total`` is the sum over the blocks, ``available`` what the device has, both by resource.
     """
@@ -42,7 +42,7 @@ class SynthesizedBlocks:
 
 
 def synth(
-    device: str = "kv260", blocks: Sequence[str] = (), configuration: str | None = None,
+    device: str = "kv260", blocks: Sequence[str] = (), hardware: str | None = None,
     progress: Progress = SILENT,
 ) -> SynthesizedBlocks:
     """Synthesize blocks for a device; what was synthesized before is read from the cache.
@@ -53,8 +53,8 @@ def synth(
         One of ``fpga.synth.TARGETS``.
     blocks
         Names, or patterns such as ``tlmm-g*``; none takes all parts of the accelerator.
-    configuration
-        An accelerator's name, or a .toml file; None takes that of the device.
+    hardware
+        An accelerator in RTL by name, or a .toml file; None takes that of the device.
     progress
         Is told of each block.
 
@@ -66,8 +66,8 @@ def synth(
         A tool is missing or failed.
     """
     target = find_target(device)
-    name = configuration or target.configuration
-    parameters = load_configuration(name)
+    name = hardware or target.configuration
+    parameters = load_accelerator(name).whole()
     selected = select_blocks(blocks)
     progress.start(len(selected))
     results = []

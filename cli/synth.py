@@ -31,10 +31,10 @@ def synth(
         typer.Option(help="A block, or a pattern as 'tlmm-g*'; again for more. Default: all parts "
                      "of the accelerator."),
     ] = None,
-    configuration: Annotated[
+    hardware: Annotated[
         str | None,
-        typer.Option(help="How large: an accelerator's name, or a .toml file. Default: that of "
-                     "the device."),
+        typer.Option("--hardware", "--configuration",
+                     help="An accelerator in RTL, or a .toml file. Default: that of the device."),
     ] = None,
     json: Json = None,
 ) -> None:
@@ -43,7 +43,7 @@ def synth(
 
     output = Output(json)
     with output.bar("Synthesizing") as bar:
-        found = synthesize(device.value, block or (), configuration, bar)
+        found = synthesize(device.value, block or (), hardware, bar)
     _print(output, found)
     output.json(found.to_json())
 

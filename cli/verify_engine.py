@@ -28,7 +28,7 @@ def verify_engine(
     seed: Annotated[int, typer.Option(help="Seed of the stalls.")] = 0,
     waves: Waves = None,
     hardware: Annotated[
-        str, typer.Option(help="Accelerator description, or a .toml file.")
+        str, typer.Option(help="An accelerator, or a .toml file.")
     ] = "tlmm-kv260",
     json: Json = None,
 ) -> None:

@@ -12,7 +12,7 @@ from ..errors import FormatError
 from ..hw.weights.images import WeightImages
 from ..quant.export import EXPORTERS, Exporter, ExportRecord, export
 from ..quant.export.onnx import Onnx
-from ..sim.descriptions.hardware import load_hardware
+from ..sim.descriptions.accelerator import load_accelerator
 
 __all__ = ["run"]
 
@@ -49,8 +49,8 @@ def _exporter(target: str, options: dict[str, Any]) -> Exporter:
         word_bytes = options.get("word_bytes", 16)
         if word_bytes < 1:
             raise FormatError(f"--word-bytes must be at least 1, not {word_bytes}")
-        hardware = load_hardware(options.get("hardware", "tlmm-kv260"))
-        return WeightImages(hardware.tlmm.parameters(), word_bytes)
+        accelerator = load_accelerator(options.get("hardware", "tlmm-kv260"))
+        return WeightImages(accelerator.engine, word_bytes)
     exporter = EXPORTERS[target]
     if isinstance(exporter, Onnx) and "opset" in options:
         return exporter.with_opset(options["opset"])

@@ -8,8 +8,21 @@ from functools import cached_property
 from ..hw.attention.parameters import AttentionParameters
 from ..hw.matmul.parameters import TlmmParameters
 from ..hw.weights.layout import WeightLayout
+from .descriptors import FIELDS
 
-__all__ = ["AcceleratorParameters"]
+__all__ = ["CHOICES", "RANGES", "AcceleratorParameters"]
+
+_BURST_BYTES = 4096   # ``hw.memory.axi.BURST_BYTES``, which needs Amaranth
+_CODE_BITS = 8        # of an activation into a matmul
+
+# What a parameter can be. Most of the upper ends are those of a descriptor's field, or of a run's.
+CHOICES = {"word_bytes": (16, 32, 64), "lanes": (1, 2, 4)}
+RANGES = {
+    "queries": (1, 64), "max_width": (1, 65_535), "max_head_dim": (1, 4_096),
+    "max_heads": (1, 255), "max_context": (1, (1 << 24) - 1), "max_vocabulary": (1, (1 << 24) - 1),
+    "max_tokens": (1, 65_535), "activation_beats": (1, 1 << 24), "weight_beats": (2, (1 << 24) - 1),
+    "address_width": (12, 38), "max_burst": (2, 256), "outstanding": (1, 256),
+}
 
 
 @dataclass(frozen=True)
@@ -19,32 +32,35 @@ class AcceleratorParameters:
     Parameters
     ----------
     tlmm : TlmmParameters
-        The matmul engine. Its ``columns`` must be a multiple of ``lanes``.
+        The matmul engine. Its ``columns`` and its T * G must be multiples of ``lanes``, its
+        activations have 8 bits, and it takes rows of ``max_width``.
     word_bytes : int
-        Bytes of a word of the memory port: 16, 32 or 64.
+        Bytes of a word of the memory port.
     lanes : int
-        Float32 elements per cycle of everything between the matmuls: 1, 2 or 4.
+        Float32 elements per cycle of everything between the matmuls.
     queries : int
         Queries that attention takes at once.
     max_width : int
-        Longest row of activations, in elements: hidden or feed-forward size.
+        Longest row of activations, in elements: hidden or feed-forward size. A multiple of
+        ``lanes``.
     max_head_dim, max_heads, max_context, max_vocabulary : int
-        Of the models.
+        Of the models. ``max_head_dim`` is a multiple of the smaller of ``word_bytes`` and 32.
     max_tokens : int
-        Tokens of a step (of a prefill).
+        Most tokens of a step (of a prefill).
     activation_beats : int
         Depth of the activation buffer: beats of T * G.
     weight_beats : int
         Depth of the weight buffer: beats of T * G * C.
     address_width : int
-        Bits of a byte address.
+        Bits of a byte address. The number of a word has at most 32 bits.
     max_burst, outstanding : int
-        Of the memory port.
+        Words of a burst at the memory port, a power of two, at most 4 KiB; bursts under way.
 
     Raises
     ------
     ValueError
-        A parameter contradicts another one.
+        A parameter is not one of its ``CHOICES``, is no whole number in its range of ``RANGES``, or
+        contradicts another one.
     """
 
     tlmm: TlmmParameters
@@ -64,14 +80,41 @@ class AcceleratorParameters:
     outstanding: int = 8
 
     def __post_init__(self) -> None:
-        if self.word_bytes not in (16, 32, 64):
-            raise ValueError(f"word_bytes must be 16, 32 or 64, not {self.word_bytes!r}")
-        if self.lanes not in (1, 2, 4):
-            raise ValueError(f"lanes must be 1, 2 or 4, not {self.lanes!r}")
-        for name, value in (("columns", self.tlmm.columns), ("T * G", self.tlmm.pass_length),
-                            ("max_width", self.max_width)):
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                said = ", ".join(map(str, choices[:-1]))
+                raise ValueError(
+                    f"{name} must be {said} or {choices[-1]}, not {getattr(self, name)!r}")
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{name} must be a whole number from {least} to {most}, not "
+                                 f"{value!r}")
+        self._check_engine()
+        if self.max_width % self.lanes:
+            raise ValueError(f"max_width = {self.max_width} is not a multiple of {self.lanes} "
+                             "lanes")
+        self.attention.check_head_dim(self.max_head_dim)   # its constructor refuses what is wrong
+        longest = _BURST_BYTES // self.word_bytes
+        if self.max_burst & (self.max_burst - 1) or self.max_burst > longest:
+            raise ValueError(f"max_burst must be a power of two up to {longest} words of "
+                             f"{self.word_bytes} bytes, not {self.max_burst}")
+        most = FIELDS["a"] + (self.word_bytes - 1).bit_length()
+        if self.address_width > most:
+            raise ValueError(f"address_width must be at most {most} with words of "
+                             f"{self.word_bytes} bytes, not {self.address_width}")
+
+    def _check_engine(self) -> None:
+        tlmm = self.tlmm
+        for name, value in (("columns", tlmm.columns), ("T * G", tlmm.pass_length)):
             if value % self.lanes:
                 raise ValueError(f"{name} = {value} is not a multiple of {self.lanes} lanes")
+        if tlmm.activation_width != _CODE_BITS:
+            raise ValueError(f"activation_width of the engine must be {_CODE_BITS}, the bits of "
+                             f"the quantizer's codes, not {tlmm.activation_width}")
+        if tlmm.max_k < self.max_width:
+            raise ValueError(f"max_k = {tlmm.max_k} of the engine is less than max_width = "
+                             f"{self.max_width}, the longest row that it must take")
 
     @cached_property
     def attention(self) -> AttentionParameters:

@@ -63,7 +63,9 @@ class AttentionParameters:
         if self.lanes & (self.lanes - 1) or self.lanes > self.chunk:
             raise ValueError(f"Attention's lanes must be a power of two up to {self.chunk}, not "
                              f"{self.lanes}")
-        self.check_head_dim(self.max_head_dim)
+        if self.max_head_dim % self.chunk:
+            raise ValueError(f"Attention's max_head_dim must be a multiple of {self.chunk}, not "
+                             f"{self.max_head_dim}")
 
     def check_head_dim(self, head_dim: int) -> None:
         """Raise ``ValueError`` if heads of ``head_dim`` elements do not fit."""

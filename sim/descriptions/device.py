@@ -7,7 +7,7 @@ from typing import Annotated
 
 from ...errors import EstimateError
 from .quantity import Quantity
-from .tables import Unit, build, read_toml
+from .tables import MeasuredIn, build, read_toml
 
 __all__ = ["Device", "Dram", "Fabric", "Power", "Published", "load_device"]
 
@@ -16,21 +16,21 @@ __all__ = ["Device", "Dram", "Fabric", "Power", "Published", "load_device"]
 class Fabric:
     """What a design can use of the FPGA."""
 
-    lut: Annotated[Quantity, Unit("LUT", count=True)]
-    flip_flop: Annotated[Quantity, Unit("FF", count=True)]
-    bram: Annotated[Quantity, Unit("36 Kb block", count=True)]
-    uram: Annotated[Quantity, Unit("288 Kb block", count=True)]
-    dsp: Annotated[Quantity, Unit("DSP", count=True)]
+    lut: Annotated[Quantity, MeasuredIn("LUT", count=True)]
+    flip_flop: Annotated[Quantity, MeasuredIn("FF", count=True)]
+    bram: Annotated[Quantity, MeasuredIn("36 Kb block", count=True)]
+    uram: Annotated[Quantity, MeasuredIn("288 Kb block", count=True)]
+    dsp: Annotated[Quantity, MeasuredIn("DSP", count=True)]
 
 
 @dataclass(frozen=True)
 class Dram:
     """The memory that holds weights and keys and values."""
 
-    capacity: Annotated[Quantity, Unit("B", count=True)]
-    peak: Annotated[Quantity, Unit("GB/s")]
-    sustained: Annotated[Quantity, Unit("GB/s")]
-    energy: Annotated[Quantity, Unit("pJ/bit")]
+    capacity: Annotated[Quantity, MeasuredIn("B", count=True)]
+    peak: Annotated[Quantity, MeasuredIn("GB/s")]
+    sustained: Annotated[Quantity, MeasuredIn("GB/s")]
+    energy: Annotated[Quantity, MeasuredIn("pJ/bit")]
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Power:
     computes (clock tree, controllers, the processor that polls); the last three are per operation.
     """
 
-    idle: Annotated[Quantity, Unit("W")]
-    uram_rest: Annotated[Quantity, Unit("mW/URAM")]
-    active: Annotated[Quantity, Unit("W")]
-    ternary_mac: Annotated[Quantity, Unit("pJ/MAC")]
-    int8_mac: Annotated[Quantity, Unit("pJ/MAC")]
-    operation: Annotated[Quantity, Unit("pJ/operation")]
+    idle: Annotated[Quantity, MeasuredIn("W")]
+    uram_rest: Annotated[Quantity, MeasuredIn("mW/URAM")]
+    active: Annotated[Quantity, MeasuredIn("W")]
+    ternary_mac: Annotated[Quantity, MeasuredIn("pJ/MAC")]
+    int8_mac: Annotated[Quantity, MeasuredIn("pJ/MAC")]
+    operation: Annotated[Quantity, MeasuredIn("pJ/operation")]
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Published:
     model: str
     note: str
     source: str
-    tokens_per_second: Annotated[Quantity, Unit("token/s")]
-    power: Annotated[Quantity, Unit("W")]
-    energy: Annotated[Quantity, Unit("J/token")]
-    first_token: Annotated[Quantity | None, Unit("s")] = None
-    traffic: Annotated[Quantity | None, Unit("MB/token")] = None
+    tokens_per_second: Annotated[Quantity, MeasuredIn("token/s")]
+    power: Annotated[Quantity, MeasuredIn("W")]
+    energy: Annotated[Quantity, MeasuredIn("J/token")]
+    first_token: Annotated[Quantity | None, MeasuredIn("s")] = None
+    traffic: Annotated[Quantity | None, MeasuredIn("MB/token")] = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Annotated
 from ...errors import EstimateError
 from .device import Dram
 from .quantity import Corner, Quantity
-from .tables import Unit, build, read_toml
+from .tables import MeasuredIn, build, read_toml
 
 __all__ = ["Bucket", "Processor", "Rate", "Soc", "SocPower", "in_cache", "load_soc"]
 
@@ -27,8 +27,8 @@ _PROCESSOR_KINDS = ("cpu", "gpu", "npu")
 class Bucket:
     """The fraction of the peak that is reached with ``tokens`` tokens at once."""
 
-    tokens: Annotated[Quantity, Unit("tokens", count=True)]
-    efficiency: Annotated[Quantity, Unit("fraction")]
+    tokens: Annotated[Quantity, MeasuredIn("tokens", count=True)]
+    efficiency: Annotated[Quantity, MeasuredIn("fraction")]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Rate:
 
     operator: str
     precision: str
-    peak: Annotated[Quantity, Unit("TOPS")]
-    start: Annotated[Quantity, Unit("us")]
+    peak: Annotated[Quantity, MeasuredIn("TOPS")]
+    start: Annotated[Quantity, MeasuredIn("us")]
     buckets: tuple[Bucket, ...]
 
     def __post_init__(self) -> None:
@@ -88,10 +88,10 @@ class Processor:
 
     name: str
     kind: str
-    bandwidth: Annotated[Quantity, Unit("GB/s")]
-    power: Annotated[Quantity, Unit("W")]
+    bandwidth: Annotated[Quantity, MeasuredIn("GB/s")]
+    power: Annotated[Quantity, MeasuredIn("W")]
     rates: tuple[Rate, ...]
-    cache: Annotated[Quantity | None, Unit("B", count=True)] = None
+    cache: Annotated[Quantity | None, MeasuredIn("B", count=True)] = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind, and two rates for the same work."""
@@ -128,7 +128,7 @@ def in_cache(operator: str) -> str:
 class SocPower:
     """What is drawn whatever runs."""
 
-    idle: Annotated[Quantity, Unit("W")]
+    idle: Annotated[Quantity, MeasuredIn("W")]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Soc:
     dram: Dram
     power: SocPower
     processors: tuple[Processor, ...]
-    flash: Annotated[Quantity | None, Unit("GB/s")] = None
+    flash: Annotated[Quantity | None, MeasuredIn("GB/s")] = None
 
     def __post_init__(self) -> None:
         """Refuse what is no SoC, has no processor, or two of one name."""

@@ -1,9 +1,10 @@
 """Data files at the door: TOML read strictly into frozen dataclasses of quantities.
 
-A description (device, hardware) is a dataclass whose fields are
-``Annotated[Quantity, Unit("W")]`` (a constant in that unit), another such dataclass (a sub-table),
-a tuple of those (an array of tables) or text; a field with a default may be absent. A key that is
-missing, unknown or of the wrong unit is refused, with the file and the key.
+A description (device, accelerator) is a dataclass whose fields are
+``Annotated[Quantity, MeasuredIn("W")]`` (a constant in that unit), another such dataclass (a
+sub-table), a tuple of those (an array of tables), a whole number or text; a field with a default
+may be absent. A key that is missing, unknown or of the wrong unit is refused, with the file and the
+key.
 """
 
 from __future__ import annotations
@@ -19,22 +20,32 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from ...errors import EstimateError
 from .quantity import Quantity
 
-__all__ = ["Unit", "build", "bundled_names", "own_folder", "own_names", "read_toml"]
+__all__ = ["MeasuredIn", "build", "bundled_folder", "bundled_names", "check_keys", "own_folder",
+           "own_names", "read_toml", "require"]
+
+_HERE = Path(__file__).parent
+# Accelerators are described beside their RTL.
+_ELSEWHERE = {"accelerators": _HERE.parents[1] / "fpga" / "configurations"}
 
 Description = TypeVar("Description")
 
 
 @dataclass(frozen=True)
-class Unit:
+class MeasuredIn:
     """Annotation of a ``Quantity`` field: its unit, and whether it is one exact whole number."""
 
     name: str
     count: bool = False
 
 
+def bundled_folder(folder: str) -> Path:
+    """Where the descriptions of one sort that come with the package are."""
+    return _ELSEWHERE.get(folder, _HERE / folder)
+
+
 def bundled_names(folder: str) -> list[str]:
-    """Names of the descriptions that come with the package in ``sim/<folder>``."""
-    return sorted(file.stem for file in (Path(__file__).parent / folder).glob("*.toml"))
+    """Names of the descriptions in ``bundled_folder``."""
+    return sorted(file.stem for file in bundled_folder(folder).glob("*.toml"))
 
 
 def own_folder(folder: str) -> Path:
@@ -49,7 +60,7 @@ def own_names(folder: str) -> list[str]:
 
 
 def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
-    """Read the bundled file ``sim/<folder>/<name>.toml``, or the file ``name`` if it ends in .toml.
+    """Read the bundled description ``name`` of ``folder``, or the file ``name``, a .toml file.
 
     A name that is not bundled is looked for in ``own_folder``. Returns the table and the file's
     name for messages.
@@ -59,7 +70,7 @@ def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
     EstimateError
         There is no such file, it cannot be read, or it is not TOML.
     """
-    bundled = Path(__file__).parent / folder / f"{name}.toml"
+    bundled = bundled_folder(folder) / f"{name}.toml"
     path = Path(name) if name.endswith(".toml") else bundled
     if path == bundled and not bundled.exists() and name in own_names(folder):
         path = own_folder(folder) / f"{name}.toml"
@@ -76,24 +87,30 @@ def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
         raise EstimateError(f"{path} is not valid TOML: {error}") from None
 
 
-def build(cls: type[Description], data: Mapping[str, Any], where: str) -> Description:
+def build(cls: type[Description], data: Mapping[str, Any], where: str,
+          given: Mapping[str, Any] | None = None) -> Description:
     """Make a ``cls`` of a TOML table. ``where`` is the file (and key) for messages.
+
+    ``given`` are fields that do not come from the table, and are no keys of it. What is a
+    ``Quantity`` already is taken as it is.
 
     Raises
     ------
     EstimateError
         A key is unknown or missing, or a value is not what its field says.
     """
-    hints = get_type_hints(cls, include_extras=True)
+    given = given or {}
+    hints = {name: hint for name, hint in get_type_hints(cls, include_extras=True).items()
+             if name not in given}
     fields = dataclasses.fields(cls)   # type: ignore[arg-type]
     optional = {field.name for field in fields if field.default is not dataclasses.MISSING}
-    _check_keys(data, set(hints), where, optional)
+    check_keys(data, set(hints), where, optional)
     values = {
         name: _read_field(hints[name], value, f"{where}: {name}") for name, value in data.items()
     }
     try:
-        return cls(**values)
-    except EstimateError as error:
+        return cls(**given, **values)
+    except (EstimateError, ValueError) as error:
         raise EstimateError(f"{where}: {error}") from None
 
 
@@ -102,29 +119,31 @@ def _read_field(hint: Any, value: Any, where: str) -> Any:
     if get_origin(hint) is Annotated:
         return _read_quantity(value, where, hint.__metadata__[0])
     if get_origin(hint) is tuple:
-        rows = _require(value, list, where)
+        rows = require(value, list, where)
         return tuple(
-            build(get_args(hint)[0], _require(row, dict, where), f"{where}[{index}]")
+            build(get_args(hint)[0], require(row, dict, where), f"{where}[{index}]")
             for index, row in enumerate(rows)
         )
     if dataclasses.is_dataclass(hint):
-        return build(hint, _require(value, dict, where), where)   # type: ignore[arg-type]
-    return _require(value, str, where)
+        return build(hint, require(value, dict, where), where)   # type: ignore[arg-type]
+    return require(value, hint, where)
 
 
-def _read_quantity(value: Any, where: str, unit: Unit) -> Quantity:
+def _read_quantity(value: Any, where: str, unit: MeasuredIn) -> Quantity:
     """A quantity: ``{low, nominal, high, ...}``, or ``{value, ...}`` where there is no range."""
-    data = dict(_require(value, dict, where))
+    if isinstance(value, Quantity):
+        return value
+    data = dict(require(value, dict, where))
     labels = {"unit", "kind", "source"}
     numbers = {"value"} if "value" in data else {"low", "nominal", "high"}
-    _check_keys(data, numbers | labels, where)
+    check_keys(data, numbers | labels, where)
     if "value" in data:
         data.update(dict.fromkeys(("low", "nominal", "high"), data.pop("value")))
     for key in ("low", "nominal", "high"):
         if isinstance(data[key], bool) or not isinstance(data[key], int | float):
             raise EstimateError(f"{where}: {key} must be a number, not {data[key]!r}")
     for key in labels:
-        _require(data[key], str, f"{where}: {key}")
+        require(data[key], str, f"{where}: {key}")
     if data["unit"] != unit.name:
         raise EstimateError(f"{where}: the unit must be {unit.name!r}, not {data['unit']!r}")
     try:
@@ -136,15 +155,15 @@ def _read_quantity(value: Any, where: str, unit: Unit) -> Quantity:
     return result
 
 
-def _require(value: Any, kind: type, where: str) -> Any:
-    """``value`` if it is a ``kind``; else refuse it."""
-    names = {dict: "a table", list: "an array of tables", str: "text"}
-    if not isinstance(value, kind):
+def require(value: Any, kind: type, where: str) -> Any:
+    """``value`` if it is a ``kind`` (dict, list, str or int); else refuse it."""
+    names = {dict: "a table", list: "an array of tables", str: "text", int: "a whole number"}
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise EstimateError(f"{where}: must be {names[kind]}, not {value!r}")
     return value
 
 
-def _check_keys(
+def check_keys(
     data: Mapping[str, Any], known: set[str], where: str, optional: set[str] | None = None
 ) -> None:
     """Refuse unknown keys and missing ones that are not optional, by name."""

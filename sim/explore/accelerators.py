@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...errors import TrilobiteError
-from ...fpga.configuration import load_configuration
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
 from ...hw import TlmmParameters
 from ...hw.weights.buffer_planner import BLOCKS, weight_beat_width
 from ..cycle_model.predict import predict_step
+from ..descriptions.accelerator import AcceleratorDescription, load_accelerator
 from ..descriptions.ddr_timing import DdrTiming
 from ..descriptions.device import Device
 from ..descriptions.quantity import Corner
@@ -24,7 +24,7 @@ from ..descriptions.shapes import ModelShape
 from ..predictions.accelerator_constants import describe
 from ..predictions.extrapolation import total
 from ..predictions.generation import decode_places, memory_timing, predict_generations
-from ..verify.cycles.cases import MODELS, Hardware, Step
+from ..verify.cycles.cases import MODELS, CaseStep, SimulatedAccelerator
 from ..verify.cycles.measure import count_steps
 from .search import Found
 
@@ -33,7 +33,7 @@ __all__ = ["Counted", "Whole", "accelerator_of", "check_accelerator", "predict_w
 
 _BASE = "kv260"          # what a design says nothing about is as in this configuration
 _MODEL = "bitnet-128"    # the small model that the RTL runs
-_STEPS = (Step(1, 40), Step(9, 0))
+_STEPS = (CaseStep(1, 40), CaseStep(9, 0))
 _CAPACITY = 64
 _TIMING = DdrTiming(latency=60)
 
@@ -77,7 +77,7 @@ def accelerator_of(found: Found) -> AcceleratorParameters:
     TrilobiteError
         There is none in RTL: of another engine than table lookup, or without a weight buffer.
     """
-    engine, design, base = found.engine, found.design, load_configuration(_BASE)
+    engine, design, base = found.engine, found.design, load_accelerator(_BASE).whole()
     if not isinstance(engine, TlmmParameters):
         raise TrilobiteError("there is no accelerator around the INT4 x FP8 array yet")
     block = BLOCKS["uram"]
@@ -111,7 +111,8 @@ def predict_whole(found: Found, model: ModelShape, device: Device, prompt: int,
         See ``accelerator_of``; or the accelerator cannot run the model.
     """
     parameters = accelerator_of(found)
-    described = describe("explored", parameters, model.vocabulary_bits[-1])
+    described = describe(AcceleratorDescription.of("explored", parameters),
+                         model.vocabulary_bits[-1])
     mhz = replace(described.clock.frequency, low=found.design.mhz, nominal=found.design.mhz,
                   high=found.design.mhz)
     described = replace(described, clock=replace(described.clock, frequency=mhz))
@@ -132,7 +133,7 @@ def check_accelerator(parameters: AcceleratorParameters, _: None = None) -> Coun
     ToolError
         A tool is missing, the simulation failed, or a run reported an error.
     """
-    hardware = Hardware(parameters, _TIMING, held_out=True)
+    hardware = SimulatedAccelerator(parameters, _TIMING, held_out=True)
     counts = count_steps(hardware, _MODEL, _STEPS, _CAPACITY)
     program = plan_program(MODELS[_MODEL], parameters, _CAPACITY)
     predicted = [predict_step(program, _TIMING, step.tokens, step.position, step.chooses,

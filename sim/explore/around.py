@@ -9,12 +9,12 @@ from typing import Any
 
 from ...hw import TlmmParameters
 from ...npu import ArrayParameters
-from ..descriptions.hardware import Hardware
+from ..descriptions.formula_accelerator import FormulaAccelerator
 from ..descriptions.quantity import Quantity
 
 __all__ = ["FULL_LANES", "FULL_QUERIES", "Around"]
 
-FULL_LANES = FULL_QUERIES = 4   # of the accelerator whose constants ``Hardware`` has
+FULL_LANES = FULL_QUERIES = 4   # of the accelerator whose constants ``FormulaAccelerator`` has
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Around:
         return (engine.columns % self.lanes == 0 and engine.pass_length % self.lanes == 0
                 and engine.columns <= self.columns and engine.tables <= self.tables)
 
-    def hardware(self, full: Hardware) -> Hardware:
+    def hardware(self, full: FormulaAccelerator) -> FormulaAccelerator:
         """``full`` with as much fewer vector lanes, integer lanes, and queries per reading."""
         def part(quantity: Quantity, numerator: int, denominator: int) -> Quantity:
             count = max(1, quantity.count * numerator // denominator)

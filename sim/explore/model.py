@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...model import ModelConfig
-from ..descriptions.hardware import URAM_BYTES, Hardware
-from ..descriptions.layout import Layout
+from ..descriptions.dram_layout import DramLayout
+from ..descriptions.formula_accelerator import URAM_BYTES, FormulaAccelerator
 from ..descriptions.quantity import Corner
 from ..descriptions.shapes import ModelShape
 from ..formulas.cycles import CycleModel
@@ -71,7 +71,7 @@ _ZEROS = _Phase(np.zeros((1,) * 5), np.zeros((1,) * 5))
 
 
 def evaluate(
-    space: Space, model: ModelShape, hardware: Hardware, prompt: int, tokens: int,
+    space: Space, model: ModelShape, hardware: FormulaAccelerator, prompt: int, tokens: int,
 ) -> Costs:
     """Costs of ``tokens`` tokens after a prompt of ``prompt``, for every design of ``space``.
 
@@ -110,7 +110,7 @@ def _stack(phases: Sequence[_Phase], axis: int) -> _Phase:
 class _Grid:
     """The axes of a space as arrays, and the operators' costs on them."""
 
-    def __init__(self, space: Space, config: ModelConfig, hardware: Hardware) -> None:
+    def __init__(self, space: Space, config: ModelConfig, hardware: FormulaAccelerator) -> None:
         self.space, self.config, self.hardware = space, config, hardware
         self.engines = space.engines
         self.machine = Machine(space.device, hardware, CycleModel(hardware.tlmm.parameters()),
@@ -168,7 +168,7 @@ class _Grid:
         working = sum(one.count * self._joules(one, one.traffic.total) for one in operators)
         return _Phase(operators[0].count * seconds.sum(axis=-1), working)
 
-    def _layouts(self, tokens: int) -> list[Layout]:
+    def _layouts(self, tokens: int) -> list[DramLayout]:
         """One for each width of the cache."""
         layout = self.hardware.layout(self.config, tokens)
         return [dataclasses.replace(layout, kv_bits=bits) for bits in self.space.kv_bits]

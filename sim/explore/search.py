@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...hw import TlmmParameters
 from ...npu import ArrayParameters
-from ..descriptions.hardware import Hardware
+from ..descriptions.formula_accelerator import FormulaAccelerator
 from ..descriptions.shapes import ModelShape
 from .lut_model import Synthesized
 from .model import Costs, evaluate
@@ -82,8 +82,8 @@ class Result:
 
 
 def search(
-    spaces: Sequence[Space], model: ModelShape, hardware: Hardware, synthesized: Synthesized,
-    perplexities: Perplexities, prompt: int, tokens: int, limits: Limits,
+    spaces: Sequence[Space], model: ModelShape, hardware: FormulaAccelerator,
+    synthesized: Synthesized, perplexities: Perplexities, prompt: int, tokens: int, limits: Limits,
 ) -> Result:
     """Evaluate every design of ``spaces``; the Pareto front of those within ``limits``.
 
@@ -114,8 +114,8 @@ class _Evaluated:
     """All figures of the designs of one space."""
 
     def __init__(
-        self, space: Space, model: ModelShape, hardware: Hardware, synthesized: Synthesized,
-        perplexities: Perplexities, prompt: int, tokens: int,
+        self, space: Space, model: ModelShape, hardware: FormulaAccelerator,
+        synthesized: Synthesized, perplexities: Perplexities, prompt: int, tokens: int,
     ) -> None:
         self.space = space
         self.costs: Costs = evaluate(space, model, hardware, prompt, tokens)

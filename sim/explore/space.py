@@ -12,7 +12,7 @@ from ...errors import EstimateError
 from ...hw import TlmmParameters
 from ...npu import ArrayParameters, Stationary
 from ..descriptions.device import Device
-from ..descriptions.hardware import URAM_BYTES, Hardware
+from ..descriptions.formula_accelerator import URAM_BYTES, FormulaAccelerator
 from .around import Around
 from .engines import ArrayEngines, Engines, TlmmEngines
 from .lut_model import GROUPS
@@ -84,7 +84,7 @@ class Space:
 
 
 def make_spaces(
-    devices: Sequence[Device], hardware: Hardware, around: Sequence[Around], prompt: int,
+    devices: Sequence[Device], hardware: FormulaAccelerator, around: Sequence[Around], prompt: int,
     layers: int, points: int | None, formats: Sequence[str] = FORMATS,
 ) -> list[Space]:
     """Grids of at least ``points`` designs in all; None: a million, or all there are.
@@ -129,14 +129,14 @@ def _urams(device: Device) -> int:
     return sum(number <= device.fabric.uram.count for number in _URAMS)
 
 
-def _engines(form: str, around: Around, hardware: Hardware) -> Engines:
+def _engines(form: str, around: Around, hardware: FormulaAccelerator) -> Engines:
     """All engines for weights in ``form`` that can be built into ``around``."""
     if form == "ternary":
         return TlmmEngines([one for one in _lookups(hardware) if around.takes(one)])
     return ArrayEngines([one for one in _arrays() if around.takes(one)])
 
 
-def _lookups(hardware: Hardware) -> Iterator[TlmmParameters]:
+def _lookups(hardware: FormulaAccelerator) -> Iterator[TlmmParameters]:
     limits = hardware.tlmm
     sizes = range(_LEAST, _LARGEST + 1)
     for group in GROUPS:

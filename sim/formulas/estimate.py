@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ...errors import EstimateError
 from ..descriptions.device import Device
-from ..descriptions.hardware import Hardware
+from ..descriptions.formula_accelerator import FormulaAccelerator
 from ..descriptions.quantity import Corner, Range
 from ..descriptions.shapes import ModelShape
 from .cycles import CycleModel
@@ -26,8 +26,8 @@ _CURVE_POINTS = 32
 
 
 def estimate(
-    model: ModelShape, device: Device, hardware: Hardware, prompt: int = 128, tokens: int = 128,
-    cycles: Mapping[tuple[int, int], int] | None = None,
+    model: ModelShape, device: Device, hardware: FormulaAccelerator, prompt: int = 128,
+    tokens: int = 128, cycles: Mapping[tuple[int, int], int] | None = None,
 ) -> Estimate:
     """Estimate ``tokens`` tokens after a prompt of ``prompt`` on ``hardware`` built on ``device``.
 
@@ -87,7 +87,7 @@ def _mean_energy(machine: Machine, steps: Sequence[Workload]) -> Energy:
 
 
 def _check(
-    model: ModelShape, device: Device, hardware: Hardware, prompt: int, tokens: int
+    model: ModelShape, device: Device, hardware: FormulaAccelerator, prompt: int, tokens: int
 ) -> None:
     """Refuse what cannot be estimated, saying what would be right."""
     config = model.config

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..descriptions.device import Device
-from ..descriptions.hardware import Hardware
+from ..descriptions.formula_accelerator import FormulaAccelerator
 from ..descriptions.quantity import Corner
 from .cycles import CycleModel
 from .workload import Operator, Workload
@@ -48,7 +48,7 @@ class Machine:
     """A device with an accelerator on it, at one corner of all their constants."""
 
     device: Device
-    hardware: Hardware
+    hardware: FormulaAccelerator
     cycles: CycleModel
     corner: Corner
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..descriptions.device import Published
-from ..descriptions.layout import Layout
+from ..descriptions.dram_layout import DramLayout
 from ..descriptions.quantity import Corner, Range
 from ..descriptions.shapes import ModelShape, load_shape
 from .energy import Energy, Powered, work_energy
@@ -53,7 +53,7 @@ def replay(machine: Powered, published: Published) -> Energy:
     """
     if published.traffic is None:
         raise ValueError(f"The traffic of {published.name} is not known")
-    workload = step(load_shape(published.model).config, Layout(weight_bits=2), tokens=1)
+    workload = step(load_shape(published.model).config, DramLayout(weight_bits=2), tokens=1)
     ternary = sum(op.count * op.macs for op in workload.operators if op.unit == "tlmm")
     return work_energy(
         machine, 1 / published.tokens_per_second.nominal, published.traffic.nominal * 1e6,

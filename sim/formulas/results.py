@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..descriptions.device import Device
-from ..descriptions.hardware import Hardware
+from ..descriptions.formula_accelerator import FormulaAccelerator
 from ..descriptions.quantity import Range
 from ..descriptions.shapes import ModelShape
 from .cycles import CycleModel
@@ -17,7 +17,7 @@ from .published import Comparison
 from .workload import Operator
 
 if TYPE_CHECKING:   # needs the RTL tools
-    from ..predictions.accelerator_constants import Accelerator
+    from ..predictions.accelerator_constants import RtlAccelerator
     from ..predictions.prediction import Prediction
 
 __all__ = ["ContextPoint", "Estimate", "OperatorCost", "Phase", "shares"]
@@ -119,7 +119,7 @@ class Estimate:
 
     model: ModelShape
     device: Device
-    hardware: Hardware | Accelerator
+    hardware: FormulaAccelerator | RtlAccelerator
     cycles: CycleModel | Prediction
     prompt: int
     tokens: int

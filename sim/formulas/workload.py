@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...model import LINEAR_NAMES, ModelConfig
-from ..descriptions.layout import NORM_BITS, Layout
+from ..descriptions.dram_layout import NORM_BITS, DramLayout
 
 __all__ = ["Operator", "Traffic", "Workload", "model_bytes", "step"]
 
@@ -104,7 +104,7 @@ class Workload:
         return sum(op.count * getattr(op.traffic, field) for op in self.operators)
 
 
-def step(config: ModelConfig, layout: Layout, tokens: int, past: int = 0) -> Workload:
+def step(config: ModelConfig, layout: DramLayout, tokens: int, past: int = 0) -> Workload:
     """The operators that send ``tokens`` tokens through ``config`` on ``past`` cached positions.
 
     The LM head runs for the last token only. Layers that attend to windows of different lengths
@@ -140,7 +140,7 @@ def step(config: ModelConfig, layout: Layout, tokens: int, past: int = 0) -> Wor
     return Workload(tokens, past, tuple(operators))
 
 
-def model_bytes(config: ModelConfig, layout: Layout) -> int:
+def model_bytes(config: ModelConfig, layout: DramLayout) -> int:
     """Bytes of all weights in DRAM: layers, norms, embedding, and an untied head beside it."""
     layers = step(config, layout, tokens=1).bytes("weights")
     embedding = layout.head_bytes(config.vocab_size, config.hidden_size)
@@ -161,7 +161,7 @@ class _Builder:
     """Makes the operators of one step of ``tokens`` tokens."""
 
     config: ModelConfig
-    layout: Layout
+    layout: DramLayout
     tokens: int
 
     def spilled(self, elements: int, bits: int) -> int:

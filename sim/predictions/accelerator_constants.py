@@ -1,4 +1,4 @@
-"""An accelerator in RTL as a report describes it: every constant with where it is from."""
+"""An accelerator in RTL as the cycle model takes it: every constant with its source."""
 
 from __future__ import annotations
 
@@ -6,67 +6,67 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
-from ...fpga.parameters import AcceleratorParameters
 from ...hw.matmul.parameters import TlmmParameters
 from ...hw.weights.buffer_planner import plan_buffer, weight_beat_width
+from ..descriptions.accelerator import AcceleratorDescription
 from ..descriptions.device import Device
-from ..descriptions.hardware import Budget, Host, Tlmm
+from ..descriptions.formula_accelerator import Budget, EngineConstants, Host
 from ..descriptions.quantity import Quantity
-from ..descriptions.tables import Unit
+from ..descriptions.tables import MeasuredIn
 
-__all__ = ["Accelerator", "describe", "weight_buffer_uram"]
+__all__ = ["RtlAccelerator", "describe", "weight_buffer_uram"]
 
 
 @dataclass(frozen=True)
 class Clock:
     """Fabric clock."""
 
-    frequency: Annotated[Quantity, Unit("MHz")]
+    frequency: Annotated[Quantity, MeasuredIn("MHz")]
 
 
 @dataclass(frozen=True)
 class Port:
     """The memory port: all that is read or written goes over it."""
 
-    word: Annotated[Quantity, Unit("B", count=True)]
-    burst: Annotated[Quantity, Unit("words", count=True)]
-    outstanding: Annotated[Quantity, Unit("bursts", count=True)]
-    latency: Annotated[Quantity, Unit("ns")]
+    word: Annotated[Quantity, MeasuredIn("B", count=True)]
+    burst: Annotated[Quantity, MeasuredIn("words", count=True)]
+    outstanding: Annotated[Quantity, MeasuredIn("bursts", count=True)]
+    latency: Annotated[Quantity, MeasuredIn("ns")]
 
 
 @dataclass(frozen=True)
 class Integer:
     """Integer dot products that are not ternary: attention, and the LM head."""
 
-    lanes: Annotated[Quantity, Unit("MAC/cycle", count=True)]
-    head_lanes: Annotated[Quantity, Unit("MAC/cycle", count=True)]
+    lanes: Annotated[Quantity, MeasuredIn("MAC/cycle", count=True)]
+    head_lanes: Annotated[Quantity, MeasuredIn("MAC/cycle", count=True)]
 
 
 @dataclass(frozen=True)
 class Vector:
     """Float32 units for whatever is between the matmuls."""
 
-    lanes: Annotated[Quantity, Unit("elements/cycle", count=True)]
+    lanes: Annotated[Quantity, MeasuredIn("elements/cycle", count=True)]
 
 
 @dataclass(frozen=True)
-class Step:
+class StepLimits:
     """What a step may be, and what is kept on the chip meanwhile."""
 
-    tokens: Annotated[Quantity, Unit("tokens", count=True)]
-    weight_beats: Annotated[Quantity, Unit("beats", count=True)]
-    activation_beats: Annotated[Quantity, Unit("beats", count=True)]
+    tokens: Annotated[Quantity, MeasuredIn("tokens", count=True)]
+    weight_beats: Annotated[Quantity, MeasuredIn("beats", count=True)]
+    activation_beats: Annotated[Quantity, MeasuredIn("beats", count=True)]
 
 
 @dataclass(frozen=True)
-class Accelerator:
+class RtlAccelerator:
     """A whole accelerator of ``fpga/``, and what is assumed around it."""
 
     name: str
-    tlmm: Tlmm
+    tlmm: EngineConstants
     integer: Integer
     vector: Vector
-    step: Step
+    step: StepLimits
     port: Port
     clock: Clock
     host: Host
@@ -92,34 +92,34 @@ def weight_buffer_uram(device: Device, engine: TlmmParameters, beats: int) -> in
     return plan_buffer(weight_beat_width(engine), beats, {"uram": 1 << 16}).blocks
 
 
-def describe(name: str, parameters: AcceleratorParameters, head_bits: int = 8) -> Accelerator:
-    """The configuration ``name``, of ``parameters``, for a head of codes of ``head_bits``."""
-    source = f"fpga/configurations: {name}"
+def describe(description: AcceleratorDescription, head_bits: int = 8) -> RtlAccelerator:
+    """The accelerator in RTL of ``description``, for a head of codes of ``head_bits``.
 
-    def rtl(value: int, unit: str, source: str = source) -> Quantity:
-        return Quantity(value, value, value, unit, "rtl", source)
+    Raises
+    ------
+    EstimateError
+        Only its engine is described.
+    """
+    p, source = description.whole(), description.source
 
-    p, engine = parameters, parameters.tlmm
-    return Accelerator(
-        name=f"Accelerator {name}",
-        tlmm=Tlmm(rtl(engine.group_size, "weights"), rtl(engine.tables, "tables"),
-                  rtl(engine.columns, "output columns"), rtl(engine.activation_width, "bit"),
-                  rtl(engine.max_k, "inputs"), rtl(engine.max_m, "outputs")),
+    def rtl(value: int, unit: str, why: str = "") -> Quantity:
+        return Quantity(value, value, value, unit, "rtl", f"{source}: {why}" if why else source)
+
+    port = description.port
+    if port is None:
+        raise ValueError(f"{source}: an accelerator in RTL without a port")
+    return RtlAccelerator(
+        name=description.name,
+        tlmm=EngineConstants.of(p.tlmm, source),
         integer=Integer(
-            rtl(p.word_bytes * p.queries, "MAC/cycle",
-                f"{source}: a word of int8 keys or values for each of {p.queries} queries"),
+            description.formulas.integer.lanes,
             rtl(8 * p.word_bytes // head_bits, "MAC/cycle",
-                f"{source}: a word of int{head_bits} codes of the vocabulary")),
+                f"a word of int{head_bits} codes of the vocabulary")),
         vector=Vector(rtl(p.lanes, "elements/cycle")),
-        step=Step(rtl(p.max_tokens, "tokens"), rtl(p.weight_beats, "beats"),
-                  rtl(p.activation_beats, "beats")),
-        port=Port(
-            rtl(p.word_bytes, "B"), rtl(p.max_burst, "words"), rtl(p.outstanding, "bursts"),
-            Quantity(240, 240, 240, "ns", "assumption",
-                     "from a read's address to its data: 60 cycles at 250 MHz, as in simulation")),
-        clock=Clock(Quantity(
-            200, 250, 250, "MHz", "assumption",
-            "not placed and routed yet; TeLLMe v2 and bitnet-kv260 close 250 MHz on this part, the "
-            "latter's larger build 200")),
-        host=Host(rtl(0, "ms", "the accelerator chooses the token and goes on by itself")),
+        step=StepLimits(rtl(p.max_tokens, "tokens"), rtl(p.weight_beats, "beats"),
+                        rtl(p.activation_beats, "beats")),
+        port=Port(rtl(p.word_bytes, "B"), rtl(p.max_burst, "words"),
+                  rtl(p.outstanding, "bursts"), port.latency),
+        clock=Clock(description.formulas.clock.frequency),
+        host=description.formulas.host,
     )

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...fpga.configuration import load_configuration
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
 from ...hw.attention.parameters import TILE
 from ...tools.progress import SILENT, Progress
+from ..descriptions.accelerator import AcceleratorDescription
 from ..descriptions.device import Device
 from ..descriptions.quantity import Corner, Range
 from ..descriptions.shapes import ModelShape
@@ -19,7 +19,7 @@ from ..formulas.estimate import check_lengths, check_memory
 from ..formulas.published import compare
 from ..formulas.results import ContextPoint, Estimate, OperatorCost, Phase, shares
 from ..formulas.workload import Operator
-from .accelerator_constants import Accelerator, describe, weight_buffer_uram
+from .accelerator_constants import RtlAccelerator, describe, weight_buffer_uram
 from .extrapolation import total
 from .generation import (
     curve_places,
@@ -29,36 +29,36 @@ from .generation import (
     prefill_steps,
 )
 from .operator_rows import ATTENTION
-from .prediction import Prediction, Step, activity_energy
+from .prediction import PredictedStep, Prediction, activity_energy
 from .work import accelerator_operators, operations
 
 __all__ = ["estimate_accelerator"]
 
 
 def estimate_accelerator(
-    model: ModelShape, device: Device, name: str, prompt: int = 128, tokens: int = 128,
-    progress: Progress = SILENT,
+    model: ModelShape, device: Device, description: AcceleratorDescription, prompt: int = 128,
+    tokens: int = 128, progress: Progress = SILENT,
 ) -> Estimate:
-    """Estimate ``tokens`` tokens after a prompt of ``prompt`` on the configuration ``name``.
+    """Estimate ``tokens`` tokens after a prompt of ``prompt`` on an accelerator in RTL.
 
     ``progress`` is told of each step that is predicted.
 
     Raises
     ------
     TrilobiteError
-        There is no such accelerator, it cannot run the model, the lengths are out of range, or the
+        There is no whole accelerator, it cannot run the model, the lengths are out of range, or the
         device's memory is too small.
     """
     check_lengths(model, prompt, tokens)
-    parameters = load_configuration(name)
-    accelerator = describe(name, parameters, model.vocabulary_bits[-1])
+    parameters = description.whole()
+    accelerator = describe(description, model.vocabulary_bits[-1])
     return _Estimator(model, device, accelerator, parameters, prompt, tokens, progress).run()
 
 
 class _Estimator:
     """The predictions at each corner, and what follows from them."""
 
-    def __init__(self, model: ModelShape, device: Device, accelerator: Accelerator,
+    def __init__(self, model: ModelShape, device: Device, accelerator: RtlAccelerator,
                  parameters: AcceleratorParameters, prompt: int, tokens: int,
                  progress: Progress) -> None:
         self.model, self.device, self.accelerator = model, device, accelerator
@@ -90,7 +90,7 @@ class _Estimator:
         prediction = Prediction(
             self.config, parameters, self.accelerator, self.timings[Corner.NOMINAL],
             prefill_steps(nominal, self.prompt, parameters.max_tokens),
-            Step(1, middle, nominal.decode[middle]))
+            PredictedStep(1, middle, nominal.decode[middle]))
         return Estimate(
             model=self.model, device=self.device, hardware=self.accelerator, cycles=prediction,
             prompt=self.prompt, tokens=self.tokens,
@@ -132,7 +132,7 @@ class _Estimator:
         return tuple(ContextPoint(context, Range.at_corners(
             lambda corner, context=context: rate(corner, context))) for context in self.contexts)
 
-    def phase(self, prediction: Prediction, steps: Sequence[Step],
+    def phase(self, prediction: Prediction, steps: Sequence[PredictedStep],
               counts: Mapping[Corner, np.ndarray], context: int) -> Phase:
         """The prefill, or a decode step, operator by operator."""
         tokens = sum(step.tokens for step in steps)
@@ -156,7 +156,7 @@ class _Estimator:
             waits=shares((cost.waits_for, cost.time.nominal) for cost in costs),
             obtained=shares((cost.obtained, cost.time.nominal) for cost in costs))
 
-    def operator(self, prediction: Prediction, steps: Sequence[Step],
+    def operator(self, prediction: Prediction, steps: Sequence[PredictedStep],
                  counts: Mapping[Corner, np.ndarray], place: int, operator: Operator,
                  ) -> OperatorCost:
         """One operator in all layers and steps."""

@@ -21,9 +21,9 @@ from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming
 from ..descriptions.device import Device
 from ..descriptions.quantity import Corner
-from .accelerator_constants import Accelerator
+from .accelerator_constants import RtlAccelerator
 from .extrapolation import whole_step
-from .prediction import Step
+from .prediction import PredictedStep
 
 __all__ = ["Generation", "curve_places", "decode_places", "memory_timing", "predict_generations",
            "prefill_steps"]
@@ -49,7 +49,7 @@ class Generation:
         return np.sum(self.chunks, axis=0)
 
 
-def memory_timing(device: Device, accelerator: Accelerator, corner: Corner) -> DdrTiming:
+def memory_timing(device: Device, accelerator: RtlAccelerator, corner: Corner) -> DdrTiming:
     """The board's memory, in cycles of the accelerator's clock."""
     clock = accelerator.clock.frequency.rate(corner) * 1e6
     share = device.dram.sustained.rate(corner) * 1e9 / (accelerator.port.word.count * clock)
@@ -103,9 +103,9 @@ def predict_generations(
         {place: found[timing, (1, place, True)] for place in places}) for timing in timings}
 
 
-def prefill_steps(generation: Generation, prompt: int, most: int) -> tuple[Step, ...]:
+def prefill_steps(generation: Generation, prompt: int, most: int) -> tuple[PredictedStep, ...]:
     """The steps of the prefill, of ``most`` tokens but for the last one."""
-    return tuple(Step(tokens, position, counts) for (tokens, position, _), counts in zip(
+    return tuple(PredictedStep(tokens, position, counts) for (tokens, position, _), counts in zip(
         _chunks(prompt, most), generation.chunks, strict=True))
 
 

@@ -13,19 +13,19 @@ from ...fpga.parameters import AcceleratorParameters
 from ...model import ModelConfig
 from ..descriptions.ddr_timing import DdrTiming
 from ..formulas.energy import Energy, Powered, work_energy
-from .accelerator_constants import Accelerator
+from .accelerator_constants import RtlAccelerator
 from .extrapolation import total
 from .operator_rows import ATTENTION, LM_HEAD
 from .work import row_width
 
-__all__ = ["ERRORS", "Parts", "Prediction", "Step", "activity_energy"]
+__all__ = ["ERRORS", "Parts", "PredictedStep", "Prediction", "activity_energy"]
 
 # Of what RTL simulation counted, for whole steps; the tests hold the model to these bounds.
 ERRORS = {"small models, 42 steps": 0.006, "BitNet 0.73B in full size, 10 runs": 0.0005}
 
 
 @dataclass(frozen=True)
-class Step:
+class PredictedStep:
     """A step of the accelerator: its tokens, how many of them were before it, its counters.
 
     ``counts``: float64 [operators, counters].
@@ -60,10 +60,10 @@ class Prediction:
 
     config: ModelConfig
     parameters: AcceleratorParameters
-    accelerator: Accelerator
+    accelerator: RtlAccelerator
     timing: DdrTiming
-    prefill: tuple[Step, ...]
-    decode: Step
+    prefill: tuple[PredictedStep, ...]
+    decode: PredictedStep
 
     @property
     def kind(self) -> str:
@@ -119,7 +119,7 @@ class Prediction:
                         for name in COUNTERS} for phase, steps in phases.items()}
 
 
-def activity_energy(powered: Powered, accelerator: Accelerator, counts: np.ndarray,
+def activity_energy(powered: Powered, accelerator: RtlAccelerator, counts: np.ndarray,
                     operations: float, seconds: float) -> Energy:
     """Joules of ``seconds`` in which ``counts`` [operators, counters] happened.
 

@@ -15,7 +15,7 @@ from ..formulas.workload import Operator
 from .accelerator_constants import weight_buffer_uram
 from .extrapolation import total
 from .operator_rows import OperatorRows
-from .prediction import Prediction, Step, activity_energy
+from .prediction import PredictedStep, Prediction, activity_energy
 from .work import accelerator_operators
 
 __all__ = ["predicted_timelines"]
@@ -34,7 +34,7 @@ def predicted_timelines(estimate: Estimate) -> dict[str, Timeline]:
             "decode": _timeline(estimate, [prediction.decode])}
 
 
-def _timeline(estimate: Estimate, steps: Sequence[Step]) -> Timeline:
+def _timeline(estimate: Estimate, steps: Sequence[PredictedStep]) -> Timeline:
     prediction, supply = estimate.cycles, _supply(estimate)
     runs = [(f"from token {step.position}: {label}" if step is not steps[0] else label, *run)
             for step in steps for label, *run in _in_order(estimate, step)]
@@ -70,7 +70,8 @@ def _supply(estimate: Estimate) -> Supply:
         Corner.NOMINAL)
 
 
-def _in_order(estimate: Estimate, step: Step) -> Iterator[tuple[str, Operator, np.ndarray]]:
+def _in_order(estimate: Estimate, step: PredictedStep,
+              ) -> Iterator[tuple[str, Operator, np.ndarray]]:
     """Label, operator and counters of every run, in the order of the descriptors."""
     config = estimate.model.config
     parameters = estimate.cycles.parameters

@@ -14,7 +14,7 @@ from ...fpga.compiler import Program
 from ...fpga.parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
 from ...model import ModelConfig
-from ..descriptions.layout import Layout
+from ..descriptions.dram_layout import DramLayout
 from ..formulas.workload import Operator, Traffic, step
 from .operator_rows import ATTENTION, LM_HEAD, OperatorRows
 
@@ -30,7 +30,7 @@ _PARTS = {
 
 def operations(config: ModelConfig, tokens: int, position: int) -> int:
     """Float operations of a step: norms, quantizers, rotation, softmax, gate, residuals, scales."""
-    return step(config, Layout(weight_bits=2), tokens, position).total("operations")
+    return step(config, DramLayout(weight_bits=2), tokens, position).total("operations")
 
 
 def row_width(config: ModelConfig, name: str) -> int:
@@ -47,7 +47,7 @@ def accelerator_operators(config: ModelConfig, parameters: AcceleratorParameters
 
     ``traffic`` has the weights, as often as they are read, and what is written to the cache.
     """
-    workload = step(config, Layout(weight_bits=2), tokens, past)
+    workload = step(config, DramLayout(weight_bits=2), tokens, past)
     parts = {operator.name: operator for operator in workload.operators}
     program = plan_program(config, parameters, 2, 1, vocabulary_bits)
     weights = _weight_bytes(program)

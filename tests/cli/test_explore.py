@@ -6,8 +6,8 @@ from trilobite.api.explore import Exploration
 from trilobite.api.explore_checks import Checking, check_designs, first_of_each_engine
 from trilobite.cli.console import Output
 from trilobite.cli.explore import _print_checks
-from trilobite.fpga.configuration import load_configuration
 from trilobite.npu import ArrayParameters, Stationary
+from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.device import load_device
 from trilobite.sim.descriptions.shapes import load_shape
 from trilobite.sim.explore import Perplexities
@@ -16,7 +16,7 @@ from trilobite.sim.explore.check import Checked
 from trilobite.sim.explore.search import Found, Result
 from trilobite.sim.explore.space import Design
 
-ENGINE = load_configuration("kv260").tlmm
+ENGINE = load_accelerator("kv260").engine
 ARRAY = ArrayParameters(Stationary.WEIGHT, rows=8, lanes=4, tokens=64)
 
 

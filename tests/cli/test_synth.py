@@ -25,7 +25,8 @@ def test_what_a_block_takes_is_printed_and_kept_as_json(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (("--block", "alu"), "no block 'alu'; there are"),
-    (("--configuration", "vcu118"), "no accelerator 'vcu118'"),
+    (("--hardware", "vcu118"), "no description 'vcu118' in accelerators"),
+    (("--configuration", "vcu118"), "no description 'vcu118' in accelerators"),
     (("--device", "zcu104"), "zcu104"),
 ])
 def test_what_there_is_not_is_refused(arguments, sentence):

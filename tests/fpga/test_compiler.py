@@ -6,14 +6,14 @@ import pytest
 
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
-from trilobite.fpga.configuration import load_configuration
 from trilobite.fpga.descriptors import Operation, Post
 from trilobite.fpga.planner import plan_program
 from trilobite.fpga.tiling import interleave, plan_tiling
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.pipeline import quantize
+from trilobite.sim.descriptions.accelerator import load_accelerator
 
-DEMO = load_configuration("demo")
+DEMO = load_accelerator("demo").whole()
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 """Descriptions to estimate with: the bundled ones, and variations of them."""
 
 import dataclasses
+from typing import TypeVar
 
 from trilobite.model import ModelConfig
+from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.device import Device, load_device
-from trilobite.sim.descriptions.hardware import Hardware, load_hardware
+from trilobite.sim.descriptions.formula_accelerator import FormulaAccelerator
 from trilobite.sim.descriptions.quantity import Corner, Quantity
 from trilobite.sim.descriptions.shapes import ModelShape, load_shape
 from trilobite.sim.formulas.cycles import CycleModel
@@ -16,7 +18,10 @@ def exact(value: float, unit: str = "unit") -> Quantity:
     return Quantity(value, value, value, unit, "assumption", "a test")
 
 
-def changed(description: Device | Hardware, **tables: dict[str, Quantity]) -> Device | Hardware:
+Description = TypeVar("Description", Device, FormulaAccelerator)
+
+
+def changed(description: Description, **tables: dict[str, Quantity]) -> Description:
     """A device or an accelerator with some constants replaced, table by table."""
     return dataclasses.replace(description, **{
         name: dataclasses.replace(getattr(description, name), **constants)
@@ -26,7 +31,7 @@ def changed(description: Device | Hardware, **tables: dict[str, Quantity]) -> De
 
 KV260 = load_device("kv260")
 # The bundled accelerator with an engine that does not change when the bundled one does.
-TLMM = changed(load_hardware("tlmm-kv260"), tlmm={
+TLMM = changed(load_accelerator("tlmm-kv260").formulas, tlmm={
     "group_size": exact(3), "tables": exact(32), "columns": exact(16),
     "max_k": exact(8192), "max_m": exact(8192),
 })
@@ -35,7 +40,7 @@ TWO_BILLION = load_shape("bitnet-2b")
 
 
 def machine(
-    device: Device = KV260, hardware: Hardware = TLMM, corner: Corner = Corner.NOMINAL,
+    device: Device = KV260, hardware: FormulaAccelerator = TLMM, corner: Corner = Corner.NOMINAL,
     cycles: dict[tuple[int, int], int] | None = None,
 ) -> Machine:
     """A device with an accelerator at one corner."""

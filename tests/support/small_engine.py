@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import trilobite
+from trilobite.sim.descriptions.tables import bundled_folder
 
 DESCRIPTIONS = Path(trilobite.__file__).parent / "sim" / "descriptions"
 
 
 def write_small_engine(folder):
-    text = (DESCRIPTIONS / "hardware" / "tlmm-kv260.toml").read_text()
-    for before, after in (("32, unit = \"tables", "5, unit = \"tables"),
-                          ("16, unit = \"output", "4, unit = \"output")):
+    text = (bundled_folder("accelerators") / "tlmm-kv260.toml").read_text()
+    for before, after in (("tables = 32", "tables = 5"), ("columns = 16", "columns = 4")):
         assert before in text
         text = text.replace(before, after)
     file = folder / "small.toml"

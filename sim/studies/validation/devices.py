@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ...descriptions.accelerator import load_accelerator
 from ...descriptions.device import load_device
-from ...descriptions.hardware import load_hardware
 from ...descriptions.quantity import Corner
 from ...descriptions.shapes import load_shape
 from ...descriptions.soc import load_soc
@@ -42,7 +42,7 @@ def _phone() -> list[Row]:
 
 
 def _kv260() -> list[Row]:
-    device, hardware = load_device("kv260"), load_hardware("tlmm-kv260")
+    device, hardware = load_device("kv260"), load_accelerator("tlmm-kv260").formulas
     cycles = CycleModel(hardware.tlmm.parameters(), {})
     machines = {corner: Machine(device, hardware, cycles, corner) for corner in Corner}
     found = []

@@ -10,11 +10,11 @@ from ....hw.matmul.parameters import TlmmParameters
 from ....model import ModelConfig
 from ...descriptions.ddr_timing import DdrTiming
 
-__all__ = ["HARDWARE", "MODELS", "STEPS", "Case", "Hardware", "Step", "all_cases"]
+__all__ = ["HARDWARE", "MODELS", "STEPS", "Case", "CaseStep", "SimulatedAccelerator", "all_cases"]
 
 
 @dataclass(frozen=True)
-class Hardware:
+class SimulatedAccelerator:
     """An accelerator and the memory that it is simulated with.
 
     ``held_out``: the model was not looked at beside its cycles before it was finished. The rule,
@@ -28,7 +28,7 @@ class Hardware:
 
 
 @dataclass(frozen=True)
-class Step:
+class CaseStep:
     """``tokens`` tokens from ``position`` on; with ``chooses``, the last one goes to the head."""
 
     tokens: int
@@ -48,7 +48,7 @@ class Case:
 
     hardware: str
     model: str
-    step: Step
+    step: CaseStep
 
     @property
     def held_out(self) -> bool:
@@ -63,13 +63,13 @@ _SMALL = AcceleratorParameters(
     address_width=28)
 
 HARDWARE = {
-    "small": Hardware(_SMALL, DdrTiming(latency=60, refresh_interval=1950, refresh_cycles=88),
-                      held_out=False),
-    "medium": Hardware(
+    "small": SimulatedAccelerator(
+        _SMALL, DdrTiming(latency=60, refresh_interval=1950, refresh_cycles=88), held_out=False),
+    "medium": SimulatedAccelerator(
         replace(_SMALL, word_bytes=32, queries=4, weight_beats=512, activation_beats=1024,
                 tlmm=TlmmParameters(group_size=3, tables=16, columns=16, max_k=768, max_m=1536)),
         DdrTiming(latency=40, words=3, per_cycles=4), held_out=False),
-    "narrow": Hardware(
+    "narrow": SimulatedAccelerator(
         replace(_SMALL, lanes=2, activation_beats=2048, weight_beats=2048,
                 tlmm=TlmmParameters(group_size=4, tables=4, columns=8, max_k=768, max_m=1536)),
         DdrTiming(latency=100, words=1, per_cycles=2), held_out=True),
@@ -93,10 +93,11 @@ MODELS = {
 }
 
 STEPS = {
-    "bitnet-128": (Step(1, 0), Step(1, 120), Step(1, 383), Step(32, 0), Step(9, 40, False)),
-    "llama-192": (Step(1, 31), Step(1, 250), Step(20, 0)),
-    "llama-256": (Step(1, 64), Step(1, 300), Step(32, 100)),
-    "bitnet-96": (Step(1, 10), Step(7, 0), Step(32, 352, False)),
+    "bitnet-128": (CaseStep(1, 0), CaseStep(1, 120), CaseStep(1, 383), CaseStep(32, 0),
+                   CaseStep(9, 40, False)),
+    "llama-192": (CaseStep(1, 31), CaseStep(1, 250), CaseStep(20, 0)),
+    "llama-256": (CaseStep(1, 64), CaseStep(1, 300), CaseStep(32, 100)),
+    "bitnet-96": (CaseStep(1, 10), CaseStep(7, 0), CaseStep(32, 352, False)),
 }
 CAPACITY = 385   # tokens that the cases' programs have room for
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import EstimateError
-from ....fpga.configuration import load_configuration
 from ....fpga.parameters import AcceleratorParameters
 from ....fpga.planner import plan_program
 from ...cycle_model.constants import hardware_constants
 from ...cycle_model.predict import predict_step
+from ...descriptions.accelerator import load_accelerator
 from ...descriptions.ddr_timing import DdrTiming
 from ...descriptions.shapes import load_shape
 from .cases import CAPACITY, HARDWARE, MODELS, Case, all_cases
@@ -66,7 +66,7 @@ def check_full_size() -> None:
     recorded = json.loads(FULL_SIZE.read_text())
     name = recorded["configuration"]
     _check(f"{FULL_SIZE.name}: the cycles of accelerator {name}", recorded["constants"],
-           load_configuration(name), _TIMING, "trilobite verify shape ... --json")
+           load_accelerator(name).whole(), _TIMING, "trilobite verify shape ... --json")
 
 
 def _check(counts: str, counted: dict[str, int], parameters: AcceleratorParameters,
@@ -98,7 +98,7 @@ def _compare(case: Case, measured: dict[str, Any]) -> Comparison:
 def compare_full_size() -> Iterator[Comparison]:
     """One layer and two of a published shape, as ``trilobite verify shape`` counted them."""
     recorded = json.loads(FULL_SIZE.read_text())
-    parameters = load_configuration(recorded["configuration"])
+    parameters = load_accelerator(recorded["configuration"]).whole()
     for run in recorded["runs"]:
         for layers, counted in ((run["layers"], run["one"]), (2 * run["layers"], run["two"])):
             predicted = _predict_run(run, parameters, layers)

@@ -27,7 +27,7 @@ from ..bench import build
 from ..bench.build import Build
 from ..bench.program_bench import ProgramBench
 from ..bench.program_run import Run, run_program
-from .cases import CAPACITY, HARDWARE, MODELS, STEPS, Hardware, Step
+from .cases import CAPACITY, HARDWARE, MODELS, STEPS, CaseStep, SimulatedAccelerator
 from .compare import MEASURED
 
 __all__ = ["bench", "case_program", "count_steps", "measure"]
@@ -35,19 +35,19 @@ __all__ = ["bench", "case_program", "count_steps", "measure"]
 _DEPTH = 1 << 16   # words of the memory: room for every model on every accelerator
 
 
-def bench(hardware: Hardware) -> ProgramBench:
+def bench(hardware: SimulatedAccelerator) -> ProgramBench:
     """The accelerator on its memory."""
     return ProgramBench(hardware.parameters, _DEPTH, hardware.timing)
 
 
-def case_program(hardware: Hardware, model: str, capacity: int = CAPACITY) -> Program:
+def case_program(hardware: SimulatedAccelerator, model: str, capacity: int = CAPACITY) -> Program:
     """The program of a model with random weights."""
     config = MODELS[model]
     return compile_model(config, random_weights(config, Ternary(), seed=0), hardware.parameters,
                          capacity)
 
 
-def count_steps(hardware: Hardware, model: str, steps: tuple[Step, ...],
+def count_steps(hardware: SimulatedAccelerator, model: str, steps: tuple[CaseStep, ...],
                 capacity: int) -> list[dict[str, int]]:
     """Counters of steps of a case's model on any accelerator, and when each ``started``.
 
@@ -76,7 +76,7 @@ def measure(name: str) -> dict[str, object]:
             "constants": hardware_constants(hardware.parameters, hardware.timing), "cases": cases}
 
 
-def _simulate(engine: Build, program: Program, steps: tuple[Step, ...]) -> list[dict[str, int]]:
+def _simulate(engine: Build, program: Program, steps: tuple[CaseStep, ...]) -> list[dict[str, int]]:
     """Counters of each step. The cache holds zeros: their cycles are those of any other numbers."""
     image = [*program.memory.image(), _tokens(program)]
     runs = [Run(program.word("program"), program.word("tiles"), len(program.tiles), step.tokens,

@@ -3,13 +3,13 @@ from amaranth.hdl import Fragment
 
 from support.unused import never_elaborated
 from trilobite.errors import ToolError
-from trilobite.fpga.configuration import load_configuration
 from trilobite.fpga.core import Core
 from trilobite.fpga.synth.blocks import BLOCKS, select_blocks
+from trilobite.sim.descriptions.accelerator import load_accelerator
 
 
 def test_the_parts_are_what_the_accelerator_is_made_of():
-    parameters = load_configuration("demo")
+    parameters = load_accelerator("demo").whole()
     with never_elaborated():
         core = Fragment.get(Core(parameters), None)
         inside = sorted(type(fragment.origins[0]).__name__ for fragment, *_ in core.subfragments)
@@ -21,11 +21,11 @@ def test_the_parts_are_what_the_accelerator_is_made_of():
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 def test_every_block_can_be_made(block, device):
     with never_elaborated():
-        assert block.make(load_configuration(device)).signature.members
+        assert block.make(load_accelerator(device).whole()).signature.members
 
 
 def test_compared_engines_do_as_much_per_cycle():
-    parameters = load_configuration("kv260")
+    parameters = load_accelerator("kv260").whole()
     compared = [*select_blocks(["tlmm-g*"]), *select_blocks(["sign-select-g*"])]
     assert [block.macs_per_cycle(parameters) for block in compared] == [840] * 8
     assert BLOCKS["quantizer"].macs_per_cycle(parameters) is None

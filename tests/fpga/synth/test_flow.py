@@ -7,13 +7,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from trilobite.errors import ToolError
-from trilobite.fpga.configuration import load_configuration
 from trilobite.fpga.synth import flow
 from trilobite.fpga.synth.blocks import BLOCKS, SynthBlock
 from trilobite.fpga.synth.flow import synthesize
 from trilobite.fpga.synth.targets import TARGETS, find_target
+from trilobite.sim.descriptions.accelerator import load_accelerator
 
-PARAMETERS = load_configuration("demo")
+PARAMETERS = load_accelerator("demo").whole()
 
 
 class Sum(wiring.Component):

@@ -10,15 +10,15 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from trilobite.fpga.configuration import load_configuration
 from trilobite.fpga.synth.targets import TARGETS
 from trilobite.fpga.synth.tools import yosys
 from trilobite.hw.attention.query_lane import QueryLane
 from trilobite.hw.floats.format import FLOAT32
 from trilobite.hw.floats.multiply import FloatMultiply
 from trilobite.hw.streams.ports import component_ports
+from trilobite.sim.descriptions.accelerator import load_accelerator
 
-PARAMETERS = load_configuration("demo")
+PARAMETERS = load_accelerator("demo").whole()
 COMPONENTS = {
     "float-multiply": lambda: FloatMultiply(FLOAT32),
     "query-lane": lambda: QueryLane(PARAMETERS.attention),

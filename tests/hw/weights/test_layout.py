@@ -11,7 +11,7 @@ from trilobite.hw.weights.layout import WeightLayout
 from trilobite.model import LINEAR_NAMES
 from trilobite.quant.formats import Ternary
 from trilobite.quant.formats.base import Codes
-from trilobite.sim.descriptions.hardware import load_hardware
+from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.shapes import load_shape
 
 KV260 = TlmmParameters(group_size=3, tables=32, columns=16, max_k=8192, max_m=8192)
@@ -55,7 +55,7 @@ def test_bits_per_weight_of_whole_models_scales_included(shape, word_bytes, most
 
 
 def test_the_bundled_engine_is_the_one_whose_bits_are_counted():
-    assert load_hardware("tlmm-kv260").tlmm.parameters() == KV260
+    assert load_accelerator("tlmm-kv260").engine == KV260
 
 
 engines = st.builds(TlmmParameters, st.integers(2, 5), st.integers(1, 9), st.integers(1, 5),

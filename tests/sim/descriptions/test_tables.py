@@ -8,7 +8,6 @@ import pytest
 import trilobite
 from trilobite.errors import EstimateError
 from trilobite.sim.descriptions.device import load_device
-from trilobite.sim.descriptions.hardware import load_hardware
 from trilobite.sim.descriptions.shapes import load_shape, shape_names
 
 FOLDER = Path(trilobite.__file__).parent / "sim" / "descriptions"
@@ -80,19 +79,9 @@ def test_a_source_must_say_something(tmp_path):
 @pytest.mark.parametrize("value", ["2.5", "{ low = 1, nominal = 2, high = 3 }"])
 def test_a_count_must_be_one_whole_number(tmp_path, value):
     numbers = "value = 2.5" if value == "2.5" else "low = 1, nominal = 2, high = 3"
-    path = rewritten(
-        tmp_path, "hardware/tlmm-kv260.toml", "group_size = { value = 3",
-        "group_size = { " + numbers,
-    )
-    refused(load_hardware, path, "tlmm: group_size: must be one whole number")
-
-
-def test_an_engine_that_cannot_be_built_is_refused(tmp_path):
-    path = rewritten(
-        tmp_path, "hardware/tlmm-kv260.toml", "group_size = { value = 3",
-        "group_size = { value = 6",
-    )
-    refused(load_hardware, path, "tlmm: .*group_size must be 2 to 5, not 6")
+    path = rewritten(tmp_path, "devices/kv260.toml", "lut = { value = 117120",
+                     "lut = { " + numbers)
+    refused(load_device, path, "fabric: lut: must be one whole number")
 
 
 def test_a_published_result_of_the_wrong_shape_is_refused(tmp_path):

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from trilobite.errors import TrilobiteError
-from trilobite.fpga.configuration import load_configuration
 from trilobite.hw import TlmmParameters
 from trilobite.npu import ArrayParameters, Stationary
+from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.device import load_device
 from trilobite.sim.descriptions.shapes import load_shape
 from trilobite.sim.explore.accelerators import (
@@ -23,7 +23,7 @@ from trilobite.sim.explore.space import Design
 from trilobite.sim.predictions.accelerator_estimate import estimate_accelerator
 from trilobite.sim.verify.cycles.cases import HARDWARE
 
-KV260 = load_configuration("kv260")
+KV260 = load_accelerator("kv260").whole()
 DEVICE = load_device("kv260")
 LARGE = load_shape("bitnet-0.73b")
 ENGINE = dataclasses.replace(KV260.tlmm, max_k=8192)   # as the search has them
@@ -70,7 +70,7 @@ def test_an_engine_whose_columns_do_not_divide_the_model_is_refused():
 
 def test_a_prediction_is_that_of_the_estimate():
     whole = predict_whole(found(), LARGE, DEVICE, 3, 4)
-    estimate = estimate_accelerator(LARGE, DEVICE, "kv260", 3, 4)
+    estimate = estimate_accelerator(LARGE, DEVICE, load_accelerator("kv260"), 3, 4)
     assert whole.first_token == pytest.approx(estimate.first_token.nominal)
     assert whole.tokens_per_second == pytest.approx(estimate.rate.nominal)
     slower = predict_whole(found(mhz=125.0), LARGE, DEVICE, 3, 4)

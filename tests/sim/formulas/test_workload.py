@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from support.estimates import LARGE as LARGE_SHAPE
 from support.estimates import TWO_BILLION, small_config
-from trilobite.sim.descriptions.layout import Layout
+from trilobite.sim.descriptions.dram_layout import DramLayout
 from trilobite.sim.formulas.workload import model_bytes, pairs, step
 
 LARGE = LARGE_SHAPE.config
-PLAIN = Layout(weight_bits=1.6, kv_scales=False, head_scales=False)   # as published bounds count
+# As published bounds count.
+PLAIN = DramLayout(weight_bits=1.6, kv_scales=False, head_scales=False)
 
 
 def named(workload, name):
@@ -58,7 +59,7 @@ def test_decode_bound_with_a_cache(kv_bits, context, tokens_per_second):
 
 def test_attention_of_one_decoded_token_by_hand():
     # 2 heads of 4 on one key-value head; 6 visible positions: 5 cached and its own.
-    workload = step(small_config(), Layout(weight_bits=2), 1, past=5)
+    workload = step(small_config(), DramLayout(weight_bits=2), 1, past=5)
     scores = named(workload, "attention_scores")
     assert scores.macs == named(workload, "attention_values").macs == 2 * 4 * 6
     assert scores.traffic.kv_read == 6 * (4 + 4)   # int8 of one head, and its float32 scale
@@ -68,7 +69,7 @@ def test_attention_of_one_decoded_token_by_hand():
 
 def test_matrices_of_a_prompt_by_hand():
     # K = 12 padded to 15, M = 8 padded to 16, at 2 bits: 60 bytes, whatever the number of tokens.
-    layout = Layout(weight_bits=2, pad_m=16, pad_k=15, spill=True)
+    layout = DramLayout(weight_bits=2, pad_m=16, pad_k=15, spill=True)
     down = named(step(small_config(), layout, 7), "down_proj")
     assert down.matrix == (8, 12)
     assert down.macs == 7 * 8 * 12
@@ -80,21 +81,21 @@ def test_matrices_of_a_prompt_by_hand():
 
 def test_only_the_last_token_of_a_prompt_gets_logits():
     for tokens in (1, 9):
-        head = named(step(small_config(), Layout(weight_bits=2), tokens), "lm_head")
+        head = named(step(small_config(), DramLayout(weight_bits=2), tokens), "lm_head")
         assert head.macs == 10 * 8
         assert head.traffic.weights == 10 * (8 + 4)
 
 
 def test_activations_cross_dram_only_if_they_spill():
-    kept = step(small_config(), Layout(weight_bits=2), 16)
+    kept = step(small_config(), DramLayout(weight_bits=2), 16)
     assert kept.bytes("activations_read") == kept.bytes("activations_written") == 0
-    spilled = step(small_config(), Layout(weight_bits=2, spill=True), 16)
+    spilled = step(small_config(), DramLayout(weight_bits=2, spill=True), 16)
     assert spilled.bytes("weights") == kept.bytes("weights")
     assert named(spilled, "ffn_residual").traffic.activations_read == 2 * 16 * 8 * 4
 
 
 def test_what_a_model_has_beyond_the_plain_decoder_is_counted():
-    layout = Layout(weight_bits=2)
+    layout = DramLayout(weight_bits=2)
     plain = step(small_config(), layout, 1)
     norms = step(small_config(qk_norm=True, sub_norm=True), layout, 1)
     names = {operator.name for operator in norms.operators}
@@ -107,7 +108,7 @@ def test_what_a_model_has_beyond_the_plain_decoder_is_counted():
 
 def test_model_bytes_are_what_a_checkpoint_stores():
     # Per layer 2 x 8 x 8 + 2 x 4 x 8 + 3 x 8 x 12 = 480 weights at 2 bits and two norms of 8.
-    layout = Layout(weight_bits=2)
+    layout = DramLayout(weight_bits=2)
     layers, final, embedding = 2 * (120 + 64), 32, 10 * 12
     assert model_bytes(small_config(), layout) == layers + final + embedding
     untied = small_config(tie_word_embeddings=False)
@@ -129,7 +130,7 @@ def test_pairs_count_visible_keys(tokens, past, window):
 @given(st.integers(1, 12), st.integers(0, 12), st.none() | st.integers(1, 20))
 def test_a_prompt_does_the_arithmetic_of_its_tokens_one_by_one(tokens, past, window):
     config = small_config(sliding_windows=(window, None) if window else ())
-    layout = Layout(weight_bits=2)
+    layout = DramLayout(weight_bits=2)
     whole = step(config, layout, tokens, past)
     single = [step(config, layout, 1, past + index) for index in range(tokens)]
     head = named(whole, "lm_head")
@@ -142,7 +143,7 @@ def test_a_prompt_does_the_arithmetic_of_its_tokens_one_by_one(tokens, past, win
 @given(st.integers(1, 12), st.integers(0, 40))
 def test_layers_with_windows_of_different_lengths_add_up(tokens, past):
     config = small_config(num_layers=5, sliding_windows=(4, None, 4, 8, None))
-    workload = step(config, Layout(weight_bits=2), tokens, past)
+    workload = step(config, DramLayout(weight_bits=2), tokens, past)
     scores = [op for op in workload.operators if op.name.startswith("attention_scores")]
     assert {op.name: op.count for op in scores} == {
         "attention_scores_4": 2, "attention_scores": 2, "attention_scores_8": 1,
@@ -153,6 +154,6 @@ def test_layers_with_windows_of_different_lengths_add_up(tokens, past):
 
 
 def test_an_operator_without_a_matrix_says_so():
-    rope = named(step(small_config(), Layout(weight_bits=2), 1), "rope")
+    rope = named(step(small_config(), DramLayout(weight_bits=2), 1), "rope")
     with pytest.raises(ValueError, match="rope is no matmul"):
         rope.matrix

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from trilobite.errors import EstimateError, TrilobiteError
 from trilobite.fpga.counters import COUNTERS
 from trilobite.fpga.planner import plan_program
+from trilobite.sim.descriptions.accelerator import AcceleratorDescription, load_accelerator
 from trilobite.sim.descriptions.device import load_device
-from trilobite.sim.descriptions.layout import Layout
+from trilobite.sim.descriptions.dram_layout import DramLayout
 from trilobite.sim.descriptions.quantity import Corner
 from trilobite.sim.descriptions.shapes import ModelShape, load_shape
 from trilobite.sim.formulas.energy import PARTS, Supply
 from trilobite.sim.formulas.phases import phase_timelines
 from trilobite.sim.formulas.workload import step
-from trilobite.sim.predictions import accelerator_estimate
 from trilobite.sim.predictions.accelerator_constants import describe
 from trilobite.sim.predictions.accelerator_estimate import estimate_accelerator
 from trilobite.sim.predictions.extrapolation import total
@@ -32,19 +32,13 @@ from trilobite.sim.verify.cycles.cases import HARDWARE, MODELS
 DEVICE = load_device("kv260")
 SMALL = HARDWARE["small"].parameters
 MODEL = ModelShape("tiny", "a test", replace(MODELS["bitnet-96"], max_position_embeddings=256))
+DESCRIBED = AcceleratorDescription.of("Accelerator small", SMALL)
 PROMPT, TOKENS = 70, 10   # three steps of 32 tokens
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    monkeypatch.setattr(accelerator_estimate, "load_configuration", lambda name: SMALL)
 
 
 @pytest.fixture(scope="module")
 def result():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(accelerator_estimate, "load_configuration", lambda name: SMALL)
-        return estimate_accelerator(MODEL, DEVICE, "small", PROMPT, TOKENS)
+    return estimate_accelerator(MODEL, DEVICE, DESCRIBED, PROMPT, TOKENS)
 
 
 def test_a_phase_is_the_sum_of_its_operators(result):
@@ -82,7 +76,7 @@ def test_the_timeline_takes_as_long_and_as_much_as_the_phase(result):
     """Also where the memory gives 9 words in 32 cycles, now and then one of them early."""
     slow = replace(DEVICE.dram.sustained, low=1.0, nominal=1.125, high=2.0)
     slower = estimate_accelerator(MODEL, replace(DEVICE, dram=replace(DEVICE.dram, sustained=slow)),
-                                  "small", PROMPT, TOKENS)
+                                  DESCRIBED, PROMPT, TOKENS)
     for one in (result, slower):
         for name, timeline in phase_timelines(one).items():
             phase = getattr(one, name)
@@ -102,7 +96,7 @@ def test_joules_of_counters_by_hand(result):
     counts = 0 * result.cycles.decode.counts
     for name in ("read_words", "weight_beats", "attention_words", "head_words"):
         counts[3, list(COUNTERS).index(name)] = 1
-    accelerator = describe("small", SMALL)
+    accelerator = describe(DESCRIBED)
     energy = activity_energy(Supply(device, 0, Corner.NOMINAL), accelerator, counts, 1, 1.0)
     assert energy.dram == pytest.approx(16 * 8 * 15e-12)
     int8 = 16 * SMALL.queries + 16
@@ -116,7 +110,7 @@ def test_the_float_units_have_their_part_of_the_energy(result):
     costly = replace(operation, **{end: 2 * getattr(operation, end)
                                    for end in ("low", "nominal", "high")})
     device = replace(DEVICE, power=replace(DEVICE.power, operation=costly))
-    more = estimate_accelerator(MODEL, device, "small", PROMPT, TOKENS)
+    more = estimate_accelerator(MODEL, device, DESCRIBED, PROMPT, TOKENS)
     expected = operations(MODEL.config, PROMPT, 0) * operation.nominal * 1e-12
     assert more.prefill.energy["compute"].nominal - result.prefill.energy[
         "compute"].nominal == pytest.approx(expected)
@@ -127,7 +121,7 @@ def test_the_operators_do_all_the_work_of_the_workload(name):
     """Fused as the descriptors are, nothing twice and nothing left out."""
     config = MODELS[name]
     fused = accelerator_operators(config, SMALL, 20, 12, 1)
-    whole = step(config, Layout(weight_bits=2), 20, 12)
+    whole = step(config, DramLayout(weight_bits=2), 20, 12)
     for field in ("macs", "operations", "elements"):
         assert sum(one.count * getattr(one, field) for one in fused) == whole.total(field)
     assert sum(one.count * one.traffic.kv_written for one in fused) == whole.bytes("kv_written")
@@ -137,9 +131,9 @@ def test_the_operators_do_all_the_work_of_the_workload(name):
 def test_more_bandwidth_and_a_shorter_context_are_not_slower(result):
     slow = replace(DEVICE.dram.sustained, low=0.5, nominal=1.0, high=2.0)
     device = replace(DEVICE, dram=replace(DEVICE.dram, sustained=slow))
-    slower = estimate_accelerator(MODEL, device, "small", PROMPT, TOKENS)
+    slower = estimate_accelerator(MODEL, device, DESCRIBED, PROMPT, TOKENS)
     assert slower.per_token.nominal > result.per_token.nominal
-    longer = estimate_accelerator(MODEL, DEVICE, "small", 2 * PROMPT, TOKENS)
+    longer = estimate_accelerator(MODEL, DEVICE, DESCRIBED, 2 * PROMPT, TOKENS)
     assert longer.per_token.nominal > result.per_token.nominal
     rates = [point.rate.nominal for point in result.curve]
     assert rates == sorted(rates, reverse=True)
@@ -156,7 +150,8 @@ def test_whatever_the_board_numbers_are_sane(bandwidth, faster, prompt, tokens, 
         return estimate_accelerator(MODEL, replace(DEVICE, dram=replace(
             dram, sustained=replace(sustained, low=rate / 2, nominal=rate, high=2 * rate),
             peak=replace(dram.peak, low=3 * rate, nominal=3 * rate, high=3 * rate),
-            energy=replace(dram.energy, low=bit, nominal=bit, high=bit))), "small", prompt, tokens)
+            energy=replace(dram.energy, low=bit, nominal=bit, high=bit))), DESCRIBED, prompt,
+            tokens)
 
     one, better = on(bandwidth, energy), on(bandwidth * faster, energy)
     for result in (one, better):
@@ -189,9 +184,9 @@ def test_json_table_and_page_say_that_cycles_are_predicted(result):
     assert "sampling, control" not in html   # no host waits
 
 
-def test_a_published_shape_takes_the_boards_uram_and_stands_beside_the_published(monkeypatch):
-    monkeypatch.undo()
-    estimate = estimate_accelerator(load_shape("bitnet-0.73b"), DEVICE, "kv260", 1, 2)
+def test_a_published_shape_takes_the_boards_uram_and_stands_beside_the_published():
+    estimate = estimate_accelerator(load_shape("bitnet-0.73b"), DEVICE, load_accelerator("kv260"),
+                                    1, 2)
     assert [one.published.name for one in estimate.comparisons] == ["TeLLMe v2", "PD-Swap"]
     budget, = estimate.hardware.budget(DEVICE)
     assert 0 < budget.used <= budget.available
@@ -202,7 +197,7 @@ def test_a_published_shape_takes_the_boards_uram_and_stands_beside_the_published
 
 
 def test_codes_of_four_bits_are_half_the_words_and_the_same_products(result):
-    half = estimate_accelerator(replace(MODEL, vocabulary_bits=(4, 4)), DEVICE, "small", PROMPT,
+    half = estimate_accelerator(replace(MODEL, vocabulary_bits=(4, 4)), DEVICE, DESCRIBED, PROMPT,
                                 TOKENS)
     heads = [one.decode.operators[-1] for one in (result, half)]
     codes = MODEL.config.vocab_size * MODEL.config.hidden_size
@@ -212,17 +207,16 @@ def test_codes_of_four_bits_are_half_the_words_and_the_same_products(result):
     assert result.weight_bytes - half.weight_bytes == codes // 2
 
 
-def test_what_cannot_be_predicted_is_refused(monkeypatch):
+def test_what_cannot_be_predicted_is_refused():
     with pytest.raises(EstimateError, match="at least 1 token and 2"):
-        estimate_accelerator(MODEL, DEVICE, "small", 20, 1)
+        estimate_accelerator(MODEL, DEVICE, DESCRIBED, 20, 1)
     with pytest.raises(EstimateError, match="holds 256 positions"):
-        estimate_accelerator(MODEL, DEVICE, "small", 250, 10)
+        estimate_accelerator(MODEL, DEVICE, DESCRIBED, 250, 10)
     with pytest.raises(TrilobiteError, match="hidden_size is 2560, and at most 768 fit"):
-        estimate_accelerator(load_shape("bitnet-2b"), DEVICE, "small", 20, 10)
+        estimate_accelerator(load_shape("bitnet-2b"), DEVICE, DESCRIBED, 20, 10)
     small = replace(DEVICE.dram.capacity, low=1e4, nominal=1e4, high=1e4)
     device = replace(DEVICE, dram=replace(DEVICE.dram, capacity=small))
     with pytest.raises(EstimateError, match="needs 0.00 GB for weights"):
-        estimate_accelerator(MODEL, device, "small", 20, 10)
-    monkeypatch.undo()
-    with pytest.raises(TrilobiteError, match="no accelerator 'none'"):
-        estimate_accelerator(MODEL, DEVICE, "none", 20, 10)
+        estimate_accelerator(MODEL, device, DESCRIBED, 20, 10)
+    with pytest.raises(EstimateError, match="tlmm-kv260 describes an engine and no whole accel"):
+        estimate_accelerator(MODEL, DEVICE, load_accelerator("tlmm-kv260"), 20, 10)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from trilobite.errors import TrilobiteError
-from trilobite.fpga.configuration import load_configuration
 from trilobite.fpga.counters import COUNTERS
 from trilobite.fpga.planner import plan_program
 from trilobite.sim.cycle_model.predict import predict_step, trace_step
+from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.ddr_timing import DdrTiming
 from trilobite.sim.descriptions.device import load_device
 from trilobite.sim.descriptions.quantity import Corner
@@ -29,7 +29,7 @@ from trilobite.sim.verify.cycles.cases import HARDWARE, MODELS
 
 DEVICE = load_device("kv260")
 SMALL = HARDWARE["small"].parameters
-KV260 = describe("kv260", load_configuration("kv260"))
+KV260 = describe(load_accelerator("kv260"))
 OPERATIONS = {"embed_cycles": ("embedding",), "head_cycles": ("lm_head",),
               "attend_cycles": ("attention",)}
 

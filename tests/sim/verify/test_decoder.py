@@ -10,7 +10,6 @@ from trilobite.api.models import load
 from trilobite.api.verify import Runtime
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
-from trilobite.fpga.configuration import load_configuration
 from trilobite.fpga.descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Post
 from trilobite.fpga.sequencer import RunError
 from trilobite.quant.checkpoint import open_checkpoint
@@ -19,13 +18,14 @@ from trilobite.quant.pipeline import quantize
 from trilobite.runtime.decoder import Decoder
 from trilobite.runtime.language_model import Session
 from trilobite.runtime.random_weights import random_weights
+from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.ddr_timing import DdrTiming
 from trilobite.sim.verify.bench import build
 from trilobite.sim.verify.bench.program_bench import ProgramBench
 from trilobite.sim.verify.bench.program_run import Run, run_program
 from trilobite.sim.verify.decoder import verify_decoder
 
-DEMO = load_configuration("demo")
+DEMO = load_accelerator("demo").whole()
 TIMING = DdrTiming(latency=40, refresh_interval=195, refresh_cycles=9)
 
 

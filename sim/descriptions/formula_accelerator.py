@@ -1,19 +1,18 @@
-"""The accelerator to estimate, read from ``sim/descriptions/hardware/<name>.toml``."""
+"""The constants with which formulas estimate an accelerator."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
-from ...errors import EstimateError
 from ...hw import TlmmParameters
 from ...model import ModelConfig
 from .device import Device
-from .layout import Layout
+from .dram_layout import DramLayout
 from .quantity import Quantity
-from .tables import Unit, build, read_toml
+from .tables import MeasuredIn
 
-__all__ = ["URAM_BYTES", "Budget", "Hardware", "Host", "Tlmm", "load_hardware"]
+__all__ = ["URAM_BYTES", "Budget", "EngineConstants", "FormulaAccelerator", "Host"]
 
 URAM_BYTES = 36_864    # 288 Kb
 _BRAM_BYTES = 4_608    # 36 Kb
@@ -21,22 +20,24 @@ _SPILLED_BITS = 32     # activations between operators are float32
 
 
 @dataclass(frozen=True)
-class Tlmm:
+class EngineConstants:
     """Parameters of the table-lookup matmul engine, as elaborated."""
 
-    group_size: Annotated[Quantity, Unit("weights", count=True)]
-    tables: Annotated[Quantity, Unit("tables", count=True)]
-    columns: Annotated[Quantity, Unit("output columns", count=True)]
-    activation_width: Annotated[Quantity, Unit("bit", count=True)]
-    max_k: Annotated[Quantity, Unit("inputs", count=True)]
-    max_m: Annotated[Quantity, Unit("outputs", count=True)]
+    group_size: Annotated[Quantity, MeasuredIn("weights", count=True)]
+    tables: Annotated[Quantity, MeasuredIn("tables", count=True)]
+    columns: Annotated[Quantity, MeasuredIn("output columns", count=True)]
+    activation_width: Annotated[Quantity, MeasuredIn("bit", count=True)]
+    max_k: Annotated[Quantity, MeasuredIn("inputs", count=True)]
+    max_m: Annotated[Quantity, MeasuredIn("outputs", count=True)]
 
-    def __post_init__(self) -> None:
-        """Refuse what no engine can be built with."""
-        try:
-            self.parameters()
-        except ValueError as error:
-            raise EstimateError(str(error)) from None
+    @classmethod
+    def of(cls, parameters: TlmmParameters, source: str = "hw.TlmmParameters") -> EngineConstants:
+        """Those of an engine that ``source`` describes."""
+        units = get_type_hints(cls, include_extras=True)
+        return cls(**{
+            name: Quantity(value, value, value, units[name].__metadata__[0].name, "rtl", source)
+            for name in units for value in [getattr(parameters, name)]
+        })
 
     def parameters(self) -> TlmmParameters:
         """The parameters with which ``hw.matmul.tlmm.Tlmm`` is elaborated."""
@@ -49,51 +50,51 @@ class Tlmm:
 class Clock:
     """Fabric clock, and the cycles before an operator's first beat."""
 
-    frequency: Annotated[Quantity, Unit("MHz")]
-    start: Annotated[Quantity, Unit("cycles")]
+    frequency: Annotated[Quantity, MeasuredIn("MHz")]
+    start: Annotated[Quantity, MeasuredIn("cycles")]
 
 
 @dataclass(frozen=True)
 class Storage:
     """Widths in DRAM, and buffers on the chip."""
 
-    head_width: Annotated[Quantity, Unit("bit", count=True)]
-    kv_width: Annotated[Quantity, Unit("bit", count=True)]
-    weight_buffer: Annotated[Quantity, Unit("B", count=True)]
-    activation_buffer: Annotated[Quantity, Unit("B", count=True)]
+    head_width: Annotated[Quantity, MeasuredIn("bit", count=True)]
+    kv_width: Annotated[Quantity, MeasuredIn("bit", count=True)]
+    weight_buffer: Annotated[Quantity, MeasuredIn("B", count=True)]
+    activation_buffer: Annotated[Quantity, MeasuredIn("B", count=True)]
 
 
 @dataclass(frozen=True)
 class Integer:
     """The unit for integer dot products that are not ternary: attention and LM head."""
 
-    lanes: Annotated[Quantity, Unit("MAC/cycle", count=True)]
-    efficiency: Annotated[Quantity, Unit("fraction")]
-    query_rows: Annotated[Quantity, Unit("tokens", count=True)]
+    lanes: Annotated[Quantity, MeasuredIn("MAC/cycle", count=True)]
+    efficiency: Annotated[Quantity, MeasuredIn("fraction")]
+    query_rows: Annotated[Quantity, MeasuredIn("tokens", count=True)]
 
 
 @dataclass(frozen=True)
 class Vector:
     """The unit for elementwise passes."""
 
-    lanes: Annotated[Quantity, Unit("elements/cycle", count=True)]
-    efficiency: Annotated[Quantity, Unit("fraction")]
+    lanes: Annotated[Quantity, MeasuredIn("elements/cycle", count=True)]
+    efficiency: Annotated[Quantity, MeasuredIn("fraction")]
 
 
 @dataclass(frozen=True)
 class Overlap:
     """Per unit: the part of the shorter of loading and computing that hides behind the longer."""
 
-    tlmm: Annotated[Quantity, Unit("fraction")]
-    integer: Annotated[Quantity, Unit("fraction")]
-    vector: Annotated[Quantity, Unit("fraction")]
+    tlmm: Annotated[Quantity, MeasuredIn("fraction")]
+    integer: Annotated[Quantity, MeasuredIn("fraction")]
+    vector: Annotated[Quantity, MeasuredIn("fraction")]
 
 
 @dataclass(frozen=True)
 class Host:
     """The processor's part."""
 
-    token: Annotated[Quantity, Unit("ms")]
+    token: Annotated[Quantity, MeasuredIn("ms")]
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,11 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Hardware:
+class FormulaAccelerator:
     """A complete accelerator: the TLMM engine, the units around it, and how data lies in DRAM."""
 
     name: str
-    tlmm: Tlmm
+    tlmm: EngineConstants
     clock: Clock
     storage: Storage
     integer: Integer
@@ -137,12 +138,12 @@ class Hardware:
             Budget("DSP", -(-self.integer.lanes.count // 2), fabric.dsp.count),
         )
 
-    def layout(self, config: ModelConfig, tokens: int) -> Layout:
+    def layout(self, config: ModelConfig, tokens: int) -> DramLayout:
         """How ``config`` lies in DRAM, and whether ``tokens`` rows of activations stay on chip."""
         widest = max(config.hidden_size, config.intermediate_size)
         activations = tokens * (config.hidden_size + widest) * _SPILLED_BITS // 8
         engine = self.tlmm.parameters()
-        return Layout(
+        return DramLayout(
             weight_bits=engine.index_width / engine.group_size,
             pad_k=engine.pass_length,
             pad_m=engine.columns,
@@ -151,14 +152,3 @@ class Hardware:
             query_rows=self.integer.query_rows.count,
             spill=activations > self.storage.activation_buffer.count,
         )
-
-
-def load_hardware(name: str) -> Hardware:
-    """Read the bundled accelerator ``name`` (``tlmm-kv260``), or a .toml file.
-
-    Raises
-    ------
-    EstimateError
-        The file is missing, or says something that a ``Hardware`` does not hold.
-    """
-    return build(Hardware, *read_toml("hardware", name))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from ...model import ModelConfig
 
-__all__ = ["NORM_BITS", "Layout"]
+__all__ = ["NORM_BITS", "DramLayout"]
 
 NORM_BITS = 32   # norm weights, biases and scales are float32
 
 
 @dataclass(frozen=True)
-class Layout:
+class DramLayout:
     """How an accelerator lays a model out in DRAM and moves it.
 
     ``weight_bits`` per weight of a layer's matrix, whose M and K are padded to multiples of
