@@ -3,6 +3,9 @@
 ``quantize`` writes a low-bit copy of a checkpoint, in a number format such as
 ``Int4(group_size=64)``, and ``quantize_onnx`` one of an ONNX model; ``load`` runs a checkpoint,
 low-bit or not; ``export`` writes one as files that other tools read.
+
+Functions print nothing: they return results, with ``warnings`` where there are any, and tell a
+``Progress`` how far they are. Errors that a user can mend are ``TrilobiteError``.
 """
 
 from __future__ import annotations
@@ -10,28 +13,33 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_FORMATS = (
-    "Fp8", "GroupedTernary", "Hlq2", "Hlq3", "Int2", "Int3", "Int4", "Int4Fp8", "Int8", "Mxfp4",
-    "Nvfp4", "Ternary", "TernaryPlanes",
-)
-__all__ = ["__version__", "calibrate", "calibration", "check_designs", "devices", "draw_requests",  # noqa: PLE0604
-           "estimate", "estimate_here", "explore", "export", "load", "quantize", "quantize_onnx",
-           "serve_sim", "synth", "time_engine", "verify_decoder", "verify_engine", "verify_shape",
-           *_FORMATS]
-
 __version__ = "0.1.0"
 
 # Imported when first used: the runtime brings Numba, which `trilobite --help` should not wait for.
-_HOMES = {
-    "calibrate": ".api.calibrate", "calibration": ".api.models",
-    "check_designs": ".api.explore_checks", "devices": ".api.devices",
-    "draw_requests": ".api.serving", "estimate": ".api.estimate", "estimate_here": ".api.estimate",
-    "explore": ".api.explore", "export": ".api.models", "load": ".api.models",
-    "quantize": ".api.quantize", "quantize_onnx": ".api.quantize", "serve_sim": ".api.serving",
-    "synth": ".api.synth",
-    "time_engine": ".api.verify", "verify_decoder": ".api.verify", "verify_engine": ".api.verify",
-    "verify_shape": ".api.verify_shape",
-} | dict.fromkeys(_FORMATS, ".quant.formats")
+_MODULES = {
+    ".api.bench": ("BenchResult", "bench"),
+    ".api.calibrate": ("calibrate",),
+    ".api.devices": ("devices",),
+    ".api.estimate": ("estimate", "estimate_here"),
+    ".api.explore": ("explore",),
+    ".api.explore_checks": ("check_designs",),
+    ".api.export": ("ExportRecord", "export"),
+    ".api.inspect": ("ModelDescription", "inspect"),
+    ".api.models": ("Evaluation", "GenerationResult", "KVCalibration", "calibrate_kv",
+                    "calibration", "evaluate", "generate", "load"),
+    ".api.quantize": ("quantize", "quantize_onnx"),
+    ".api.serving": ("draw_requests", "serve_sim"),
+    ".api.synth": ("synth",),
+    ".api.verify": ("time_engine", "verify_decoder", "verify_engine"),
+    ".api.verify_shape": ("verify_shape",),
+    ".errors": ("TrilobiteError",),
+    ".quant.formats": ("Fp8", "GroupedTernary", "Hlq2", "Hlq3", "Int2", "Int3", "Int4", "Int4Fp8",
+                       "Int8", "Mxfp4", "Nvfp4", "Ternary", "TernaryPlanes"),
+    ".tools.progress": ("Progress", "Silent"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names that are made of a table
 
 
 def __getattr__(name: str) -> Any:

@@ -1,28 +1,85 @@
-"""Load a model and run it, export it, calibrate its cache."""
+"""Load a model, and what can be done with a loaded one: generate, evaluate, calibrate its keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..errors import FormatError, OutputError, TrilobiteError
+from ..errors import TrilobiteError
 from ..quant.checkpoint import Checkpoint, open_checkpoint
-from ..quant.export import EXPORTERS, ExportRecord
-from ..quant.export import export as export_checkpoint
+from ..quant.output import OutputFile
 from ..runtime.calibration_text import SEQUENCES, CalibrationText, choose_text
+from ..runtime.compiling import when_compiling
 from ..runtime.decoder import Decoder
 from ..runtime.kv_cache import KVKind, make_cache
 from ..runtime.kv_scales import KeyRecorder, key_factors, read_factors, write_factors
 from ..runtime.language_model import LanguageModel
+from ..runtime.text import read_text
 from ..tools.progress import SILENT, Progress
 
-__all__ = ["calibrate_kv", "calibration", "export", "load"]
+__all__ = [
+    "Evaluation", "GenerationResult", "KVCalibration", "calibrate_kv", "calibration", "evaluate",
+    "generate", "load",
+]
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """What a model wrote.
+
+    Attributes
+    ----------
+    text
+        The continuation alone, without the prompt; bytes that are no UTF-8 are U+FFFD.
+    tokens, prompt_tokens
+        Token ids of the continuation, an end token included, and of the prompt.
+    prefill_seconds, decode_seconds
+        Wall-clock seconds up to the logits of the first token, and of the tokens after it.
+    cache_bytes
+        Memory that keys and values took.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    prompt_tokens: tuple[int, ...]
+    prefill_seconds: float
+    decode_seconds: float
+    cache_bytes: int
+
+    @property
+    def prefill_rate(self) -> float:
+        """Prompt tokens per second."""
+        return len(self.prompt_tokens) / self.prefill_seconds
+
+    @property
+    def decode_rate(self) -> float | None:
+        """Tokens per second after the first one; None if there are none."""
+        count = len(self.tokens) - 1
+        return count / self.decode_seconds if count > 0 else None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``perplexity`` over ``tokens`` predicted tokens, with keys and values kept as ``kv``."""
+
+    perplexity: float
+    tokens: int
+    kv: KVKind
+
+
+@dataclass(frozen=True)
+class KVCalibration:
+    """Static scales of key channels in ``file``, measured on ``tokens`` tokens of ``source``."""
+
+    file: Path
+    source: str
+    tokens: int
 
 
 def load(
-    path: str | Path, kv: KVKind | Literal["auto"] = "auto",
-    progress: Progress = SILENT,
+    path: str | Path, kv: KVKind | Literal["auto"] = "auto", progress: Progress = SILENT,
     kv_scales: str | Path | None = None, mmap: bool = True,
 ) -> LanguageModel:
     """Load a checkpoint folder, quantized or not.
@@ -61,63 +118,115 @@ def load(
         return LanguageModel(checkpoint.folder, decoder, kv, _files(checkpoint), factors)
 
 
-def export(
-    source: str | Path, out: str | Path, to: str, type: str | None = None, overwrite: bool = False
-) -> ExportRecord:
-    """Write a checkpoint in the form that another tool reads, and say what was done.
+def generate(
+    model: LanguageModel | str | Path, prompt: str | Sequence[int], max_new_tokens: int = 64,
+    temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0,
+    progress: Progress = SILENT,
+) -> GenerationResult:
+    """Continue ``prompt`` until an end token, or for ``max_new_tokens``.
+
+    ``LanguageModel.generate`` gives the pieces to iterate over instead.
 
     Parameters
     ----------
-    source
-        A checkpoint folder, quantized or not, a GGUF file, or ``demo-bitnet`` / ``demo-llama``.
-    out
-        The file (gguf) or folder (hf, onnx) to write; it appears only when it is complete.
-    to
-        ``gguf``, ``hf`` or ``onnx``.
-    type
-        How weights are stored, as ``trilobite export --type`` takes it; None takes what holds the
-        model's own codes.
-    overwrite
-        Replace what is there.
+    model
+        A loaded model, or what ``load`` takes.
+    prompt
+        Text, or token ids.
+    max_new_tokens
+        At least 1; prompt and new tokens together have to fit the model's positions.
+    temperature
+        0 is greedy.
+    top_k, top_p
+        Keep the ``top_k`` most probable tokens (0: all), and of these ``top_p`` of the
+        probability (1: all).
+    seed
+        Same seed, same text.
+    progress
+        Counts tokens; each piece of text is finished as soon as it is known.
 
     Raises
     ------
-    CheckpointError
-        The source is missing, damaged or not understood, or the target has no such architecture.
-    FormatError
-        The target or the type is unknown, or cannot hold the model.
-    OutputError
-        ``out`` exists or cannot be written; nothing is left behind.
+    TrilobiteError
+        As ``load`` does; a number is out of range; there is not enough memory for keys and values;
+        the logits are not finite.
     """
-    if to not in EXPORTERS:
-        raise FormatError(f"Export target {to!r} is unknown; known are {', '.join(EXPORTERS)}")
-    return export_checkpoint(source, out, EXPORTERS[to], type, overwrite)
+    with when_compiling(progress):
+        generation = _loaded(model).generate(
+            prompt, max_new_tokens, temperature, top_k, top_p, seed
+        )
+        progress.start(max_new_tokens)
+        pieces, done = [], 0
+        for piece in generation:
+            pieces.append(piece)
+            progress.finished(piece)
+            progress.advance(len(generation.tokens) - done)
+            done = len(generation.tokens)
+    return GenerationResult(
+        "".join(pieces), tuple(generation.tokens), tuple(generation.prompt_tokens),
+        generation.prefill_seconds, generation.decode_seconds, generation.cache_nbytes,
+    )
 
 
-def calibrate_kv(path: str | Path, out: str | Path, text: CalibrationText) -> None:
+def evaluate(
+    model: LanguageModel | str | Path, text: str | Path | None = None, tokens: int | None = None,
+    progress: Progress = SILENT,
+) -> Evaluation:
+    """Measure perplexity in windows of 512 tokens.
+
+    Parameters
+    ----------
+    model
+        A loaded model, or what ``load`` takes.
+    text
+        A UTF-8 text file; None takes the modules that the model's training.json holds out.
+    tokens
+        Use only the first so many tokens of it, at least 2; None uses all.
+    progress
+        Counts tokens.
+
+    Raises
+    ------
+    TrilobiteError
+        As ``load`` does; there is no such text, or too little of it; the logits are not finite.
+    """
+    if tokens is not None and tokens < 2:
+        raise TrilobiteError(f"A perplexity needs at least 2 tokens, not {tokens}")
+    model = _loaded(model)
+    ids = (model.held_out_tokens() if text is None
+           else model.tokenizer.encode(read_text(Path(text))))
+    measured = model.perplexity_of_tokens(ids[:tokens], progress=progress)
+    return Evaluation(measured.value, measured.tokens, model.kv)
+
+
+def calibrate_kv(
+    path: str | Path, out: str | Path, text: CalibrationText, progress: Progress = SILENT
+) -> KVCalibration:
     """Write static scales of a model's key channels, measured on ``text``, to the file ``out``.
 
     A safetensors file for ``load(..., kv_scales=out)``; see ``runtime.kv_scales`` for the rule. The
     keys are those that the model computes with an int8 cache, or float32 if it is not quantized.
+    ``progress`` counts tokens.
 
     Raises
     ------
     CheckpointError
         As ``load`` does.
     OutputError
-        ``out`` exists or cannot be written.
+        ``out`` exists or cannot be written; nothing is left behind.
     """
-    if Path(out).exists():
-        raise OutputError(f"{out} exists; choose another file, or remove it")
     model = load(path)
     config = model.config
     recorder = KeyRecorder(config, make_cache(model.kv, config, text.sequences.shape[1]))
-    for sequence in text.sequences:
-        model.decoder.hidden(sequence, recorder, 0)
-    try:
-        write_factors(Path(out), key_factors(recorder))
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror}") from None
+    room = 8 * config.num_layers * config.num_kv_heads * config.head_dim
+    with OutputFile(Path(out), None, room, overwrite=False) as output:
+        progress.start(text.tokens)
+        for sequence in text.sequences:
+            model.decoder.hidden(sequence, recorder, 0)
+            progress.advance(len(sequence))
+        write_factors(output.path, key_factors(recorder), there=True)
+        output.commit()
+    return KVCalibration(Path(out), text.source, text.tokens)
 
 
 def calibration(
@@ -148,6 +257,10 @@ def calibration(
         return choose_text(
             checkpoint.folder, checkpoint.config, file, sequences, seed, files and files()
         )
+
+
+def _loaded(model: LanguageModel | str | Path) -> LanguageModel:
+    return model if isinstance(model, LanguageModel) else load(model)
 
 
 def _files(checkpoint: Checkpoint) -> Callable[[], dict[str, bytes]] | None:

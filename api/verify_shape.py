@@ -12,9 +12,9 @@ from ..runtime.random_weights import random_weights
 from ..sim.descriptions.accelerator import load_accelerator
 from ..sim.descriptions.ddr_timing import DdrTiming
 from ..sim.descriptions.shapes import load_shape
-from ..sim.report.document import write_text
 from ..sim.report.schedule import draw_schedule
 from ..sim.verify.full_size import PhaseCycles, count_phase
+from ..tools.files import write_output
 from ..tools.progress import SILENT, Progress
 
 __all__ = ["CountedShape", "verify_shape"]
@@ -106,7 +106,7 @@ class CountedShape:
         title = (f"{layers} layer{'s' * (layers > 1)} of {self.shape}, "
                  + (f"prefill of {self.cycles.tokens} tokens" if self.prefill
                     else f"decode at context {self.cycles.context}"))
-        write_text(Path(path), draw_schedule(self.cycles.samples, title) + "\n")
+        write_output(Path(path), draw_schedule(self.cycles.samples, title) + "\n")
 
 
 def verify_shape(

@@ -1,7 +1,12 @@
 """All commands: importing a module registers its command, in the order in which --help has them."""
 
 from . import quantize  # isort: skip
-from . import models  # isort: skip
+from . import export  # isort: skip
+from . import generate  # isort: skip
+from . import bench  # isort: skip
+from . import evaluate  # isort: skip
+from . import calibrate_kv  # isort: skip
+from . import inspect  # isort: skip
 from . import verify  # isort: skip
 from . import synth  # isort: skip
 from . import estimate  # isort: skip
@@ -11,5 +16,5 @@ from . import explore  # isort: skip
 from . import devices  # isort: skip
 from .app import app
 
-__all__ = ["app", "calibrate", "devices", "estimate", "explore", "models", "quantize", "serve_sim",
-           "synth", "verify"]
+__all__ = ["app", "bench", "calibrate", "calibrate_kv", "devices", "estimate", "evaluate",
+           "explore", "export", "generate", "inspect", "quantize", "serve_sim", "synth", "verify"]

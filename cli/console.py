@@ -19,8 +19,7 @@ from ..errors import OutputError
 from ..tools.progress import Silent
 from .text import marked, visible
 
-__all__ = ["Bar", "Output", "TextTable", "bytes_text", "make_console", "make_table",
-           "reports_errors"]
+__all__ = ["Bar", "Output", "TextTable", "bytes_text", "make_console", "make_table"]
 
 
 class _Console(Console):
@@ -85,10 +84,22 @@ class Output:
         """Whether ``stream`` writes text as it is: into a file or a pipe."""
         return self._json_target != "-" and not self.console.is_terminal
 
-    def stream(self, text: str) -> None:
-        """Write a piece of text: as it is if ``exact``, else with control characters visible."""
-        self.console.file.write(text if self.exact else visible(text, keep="\n\t"))
+    def stream(self, text: str, style: str | None = None) -> None:
+        """Write a piece of text: as it is if ``exact``, else with control characters visible.
+
+        ``style`` is for people; with one, tabs become blanks.
+        """
+        if style and not self.exact:
+            shown = Text(visible(text, keep="\n\t"))
+            self.console.print(shown, style=style, end="", soft_wrap=True)
+        else:
+            self.console.file.write(text if self.exact else visible(text, keep="\n\t"))
         self.console.file.flush()
+
+    def aside(self, template: str, *values: Any) -> None:
+        """Print for people what is no part of the ``exact`` text: on standard error if that is."""
+        console = make_console(stderr=True) if self.exact else self.console
+        console.print(marked(template, *values))
 
     @property
     def notes(self) -> Notes:
@@ -104,10 +115,15 @@ class Output:
         return self.console.status(sentence)
 
     @contextmanager
-    def bar(self, label: str, line: Callable[[Any], str] | None = None) -> Iterator[Bar]:
-        """Show the progress of the work in the block; ``line`` makes a line of each result."""
+    def bar(
+        self, label: str, line: Callable[[Any], str] | None = None, notes: Silent | None = None
+    ) -> Iterator[Bar]:
+        """Show the progress of the work in the block.
+
+        ``line`` makes a line of each result; notes are lines, too, or go to ``notes``.
+        """
         with self._bars() as bars:
-            yield Bar(self, bars, bars.add_task(visible(label), total=None), line)
+            yield Bar(self, bars, bars.add_task(visible(label), total=None), line, notes)
 
     def _bars(self) -> Progress:
         columns = (
@@ -130,9 +146,11 @@ class Bar(Silent):
     """A progress bar, with a line above it for each note and, if ``line``, each result."""
 
     def __init__(
-        self, output: Output, bars: Progress, task: TaskID, line: Callable[[Any], str] | None
+        self, output: Output, bars: Progress, task: TaskID, line: Callable[[Any], str] | None,
+        notes: Silent | None,
     ) -> None:
-        self._output, self._bars, self._task, self._line = output, bars, task, line
+        self._output, self._bars, self._task = output, bars, task
+        self._line, self._notes = line, notes
 
     def start(self, total: float, what: str = "") -> None:
         """Count up to ``total`` from now on."""
@@ -154,7 +172,7 @@ class Bar(Silent):
 
     def note(self, sentence: str) -> None:
         """Print ``sentence``."""
-        self._output.line(sentence)
+        (self._notes.note if self._notes else self._output.line)(sentence)
 
 
 class TextTable(Table):
@@ -187,8 +205,3 @@ def bytes_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.2f} {unit}"
         count /= 1000
     return f"{count:.2f} GB"
-
-
-def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Leave a command as it is: the application itself reports errors (``failures``)."""
-    return command

@@ -17,7 +17,6 @@ import trilobite
 from trilobite.cli.console import Output, bytes_text, make_table
 from trilobite.cli.estimate import print_estimates
 from trilobite.cli.verify_engine import print_report
-from trilobite.commands.evaluate import measure
 
 QUANTIZED = (
     ("demo-bitnet", "ternary"),
@@ -70,10 +69,11 @@ def run_all(output: Output, folders: dict[tuple[str, str], Path]) -> None:
         generation = model.generate(PROMPT, max_new_tokens=64, temperature=0.7, top_k=40, seed=3)
         texts.append((source, name, "".join(generation)))
         began = time.perf_counter()
-        result = measure(output, model, model.held_out_tokens(), f"Perplexity: {source}, {name}")
+        with output.bar(f"Perplexity: {source}, {name}") as bar:
+            result = trilobite.evaluate(model, progress=bar)
         prefill_rate = result.tokens / (time.perf_counter() - began)
         table.add_row(
-            source, name, f"{result.value:.2f}", f"{prefill_rate:,.0f}",
+            source, name, f"{result.perplexity:.2f}", f"{prefill_rate:,.0f}",
             f"{generation.decode_rate:,.0f}",
         )
     for source, name, text in texts:

@@ -144,19 +144,23 @@ class OutputFile:
     ------
     OutputError
         On entering: ``out`` exists and ``overwrite`` is not set, or it is no file, or lies in
-        ``source``, ``needed_bytes`` are not free, or another process writes there. Later: any
+        ``source`` if one is given, ``needed_bytes`` are not free, or another process writes there.
+        Later: any
         ``OSError`` inside the context.
     """
 
-    def __init__(self, out: Path, source: Path, needed_bytes: int, overwrite: bool) -> None:
+    def __init__(
+        self, out: Path, source: Path | None, needed_bytes: int, overwrite: bool
+    ) -> None:
         self.out = resolved(out)
         self.path = self.out.with_name(f".{self.out.name}.trilobite-partial")
         self._overwrite = overwrite
-        self._source = source.resolve()
+        self._source = source and source.resolve()
         self._needed_bytes = needed_bytes
 
     def __enter__(self) -> Self:
-        _check_apart(self.out, self._source)
+        if self._source:
+            _check_apart(self.out, self._source)
         try:
             self._check_free()
             _check_space(self.out, self._needed_bytes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import TrilobiteError
 from ..model import ModelConfig
+from ..tools.memory import require_memory
 from .kernels.attention.portable import attend_float32, attend_int8, store_int8
 from .kernels.attention.vnni import append_and_attend_tiled, attend_tiled, store_tiled, tiled_cache
 from .kernels.choice import chosen_kernel
@@ -19,6 +20,7 @@ __all__ = ["Float32Cache", "Int8Cache", "KVCache", "KVKind", "make_cache"]
 KVKind = Literal["float32", "int8", "int4", "fp8"]
 
 _PACKED = {"int4": Int4Cache, "fp8": Fp8Cache}
+_BITS = {"float32": 32, "int8": 8, "int4": 4, "fp8": 8}
 
 
 class KVCache(Protocol):
@@ -160,14 +162,26 @@ class TiledInt8Cache(_Bounded):
         )
 
 
+def _least_bytes(kind: KVKind, config: ModelConfig, capacity: int) -> int:
+    """What a cache takes at least: keys and values, and a scale per vector if not float."""
+    scale_bits = 0 if kind == "float32" else 32
+    vectors = 2 * config.num_layers * config.num_kv_heads * capacity
+    return vectors * (config.head_dim * _BITS[kind] + scale_bits) // 8
+
+
 def make_cache(kind: KVKind, config: ModelConfig, capacity: int) -> KVCache:
-    """Make an empty cache for ``capacity`` tokens. Raise ``TrilobiteError`` on an unknown kind."""
+    """Make an empty cache for ``capacity`` tokens.
+
+    Raise ``TrilobiteError`` on an unknown kind, or if there is not so much memory.
+    """
+    if kind not in get_args(KVKind):
+        known = ", ".join(get_args(KVKind))
+        raise TrilobiteError(f"KV cache kind {kind!r} is unknown; known are {known}")
+    require_memory(_least_bytes(kind, config, capacity),
+                   f"The {kind} KV cache of {capacity:,} tokens")
     if kind == "float32":
         return Float32Cache(config, capacity)
     if kind == "int8":
         tiled = chosen_kernel() == "vnni"
         return TiledInt8Cache(config, capacity) if tiled else Int8Cache(config, capacity)
-    if kind in _PACKED:
-        return _PACKED[kind](config, capacity)
-    known = ", ".join(get_args(KVKind))
-    raise TrilobiteError(f"KV cache kind {kind!r} is unknown; known are {known}")
+    return _PACKED[kind](config, capacity)

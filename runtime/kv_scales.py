@@ -105,10 +105,13 @@ def _name(layer: int) -> str:
     return f"model.layers.{layer}.self_attn.key_factors"
 
 
-def write_factors(path: Path, factors: np.ndarray) -> None:
-    """Write [layers, kv_heads, head_dim] as a safetensors file, a tensor per layer."""
+def write_factors(path: Path, factors: np.ndarray, there: bool = False) -> None:
+    """Write [layers, kv_heads, head_dim] as a safetensors file, a tensor per layer.
+
+    ``there``: an empty file ``path`` is there already, of an ``OutputFile``.
+    """
     entries = {_name(layer): StoredTensor("F32", one.shape) for layer, one in enumerate(factors)}
-    with SafetensorsWriter(path, entries) as writer:
+    with SafetensorsWriter(path, entries, resume=there) as writer:
         for layer, one in enumerate(factors):
             writer.append(_name(layer), one)
 

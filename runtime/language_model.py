@@ -15,11 +15,13 @@ import numpy as np
 from ..errors import TrilobiteError
 from ..model import LINEAR_NAMES, ModelConfig
 from ..tools.progress import SILENT, Progress
+from .compiling import when_compiling
 from .decoder import Decoder, Observer
 from .kv_cache import KVKind, make_cache
 from .kv_scales import ScaledKeys
 from .sampling import Sampler
 from .text import Tokenizer, held_out_documents
+from .watched import first_not_finite
 
 __all__ = ["Generation", "LanguageModel", "LinearTrace", "Perplexity", "Session"]
 
@@ -79,18 +81,28 @@ class Session:
         Raises
         ------
         TrilobiteError
-            A token is none of the vocabulary, the cache is full, or another thread is feeding this
-            session.
+            A token is none of the vocabulary, the cache is full, another thread is feeding this
+            session, or the logits are not finite: then it says in which layer that began.
         """
         with self._alone():
-            return self._decoder.logits(self._feed(token_ids, observe))
+            return self._logits(self._feed(token_ids, observe), token_ids)
 
     def prefill(self, token_ids: Sequence[int]) -> np.ndarray:
         """Append tokens; float32 logits [vocab_size] of the last one only. Raises as ``feed``."""
         with self._alone():
             for begin in range(0, len(token_ids), _CHUNK):
-                hidden = self._feed(token_ids[begin:begin + _CHUNK], None)
-            return self._decoder.logits(hidden[-1:])[0]
+                chunk = token_ids[begin:begin + _CHUNK]
+                hidden = self._feed(chunk, None)
+            return self._logits(hidden[-1:], chunk)[0]
+
+    def _logits(self, hidden: np.ndarray, token_ids: Sequence[int]) -> np.ndarray:
+        """The logits of ``hidden``, which the last ``token_ids`` gave."""
+        logits = self._decoder.logits(hidden)
+        if not np.isfinite(logits).all():
+            start = self.position - len(token_ids)
+            ids = np.asarray(token_ids, np.int64)
+            raise TrilobiteError(first_not_finite(self._decoder, self.cache, ids, start))
+        return logits
 
     def _feed(self, token_ids: Sequence[int], observe: Observer | None) -> np.ndarray:
         ids = _checked_ids(token_ids, self._decoder.config.vocab_size)
@@ -223,9 +235,13 @@ class LanguageModel:
             )
         return self._tokenizer
 
-    def warm_up(self) -> None:
-        """Compile what a prefill and a decode step need, so that neither is timed with it."""
-        self.decoder.warm_up(self.kv)
+    def warm_up(self, progress: Progress = SILENT) -> None:
+        """Compile what a prefill and a decode step need, so that neither is timed with it.
+
+        ``progress`` is told if anything has to be compiled.
+        """
+        with when_compiling(progress):
+            self.decoder.warm_up(self.kv)
 
     def session(self, capacity: int) -> Session:
         """Start an empty sequence of at most ``capacity`` tokens."""
@@ -288,7 +304,7 @@ class LanguageModel:
             logits = self.logits(ids[begin:begin + window])
             total += _negative_log_likelihood(logits, ids[begin + 1:begin + window + 1])
             progress.advance(window)
-        return Perplexity(math.exp(total / (count * window)), count * window)
+        return Perplexity(_perplexity(total / (count * window)), count * window)
 
     def trace(self, token_ids: Sequence[int], layer: int) -> list[LinearTrace]:
         """The integer activations into, and the exact sums out of, a layer's seven linears.
@@ -322,6 +338,17 @@ class LanguageModel:
             raise TrilobiteError(f"{full_name} is in float; only a quantized model has integers")
         activations, _ = linear.activations(x)
         return LinearTrace(full_name, activations, linear.integer(activations))
+
+
+def _perplexity(nats: float) -> float:
+    """What a mean negative log-likelihood stands for."""
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        raise TrilobiteError(
+            f"The perplexity is beyond any float64: a token of this text costs the model "
+            f"{nats:,.0f} nats; its weights are far too large, or damaged"
+        ) from None
 
 
 def _negative_log_likelihood(logits: np.ndarray, targets: np.ndarray) -> float:

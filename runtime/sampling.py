@@ -45,13 +45,17 @@ class Sampler:
         self._generator = np.random.default_rng(seed)
 
     def __call__(self, logits: np.ndarray) -> int:
-        """Token id for float32 ``logits`` [vocab_size]."""
+        """Token id for finite float32 ``logits`` [vocab_size]."""
         if self._temperature == 0.0:
             return int(np.argmax(logits))
         order = np.argsort(-logits, kind="stable")
         if self._top_k:
             order = order[: self._top_k]
-        scaled = logits[order].astype(np.float64) / self._temperature
+        wide = logits[order].astype(np.float64)
+        with np.errstate(over="ignore"):
+            scaled = wide / self._temperature
+            if not np.isfinite(scaled).all():   # a temperature next to none
+                scaled = (wide - wide[0]) / self._temperature
         weights = np.exp(scaled - scaled[0])
         probabilities = weights / weights.sum()
         kept = int(np.searchsorted(np.cumsum(probabilities), self._top_p)) + 1

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import tokenizers
-from tokenizers.decoders import DecodeStream
 
 from ..errors import CheckpointError, TrilobiteError
 from ..quant.checkpoint.fields import parse_json_object, read_json, shown
@@ -25,6 +24,9 @@ _NOT_TRAINED_ON = {
     "__pycache__", "dist-packages", "encodings", "idlelib", "lib2to3", "pydoc_data",
     "site-packages", "test", "tests", "turtledemo",
 }
+
+
+_REPLACEMENT = "\ufffd"
 
 
 class Tokenizer:
@@ -75,7 +77,17 @@ class Tokenizer:
         return bool(adds) and settings.get("bos_token") is not None
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of ``text``, with the begin token in front where the model has one."""
+        """Token ids of ``text``, with the begin token in front where the model has one.
+
+        Raises ``TrilobiteError`` if there are bytes in it that were not UTF-8.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise TrilobiteError(
+                f"The text is not UTF-8: character {error.start + 1} is a byte of its own, "
+                f"{text[error.start]!a}"
+            ) from None
         ids = self._tokenizer.encode(text).ids
         if self.bos_token_id is not None and ids[:1] != [self.bos_token_id]:
             return [self.bos_token_id, *ids]
@@ -94,12 +106,25 @@ class Tokenizer:
         return self._tokenizer.decode(list(token_ids))
 
     def stream(self, token_ids: Iterable[int]) -> Iterator[str]:
-        """Text pieces of ``token_ids`` as they come; a piece waits until its bytes are complete."""
-        stream = DecodeStream(skip_special_tokens=True)
+        """Text pieces of ``token_ids`` as they come; a piece waits until its bytes are complete.
+
+        Bytes that never are complete, in the text or at its end, are U+FFFD, as in ``decode``.
+        """
+        shown: list[int] = []     # the tokens of the last piece, for what they do to the next
+        waiting: list[int] = []
         for token_id in token_ids:
-            piece = stream.step(self._tokenizer, token_id)
-            if piece:
+            waiting.append(token_id)
+            piece = self._added(shown, waiting)
+            if piece and not piece.endswith(_REPLACEMENT):
                 yield piece
+                shown, waiting = waiting, []
+        if piece := self._added(shown, waiting):
+            yield piece
+
+    def _added(self, shown: list[int], waiting: list[int]) -> str:
+        """What ``waiting`` adds to the text of ``shown``; by itself, if it changes that text."""
+        before, after = self.decode(shown), self.decode([*shown, *waiting])
+        return after.removeprefix(before) if after.startswith(before) else self.decode(waiting)
 
 
 def _content(file: Path, files: Mapping[str, bytes] | None) -> bytes | None:

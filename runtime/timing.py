@@ -20,9 +20,10 @@ from .kv_cache import KVKind
 from .language_model import Session
 from .sampling import Sampler
 
-__all__ = ["DecodeTime", "PrefillTime", "memory", "threads", "time_decode", "time_prefill"]
+__all__ = ["WARM_UP_STEPS", "DecodeTime", "PrefillTime", "memory", "threads", "time_decode",
+           "time_prefill"]
 
-_WARM_UP_STEPS = 3
+WARM_UP_STEPS = 3
 _ENOUGH = 6.0   # seconds of prefills
 _STAGES = ("matmul", "attention", "head")
 
@@ -103,8 +104,8 @@ def time_decode(decoder: Decoder, kv: KVKind, context: int, steps: int) -> Decod
 
     Raises ``TrilobiteError`` if the model has not enough positions.
     """
-    session = _filled_session(decoder, kv, context, _WARM_UP_STEPS + steps)
-    step = statistics.median(_step_times(session, context, _WARM_UP_STEPS + steps)[_WARM_UP_STEPS:])
+    session = _filled_session(decoder, kv, context, WARM_UP_STEPS + steps)
+    step = statistics.median(_step_times(session, context, WARM_UP_STEPS + steps)[WARM_UP_STEPS:])
     with _clocked(decoder, session) as clocks:
         whole = sum(_step_times(session, context, steps))
     seconds = {stage: clocks[stage] / whole * step for stage in _STAGES}

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...errors import CheckpointError
 from ...quant.checkpoint import Checkpoint
-from ...quant.convert import Progress
 from ...quant.export.base import Export, ExportedTensor, Exporter
 from ...quant.formats import Ternary
 from ...quant.output import write_synced
+from ...tools.progress import Progress
 from ..matmul.parameters import TlmmParameters
 from .layout import WeightLayout
 

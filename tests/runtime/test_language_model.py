@@ -9,6 +9,8 @@ import pytest
 import trilobite
 from trilobite.errors import TrilobiteError
 from trilobite.quant.checkpoint import open_checkpoint
+from trilobite.runtime.decoder import Decoder
+from trilobite.runtime.language_model import LanguageModel
 
 PROMPT = "def add(self, other):\n    return"
 
@@ -159,3 +161,54 @@ def test_a_session_is_not_fed_by_two_threads(llama):
     assert np.array_equal(logits, llama.logits([1]))
     session.feed([2])   # now it may
     assert session.position == 2
+
+
+def with_larger(path, name, factor):
+    """The model with one matrix multiplied by ``factor``; its weights stay finite."""
+    with open_checkpoint(path) as checkpoint:
+        def weight(asked):
+            value = checkpoint.weight(asked)
+            return value * np.float32(factor) if asked == name else value
+
+        decoder = Decoder(checkpoint.config, weight)
+        return LanguageModel(checkpoint.folder, decoder, "float32")
+
+
+@pytest.fixture(scope="module")
+def broken():
+    return with_larger("demo-llama", "model.layers.2.mlp.up_proj.weight", 1e38)
+
+
+def test_logits_that_are_not_finite_are_an_error_that_names_the_layer(broken):
+    said = r"positions 0 to 2 hold NaN or infinity: model\.layers\.2\.mlp\.down_proj\.input, at "
+    with pytest.raises(TrilobiteError, match=said):
+        broken.logits([0, 5, 6])
+    for temperature in (0.0, 1.0):
+        generation = broken.generate("import os", 4, temperature=temperature)
+        with pytest.raises(TrilobiteError, match="model.layers.2"):
+            list(generation)
+    with pytest.raises(TrilobiteError, match="model.layers.2"):
+        broken.perplexity("import os\n" * 5)
+
+
+def test_a_norm_or_head_that_overflows_is_named(llama, monkeypatch):
+    broken = with_larger("demo-llama", "model.norm.weight", 3e38)
+    with pytest.raises(TrilobiteError, match="the final norm is the first to give them"):
+        broken.logits([0, 5])
+    monkeypatch.setattr(llama.decoder, "logits", lambda hidden: np.full((2, 1024), np.inf))
+    with pytest.raises(TrilobiteError, match="the output head is the first to give them"):
+        llama.logits([0, 5])
+
+
+def test_a_perplexity_beyond_any_number_is_an_error(llama, monkeypatch):
+    certain = np.full((3, 1024), -1e4, np.float32)
+    certain[:, 0] = 1e4
+    monkeypatch.setattr(llama.decoder, "logits", lambda hidden: certain)
+    with pytest.raises(TrilobiteError, match="costs the model 20,000 nats"):
+        llama.perplexity_of_tokens([7, 7, 7, 7])
+
+
+def test_a_cache_beyond_memory_is_refused_before_it_is_made(llama, monkeypatch):
+    monkeypatch.setattr("trilobite.tools.memory.available_memory", lambda: 1 << 20)
+    with pytest.raises(TrilobiteError, match=r"float32 KV cache of 1,024 tokens takes 0\.0 GB"):
+        llama.session(1024)

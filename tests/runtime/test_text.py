@@ -3,6 +3,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import trilobite
 from trilobite.errors import CheckpointError, TrilobiteError
@@ -87,3 +89,45 @@ def test_a_training_file_that_cannot_be_used_is_explained(tmp_path, content, sai
         file.write_text(content)
     with pytest.raises(TrilobiteError, match=said):
         held_out_documents(file)
+
+
+def byte_fallback(tmp_path):
+    """A tokenizer of bytes, each a token <0xNN>, and the letters a and b."""
+    vocabulary = {f"<0x{byte:02X}>": byte for byte in range(256)} | {"a": 256, "b": 257}
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps({
+        "version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": None,
+        "post_processor": None, "decoder": {"type": "ByteFallback"}, "truncation": None,
+        "padding": None,
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": [], "byte_fallback": True},
+    }))
+    return Tokenizer(file)
+
+
+def test_half_a_character_at_the_end_is_a_replacement_character(tmp_path):
+    emoji = list("😀".encode())
+    pieces = list(byte_fallback(tmp_path).stream([256, *emoji, 257, *emoji[:2]]))
+    assert pieces == ["a", "😀", "b", "\ufffd\ufffd"]
+    tokenizer = Tokenizer(DEMO / "tokenizer.json", 0, (1,))
+    ids = tokenizer.encode("x = '☃")
+    text = "".join(tokenizer.stream(ids[:-1]))
+    assert text.endswith("\ufffd") and text == tokenizer.decode(ids[:-1])
+
+
+def test_a_byte_that_does_not_fit_is_a_replacement_character(tmp_path):
+    """The library's own stream ends with "Invalid prefix" here: the whole run of bytes changes."""
+    tokenizer = byte_fallback(tmp_path)
+    assert "".join(tokenizer.stream([256, 0xC3, 0xA9, 0xFF, 257])) == "aé\ufffdb"
+    assert "".join(tokenizer.stream([0xFF, 0xFE, 256])) == "\ufffd\ufffda"
+
+
+@given(st.lists(st.integers(0, 4095), max_size=40))
+def test_pieces_join_to_the_decoded_text_whatever_the_tokens(ids):
+    tokenizer = Tokenizer(DEMO / "tokenizer.json", 0, (1,))
+    assert "".join(tokenizer.stream(ids)) == tokenizer.decode(ids)
+
+
+def test_text_that_was_not_utf8_is_refused():
+    tokenizer = Tokenizer(DEMO / "tokenizer.json", 0, (1,))
+    with pytest.raises(TrilobiteError, match=r"not UTF-8: character 3 .*\\udcff"):
+        tokenizer.encode(b"ab\xff".decode(errors="surrogateescape"))

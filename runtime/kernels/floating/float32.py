@@ -23,5 +23,7 @@ class Float32Linear(Linear):
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Float32 [N, M] from float32 ``x`` [N, K]."""
-        y = self._checked(x, np.float32) @ self._weight.T
+        # What overflows is found where logits are checked, and said there.
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = self._checked(x, np.float32) @ self._weight.T
         return y if self._bias is None else y + self._bias

@@ -1,1 +1,0 @@
-"""What each command prints: one file per command, imported when the command runs."""
