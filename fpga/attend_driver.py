@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import stream
+from amaranth.lib.wiring import Out
 
 from ..hw.attention.parameters import BANKS
 from ..hw.attention.tile_walker import pass_layout
-from ..hw.rows.row_source import row_request_layout
 from ..hw.streams.queue import queue_before
-from .layouts import descriptor_layout, state_layout
+from .driver import Driver
 from .parameters import AcceleratorParameters
+from .requests import row_requests
 
 __all__ = ["AttendDriver"]
 
 
-class AttendDriver(wiring.Component):
+class AttendDriver(Driver):
     """Cut heads and tokens into passes of up to Q queries, and say where each query's rows are.
 
     One token (decode): the query heads of a KV head share passes. Several (prefill): consecutive
     tokens of a head do.
 
-    Parameters
-    ----------
-    parameters : AcceleratorParameters
-        Of the accelerator.
-
     Members
     -------
-    i_active, i_descriptor, i_state : ``In(...)``
-        As of ``QuantizeDriver``.
     o_pass : ``Out(stream.Signature(pass_layout(...)))``
         For attention.
     o_a : ``Out(stream.Signature(row_request_layout(...)))``
@@ -39,18 +32,14 @@ class AttendDriver(wiring.Component):
         Where the results go.
     o_issued : ``Out(1)``
         A write request will be made of what was given in this cycle.
-    o_walked : ``Out(1)``
-        Everything has been given.
     """
 
     def __init__(self, parameters: AcceleratorParameters) -> None:
-        p = self.parameters = parameters
-        row = stream.Signature(row_request_layout(p.address_width, p.word_bytes, p.max_beats))
-        super().__init__({
-            "i_active": In(1), "i_descriptor": In(descriptor_layout()),
-            "i_state": In(state_layout(p)),
+        p = parameters
+        row = row_requests(p)
+        super().__init__(p, {
             "o_pass": Out(stream.Signature(pass_layout(p.attention, p.address_width))),
-            "o_a": Out(row), "o_row": Out(row), "o_issued": Out(1), "o_walked": Out(1),
+            "o_a": Out(row), "o_row": Out(row),
         })
 
     def elaborate(self, platform):
@@ -77,8 +66,7 @@ class AttendDriver(wiring.Component):
             waiting.eq(Mux(decodes, d.group - member, state.tokens - token)),
             count.eq(Mux(waiting > p.queries, p.queries, waiting)),
         ]
-        new_pass, query, out = (Signal(port.p.shape(), name=name) for name, port in (
-            ("new_pass", self.o_pass), ("query", self.o_a), ("out", self.o_row)))
+        new_pass, query, out = passes.i.p, queries.i.p, results.i.p
         m.d.comb += [
             new_pass.word.eq(cache), new_pass.position.eq(state.position + token),
             new_pass.last_position.eq(state.position + token + Mux(decodes, 0, count - 1)),
@@ -86,7 +74,6 @@ class AttendDriver(wiring.Component):
             new_pass.chunks.eq(d.chunks), new_pass.inverse_root.eq(d.x),
             query.word.eq(source), query.beats.eq(d.head_words * p.word_beats),
             out.word.eq(result), out.beats.eq(d.head_words * p.word_beats),
-            passes.w_data.eq(new_pass), queries.w_data.eq(query), results.w_data.eq(out),
         ]
         with m.FSM():
             with m.State("idle"), m.If(self.i_active):
@@ -96,13 +83,15 @@ class AttendDriver(wiring.Component):
                 ]
                 m.next = "pass"
             with m.State("pass"):
-                m.d.comb += passes.w_en.eq(passes.w_rdy)
+                m.d.comb += passes.i.valid.eq(passes.i.ready)
                 m.d.sync += left.eq(count)
-                with m.If(passes.w_rdy):
+                with m.If(passes.i.ready):
                     m.next = "queries"
             with m.State("queries"):
-                room = queries.w_rdy & results.w_rdy
-                m.d.comb += [queries.w_en.eq(room), results.w_en.eq(room), self.o_issued.eq(room)]
+                room = queries.i.ready & results.i.ready
+                m.d.comb += [
+                    queries.i.valid.eq(room), results.i.valid.eq(room), self.o_issued.eq(room),
+                ]
                 with m.If(room):
                     m.d.sync += [
                         left.eq(left - 1),
@@ -134,8 +123,5 @@ class AttendDriver(wiring.Component):
                     m.d.sync += [member.eq(0), kv.eq(kv + 1), cache.eq(cache + d.region)]
                     with m.If(kv + 1 == d.heads):
                         m.next = "walked"
-            with m.State("walked"):
-                m.d.comb += self.o_walked.eq(1)
-                with m.If(~self.i_active):
-                    m.next = "idle"
+            self._end(m)
         return m

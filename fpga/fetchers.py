@@ -4,48 +4,66 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from ..hw.memory.axi import COUNT_WIDTH, request_layout, word_layout
+from ..hw.memory.axi import COUNT_WIDTH, word_layout
+from ..hw.streams.queue import queue_before
 from ..hw.weights.tile_buffer import tile_layout
 from .descriptors import DESCRIPTOR_BYTES, TILE_BYTES, Operation
 from .layouts import descriptor_layout, state_layout, weight_tile_layout
 from .parameters import AcceleratorParameters
+from .requests import word_requests
 
-__all__ = ["BEATS_WIDTH", "REPEATS_WIDTH", "DescriptorFetcher", "TileFetcher"]
+__all__ = ["BEATS_WIDTH", "REPEATS_WIDTH", "DescriptorFetcher", "ListFetcher", "TileFetcher"]
 
 BEATS_WIDTH = 24     # of a weight tile
 REPEATS_WIDTH = 16   # of the tokens that it is given out for
 
 
-class DescriptorFetcher(wiring.Component):
-    """Read descriptors from ``i_start`` on until END, two of them ahead of who takes them.
+class ListFetcher(wiring.Component):
+    """Reads a list in memory, from a word on.
 
     Parameters
     ----------
     parameters : AcceleratorParameters
-        Of the accelerator.
+        The sizes of the accelerator.
+    extent : dict[str, wiring.Member]
+        Inputs that say how much is to be read.
+    outputs : dict[str, wiring.Member]
+        What is made of the list.
 
     Members
     -------
     i_start : ``In(1)``, i_word : ``In(32)``
-        Begin at this word. Only after END has been taken, or at first.
-    o_request, i_words
+        Begin at this word.
+    o_request : ``Out(stream.Signature(request_layout(...)))``, i_words : ``In(...)``
         To and from a reader of the port.
+    """
+
+    def __init__(self, parameters: AcceleratorParameters, extent: dict[str, wiring.Member],
+                 outputs: dict[str, wiring.Member]) -> None:
+        self.parameters = parameters
+        super().__init__({
+            "i_start": In(1), "i_word": In(32), **extent,
+            "o_request": Out(word_requests(parameters)),
+            "i_words": In(stream.Signature(word_layout(parameters.word_bytes))),
+            **outputs,
+        })
+
+
+class DescriptorFetcher(ListFetcher):
+    """Read descriptors from ``i_start`` on until END, two of them ahead of who takes them.
+
+    Members
+    -------
+    i_start : ``In(1)``
+        Only after END has been taken, or at first.
     o : ``Out(stream.Signature(descriptor_layout()))``
         Descriptors, END included.
     """
 
     def __init__(self, parameters: AcceleratorParameters) -> None:
-        p = self.parameters = parameters
-        super().__init__({
-            "i_start": In(1), "i_word": In(32),
-            "o_request": Out(stream.Signature(
-                request_layout(p.address_width, p.word_bytes, COUNT_WIDTH))),
-            "i_words": In(stream.Signature(word_layout(p.word_bytes))),
-            "o": Out(stream.Signature(descriptor_layout())),
-        })
+        super().__init__(parameters, {}, {"o": Out(stream.Signature(descriptor_layout()))})
 
     def elaborate(self, platform):
         m = Module()
@@ -54,12 +72,10 @@ class DescriptorFetcher(wiring.Component):
         part = Signal(range(words))
         gathered = Signal(data.ArrayLayout(8 * self.parameters.word_bytes, words))
         whole = Signal(data.ArrayLayout(8 * self.parameters.word_bytes, words))
-        descriptor = Signal(descriptor_layout())
-        m.submodules.queue = queue = SyncFIFO(width=8 * DESCRIPTOR_BYTES, depth=2)
+        queue = queue_before(m, "queue", self.o)
+        descriptor = queue.i.p
         m.d.comb += [
             whole.eq(gathered), whole[part].eq(Cat(self.i_words.p.data)), descriptor.eq(whole),
-            queue.w_data.eq(whole), self.o.p.eq(queue.r_data), self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
             self.o_request.p.word.eq(address), self.o_request.p.more.eq(words - 1),
         ]
         with m.FSM():
@@ -67,7 +83,7 @@ class DescriptorFetcher(wiring.Component):
                 m.d.sync += address.eq(self.i_word)
                 m.next = "ask"
             with m.State("ask"):
-                m.d.comb += self.o_request.valid.eq(queue.w_rdy)
+                m.d.comb += self.o_request.valid.eq(queue.i.ready)
                 with m.If(self.o_request.valid & self.o_request.ready):
                     m.d.sync += address.eq(address + words)
                     m.next = "take"
@@ -77,29 +93,22 @@ class DescriptorFetcher(wiring.Component):
                     m.d.sync += [gathered[part].eq(Cat(self.i_words.p.data)),
                                  part.eq(Mux(part == words - 1, 0, part + 1))]
                     with m.If(part == words - 1):
-                        m.d.comb += queue.w_en.eq(1)
+                        m.d.comb += queue.i.valid.eq(1)
                         m.next = "ask"
                         with m.If(descriptor.operation == Operation.END):
                             m.next = "idle"
         return m
 
 
-class TileFetcher(wiring.Component):
+class TileFetcher(ListFetcher):
     """Read the entries of weight tiles and ask for their words, as far ahead as there is room.
-
-    Parameters
-    ----------
-    parameters : AcceleratorParameters
-        Of the accelerator.
 
     Members
     -------
-    i_start : ``In(1)``, i_word : ``In(32)``, i_count : ``In(COUNT_WIDTH)``
-        Begin with ``i_count`` entries at this word. Only when those before have been read.
+    i_start : ``In(1)``, i_count : ``In(COUNT_WIDTH)``
+        Begin with so many entries. Only when those before have been read.
     i_state : ``In(...)``
         Every tile is given out for each of the step's tokens.
-    o_request, i_words
-        To and from a reader of the port: entries.
     o_weights : ``Out(stream.Signature(request_layout(...)))``
         The words of tiles.
     o_tile : ``Out(stream.Signature(tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))``
@@ -107,16 +116,10 @@ class TileFetcher(wiring.Component):
     """
 
     def __init__(self, parameters: AcceleratorParameters) -> None:
-        p = self.parameters = parameters
-        request = stream.Signature(request_layout(p.address_width, p.word_bytes, COUNT_WIDTH))
-        super().__init__({
-            "i_start": In(1), "i_word": In(32), "i_count": In(COUNT_WIDTH),
-            "i_state": In(state_layout(p)),
-            "o_request": Out(request),
-            "i_words": In(stream.Signature(word_layout(p.word_bytes))),
-            "o_weights": Out(request),
-            "o_tile": Out(stream.Signature(tile_layout(BEATS_WIDTH, REPEATS_WIDTH))),
-        })
+        super().__init__(
+            parameters, {"i_count": In(COUNT_WIDTH), "i_state": In(state_layout(parameters))},
+            {"o_weights": Out(word_requests(parameters)),
+             "o_tile": Out(stream.Signature(tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))})
 
     def elaborate(self, platform):
         m = Module()

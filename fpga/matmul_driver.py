@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import stream
+from amaranth.lib.wiring import Out
 
 from ..hw.attention.cache_writer import head_layout
 from ..hw.attention.parameters import TILE
 from ..hw.matmul.dequantizer import scaling_layout
 from ..hw.matmul.job_sequencer import job_layout
-from ..hw.rows.row_source import row_request_layout
 from ..hw.streams.queue import queue_before
 from .descriptors import Post
-from .layouts import descriptor_layout, state_layout
+from .driver import Driver
 from .parameters import AcceleratorParameters
+from .requests import row_requests
 
 __all__ = ["MatmulDriver"]
 
 
-class MatmulDriver(wiring.Component):
+class MatmulDriver(Driver):
     """Give each stage what it needs for each tile and token: tiles outside, tokens inside.
-
-    Parameters
-    ----------
-    parameters : AcceleratorParameters
-        Of the accelerator.
 
     Members
     -------
-    i_active, i_descriptor, i_state : ``In(...)``
-        As of ``QuantizeDriver``.
     o_job : ``Out(stream.Signature(job_layout(tlmm)))``
         For the engine.
     o_read : ``Out(stream.Signature(range(max_tokens)))``
@@ -46,17 +39,12 @@ class MatmulDriver(wiring.Component):
     o_head : ``Out(stream.Signature(head_layout(...)))``
         Where heads of keys or values go.
     o_issued : ``Out(2)``
-        Write requests that what was given in this cycle will make.
-    o_walked : ``Out(1)``
-        Everything has been given.
+        So many write requests will be made of what was given in this cycle.
     """
 
     def __init__(self, parameters: AcceleratorParameters) -> None:
-        p = self.parameters = parameters
-        row = stream.Signature(row_request_layout(p.address_width, p.word_bytes, p.max_beats))
-        super().__init__({
-            "i_active": In(1), "i_descriptor": In(descriptor_layout()),
-            "i_state": In(state_layout(p)),
+        p, row = parameters, row_requests(parameters)
+        super().__init__(p, {
             "o_job": Out(stream.Signature(job_layout(p.tlmm))),
             "o_read": Out(stream.Signature(range(p.max_tokens))),
             "o_scaling": Out(stream.Signature(scaling_layout(p.tlmm))),
@@ -64,13 +52,12 @@ class MatmulDriver(wiring.Component):
             "o_heads": Out(stream.Signature(range(p.max_heads + 1))),
             "o_row": Out(row),
             "o_head": Out(stream.Signature(head_layout(p.attention, p.address_width))),
-            "o_issued": Out(2), "o_walked": Out(1),
-        })
+        }, issued_width=2)
 
     def elaborate(self, platform):
         m = Module()
         p, d, state = self.parameters, self.i_descriptor, self.i_state
-        queues = {name: queue_before(m, name, getattr(self, f"o_{name}"))
+        queues = {name: queue_before(m, name, getattr(self, f"o_{name}")).i
                   for name in ("job", "read", "scaling", "b", "heads", "row", "head")}
 
         # Where the walk is, and the addresses there.
@@ -92,19 +79,19 @@ class MatmulDriver(wiring.Component):
         heads = Signal(range(p.max_heads + 1))
         m.d.comb += [
             heads.eq(Mux(last_tile, d.group, d.heads)),
-            queues["read"].w_data.eq(token), queues["heads"].w_data.eq(heads),
+            queues["read"].p.eq(token), queues["heads"].p.eq(heads),
         ]
 
         block_beats = p.tlmm.columns // p.lanes
         beats = Signal(24)
         m.d.comb += beats.eq(blocks * block_beats >> gated)
         step, heads_left = Signal(), Signal.like(heads)
-        room = Cat(queue.w_rdy for name, queue in queues.items() if name != "head").all()
-        m.d.comb += [queues[name].w_en.eq(step) for name in ("job", "read", "scaling")]
+        room = Cat(queue.ready for name, queue in queues.items() if name != "head").all()
+        m.d.comb += [queues[name].valid.eq(step) for name in ("job", "read", "scaling")]
         m.d.comb += [
-            queues["heads"].w_en.eq(step & turned), queues["b"].w_en.eq(step & (turned | adds)),
-            queues["row"].w_en.eq(step & ~cached),
-            self.o_issued.eq(queues["row"].w_en + (queues["head"].w_en << 1)),
+            queues["heads"].valid.eq(step & turned), queues["b"].valid.eq(step & (turned | adds)),
+            queues["row"].valid.eq(step & ~cached),
+            self.o_issued.eq(queues["row"].valid + (queues["head"].valid << 1)),
         ]
 
         with m.FSM():
@@ -129,8 +116,8 @@ class MatmulDriver(wiring.Component):
                     with m.If(cached):
                         m.next = "heads"
             with m.State("heads"):
-                m.d.comb += queues["head"].w_en.eq(queues["head"].w_rdy)
-                with m.If(queues["head"].w_rdy):
+                m.d.comb += queues["head"].valid.eq(queues["head"].ready)
+                with m.If(queues["head"].ready):
                     m.d.sync += [head_at.eq(head_at + d.region), heads_left.eq(heads_left - 1)]
                     with m.If(heads_left == 1):
                         m.next = "next"
@@ -148,19 +135,15 @@ class MatmulDriver(wiring.Component):
                     m.next = "tile"
                     with m.If(last_tile):
                         m.next = "walked"
-            with m.State("walked"):
-                m.d.comb += self.o_walked.eq(1)
-                with m.If(~self.i_active):
-                    m.next = "idle"
+            self._end(m)
         return m
 
     def _fill(self, m: Module, queues, blocks, out, beside, position, head_at, gated,
               turned) -> None:
         """What each stream is given in this step."""
         p, d = self.parameters, self.i_descriptor
-        job, scaling = Signal(self.o_job.p.shape()), Signal(self.o_scaling.p.shape())
-        row, beside_row = Signal(self.o_row.p.shape()), Signal(self.o_b.p.shape())
-        head = Signal(self.o_head.p.shape())
+        job, scaling, row, beside_row, head = (
+            queues[name].p for name in ("job", "scaling", "row", "b", "head"))
         block_beats = p.tlmm.columns // p.lanes
         m.d.comb += [
             job.passes.eq(d.passes), job.blocks.eq(blocks),
@@ -172,7 +155,4 @@ class MatmulDriver(wiring.Component):
             head.word.eq(head_at), head.token.eq(position), head.chunks.eq(d.chunks),
             head.values.eq(d.post == Post.VALUES),
         ]
-        for name, value in (("job", job), ("scaling", scaling), ("row", row), ("b", beside_row),
-                            ("head", head)):
-            m.d.comb += queues[name].w_data.eq(value)
 

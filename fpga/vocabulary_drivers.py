@@ -3,95 +3,71 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from ..hw.memory.axi import COUNT_WIDTH, request_layout
 from ..hw.memory.write_master import written_layout
-from ..hw.rows.row_source import row_request_layout
 from ..hw.streams.queue import queue_before
 from ..hw.vocabulary.embedding import embedding_job_layout
 from ..hw.vocabulary.head import choice_layout, head_job_layout
-from .layouts import descriptor_layout, state_layout
+from .driver import Driver
 from .parameters import AcceleratorParameters
+from .requests import row_requests, word_requests
 
 __all__ = ["EmbedDriver", "HeadDriver"]
 
 
-class EmbedDriver(wiring.Component):
+class EmbedDriver(Driver):
     """Tell the embedding which ids to look up, and where each token's row goes.
-
-    Parameters
-    ----------
-    parameters : AcceleratorParameters
-        Of the accelerator.
 
     Members
     -------
-    i_active, i_descriptor, i_state : ``In(...)``
-        As of ``QuantizeDriver``.
     o_job : ``Out(stream.Signature(embedding_job_layout(...)))``
         For the embedding.
     o_row : ``Out(stream.Signature(row_request_layout(...)))``
         Where the rows go.
-    o_issued, o_walked : ``Out(1)``
-        As of ``AttendDriver``.
+    o_issued : ``Out(1)``
+        A write request will be made of what was given in this cycle.
     """
 
     def __init__(self, parameters: AcceleratorParameters) -> None:
-        p = self.parameters = parameters
-        port = (p.address_width, p.word_bytes, p.max_beats)
-        super().__init__({
-            "i_active": In(1), "i_descriptor": In(descriptor_layout()),
-            "i_state": In(state_layout(p)),
-            "o_job": Out(stream.Signature(embedding_job_layout(*port))),
-            "o_row": Out(stream.Signature(row_request_layout(*port))),
-            "o_issued": Out(1), "o_walked": Out(1),
-        })
+        p = parameters
+        job = embedding_job_layout(p.address_width, p.word_bytes, p.max_beats)
+        super().__init__(p, {"o_job": Out(stream.Signature(job)), "o_row": Out(row_requests(p))})
 
     def elaborate(self, platform):
         m = Module()
         d, state = self.i_descriptor, self.i_state
         jobs = queue_before(m, "jobs", self.o_job)
         rows = queue_before(m, "rows", self.o_row)
-        job, row = Signal(self.o_job.p.shape()), Signal(self.o_row.p.shape())
+        job, row = jobs.i.p, rows.i.p
         address, left = Signal(32), Signal.like(state.tokens)
         m.d.comb += [
             job.ids.eq(d.a), job.first.eq(state.position), job.tokens.eq(state.tokens),
             job.table.eq(d.c), job.group_words.eq(d.region), job.row_words.eq(d.tile_words),
-            job.beats.eq(d.beats), job.four_bits.eq(d.four_bits), jobs.w_data.eq(job),
-            row.word.eq(address), row.beats.eq(d.beats), rows.w_data.eq(row),
+            job.beats.eq(d.beats), job.four_bits.eq(d.four_bits),
+            row.word.eq(address), row.beats.eq(d.beats),
         ]
         with m.FSM():
             with m.State("idle"), m.If(self.i_active):
-                m.d.comb += jobs.w_en.eq(1)
+                m.d.comb += jobs.i.valid.eq(1)
                 m.d.sync += [address.eq(d.d), left.eq(state.tokens)]
                 m.next = "rows"
             with m.State("rows"):
-                m.d.comb += [rows.w_en.eq(rows.w_rdy), self.o_issued.eq(rows.w_rdy)]
-                with m.If(rows.w_rdy):
+                m.d.comb += [rows.i.valid.eq(rows.i.ready), self.o_issued.eq(rows.i.ready)]
+                with m.If(rows.i.ready):
                     m.d.sync += [address.eq(address + d.d_stride), left.eq(left - 1)]
                     with m.If(left == 1):
                         m.next = "walked"
-            with m.State("walked"):
-                m.d.comb += self.o_walked.eq(1)
-                with m.If(~self.i_active):
-                    m.next = "idle"
+            self._end(m)
         return m
 
 
-class HeadDriver(wiring.Component):
+class HeadDriver(Driver):
     """Read the whole vocabulary for the head, and write the chosen token behind the others.
-
-    Parameters
-    ----------
-    parameters : AcceleratorParameters
-        Of the accelerator.
 
     Members
     -------
-    i_active, i_descriptor, i_state : ``In(...)``
-        As of ``QuantizeDriver``.
     o_job : ``Out(stream.Signature(head_job_layout(...)))``, i_choice : ``In(...)``
         To and from the head.
     o_request : ``Out(stream.Signature(request_layout(...)))``
@@ -100,23 +76,20 @@ class HeadDriver(wiring.Component):
         To a writer of the port: the token's id as an int32 in its place.
     o_token : ``Out(range(max_vocabulary))``
         The token that was chosen last.
-    o_issued, o_walked : ``Out(1)``
-        As of ``AttendDriver``.
+    o_issued : ``Out(1)``
+        A write request will be made of what was given in this cycle.
     """
 
     def __init__(self, parameters: AcceleratorParameters) -> None:
-        p = self.parameters = parameters
-        request = stream.Signature(request_layout(p.address_width, p.word_bytes, COUNT_WIDTH))
-        super().__init__({
-            "i_active": In(1), "i_descriptor": In(descriptor_layout()),
-            "i_state": In(state_layout(p)),
+        p = parameters
+        request = word_requests(p)
+        super().__init__(p, {
             "o_job": Out(stream.Signature(
                 head_job_layout(p.max_width, p.word_bytes, p.max_vocabulary))),
             "i_choice": In(stream.Signature(choice_layout(p.max_vocabulary))),
             "o_request": Out(request), "o_write": Out(request),
             "o_word": Out(stream.Signature(written_layout(p.word_bytes))),
             "o_token": Out(range(p.max_vocabulary)),
-            "o_issued": Out(1), "o_walked": Out(1),
         })
 
     def elaborate(self, platform):
@@ -125,11 +98,10 @@ class HeadDriver(wiring.Component):
         numbers = p.word_bytes // 4
         low = numbers.bit_length() - 1
         jobs = queue_before(m, "jobs", self.o_job)
-        job = Signal(self.o_job.p.shape())
+        job = jobs.i.p
         place = Signal(32)
         m.d.comb += [
             job.row_words.eq(d.tile_words), job.rows.eq(d.rows), job.four_bits.eq(d.four_bits),
-            jobs.w_data.eq(job),
             place.eq(state.position + state.tokens),
             self.o_request.p.word.eq(d.c),
             self.o_request.p.more.eq(((d.rows + (numbers - 1)) >> low) * d.region - 1),
@@ -142,7 +114,7 @@ class HeadDriver(wiring.Component):
                 Mux(place[:low] == number, -1, 0))
         with m.FSM():
             with m.State("idle"), m.If(self.i_active):
-                m.d.comb += [jobs.w_en.eq(1), self.o_issued.eq(1)]
+                m.d.comb += [jobs.i.valid.eq(1), self.o_issued.eq(1)]
                 m.next = "read"
             with m.State("read"):
                 m.d.comb += self.o_request.valid.eq(1)
@@ -161,8 +133,5 @@ class HeadDriver(wiring.Component):
                 m.d.comb += self.o_word.valid.eq(1)
                 with m.If(self.o_word.ready):
                     m.next = "walked"
-            with m.State("walked"):
-                m.d.comb += self.o_walked.eq(1)
-                with m.If(~self.i_active):
-                    m.next = "idle"
+            self._end(m)
         return m

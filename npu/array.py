@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..hw.streams.queue import queue_before
+from ..hw.streams.queue import StreamQueue, queue_before, queue_behind
 from .datapath import Datapath, activations_layout, totals_layout, weights_layout
 from .parameters import ArrayParameters, Stationary
 
@@ -77,22 +76,22 @@ class Array(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        jobs = _queue_after(m, "jobs", self.i_job)
-        weights = _queue_after(m, "weights", self.i_weights)
-        activations = _queue_after(m, "activations", self.i_activations)
+        jobs = queue_behind(m, "jobs", self.i_job)
+        weights = queue_behind(m, "weights", self.i_weights)
+        activations = queue_behind(m, "activations", self.i_activations)
         m.submodules.datapath = path = Datapath(self.parameters)
         results = queue_before(m, "results", self.o)
         m.d.comb += [
-            path.move.eq(~path.o_valid | results.w_rdy),
-            results.w_data.eq(path.o), results.w_en.eq(path.o_valid),
-            path.activations.eq(activations.r_data), activations.r_en.eq(path.move & path.valid),
+            path.move.eq(~path.o_valid | results.i.ready),
+            results.i.p.eq(path.o), results.i.valid.eq(path.o_valid),
+            path.activations.eq(activations.o.p), activations.o.ready.eq(path.move & path.valid),
         ]
         job = Signal(job_layout())
         running = Signal()
         done = Signal()
         with m.If(~running):
-            m.d.comb += jobs.r_en.eq(1)
-            m.d.sync += [job.eq(jobs.r_data), running.eq(jobs.r_rdy)]
+            m.d.comb += jobs.o.ready.eq(1)
+            m.d.sync += [job.eq(jobs.o.p), running.eq(jobs.o.valid)]
         with m.Elif(done):
             m.d.sync += running.eq(0)
         if self.parameters.stationary is Stationary.OUTPUT:
@@ -102,15 +101,15 @@ class Array(wiring.Component):
             self._hold_weights(m, path, job, done, running, weights, activations)
         return m
 
-    def _stream_weights(self, m: Module, path: Datapath, running: Signal, weights: SyncFIFO,
-                        activations: SyncFIFO) -> None:
+    def _stream_weights(self, m: Module, path: Datapath, running: Signal, weights: StreamQueue,
+                        activations: StreamQueue) -> None:
         m.d.comb += [
-            path.valid.eq(running & weights.r_rdy & activations.r_rdy),
-            path.weights.eq(weights.r_data), weights.r_en.eq(path.move & path.valid),
+            path.valid.eq(running & weights.o.valid & activations.o.valid),
+            path.weights.eq(weights.o.p), weights.o.ready.eq(path.move & path.valid),
         ]
 
     def _hold_weights(self, m: Module, path: Datapath, job: Signal, done: Signal, running: Signal,
-                      weights: SyncFIFO, activations: SyncFIFO) -> None:
+                      weights: StreamQueue, activations: StreamQueue) -> None:
         """Load a group, then let the tokens pass."""
         shape = self.parameters
         m.submodules.group = group = Memory(
@@ -120,10 +119,11 @@ class Array(wiring.Component):
         beat = Signal(range(max(shape.beats_per_group, 2)))
         step = Signal()
         m.d.comb += [
-            weights.r_en.eq(running & ~loaded), write.en.eq(weights.r_en & weights.r_rdy),
-            write.addr.eq(beat), write.data.eq(weights.r_data),
+            weights.o.ready.eq(running & ~loaded),
+            write.en.eq(weights.o.ready & weights.o.valid),
+            write.addr.eq(beat), write.data.eq(weights.o.p),
             read.addr.eq(beat), path.weights.eq(read.data),
-            path.valid.eq(running & loaded & activations.r_rdy),
+            path.valid.eq(running & loaded & activations.o.valid),
             step.eq(path.move & path.valid),
         ]
         with m.If(write.en | step):
@@ -158,10 +158,3 @@ class Array(wiring.Component):
 def _next(counter: Signal, largest: Value | int) -> Value:
     """One more, or 0 after ``largest``."""
     return (counter + 1) * (counter != largest)
-
-
-def _queue_after(m: Module, name: str, port) -> SyncFIFO:
-    """A queue of two beats behind the input stream ``port``, so that ``ready`` is a register."""
-    m.submodules[name] = queue = SyncFIFO(width=len(port.p.as_value()), depth=2)
-    m.d.comb += [queue.w_data.eq(port.p), queue.w_en.eq(port.valid), port.ready.eq(queue.w_rdy)]
-    return queue

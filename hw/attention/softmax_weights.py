@@ -72,10 +72,7 @@ class SoftmaxWeights(wiring.Component):
         wiring.connect(m, scaled.o, quantizer.i)
         # The tiles under way wait for their values: all their queries' steps must find a place.
         steps = queue_before(m, "steps", self.o_step, TILES_UNDER_WAY * self.parameters.queries)
-        m.d.comb += [
-            steps.w_data.eq(quantizer.o_scale.p), steps.w_en.eq(quantizer.o_scale.valid),
-            quantizer.o_scale.ready.eq(steps.w_rdy),
-        ]
+        wiring.connect(m, quantizer.o_scale, steps.i)
 
         # Times the values' scales.
         token = Signal(range(TILE))

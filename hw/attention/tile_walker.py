@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ..floats.format import FLOAT32
 from ..memory.axi import COUNT_WIDTH, request_layout
-from ..streams.queue import queue_before
+from ..streams.queue import StreamQueue, queue_before
 from .parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 
 __all__ = ["TileWalker", "block_layout", "pass_layout", "tile_layout"]
@@ -112,20 +111,19 @@ class TileWalker(wiring.Component):
         # The tiles whose keys were asked for, and their values not yet.
         waiting = data.StructLayout({
             "word": current.word.shape(), "rows": range(p.rows + 1), "tile": tile_layout(p)})
-        m.submodules.waiting = waits = SyncFIFO(width=waiting.size, depth=TILES_AHEAD + 1)
-        older = Signal(waiting)
+        m.submodules.waiting = waits = StreamQueue(waiting, TILES_AHEAD + 1)
+        older = waits.o.p
         full = Signal()
         ask_keys, ask_values = Signal(), Signal()
-        free = requests.w_rdy & blocks.w_rdy
+        free = requests.i.ready & blocks.i.ready
         m.d.comb += [
-            older.eq(waits.r_data), full.eq(~waits.w_rdy),
+            full.eq(~waits.i.ready),
             ask_keys.eq(free & active & ~full),
-            ask_values.eq(free & waits.r_rdy & (full | ~active)),
-            waits.w_en.eq(ask_keys), waits.r_en.eq(ask_values),
+            ask_values.eq(free & waits.o.valid & (full | ~active)),
+            waits.i.valid.eq(ask_keys), waits.o.ready.eq(ask_values),
         ]
 
-        request = Signal(self.o_request.p.shape())
-        block = Signal(block_layout(p))
+        request, block = requests.i.p, blocks.i.p
         code_words = Mux(ask_keys, rows, older.rows) * block.tile.chunks
         m.d.comb += [
             request.word.eq(Mux(ask_keys, current.word, older.word)),
@@ -133,15 +131,13 @@ class TileWalker(wiring.Component):
             block.values.eq(~ask_keys),
             block.rows.eq(Mux(ask_keys, rows, older.rows)),
             block.tile.eq(Mux(ask_keys, tile, older.tile)),
-            requests.w_en.eq(ask_keys | ask_values), requests.w_data.eq(request),
-            blocks.w_en.eq(ask_keys | ask_values), blocks.w_data.eq(block),
+            requests.i.valid.eq(ask_keys | ask_values), blocks.i.valid.eq(ask_keys | ask_values),
         ]
 
         whole_tile = 2 * p.scale_words + 2 * p.rows * current.chunks
         with m.If(ask_keys):
-            asked = Signal(waiting)
+            asked = waits.i.p
             m.d.comb += [
-                waits.w_data.eq(asked),
                 asked.word.eq(current.word + 2 * p.scale_words + p.rows * current.chunks),
                 asked.rows.eq(rows), asked.tile.eq(tile),
             ]

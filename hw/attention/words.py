@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..floats.format import FLOAT32
 from ..floats.shifting import delay, delay_pulse
 from ..memory.axi import word_layout
+from ..streams.queue import queue_before
 from .parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 from .query_lane import word_control_layout
 from .tile_walker import block_layout, tile_layout
@@ -197,12 +197,8 @@ class Words(wiring.Component):
         block = self.i_block.p
         m.d.comb += self.o_summed.eq(
             delay_pulse(m, ends & block.values, self._sum_latency, "summed"))
-        m.submodules.tiles = tiles = SyncFIFO(
-            width=block.tile.shape().size, depth=TILES_AHEAD + 1)
+        tiles = queue_before(m, "tiles", self.o, TILES_AHEAD + 1)
         m.d.comb += [
-            tiles.w_en.eq(delay_pulse(m, ends & ~block.values, self._dot_latency, "dotted")),
-            tiles.w_data.eq(delay(m, block.tile, self._dot_latency, "tile")),
-            self.o.p.eq(tiles.r_data),
-            self.o.valid.eq(tiles.r_rdy),
-            tiles.r_en.eq(self.o.ready),
+            tiles.i.valid.eq(delay_pulse(m, ends & ~block.values, self._dot_latency, "dotted")),
+            tiles.i.p.eq(delay(m, block.tile, self._dot_latency, "tile")),
         ]

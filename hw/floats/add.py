@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from .format import FloatFormat
 from .rounding import Unrounded
 from .shifting import leading_zeros, shift_right_sticky
+from .unit import BinaryUnit
 
 __all__ = ["FloatAdd"]
 
 
-class FloatAdd(wiring.Component):
+class FloatAdd(BinaryUnit):
     """``i_a + i_b``, or ``i_a - i_b``, rounded once to nearest even: ``numerics.add`` and ``sub``.
 
     Subnormal operands count as zero and a subnormal result becomes zero with its sign. An exact
@@ -24,32 +23,15 @@ class FloatAdd(wiring.Component):
 
     Parameters
     ----------
-    format : FloatFormat
-        Format of the operands and of the result.
     subtract : bool
         Subtract ``i_b`` instead of adding it.
-
-    Members
-    -------
-    i_a, i_b : ``In(format.layout)``
-        Operands.
-    o : ``Out(format.layout)``
-        Result, ``latency`` cycles later.
-
-    Attributes
-    ----------
-    latency : int
-        4.
     """
 
     latency = 4
 
     def __init__(self, format: FloatFormat, subtract: bool = False) -> None:
-        self.format = format
+        super().__init__(format)
         self.subtract = subtract
-        super().__init__({
-            "i_a": In(format.layout), "i_b": In(format.layout), "o": Out(format.layout),
-        })
 
     def elaborate(self, platform):
         m = Module()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from ...numerics import (
     EXP_HIGHEST,
@@ -24,6 +22,7 @@ from .reciprocal import FloatReciprocal
 from .scaling import times_power_of_two
 from .shifting import delay
 from .to_integer import FloatToInteger
+from .unit import UnaryUnit
 
 __all__ = ["FloatExp", "FloatSigmoid"]
 
@@ -31,7 +30,7 @@ _STEP_BITS = 16   # EXP_STEP_HIGH is an integer times 2^-16
 _K_WIDTH = 16     # 89 * 128 / ln 2 is below 2^15
 
 
-class FloatExp(wiring.Component):
+class FloatExp(UnaryUnit):
     """``numerics.exp``: the exponential of ``i`` in float32, within 1.01 ulp.
 
     Above 88.72 infinity, below -87.33 zero, NaN of NaN.
@@ -39,13 +38,6 @@ class FloatExp(wiring.Component):
     Stages: clip (c); k = rint(i * 128 / ln 2); the distance d of ``i`` from k * ln 2 / 128, whose
     larger part is taken from an integer product, which is exact as the runtime's is; the
     quadratic of segment k mod 128 (q), times 2^(k div 128).
-
-    Members
-    -------
-    i : ``In(FLOAT32.layout)``
-        Operand.
-    o : ``Out(FLOAT32.layout)``
-        Result, ``latency`` cycles later.
 
     Attributes
     ----------
@@ -56,9 +48,6 @@ class FloatExp(wiring.Component):
     _k_latency = 1 + FloatMultiply.latency + FloatToInteger.latency
     _d_latency = 1 + IntegerToFloat.latency + 2 * FloatAdd.latency
     latency = _k_latency + _d_latency + Quadratic.latency + 1
-
-    def __init__(self) -> None:
-        super().__init__({"i": In(FLOAT32.layout), "o": Out(FLOAT32.layout)})
 
     def elaborate(self, platform):
         m = Module()
@@ -121,15 +110,8 @@ def _bits(value: np.float32) -> int:
     return constant(value).as_bits()
 
 
-class FloatSigmoid(wiring.Component):
+class FloatSigmoid(UnaryUnit):
     """``numerics.sigmoid``: 1 / (1 + exp(-``i``)) in float32, within 3.33 ulp.
-
-    Members
-    -------
-    i : ``In(FLOAT32.layout)``
-        Operand.
-    o : ``Out(FLOAT32.layout)``
-        Result, ``latency`` cycles later.
 
     Attributes
     ----------
@@ -138,9 +120,6 @@ class FloatSigmoid(wiring.Component):
     """
 
     latency = FloatExp.latency + FloatAdd.latency + FloatReciprocal.latency
-
-    def __init__(self) -> None:
-        super().__init__({"i": In(FLOAT32.layout), "o": Out(FLOAT32.layout)})
 
     def elaborate(self, platform):
         m = Module()

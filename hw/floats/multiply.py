@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
-from .format import FloatFormat
 from .rounding import Unrounded
 from .shifting import delay
+from .unit import BinaryUnit
 
 __all__ = ["FloatMultiply"]
 
 
-class FloatMultiply(wiring.Component):
+class FloatMultiply(BinaryUnit):
     """``i_a * i_b``, rounded once to nearest even: ``numerics.mul``.
 
     Subnormal operands count as zero and a subnormal result becomes zero with its sign. Zero times
@@ -21,32 +19,9 @@ class FloatMultiply(wiring.Component):
 
     Stages: multiply the significands (p), in two cycles, so that the registers inside of an FPGA's
     multipliers can be used; normalize; round.
-
-    Parameters
-    ----------
-    format : FloatFormat
-        Format of the operands and of the result.
-
-    Members
-    -------
-    i_a, i_b : ``In(format.layout)``
-        Operands.
-    o : ``Out(format.layout)``
-        Result, ``latency`` cycles later.
-
-    Attributes
-    ----------
-    latency : int
-        4.
     """
 
     latency = 4
-
-    def __init__(self, format: FloatFormat) -> None:
-        self.format = format
-        super().__init__({
-            "i_a": In(format.layout), "i_b": In(format.layout), "o": Out(format.layout),
-        })
 
     def elaborate(self, platform):
         m = Module()

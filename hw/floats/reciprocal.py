@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
+import numpy as np
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Member, Out
+from amaranth.lib.wiring import In
 
 from ...numerics.tables import RECIPROCAL_TABLE, RSQRT_TABLE
 from .format import FLOAT32
 from .mantissa import MantissaFunction
 from .scaling import times_power_of_two
 from .shifting import delay
+from .unit import UnaryUnit
 
 __all__ = ["FloatReciprocal", "FloatRsqrt"]
 
 
-def _members(shared: bool) -> dict[str, Member]:
-    valid = {"i_valid": In(1)} if shared else {}
-    return valid | {"i": In(FLOAT32.layout), "o": Out(FLOAT32.layout)}
-
-
-class FloatReciprocal(wiring.Component):
-    """``numerics.reciprocal``: 1 / ``i`` in float32, within 1.05 ulp.
-
-    +-0 and subnormal numbers give +-infinity, +-infinity gives +-0; above 2^126 the result is zero.
+class _OfMantissa(UnaryUnit):
+    """A function of one number that is computed from that of its mantissa.
 
     Parameters
     ----------
     shared : bool
-        Made of ``SharedQuadratic``, with its rule of when operands may enter.
+        The function is made of ``SharedQuadratic``, with its rule of when operands may enter.
 
     Members
     -------
     i_valid : ``In(1)``
-        An operand enters; only if ``shared``.
-    i : ``In(FLOAT32.layout)``
-        Operand.
-    o : ``Out(FLOAT32.layout)``
-        Result, ``latency`` cycles later.
+        An operand enters. This member exists only if ``shared``.
 
     Attributes
     ----------
@@ -49,14 +39,26 @@ class FloatReciprocal(wiring.Component):
 
     def __init__(self, shared: bool = False) -> None:
         self.shared = shared
-        super().__init__(_members(shared))
+        super().__init__(**({"i_valid": In(1)} if shared else {}))
 
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.function = function = MantissaFunction(RECIPROCAL_TABLE, self.shared)
+    def _add_function(self, m: Module, table: np.ndarray) -> MantissaFunction:
+        """The function of the operand's mantissa that ``table`` holds."""
+        m.submodules.function = function = MantissaFunction(table, self.shared)
         m.d.comb += function.i_mantissa.eq(self.i.mantissa)
         if self.shared:
             m.d.comb += function.i_valid.eq(self.i_valid)
+        return function
+
+
+class FloatReciprocal(_OfMantissa):
+    """``numerics.reciprocal``: 1 / ``i`` in float32, within 1.05 ulp.
+
+    +-0 and subnormal numbers give +-infinity, +-infinity gives +-0; above 2^126 the result is zero.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        function = self._add_function(m, RECIPROCAL_TABLE)
 
         # What the mantissa's function does not see goes beside it.
         f_sign = delay(m, self.i.sign, function.latency, "f_sign")
@@ -77,50 +79,22 @@ class FloatReciprocal(wiring.Component):
         return m
 
 
-class FloatRsqrt(wiring.Component):
+class FloatRsqrt(_OfMantissa):
     """``numerics.rsqrt``: 1 / sqrt(``i``) in float32, within 1.00 ulp.
 
     +-0 and subnormal numbers give infinity, infinity gives zero, a negative number NaN.
-
-    Parameters
-    ----------
-    shared : bool
-        Made of ``SharedQuadratic``, with its rule of when operands may enter.
-
-    Members
-    -------
-    i_valid : ``In(1)``
-        An operand enters; only if ``shared``.
-    i : ``In(FLOAT32.layout)``
-        Operand.
-    o : ``Out(FLOAT32.layout)``
-        Result, ``latency`` cycles later.
-
-    Attributes
-    ----------
-    latency : int
-        21.
     """
-
-    latency = MantissaFunction.latency + 1
-
-    def __init__(self, shared: bool = False) -> None:
-        self.shared = shared
-        super().__init__(_members(shared))
 
     def elaborate(self, platform):
         m = Module()
         exponent = Signal(signed(FLOAT32.exponent_width + 1))
         power = Signal(signed(FLOAT32.exponent_width))
-        m.submodules.function = function = MantissaFunction(RSQRT_TABLE, self.shared)
+        function = self._add_function(m, RSQRT_TABLE)
         m.d.comb += [
             exponent.eq(self.i.exponent - FLOAT32.bias),
             function.i_half.eq(exponent[0]),
-            function.i_mantissa.eq(self.i.mantissa),
             power.eq((exponent[0] - exponent) >> 1),
         ]
-        if self.shared:
-            m.d.comb += function.i_valid.eq(self.i_valid)
 
         zero = FLOAT32.is_zero(self.i)
         f_zero = delay(m, zero, function.latency, "f_zero")

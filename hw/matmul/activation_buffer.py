@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..floats.format import FLOAT32
 from ..rows.layout import row_layout
+from ..streams.queue import queue_before
 from .parameters import TlmmParameters
 from .table_builder import group_layout
 
@@ -123,11 +123,8 @@ class ActivationBuffer(wiring.Component):
 
     def _give(self, m: Module) -> None:
         read, read_scale = self._memory.read_port(), self._scales.read_port()
-        m.submodules.beats = beats = SyncFIFO(width=self.o.p.shape().size, depth=self._latency)
-        m.submodules.ready_scales = ready_scales = SyncFIFO(width=FLOAT32.width, depth=2)
-        for out, queue in ((self.o, beats), (self.o_scale, ready_scales)):
-            m.d.comb += [out.p.eq(queue.r_data), out.valid.eq(queue.r_rdy),
-                         queue.r_en.eq(out.ready)]
+        beats = queue_before(m, "beats", self.o, self._latency)
+        ready_scales = queue_before(m, "ready_scales", self.o_scale)
 
         # Begin a row (its scale comes along), then walk through its beats.
         walks, begins, gives, ends = Signal(), Signal(), Signal(), Signal()
@@ -150,8 +147,8 @@ class ActivationBuffer(wiring.Component):
             scale_pending.eq(scale_pending + begins - (self.o_scale.valid & self.o_scale.ready)),
         ]
         m.d.comb += [
-            beats.w_en.eq(given), beats.w_data.eq(read.data),
-            ready_scales.w_en.eq(scale_given), ready_scales.w_data.eq(read_scale.data),
+            beats.i.valid.eq(given), beats.i.p.eq(read.data),
+            ready_scales.i.valid.eq(scale_given), ready_scales.i.p.eq(read_scale.data),
         ]
         with m.If(begins):
             m.d.sync += [walks.eq(1), place.eq(self.i_read.p * self.i_passes),

@@ -1,4 +1,4 @@
-"""A pipelined sum."""
+"""Pipelined sums."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["AdderTree"]
+__all__ = ["AdderTree", "SumTree"]
 
 
-class AdderTree(wiring.Component):
-    """Sum ``count`` signed integers exactly, with one register stage per level of a binary tree.
+class SumTree(wiring.Component):
+    """An exact sum of signed integers, with one register stage per level of a binary tree.
 
     A new set of addends enters in every cycle and its sum leaves ``latency`` cycles later. The
     pipeline never stops: whoever uses it must have room for the sums it has asked for. That
@@ -21,34 +21,51 @@ class AdderTree(wiring.Component):
     Parameters
     ----------
     count : int
-        Number of addends, at least 1. With 1, the sum is the addend and ``latency`` is 0.
+        The number of addends, at least 1.
     width : int
-        Bits of an addend.
+        The bits of an addend.
+    terms : int
+        What the tree adds, which can be more than ``count``.
+    signs : wiring.Member
+        What else comes with the addends, or leaves with their sum.
 
     Members
     -------
     i : ``In(ArrayLayout(signed(width), count))``
-        Addends.
+        The addends.
     o : ``Out(signed(width + latency))``
         Their sum, ``latency`` cycles later.
 
     Attributes
     ----------
     latency : int
-        Levels of the tree: ceil(log2(count)).
+        The levels of the tree: ceil(log2(terms)).
+
+    Raises
+    ------
+    ValueError
+        ``count`` or ``width`` is not a positive integer.
     """
 
-    def __init__(self, count: int, width: int) -> None:
+    def __init__(self, count: int, width: int, terms: int, **signs: wiring.Member) -> None:
         for name, value in (("count", count), ("width", width)):
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"Adder tree {name} must be a positive integer, not {value!r}")
+                raise ValueError(f"{type(self).__name__}'s {name} must be a positive integer, not "
+                                 f"{value!r}")
         self.count = count
         self.width = width
-        self.latency = (count - 1).bit_length()
+        self.latency = (terms - 1).bit_length()
         super().__init__({
-            "i": In(data.ArrayLayout(signed(width), count)),
+            "i": In(data.ArrayLayout(signed(width), count)), **signs,
             "o": Out(signed(width + self.latency)),
         })
+
+
+class AdderTree(SumTree):
+    """The sum of the addends as they are. With one, it is that addend and ``latency`` is 0."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__(count, width, terms=count)
 
     def elaborate(self, platform):
         m = Module()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from ..floats.format import FLOAT32
@@ -14,6 +13,7 @@ from ..floats.shifting import delay
 from ..rows.elementwise import lanes_layout
 from ..rows.layout import row_layout
 from ..streams.credits import CreditQueue
+from ..streams.queue import BlockRamQueue, queue_behind
 from .parameters import TlmmParameters
 from .tlmm import output_layout
 
@@ -83,19 +83,12 @@ class Dequantizer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         beats = self.parameters.columns // self.lanes
-        sums = output_layout(self.parameters)
-        m.submodules.blocks = blocks = SyncFIFOBuffered(width=sums.size, depth=self.depth)
-        m.submodules.scalings = scalings = SyncFIFO(
-            width=self.i_scaling.p.shape().size, depth=2)
+        m.submodules.blocks = blocks = BlockRamQueue(self.i.p.shape(), self.depth)
+        wiring.connect(m, wiring.flipped(self.i), blocks.i)
+        scalings = queue_behind(m, "scalings", self.i_scaling)
         m.submodules.queue = queue = CreditQueue(self.o.p.shape(), self._latency)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
-        block, scaling = Signal(sums), Signal(self.i_scaling.p.shape())
-        m.d.comb += [
-            self.i.ready.eq(blocks.w_rdy), blocks.w_en.eq(self.i.valid), blocks.w_data.eq(self.i.p),
-            self.i_scaling.ready.eq(scalings.w_rdy), scalings.w_en.eq(self.i_scaling.valid),
-            scalings.w_data.eq(self.i_scaling.p),
-            block.eq(blocks.r_data), scaling.eq(scalings.r_data),
-        ]
+        block, scaling = blocks.o.p, scalings.o.p
 
         # Walk through the beats of a block, the blocks of a row, the rows of a job.
         part = Signal(range(beats))
@@ -103,11 +96,12 @@ class Dequantizer(wiring.Component):
         in_row = Signal(scaling.row_blocks.shape())
         block_ends, row_ends, job_ends = Signal(), Signal(), Signal()
         m.d.comb += [
-            queue.enter.eq(blocks.r_rdy & scalings.r_rdy & self.i_scale.valid & queue.ready),
+            queue.enter.eq(blocks.o.valid & scalings.o.valid & self.i_scale.valid & queue.ready),
             block_ends.eq(queue.enter & (part == beats - 1)),
             row_ends.eq(in_row + 1 == scaling.row_blocks),
             job_ends.eq(block_ends & block.last),
-            blocks.r_en.eq(block_ends), scalings.r_en.eq(job_ends), self.i_scale.ready.eq(job_ends),
+            blocks.o.ready.eq(block_ends), scalings.o.ready.eq(job_ends),
+            self.i_scale.ready.eq(job_ends),
         ]
         with m.If(queue.enter):
             m.d.sync += part.eq(part + 1)

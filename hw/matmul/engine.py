@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from collections.abc import Callable
+
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect
 
+from ..streams.queue import queue_before
 from .accumulators import Accumulators
-from .job_sequencer import Sequencer, job_layout
+from .adder_tree import SumTree
+from .job_sequencer import JobSequencer, job_layout
 from .lookup_tables import index_layout
 from .parameters import TlmmParameters
 from .table_builder import group_layout
 
-__all__ = ["MatmulEngine", "datapath_signature", "output_layout"]
+__all__ = ["Datapath", "MatmulEngine", "output_layout"]
 
 
 def output_layout(parameters: TlmmParameters) -> data.StructLayout:
@@ -21,24 +24,48 @@ def output_layout(parameters: TlmmParameters) -> data.StructLayout:
     return Accumulators.output_layout(parameters.columns, parameters.accumulator_width)
 
 
-def datapath_signature(parameters: TlmmParameters, sum_width: int) -> wiring.Signature:
-    """What an engine's datapath offers: it keeps the activations of a pass and multiplies.
+class Datapath(wiring.Component):
+    """The part of an engine that keeps the activations of a pass and multiplies them.
 
-    - ``i`` takes the activations of the next pass, in whatever form the datapath keeps them.
-    - ``full``: a pass is there to be multiplied. Depends on registers only.
-    - ``release``: that pass is not needed after this cycle. Only while ``full``.
-    - ``indices``: the weight beat to multiply it with, in any cycle.
-    - ``sums``: the sum of each column, or the negative of it where ``negative`` says so,
-      ``latency`` cycles later. The datapath never stops.
+    It never stops.
+
+    Parameters
+    ----------
+    parameters : TlmmParameters
+        The shape of the engine.
+    tree : Callable[[], SumTree]
+        Makes the tree that sums what a column multiplies.
+
+    Members
+    -------
+    i : ``In(stream.Signature(group_layout(parameters)))``
+        The activations of the next pass, which the datapath keeps in whatever form it likes.
+    full : ``Out(1)``
+        A pass is there to be multiplied. Depends on registers only.
+    release : ``In(1)``
+        That pass is not needed after this cycle. Only while ``full``.
+    indices : ``In(index_layout(parameters))``
+        The weight beat to multiply it with, in any cycle.
+    sums : ``Out(ArrayLayout(signed(...), C))``, negative : ``Out(C)``
+        The sum of each column, or the negative of it where ``negative`` says so, ``latency``
+        cycles later.
+
+    Attributes
+    ----------
+    latency : int
+        One cycle more than the tree's.
     """
-    return wiring.Signature({
-        "i": In(stream.Signature(group_layout(parameters))),
-        "full": Out(1),
-        "release": In(1),
-        "indices": In(index_layout(parameters)),
-        "sums": Out(data.ArrayLayout(signed(sum_width), parameters.columns)),
-        "negative": Out(parameters.columns),
-    })
+
+    def __init__(self, parameters: TlmmParameters, tree: Callable[[], SumTree]) -> None:
+        self.parameters = parameters
+        self._trees = [tree() for _ in range(parameters.columns)]
+        self.latency = 1 + self._trees[0].latency
+        sums = data.ArrayLayout(self._trees[0].o.shape(), parameters.columns)
+        super().__init__({
+            "i": In(stream.Signature(group_layout(parameters))), "full": Out(1), "release": In(1),
+            "indices": In(index_layout(parameters)), "sums": Out(sums),
+            "negative": Out(parameters.columns),
+        })
 
 
 class MatmulEngine(wiring.Component):
@@ -54,9 +81,8 @@ class MatmulEngine(wiring.Component):
     ----------
     parameters : TlmmParameters
         Shape of the engine.
-    datapath : wiring.Component
-        Its signature is ``datapath_signature``; ``datapath.latency`` counts cycles from
-        ``indices`` to ``sums``.
+    datapath : Datapath
+        What keeps the activations and multiplies them.
 
     Members
     -------
@@ -71,7 +97,7 @@ class MatmulEngine(wiring.Component):
         Cycles from a weight beat of the last pass to its output beat.
     """
 
-    def __init__(self, parameters: TlmmParameters, datapath: wiring.Component) -> None:
+    def __init__(self, parameters: TlmmParameters, datapath: Datapath) -> None:
         self.parameters = parameters
         self.latency = datapath.latency + 1
         self._datapath = datapath
@@ -92,7 +118,7 @@ class MatmulEngine(wiring.Component):
         connect(m, wiring.flipped(self.i_activations), datapath.i)
 
         # Admit: a weight beat enters when its pass is complete and its sums will have a place.
-        m.submodules.sequencer = sequencer = Sequencer(parameters)
+        m.submodules.sequencer = sequencer = JobSequencer(parameters)
         connect(m, wiring.flipped(self.i_job), sequencer.i)
         queue_depth = self.latency + 1
         queue_reserved = Signal(range(queue_depth + 1))
@@ -134,14 +160,7 @@ class MatmulEngine(wiring.Component):
         ]
         for column in range(parameters.columns):
             m.d.comb += accumulators.i_addends[column].eq(datapath.sums[column])
-        m.submodules.queue = queue = SyncFIFO(
-            width=output_layout(parameters).size, depth=queue_depth)
-        m.d.comb += [
-            queue.w_data.eq(accumulators.o.p),
-            queue.w_en.eq(accumulators.o.valid),
-            self.o.p.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-        ]
+        queue = queue_before(m, "queue", self.o, queue_depth)
+        m.d.comb += [queue.i.p.eq(accumulators.o.p), queue.i.valid.eq(accumulators.o.valid)]
 
         return m

@@ -1,4 +1,4 @@
-"""Counting through the beats of a job."""
+"""A counter of the beats of a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .parameters import TlmmParameters
 
-__all__ = ["Sequencer", "job_layout"]
+__all__ = ["JobSequencer", "job_layout"]
 
 
 def job_layout(parameters: TlmmParameters) -> data.StructLayout:
@@ -19,8 +19,8 @@ def job_layout(parameters: TlmmParameters) -> data.StructLayout:
     })
 
 
-class Sequencer(wiring.Component):
-    """Says of each beat of a job where in the job it stands: passes outside, blocks inside.
+class JobSequencer(wiring.Component):
+    """Say of each beat of a job where in the job it stands: passes outside, blocks inside.
 
     Holds the job in progress and the one after it, so that jobs follow each other without a gap.
     All outputs depend on registers only.

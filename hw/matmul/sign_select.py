@@ -9,7 +9,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .engine import MatmulEngine, datapath_signature
+from .adder_tree import SumTree
+from .engine import Datapath, MatmulEngine
 from .lookup_tables import index_layout
 from .parameters import TlmmParameters
 from .table_builder import group_layout
@@ -65,45 +66,23 @@ class TritDecoder(wiring.Component):
         return m
 
 
-class SelectTree(wiring.Component):
-    """The exact sum of ``count`` activations times one trit each, in a pipelined adder tree.
+class SelectTree(SumTree):
+    """The sum of ``count`` activations of ``width`` bits, at least 2, times one trit each.
 
     -a is ~a + 1. So a trit inverts the bits or clears them, a LUT per bit, and the + 1 of
     each negation goes into the carry input of some adder of the tree, which is free. The tree has
     one adder, hence one carry input, less than addends; therefore the last + 1 is an addend of
     its own. The first adders stand behind the selection without a register between.
 
-    Like ``AdderTree``, it never stops, and neither a clock enable nor a reset reaches it.
-
-    Parameters
-    ----------
-    count : int
-        Activations.
-    width : int
-        Bits of an activation, at least 2.
-
     Members
     -------
-    i : ``In(ArrayLayout(signed(width), count))``
     i_trits : ``In(ArrayLayout(trit_layout(), count))``
-    o : ``Out(signed(width + latency))``
-        ``latency`` cycles later.
-
-    Attributes
-    ----------
-    latency : int
-        ceil(log2(count + 1)).
+        The trits.
     """
 
     def __init__(self, count: int, width: int) -> None:
-        self.count = count
-        self.width = width
-        self.latency = count.bit_length()
-        super().__init__({
-            "i": In(data.ArrayLayout(signed(width), count)),
-            "i_trits": In(data.ArrayLayout(trit_layout(), count)),
-            "o": Out(signed(width + self.latency)),
-        })
+        super().__init__(count, width, terms=count + 1,
+                         i_trits=In(data.ArrayLayout(trit_layout(), count)))
 
     def elaborate(self, platform):
         m = Module()
@@ -132,18 +111,15 @@ class SelectTree(wiring.Component):
         return m
 
 
-class SignSelectDatapath(wiring.Component):
-    """The datapath of ``SignSelect``. Members: ``datapath_signature``.
+class SignSelectDatapath(Datapath):
+    """The datapath of ``SignSelect``.
 
     The activations that are in use, and those of the next pass, are registers.
     """
 
     def __init__(self, parameters: TlmmParameters) -> None:
-        self.parameters = parameters
-        self._trees = [SelectTree(parameters.pass_length, parameters.activation_width)
-                       for _ in range(parameters.columns)]
-        self.latency = 1 + self._trees[0].latency
-        super().__init__(datapath_signature(parameters, len(self._trees[0].o)))
+        super().__init__(parameters, lambda: SelectTree(parameters.pass_length,
+                                                        parameters.activation_width))
 
     def elaborate(self, platform):
         m = Module()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import zip_longest
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
+from .adder_tree import SumTree
 
 __all__ = ["SignTree", "add_or_subtract"]
 
@@ -22,45 +23,24 @@ def add_or_subtract(a: Value, b: Value, subtract: Value) -> Value:
     return (Cat(Const(1, 1), a).as_signed() + Cat(subtract, addend).as_signed())[1:].as_signed()
 
 
-class SignTree(wiring.Component):
-    """Sum ``count`` signed integers, each of them or its negative, with a register per level.
+class SignTree(SumTree):
+    """The sum of the addends, each as it is or its negative.
 
-    ``AdderTree`` for addends that are looked up by magnitude. a - b is one adder as a + b is:
-    b's bits are inverted where the signs differ, in the LUTs that add, and the + 1 that this lacks
-    is the carry input. The sign of a is not applied, but is that of the sum, up to the last one: it
-    is left to the adder behind the tree. So signs cost hardly more than none.
-
-    Parameters
-    ----------
-    count : int
-        Number of addends, at least 1. With 1, the sum is the addend and ``latency`` is 0.
-    width : int
-        Bits of an addend.
+    It is an ``AdderTree`` for addends that are looked up by magnitude. a - b is one adder as a + b
+    is: b's bits are inverted where the signs differ, in the LUTs that add, and the + 1 that this
+    lacks is the carry input. The sign of a is not applied, but is that of the sum, up to the last
+    one: it is left to the adder behind the tree. So signs cost hardly more than none.
 
     Members
     -------
-    i : ``In(ArrayLayout(signed(width), count))``, i_negative : ``In(count)``
-        Addends, and which of them are subtracted.
-    o : ``Out(signed(width + latency))``, o_negative : ``Out(1)``
-        Their sum, or the negative of it, and which of the two; ``latency`` cycles later.
-
-    Attributes
-    ----------
-    latency : int
-        Levels of the tree: ceil(log2(count)).
+    i_negative : ``In(count)``
+        Which of the addends are subtracted.
+    o_negative : ``Out(1)``
+        Whether ``o`` is the negative of the sum.
     """
 
     def __init__(self, count: int, width: int) -> None:
-        for name, value in (("count", count), ("width", width)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"Sign tree {name} must be a positive integer, not {value!r}")
-        self.count = count
-        self.width = width
-        self.latency = (count - 1).bit_length()
-        super().__init__({
-            "i": In(data.ArrayLayout(signed(width), count)), "i_negative": In(count),
-            "o": Out(signed(width + self.latency)), "o_negative": Out(1),
-        })
+        super().__init__(count, width, terms=count, i_negative=In(count), o_negative=Out(1))
 
     def elaborate(self, platform):
         m = Module()

@@ -6,7 +6,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import connect
 
-from .engine import MatmulEngine, datapath_signature, output_layout
+from .engine import Datapath, MatmulEngine, output_layout
 from .lookup_tables import LookupTables
 from .parameters import TlmmParameters
 from .sign_tree import SignTree
@@ -15,19 +15,14 @@ from .table_builder import TableBuilder
 __all__ = ["TableDatapath", "Tlmm", "output_layout"]
 
 
-class TableDatapath(wiring.Component):
+class TableDatapath(Datapath):
     """The datapath of ``Tlmm``: tables of a pass, lookups, and an adder tree per column.
 
-    Members: ``datapath_signature``. Of a pass's beat, the tables are complete
-    ``parameters.entries`` cycles later.
+    The tables of a pass are complete ``parameters.entries`` cycles after its beat was taken.
     """
 
     def __init__(self, parameters: TlmmParameters) -> None:
-        self.parameters = parameters
-        self._trees = [SignTree(parameters.tables, parameters.entry_width)
-                       for _ in range(parameters.columns)]
-        self.latency = 1 + self._trees[0].latency
-        super().__init__(datapath_signature(parameters, len(self._trees[0].o)))
+        super().__init__(parameters, lambda: SignTree(parameters.tables, parameters.entry_width))
 
     def elaborate(self, platform):
         m = Module()
@@ -84,8 +79,9 @@ class Tlmm(MatmulEngine):
     Throughput and latency
     ----------------------
     The tables are double-buffered: while one pass is looked up, the tables of the next one are
-    built, across jobs too. A pass thus takes ``max(blocks, 3^G)`` cycles when nothing stalls, and
-    T * G * C multiply-accumulates per cycle where blocks >= 3^G and nothing is padded. An output
+    built, across jobs too. A pass thus takes ``max(blocks, entries)`` cycles when nothing
+    stalls, where a table has ``entries = (3^G + 1) / 2`` entries, and the engine makes T * G * C
+    multiply-accumulates per cycle where blocks >= entries and nothing is padded. An output
     beat leaves ``parameters.latency`` cycles after the weight beat that completes it.
     ``parameters.cycles`` counts a whole run exactly.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Const, Module, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["BURST_BYTES", "COUNT_WIDTH", "PortError", "Response", "describe_bursts",
-           "read_signature", "request_layout", "write_signature"]
+__all__ = ["BURST_BYTES", "COUNT_WIDTH", "PortError", "Response", "byte_address",
+           "describe_bursts", "read_signature", "request_layout", "word_layout", "write_signature"]
 
 BURST_BYTES = 4096   # no burst may cross a multiple of that
 COUNT_WIDTH = 24     # of the words of a request, less one: a large vocabulary is one request
@@ -73,6 +73,11 @@ def request_layout(address_width: int, word_bytes: int, count_width: int) -> dat
 def word_layout(word_bytes: int) -> data.StructLayout:
     """A memory word, and whether it is the last one of what was asked for."""
     return data.StructLayout({"data": data.ArrayLayout(8, word_bytes), "last": 1})
+
+
+def byte_address(word: Value, word_bytes: int) -> Value:
+    """The address of word number ``word``."""
+    return Cat(Const(0, word_bytes.bit_length() - 1), word)
 
 
 def describe_bursts(m: Module, port, channel: str, word_bytes: int) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from ..streams.queue import StreamQueue
 from .axi import read_signature, write_signature
 
 __all__ = ["PortDrain"]
@@ -65,15 +65,15 @@ class PortDrain(wiring.Component):
                    ) -> Signal:
         """Pass addresses through a queue that no abort empties; whether one is taken."""
         fields = [getattr(inner, channel + name) for name in _ADDRESS]
-        m.submodules[channel] = queue = SyncFIFO(width=sum(map(len, fields)), depth=2)
+        m.submodules[channel] = queue = StreamQueue(sum(map(len, fields)))
         valid, ready = (getattr(inner, channel + name) for name in ("valid", "ready"))
         taken = Signal(name=f"{channel}_taken")
         m.d.comb += [
-            ready.eq(queue.w_rdy & room & ~self.aborting), taken.eq(valid & ready),
-            queue.w_data.eq(Cat(fields)), queue.w_en.eq(taken),
-            Cat(getattr(outer, channel + name) for name in _ADDRESS).eq(queue.r_data),
-            getattr(outer, channel + "valid").eq(queue.r_rdy),
-            queue.r_en.eq(getattr(outer, channel + "ready")),
+            ready.eq(queue.i.ready & room & ~self.aborting), taken.eq(valid & ready),
+            queue.i.p.eq(Cat(fields)), queue.i.valid.eq(taken),
+            Cat(getattr(outer, channel + name) for name in _ADDRESS).eq(queue.o.p),
+            getattr(outer, channel + "valid").eq(queue.o.valid),
+            queue.o.ready.eq(getattr(outer, channel + "ready")),
         ]
         return taken
 
@@ -103,22 +103,21 @@ class PortDrain(wiring.Component):
         room, ends, beat_ends = Signal(), Signal(), Signal()
         taken = self._addresses(m, "aw", inner, outer, room)
         pending = self._pending(m, "writes", taken, ends)
-        m.submodules.lengths = lengths = SyncFIFO(width=8, depth=self.outstanding)
-        words = SyncFIFO(width=len(inner.wdata) + len(inner.wstrb) + 1, depth=2)
-        m.submodules.words = words
+        m.submodules.lengths = lengths = StreamQueue(8, self.outstanding)
+        m.submodules.words = words = StreamQueue(len(inner.wdata) + len(inner.wstrb) + 1)
         beat = Signal(8)
         moves, last = Signal(), Signal()
         strobe = Signal.like(inner.wstrb)
         m.d.comb += [
-            room.eq((pending != self.outstanding) & lengths.w_rdy),
-            lengths.w_en.eq(taken), lengths.w_data.eq(inner.awlen),
-            last.eq(beat == lengths.r_data),
-            inner.wready.eq(lengths.r_rdy & words.w_rdy & ~self.aborting),
-            moves.eq(lengths.r_rdy & words.w_rdy & (inner.wvalid | self.aborting)),
-            words.w_en.eq(moves), words.w_data.eq(Cat(inner.wdata, strobe, last)),
-            beat_ends.eq(moves & last), lengths.r_en.eq(beat_ends),
-            Cat(outer.wdata, outer.wstrb, outer.wlast).eq(words.r_data),
-            outer.wvalid.eq(words.r_rdy), words.r_en.eq(outer.wready),
+            room.eq((pending != self.outstanding) & lengths.i.ready),
+            lengths.i.valid.eq(taken), lengths.i.p.eq(inner.awlen),
+            last.eq(beat == lengths.o.p),
+            inner.wready.eq(lengths.o.valid & words.i.ready & ~self.aborting),
+            moves.eq(lengths.o.valid & words.i.ready & (inner.wvalid | self.aborting)),
+            words.i.valid.eq(moves), words.i.p.eq(Cat(inner.wdata, strobe, last)),
+            beat_ends.eq(moves & last), lengths.o.ready.eq(beat_ends),
+            Cat(outer.wdata, outer.wstrb, outer.wlast).eq(words.o.p),
+            outer.wvalid.eq(words.o.valid), words.o.ready.eq(outer.wready),
             ends.eq(outer.bvalid & outer.bready),
             inner.bvalid.eq(outer.bvalid & ~self.aborting),
             outer.bready.eq(inner.bready | self.aborting),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi import PortError, Response
 
-__all__ = ["PortErrors"]
+__all__ = ["PortErrors", "keep_errors"]
 
 
 class PortErrors(wiring.Component):
@@ -64,3 +64,20 @@ class PortErrors(wiring.Component):
                 m.d.sync += self.error.eq(PortError.TIMEOUT)
 
         return m
+
+
+def keep_errors(m: Module, port: wiring.Component, timeout: int, *, answered: Value,
+                response: Value, waiting: Value, broken: ValueLike = 0) -> None:
+    """Add ``PortErrors`` to ``m`` for ``port``, which has the members ``error`` and ``clear``.
+
+    ``response`` counts in the cycles in which it is ``answered``; the others are as of
+    ``PortErrors``.
+    """
+    m.submodules.errors = errors = PortErrors(timeout)
+    m.d.comb += [
+        errors.response.eq(Mux(answered, response, Response.OKAY)),
+        errors.broken.eq(broken),
+        errors.waiting.eq(waiting),
+        errors.clear.eq(port.clear),
+        port.error.eq(errors.error),
+    ]

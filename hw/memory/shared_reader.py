@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect
 
-from .axi import COUNT_WIDTH, Response, describe_bursts, read_signature, request_layout, word_layout
+from ..streams.queue import BlockRamQueue, StreamQueue
+from .axi import (
+    COUNT_WIDTH,
+    byte_address,
+    describe_bursts,
+    read_signature,
+    request_layout,
+    word_layout,
+)
 from .burst_splitter import BurstSplitter
-from .port_errors import PortErrors
+from .port_errors import keep_errors
 
 __all__ = ["SharedReader"]
 
@@ -84,19 +91,18 @@ class SharedReader(wiring.Component):
         splitters = [BurstSplitter(**self._splitter) for _ in self.queues]
         burst = splitters[0].o.p.shape()
         noted_layout = data.StructLayout({"reader": range(len(self.queues)), "more": 8, "last": 1})
-        m.submodules.noted = noted = SyncFIFO(width=noted_layout.size, depth=self.outstanding)
-        note = Signal(noted_layout)
-        m.d.comb += note.eq(noted.r_data)
+        m.submodules.noted = noted = StreamQueue(noted_layout, self.outstanding)
+        note = noted.o.p
 
         # Take: a word has its place in the queue of whoever asked for it.
         beat = Signal(8)
         taken, ends_burst = Signal(), Signal()
         m.d.comb += [
-            axi.rready.eq(noted.r_rdy),
+            axi.rready.eq(noted.o.valid),
             taken.eq(axi.rvalid & axi.rready),
             ends_burst.eq(beat == note.more),
-            noted.r_en.eq(taken & ends_burst),
-            self.o_word.eq(taken), self.o_waiting.eq(noted.r_rdy & ~axi.rvalid),
+            noted.o.ready.eq(taken & ends_burst),
+            self.o_word.eq(taken), self.o_waiting.eq(noted.o.valid & ~axi.rvalid),
         ]
         with m.If(taken):
             m.d.sync += beat.eq(Mux(ends_burst, 0, beat + 1))
@@ -105,8 +111,8 @@ class SharedReader(wiring.Component):
         offered = Signal(burst)
         free = Signal()
         m.d.comb += [
-            free.eq((~axi.arvalid | axi.arready) & noted.w_rdy),
-            axi.araddr.eq(Cat(Const(0, self.word_bytes.bit_length() - 1), offered.word)),
+            free.eq((~axi.arvalid | axi.arready) & noted.i.ready),
+            axi.araddr.eq(byte_address(offered.word, self.word_bytes)),
             axi.arlen.eq(offered.more),
         ]
         describe_bursts(m, axi, "ar", self.word_bytes)
@@ -115,40 +121,33 @@ class SharedReader(wiring.Component):
         chosen_before = Const(0)
         for number, (splitter, depth) in enumerate(zip(splitters, self.queues, strict=True)):
             m.submodules[f"splitter_{number}"] = splitter
-            m.submodules[f"queue_{number}"] = queue = SyncFIFOBuffered(
-                width=8 * self.word_bytes + 1, depth=depth)
+            out = self.o[number]
+            m.submodules[f"queue_{number}"] = queue = BlockRamQueue(out.p.shape(), depth)
             connect(m, wiring.flipped(self.i_request[number]), splitter.i)
+            connect(m, queue.o, wiring.flipped(out))
             reserved = Signal(range(depth + 1), name=f"reserved_{number}")
             wants, chosen = Signal(name=f"wants_{number}"), Signal(name=f"chosen_{number}")
             words = Signal(range(depth + 2), name=f"words_{number}")
             given = Signal(name=f"given_{number}")
-            out = self.o[number]
             m.d.comb += [
                 wants.eq(splitter.o.valid & (reserved + splitter.o.p.more < depth)),
                 chosen.eq(wants & free & ~chosen_before),
                 splitter.o.ready.eq(chosen),
                 words.eq(Mux(chosen, splitter.o.p.more + 1, 0)),
-                queue.w_en.eq(taken & (note.reader == number)),
-                queue.w_data.eq(Cat(axi.rdata, ends_burst & note.last)),
-                out.p.eq(queue.r_data), out.valid.eq(queue.r_rdy), queue.r_en.eq(out.ready),
+                queue.i.valid.eq(taken & (note.reader == number)),
+                Cat(queue.i.p.data).eq(axi.rdata), queue.i.p.last.eq(ends_burst & note.last),
                 given.eq(out.valid & out.ready),
             ]
             m.d.sync += reserved.eq(reserved + words - given)
             with m.If(chosen):
                 m.d.sync += [axi.arvalid.eq(1), offered.eq(splitter.o.p)]
                 m.d.comb += [
-                    noted.w_en.eq(1),
-                    noted.w_data.eq(Cat(Const(number, len(note.reader)), splitter.o.p.more,
-                                        splitter.o.p.last)),
+                    noted.i.valid.eq(1), noted.i.p.reader.eq(number),
+                    noted.i.p.more.eq(splitter.o.p.more), noted.i.p.last.eq(splitter.o.p.last),
                 ]
             chosen_before = chosen_before | wants
 
-        m.submodules.errors = errors = PortErrors(self._timeout)
-        m.d.comb += [
-            errors.response.eq(Mux(taken, axi.rresp, Response.OKAY)),
-            errors.broken.eq(taken & (axi.rlast != ends_burst)),
-            errors.waiting.eq((noted.r_rdy & ~axi.rvalid) | (axi.arvalid & ~axi.arready)),
-            errors.clear.eq(self.clear),
-            self.error.eq(errors.error),
-        ]
+        keep_errors(m, self, self._timeout, answered=taken, response=axi.rresp,
+                    waiting=(noted.o.valid & ~axi.rvalid) | (axi.arvalid & ~axi.arready),
+                    broken=taken & (axi.rlast != ends_burst))
         return m

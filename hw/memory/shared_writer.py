@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from amaranth.hdl import Array, Const, Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from ..streams.queue import queue_before
 from .axi import COUNT_WIDTH, request_layout
 from .write_master import written_layout
 
@@ -46,12 +46,7 @@ class SharedWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.requests = requests = SyncFIFO(
-            width=self.o_request.p.shape().size, depth=2)
-        m.d.comb += [
-            self.o_request.p.eq(requests.r_data), self.o_request.valid.eq(requests.r_rdy),
-            requests.r_en.eq(self.o_request.ready),
-        ]
+        requests = queue_before(m, "requests", self.o_request)
 
         # Choose, then count the words through.
         serves = Signal()
@@ -59,19 +54,19 @@ class SharedWriter(wiring.Component):
         left = Signal(self.o_request.p.more.shape())
         for number in reversed(range(self.writers)):
             offer = self.i_request[number]
-            with m.If(offer.valid & ~serves & requests.w_rdy):
+            with m.If(offer.valid & ~serves & requests.i.ready):
                 m.d.sync += [chosen.eq(number), serves.eq(1), left.eq(offer.p.more)]
         taken = Signal()
         before = Const(0)
         for number in range(self.writers):
             offer, word = self.i_request[number], self.i[number]
-            takes = offer.valid & ~serves & requests.w_rdy & ~before
+            takes = offer.valid & ~serves & requests.i.ready & ~before
             m.d.comb += [
-                offer.ready.eq(~serves & requests.w_rdy & ~before),
+                offer.ready.eq(~serves & requests.i.ready & ~before),
                 word.ready.eq(self.o.ready & serves & (chosen == number)),
             ]
             with m.If(takes):
-                m.d.comb += [requests.w_en.eq(1), requests.w_data.eq(offer.p)]
+                m.d.comb += [requests.i.valid.eq(1), requests.i.p.eq(offer.p)]
             before = before | offer.valid
         words = Array(word.p.as_value() for word in self.i)
         valids = Array(word.valid for word in self.i)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ..floats.format import FLOAT32
 from ..streams.credits import CreditQueue
+from ..streams.queue import StreamQueue
 from .elementwise import lanes_layout
 from .gates import Gate
 
@@ -57,18 +57,17 @@ class GateRows(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = self.i.p.shape().size
-        m.submodules.gates = gates = SyncFIFO(width=width, depth=2 * self.block)
-        m.submodules.ups = ups = SyncFIFO(width=width, depth=2 * self.block)
+        m.submodules.gates = gates = StreamQueue(self.i.p.shape(), 2 * self.block)
+        m.submodules.ups = ups = StreamQueue(self.i.p.shape(), 2 * self.block)
 
         # Sort the blocks.
         place = Signal(range(self.block))
         is_up, taken = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(Mux(is_up, ups.w_rdy, gates.w_rdy)),
+            self.i.ready.eq(Mux(is_up, ups.i.ready, gates.i.ready)),
             taken.eq(self.i.valid & self.i.ready),
-            gates.w_en.eq(taken & ~is_up), gates.w_data.eq(self.i.p),
-            ups.w_en.eq(taken & is_up), ups.w_data.eq(self.i.p),
+            gates.i.valid.eq(taken & ~is_up), gates.i.p.eq(self.i.p),
+            ups.i.valid.eq(taken & is_up), ups.i.p.eq(self.i.p),
         ]
         with m.If(taken):
             m.d.sync += place.eq(place + 1)
@@ -81,12 +80,12 @@ class GateRows(wiring.Component):
         element = Signal(range(self.lanes))
         last = Signal()
         m.d.comb += [
-            queue.enter.eq(gates.r_rdy & ups.r_rdy & queue.ready),
+            queue.enter.eq(gates.o.valid & ups.o.valid & queue.ready),
             last.eq(queue.enter & (element == self.lanes - 1)),
-            gates.r_en.eq(last), ups.r_en.eq(last),
+            gates.o.ready.eq(last), ups.o.ready.eq(last),
             gate.i_silu.eq(self.i_silu),
-            gate.i_gate.eq(gates.r_data.word_select(element, FLOAT32.width)),
-            gate.i_up.eq(ups.r_data.word_select(element, FLOAT32.width)),
+            gate.i_gate.eq(gates.o.p[element]),
+            gate.i_up.eq(ups.o.p[element]),
             queue.i.eq(gate.o),
         ]
         with m.If(queue.enter):

@@ -13,21 +13,57 @@ from ..floats.format import FLOAT32, constant
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay
 
-__all__ = ["Gate", "Relu2Gate", "SiluGate"]
+__all__ = ["Gate", "GateUnit", "Relu2Gate", "SiluGate"]
 
 
-class SiluGate(wiring.Component):
-    """``(i_gate * sigmoid(i_gate)) * i_up``: an element of
-    ``runtime.kernels.elementwise.silu_gate``.
+class GateUnit(wiring.Component):
+    """An activation function of ``i_gate``, times ``i_up``: an element of a gate.
 
-    A pipeline that never stops, as those of ``hw.floats`` are.
+    It is a pipeline that never stops, as those of ``hw.floats`` are.
 
     Members
     -------
     i_gate, i_up : ``In(FLOAT32.layout)``
-        Operands.
+        The operands.
     o : ``Out(FLOAT32.layout)``
-        Result, ``latency`` cycles later.
+        The result, ``latency`` cycles later.
+
+    Attributes
+    ----------
+    latency : int
+        The number of cycles from the operands to the result.
+    """
+
+    latency: int
+
+    def __init__(self, **choices: wiring.Member) -> None:
+        super().__init__({
+            **choices, "i_gate": In(FLOAT32.layout), "i_up": In(FLOAT32.layout),
+            "o": Out(FLOAT32.layout),
+        })
+
+    def activate(self, m: Module) -> data.View:
+        """Add the activation function to ``m``.
+
+        Returns its value, which must come ``FloatMultiply.latency`` cycles before the result.
+        """
+        raise NotImplementedError
+
+    def elaborate(self, platform):
+        m = Module()
+        activated = self.activate(m)
+        m.submodules.product = product = FloatMultiply(FLOAT32)
+        m.d.comb += [
+            product.i_a.eq(activated),
+            product.i_b.eq(delay(m, self.i_up, self.latency - product.latency, "up")),
+            self.o.eq(product.o),
+        ]
+        return m
+
+
+class SiluGate(GateUnit):
+    """``(i_gate * sigmoid(i_gate)) * i_up``: an element of
+    ``runtime.kernels.elementwise.silu_gate``.
 
     Attributes
     ----------
@@ -37,38 +73,19 @@ class SiluGate(wiring.Component):
 
     latency = FloatSigmoid.latency + 2 * FloatMultiply.latency
 
-    def __init__(self) -> None:
-        super().__init__({
-            "i_gate": In(FLOAT32.layout), "i_up": In(FLOAT32.layout), "o": Out(FLOAT32.layout),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
+    def activate(self, m: Module) -> data.View:
         m.submodules.sigmoid = sigmoid = FloatSigmoid()
         m.submodules.silu = silu = FloatMultiply(FLOAT32)
-        m.submodules.product = product = FloatMultiply(FLOAT32)
         m.d.comb += [
             sigmoid.i.eq(self.i_gate),
             silu.i_a.eq(delay(m, self.i_gate, sigmoid.latency, "gate")),
             silu.i_b.eq(sigmoid.o),
-            product.i_a.eq(silu.o),
-            product.i_b.eq(delay(m, self.i_up, sigmoid.latency + silu.latency, "up")),
-            self.o.eq(product.o),
         ]
-        return m
+        return silu.o
 
 
-class Relu2Gate(wiring.Component):
+class Relu2Gate(GateUnit):
     """``max(i_gate, 0)^2 * i_up``: an element of ``runtime.kernels.elementwise.relu2_gate``.
-
-    A pipeline that never stops, as those of ``hw.floats`` are.
-
-    Members
-    -------
-    i_gate, i_up : ``In(FLOAT32.layout)``
-        Operands.
-    o : ``Out(FLOAT32.layout)``
-        Result, ``latency`` cycles later.
 
     Attributes
     ----------
@@ -78,39 +95,23 @@ class Relu2Gate(wiring.Component):
 
     latency = FloatMaximum.latency + 2 * FloatMultiply.latency
 
-    def __init__(self) -> None:
-        super().__init__({
-            "i_gate": In(FLOAT32.layout), "i_up": In(FLOAT32.layout), "o": Out(FLOAT32.layout),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
+    def activate(self, m: Module) -> data.View:
         m.submodules.relu = relu = FloatMaximum(FLOAT32)
         m.submodules.square = square = FloatMultiply(FLOAT32)
-        m.submodules.product = product = FloatMultiply(FLOAT32)
         m.d.comb += [
             relu.i_a.eq(self.i_gate), relu.i_b.eq(constant(np.float32(0))),
             square.i_a.eq(relu.o), square.i_b.eq(relu.o),
-            product.i_a.eq(square.o),
-            product.i_b.eq(delay(m, self.i_up, relu.latency + square.latency, "up")),
-            self.o.eq(product.o),
         ]
-        return m
+        return square.o
 
 
-class Gate(wiring.Component):
+class Gate(GateUnit):
     """``SiluGate`` or ``Relu2Gate``, with the same two multipliers: whichever is chosen.
-
-    A pipeline that never stops, as those of ``hw.floats`` are.
 
     Members
     -------
     i_silu : ``In(1)``
-        SiLU instead of squared ReLU; constant while anything is under way.
-    i_gate, i_up : ``In(FLOAT32.layout)``
-        Operands.
-    o : ``Out(FLOAT32.layout)``
-        Result, ``latency`` cycles later.
+        SiLU is chosen instead of squared ReLU; constant while anything is under way.
 
     Attributes
     ----------
@@ -121,17 +122,12 @@ class Gate(wiring.Component):
     latency = SiluGate.latency
 
     def __init__(self) -> None:
-        super().__init__({
-            "i_silu": In(1), "i_gate": In(FLOAT32.layout), "i_up": In(FLOAT32.layout),
-            "o": Out(FLOAT32.layout),
-        })
+        super().__init__(i_silu=In(1))
 
-    def elaborate(self, platform):
-        m = Module()
+    def activate(self, m: Module) -> data.View:
         m.submodules.sigmoid = sigmoid = FloatSigmoid()
         m.submodules.relu = relu = FloatMaximum(FLOAT32)
         m.submodules.activation = activation = FloatMultiply(FLOAT32)
-        m.submodules.product = product = FloatMultiply(FLOAT32)
         until_relu = delay(m, self.i_gate, sigmoid.latency - relu.latency, "gate")
         gate = delay(m, until_relu, relu.latency, "late_gate")
 
@@ -142,8 +138,5 @@ class Gate(wiring.Component):
             sigmoid.i.eq(self.i_gate),
             relu.i_a.eq(until_relu), relu.i_b.eq(constant(np.float32(0))),
             activation.i_a.eq(chosen(gate, relu.o)), activation.i_b.eq(chosen(sigmoid.o, relu.o)),
-            product.i_a.eq(activation.o),
-            product.i_b.eq(delay(m, self.i_up, sigmoid.latency + activation.latency, "up")),
-            self.o.eq(product.o),
         ]
-        return m
+        return activation.o

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..streams.queue import BlockRamQueue
 from .elementwise import lanes_layout
 
 __all__ = ["RowFork", "row_layout"]
@@ -60,21 +60,18 @@ class RowFork(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         beat = self.i.p.shape()
-        m.submodules.queue = queue = SyncFIFOBuffered(
-            width=beat.size, depth=self.max_beats + self.wait)
+        m.submodules.queue = queue = BlockRamQueue(beat, self.max_beats + self.wait)
+        connect(m, queue.o, flipped(self.o))
 
         number = Signal(range(self.max_beats))
         now = self.o_now.beat
         m.d.comb += [
             now.values.eq(self.i.p.values),
             now.last.eq(self.i.p.last | (number == self.max_beats - 1)),
-            self.i.ready.eq(queue.w_rdy & (self.may_end | ~now.last)),
+            self.i.ready.eq(queue.i.ready & (self.may_end | ~now.last)),
             self.o_now.valid.eq(self.i.valid & self.i.ready),
-            queue.w_data.eq(now),
-            queue.w_en.eq(self.o_now.valid),
-            self.o.p.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
+            queue.i.p.eq(now),
+            queue.i.valid.eq(self.o_now.valid),
         ]
         with m.If(self.o_now.valid):
             m.d.sync += number.eq(number + 1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ..memory.axi import COUNT_WIDTH, request_layout
 from ..memory.write_master import written_layout
+from ..streams.queue import StreamQueue
 from .elementwise import lanes_layout
 from .row_source import row_request_layout
 
@@ -58,14 +58,14 @@ class RowSink(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         per_word = self.beats_per_word
-        m.submodules.lengths = lengths = SyncFIFO(width=len(self.i_row.p.beats), depth=_WAITING)
+        m.submodules.lengths = lengths = StreamQueue(self.i_row.p.beats.shape(), _WAITING)
         m.d.comb += [
             self.o_request.p.word.eq(self.i_row.p.word),
             self.o_request.p.more.eq((self.i_row.p.beats + (per_word - 1)) // per_word - 1),
-            self.o_request.valid.eq(self.i_row.valid & lengths.w_rdy),
-            self.i_row.ready.eq(self.o_request.ready & lengths.w_rdy),
-            lengths.w_data.eq(self.i_row.p.beats),
-            lengths.w_en.eq(self.i_row.valid & self.i_row.ready),
+            self.o_request.valid.eq(self.i_row.valid & lengths.i.ready),
+            self.i_row.ready.eq(self.o_request.ready & lengths.i.ready),
+            lengths.i.p.eq(self.i_row.p.beats),
+            lengths.i.valid.eq(self.i_row.valid & self.i_row.ready),
         ]
 
         # Gather: the beat that fills a word, or ends the row, sends it.
@@ -76,14 +76,14 @@ class RowSink(wiring.Component):
         word = Signal(data.ArrayLayout(width, per_word))
         row_ends, completes, taken = Signal(), Signal(), Signal()
         m.d.comb += [
-            row_ends.eq(beat + 1 == lengths.r_data),
+            row_ends.eq(beat + 1 == lengths.o.p),
             completes.eq(row_ends | (place == per_word - 1)),
-            self.i.ready.eq(lengths.r_rdy & (~completes | self.o.ready)),
+            self.i.ready.eq(lengths.o.valid & (~completes | self.o.ready)),
             taken.eq(self.i.valid & self.i.ready),
-            lengths.r_en.eq(taken & row_ends),
+            lengths.o.ready.eq(taken & row_ends),
             word.eq(gathered), word[place].eq(self.i.p),
             Cat(self.o.p.data).eq(word),
-            self.o.valid.eq(self.i.valid & lengths.r_rdy & completes),
+            self.o.valid.eq(self.i.valid & lengths.o.valid & completes),
         ]
         for number in range(per_word):
             m.d.comb += self.o.p.strobe.word_select(number, 4 * self.lanes).eq(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
+from ..streams.queue import StreamQueue
 from .elementwise import lanes_layout
 from .layout import row_layout
 
@@ -65,16 +65,16 @@ class RowSource(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         per_word = self.beats_per_word
-        m.submodules.lengths = lengths = SyncFIFO(width=len(self.i.p.beats), depth=_WAITING)
+        m.submodules.lengths = lengths = StreamQueue(self.i.p.beats.shape(), _WAITING)
 
         # Ask; the row's length goes along.
         m.d.comb += [
             self.o_request.p.word.eq(self.i.p.word),
             self.o_request.p.more.eq((self.i.p.beats + (per_word - 1)) // per_word - 1),
-            self.o_request.valid.eq(self.i.valid & lengths.w_rdy),
-            self.i.ready.eq(self.o_request.ready & lengths.w_rdy),
-            lengths.w_data.eq(self.i.p.beats),
-            lengths.w_en.eq(self.i.valid & self.i.ready),
+            self.o_request.valid.eq(self.i.valid & lengths.i.ready),
+            self.i.ready.eq(self.o_request.ready & lengths.i.ready),
+            lengths.i.p.eq(self.i.p.beats),
+            lengths.i.valid.eq(self.i.valid & self.i.ready),
         ]
 
         # Give.
@@ -84,10 +84,10 @@ class RowSource(wiring.Component):
         beats = [data.View(self.o.p.values.shape(), self.i_words.p.data.as_value().word_select(
             number, self.o.p.values.shape().size)) for number in range(per_word)]
         m.d.comb += [
-            self.o.valid.eq(self.i_words.valid & lengths.r_rdy),
-            self.o.p.last.eq(beat + 1 == lengths.r_data),
+            self.o.valid.eq(self.i_words.valid & lengths.o.valid),
+            self.o.p.last.eq(beat + 1 == lengths.o.p),
             given.eq(self.o.valid & self.o.ready),
-            lengths.r_en.eq(given & self.o.p.last),
+            lengths.o.ready.eq(given & self.o.p.last),
             self.i_words.ready.eq(given & (self.o.p.last | (place == per_word - 1))),
         ]
         with m.Switch(place):

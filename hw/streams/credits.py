@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal
+from amaranth.hdl import Cat, Module, ShapeLike, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .queue import StreamQueue
 
 __all__ = ["CreditQueue"]
 
@@ -47,7 +48,7 @@ class CreditQueue(wiring.Component):
         # under way to the queue, and the queue.
         self.reserved = Signal(range(self.depth + 1))
         self.under_way = Signal(latency)
-        self.queue = SyncFIFO(width=Shape.cast(shape).width, depth=self.depth)
+        self.queue = StreamQueue(shape, self.depth)
         super().__init__({
             "ready": Out(1), "enter": In(1), "i": In(shape), "o": Out(stream.Signature(shape)),
         })
@@ -65,11 +66,6 @@ class CreditQueue(wiring.Component):
             comes = self.under_way[-1]
 
         m.submodules.queue = queue = self.queue
-        m.d.comb += [
-            queue.w_data.eq(self.i),
-            queue.w_en.eq(comes),
-            self.o.p.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-        ]
+        m.d.comb += [queue.i.p.eq(self.i), queue.i.valid.eq(comes)]
+        connect(m, queue.o, flipped(self.o))
         return m

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Shape, ShapeLike
+from amaranth.hdl import Module, ShapeLike
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
+
+from .queue import queue_before
 
 __all__ = ["StreamFork"]
 
@@ -44,15 +45,8 @@ class StreamFork(wiring.Component):
         m = Module()
         room = 1
         for number in range(self.readers):
-            m.submodules[f"queue_{number}"] = queue = SyncFIFO(
-                width=Shape.cast(self.shape).width, depth=self.depth)
-            room = room & queue.w_rdy
-            m.d.comb += [
-                queue.w_data.eq(self.i.p),
-                queue.w_en.eq(self.i.valid & self.i.ready),
-                self.o[number].p.eq(queue.r_data),
-                self.o[number].valid.eq(queue.r_rdy),
-                queue.r_en.eq(self.o[number].ready),
-            ]
+            queue = queue_before(m, f"queue_{number}", self.o[number], self.depth)
+            room = room & queue.i.ready
+            m.d.comb += [queue.i.p.eq(self.i.p), queue.i.valid.eq(self.i.valid & self.i.ready)]
         m.d.comb += self.i.ready.eq(room)
         return m

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+
+from ..streams.queue import queue_behind
 
 __all__ = ["TileBuffer", "tile_layout"]
 
@@ -95,23 +96,19 @@ class TileBuffer(wiring.Component):
             m.d.sync += write.eq(following(write))
 
         # Walk: ``beat`` counts through the round, ``past`` those beats of it that stay.
-        m.submodules.tiles = tiles = SyncFIFO(width=self.i_tile.p.shape().size, depth=2)
-        tile = Signal(self.i_tile.p.shape())
+        tiles = queue_behind(m, "tiles", self.i_tile)
+        tile = tiles.o.p
         beat = Signal.like(tile.beats)
         round_ = Signal.like(tile.repeats)
         past = Signal(range(depth + 1))
         shown, moves, shows = Signal(), Signal(), Signal()
         last_beat, last_round, gives = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.i_tile.ready.eq(tiles.w_rdy),
-            tiles.w_en.eq(self.i_tile.valid),
-            tiles.w_data.eq(self.i_tile.p),
-            tile.eq(tiles.r_data),
             last_beat.eq(beat + 1 >= tile.beats),
             last_round.eq((round_ + 1 >= tile.repeats) | (tile.beats > depth)),
-            gives.eq(tiles.r_rdy & (held > past) & shows & ~taken),
+            gives.eq(tiles.o.valid & (held > past) & shows & ~taken),
             freed.eq(gives & last_round),
-            tiles.r_en.eq(gives & last_beat & last_round),
+            tiles.o.ready.eq(gives & last_beat & last_round),
             read_port.addr.eq(address),
             read_port.en.eq(gives),
         ]
@@ -127,7 +124,7 @@ class TileBuffer(wiring.Component):
                     m.d.sync += round_.eq(0)
                 with m.Else():
                     m.d.sync += read.eq(base)
-        with m.If(tiles.r_rdy & (tile.repeats > 1) & (tile.beats > depth)):
+        with m.If(tiles.o.valid & (tile.repeats > 1) & (tile.beats > depth)):
             m.d.sync += self.too_long.eq(1)
 
         # Give out: a beat waits at the memory's output, which a write leaves alone, and moves on

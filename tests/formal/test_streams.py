@@ -3,7 +3,7 @@
 import pytest
 from amaranth.hdl import Assert, Assume, Cover, Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from support.formal import Proof, RefutedError, constant, held, prove, reach
 from support.probes import Register
@@ -58,8 +58,7 @@ class Queued(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         queue = queue_before(m, "queue", self.o, self.depth)
-        m.d.comb += [queue.w_data.eq(self.i.p), self.i.ready.eq(queue.w_rdy),
-                     queue.w_en.eq(self.i.valid & queue.w_rdy)]
+        connect(m, flipped(self.i), queue.i)
         return m
 
 
@@ -146,7 +145,7 @@ class Places(Proof):
             dut.enter.eq(self.i_enter & dut.ready), dut.i.eq(self.i), dut.o.ready.eq(self.o_ready),
             Assert(dut.reserved <= dut.depth),
             Assert(dut.reserved == dut.queue.level + sum(dut.under_way)),
-            Assert(~dut.queue.w_en | dut.queue.w_rdy),
+            Assert(~dut.queue.i.valid | dut.queue.i.ready),
         ]
 
 
