@@ -21,7 +21,7 @@ class Accelerator(wiring.Component):
     Parameters
     ----------
     parameters : AcceleratorParameters
-        How large it is.
+        The sizes of the accelerator.
 
     Members
     -------

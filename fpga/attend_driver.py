@@ -1,4 +1,4 @@
-"""Walks through the passes of an ATTEND."""
+"""The driver of ATTEND, which walks through heads and tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AttendDriver(Driver):
     Members
     -------
     o_pass : ``Out(stream.Signature(pass_layout(...)))``
-        For attention.
+        It is connected to attention.
     o_a : ``Out(stream.Signature(row_request_layout(...)))``
         Rows of queries.
     o_row : ``Out(stream.Signature(row_request_layout(...)))``

@@ -57,7 +57,7 @@ class Control(wiring.Component):
     o_run : ``Out(stream.Signature(run_layout()))``
         Runs.
     o_abort, o_clear : ``Out(1)``
-        For one cycle.
+        They are high for one cycle.
     i_busy, i_aborting : ``In(1)``, i_error, i_read_error, i_write_error : ``In(3)``
     i_failed : ``In(32)``
     i_counts : ``In(...)``

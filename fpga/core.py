@@ -35,7 +35,7 @@ class Core(wiring.Component):
     Parameters
     ----------
     parameters : AcceleratorParameters
-        How large it is.
+        The sizes of the accelerator.
 
     Members
     -------

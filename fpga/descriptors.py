@@ -60,39 +60,40 @@ class Descriptor:
     operation, post : Operation, Post
         What to do.
     norm : int
-        Of QUANTIZE: RMSNorm first, with the weights at ``b``, ``x`` = float32(1 / width) and
-        ``y`` = epsilon.
+        QUANTIZE norms the rows first (RMSNorm), with the weights at ``b``, ``x`` = float32(1 /
+        width) and ``y`` = epsilon.
     silu : int
-        Of GATE: SiLU, not squared ReLU.
+        GATE uses SiLU, not squared ReLU.
     last_row : int
-        Of QUANTIZE: the last token's row only, for the head. Left out, like HEAD, in steps that
-        choose no token.
+        QUANTIZE takes the last token's row only, for the head. In steps that choose no token, it is
+        left out, as HEAD is.
     four_bits : int
-        Of EMBED and HEAD: codes of the vocabulary have 4 bits, not 8.
+        The codes of the vocabulary, which EMBED and HEAD read, have 4 bits, not 8.
     a, b, c, d : int
         Addresses: what is read, what is read beside it, the cache (of HEAD and EMBED: the
         vocabulary), where results go.
     a_stride, b_stride, d_stride : int
         Words from a token's row to the next one's.
     beats : int
-        Beats of a row: of QUANTIZE and EMBED.
+        QUANTIZE and EMBED: beats of a row.
     passes : int
-        Of the engine, for the row that is kept or multiplied.
+        QUANTIZE and MATMUL: passes that the engine makes over the row that is kept or multiplied.
     blocks, tiles, last_blocks : int
-        Of MATMUL: blocks of C rows in a weight tile, tiles, blocks in the last one.
+        MATMUL: blocks of C rows in a weight tile, tiles, blocks in the last one.
     row_blocks : int
-        Of MATMUL: blocks of a head.
+        MATMUL: blocks of a head.
     region, tile_words, chunks : int
-        Of the cache: words from a KV head to the next, of a tile, and head_dim / chunk.
+        ATTEND and MATMUL: words of the cache from a KV head to the next, words of its tile, and
+        head_dim / chunk. EMBED and HEAD: ``region`` and ``tile_words`` are the words of a group,
+        and of a row, of ``VocabularyLayout``.
     heads, group, head_words : int
-        Of ATTEND: KV heads, query heads of each, words of a head of float32 numbers. Of MATMUL,
-        where outputs are heads: ``heads`` of a tile, and ``group`` of the last one.
+        ATTEND: KV heads, query heads of each, words of a head of float32 numbers. MATMUL, where
+        outputs are heads: ``heads`` are those of a tile, and ``group`` those of the last tile.
     x, y : np.float32
-        ``norm``: see there. MATMUL: scales of even and odd blocks. ATTEND: ``x`` is
+        QUANTIZE: what ``norm`` says. MATMUL: scales of even and odd blocks. ATTEND: ``x`` is
         float32(1 / sqrt(head_dim)).
     rows : int
-        Of HEAD: size of the vocabulary. ``region`` and ``tile_words`` of HEAD and EMBED are the
-        words of a group, and of a row, of ``VocabularyLayout``.
+        HEAD: size of the vocabulary.
     """
 
     operation: Operation

@@ -37,7 +37,7 @@ class ListFetcher(wiring.Component):
     i_start : ``In(1)``, i_word : ``In(32)``
         Begin at this word.
     o_request : ``Out(stream.Signature(request_layout(...)))``, i_words : ``In(...)``
-        To and from a reader of the port.
+        They are connected to a reader of the memory port.
     """
 
     def __init__(self, parameters: AcceleratorParameters, extent: dict[str, wiring.Member],

@@ -1,4 +1,4 @@
-"""Walks through the weight tiles and tokens of a MATMUL."""
+"""The driver of MATMUL, which walks through weight tiles and tokens."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class MatmulDriver(Driver):
     Members
     -------
     o_job : ``Out(stream.Signature(job_layout(tlmm)))``
-        For the engine.
+        It is connected to the engine.
     o_read : ``Out(stream.Signature(range(max_tokens)))``
-        For the activation buffer.
+        It is connected to the activation buffer.
     o_scaling : ``Out(stream.Signature(scaling_layout(tlmm)))``
-        For the dequantizer.
+        It is connected to the dequantizer.
     o_b : ``Out(stream.Signature(row_request_layout(...)))``
         Rows beside: of the residual, or of angles.
     o_heads : ``Out(stream.Signature(range(max_heads + 1)))``
-        For the rotary embedding: heads that come of one token.
+        The number of a token's heads that come to the rotary embedding.
     o_row : ``Out(stream.Signature(row_request_layout(...)))``
         Where rows of outputs go.
     o_head : ``Out(stream.Signature(head_layout(...)))``

@@ -44,7 +44,8 @@ class AcceleratorParameters:
         Longest row of activations, in elements: hidden or feed-forward size. A multiple of
         ``lanes``.
     max_head_dim, max_heads, max_context, max_vocabulary : int
-        Of the models. ``max_head_dim`` is a multiple of the smaller of ``word_bytes`` and 32.
+        The largest values that a model may have. ``max_head_dim`` is a multiple of the smaller of
+        ``word_bytes`` and 32.
     max_tokens : int
         Most tokens of a step (of a prefill).
     activation_beats : int
@@ -53,8 +54,10 @@ class AcceleratorParameters:
         Depth of the weight buffer: beats of T * G * C.
     address_width : int
         Bits of a byte address. The number of a word has at most 32 bits.
-    max_burst, outstanding : int
-        Words of a burst at the memory port, a power of two, at most 4 KiB; bursts under way.
+    max_burst : int
+        Words of the longest burst on the memory port: a power of two, at most 4 KiB.
+    outstanding : int
+        Bursts that may be under way on the memory port.
 
     Raises
     ------

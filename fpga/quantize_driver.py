@@ -1,4 +1,4 @@
-"""Walks through the rows of a QUANTIZE."""
+"""The driver of QUANTIZE, which walks through rows."""
 
 from __future__ import annotations
 

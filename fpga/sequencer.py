@@ -1,4 +1,4 @@
-"""Runs programs: descriptor after descriptor, step after step."""
+"""The sequencer, which runs programs: descriptor after descriptor, step after step."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Sequencer(wiring.Component):
     Parameters
     ----------
     parameters : AcceleratorParameters
-        Of the accelerator.
+        The sizes of the accelerator.
     patience : int
         Cycles without any progress after which a run is stuck.
 
@@ -65,7 +65,7 @@ class Sequencer(wiring.Component):
     i : ``In(stream.Signature(run_layout()))``
         Runs. Taken when it begins.
     i_descriptor : ``In(stream.Signature(descriptor_layout()))``
-        From the ``DescriptorFetcher``.
+        The descriptors that ``DescriptorFetcher`` reads.
     o_begin : ``Out(1)``, o_program, o_tiles : ``Out(32)``, o_tile_count : ``Out(COUNT_WIDTH)``
         A step begins: the fetchers start.
     o_active : ``Out(1).array(5)``

@@ -1,4 +1,4 @@
-"""What goes through the vocabulary: EMBED and HEAD."""
+"""The drivers of EMBED and HEAD, which walk through the vocabulary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EmbedDriver(Driver):
     Members
     -------
     o_job : ``Out(stream.Signature(embedding_job_layout(...)))``
-        For the embedding.
+        It is connected to the embedding.
     o_row : ``Out(stream.Signature(row_request_layout(...)))``
         Where the rows go.
     o_issued : ``Out(1)``
@@ -69,11 +69,12 @@ class HeadDriver(Driver):
     Members
     -------
     o_job : ``Out(stream.Signature(head_job_layout(...)))``, i_choice : ``In(...)``
-        To and from the head.
+        They are connected to the head.
     o_request : ``Out(stream.Signature(request_layout(...)))``
         The vocabulary's words.
     o_write, o_word : ``Out(...)``
-        To a writer of the port: the token's id as an int32 in its place.
+        They are connected to a writer of the memory port, and carry the token's id as an int32 in
+        its place.
     o_token : ``Out(range(max_vocabulary))``
         The token that was chosen last.
     o_issued : ``Out(1)``

@@ -1,7 +1,7 @@
-"""Amaranth building blocks: streams and the table-lookup matmul.
+"""The building blocks of the accelerator, in Amaranth.
 
-What is exported here needs no Amaranth. The components are in modules of their own:
-``hw.matmul.tlmm.Tlmm`` and the blocks it is made of.
+What this module exports needs no Amaranth. The components are in modules of their own, of which
+``hw.matmul.tlmm.Tlmm`` is one.
 """
 
 from .matmul.parameters import TlmmParameters, cycles

@@ -67,7 +67,7 @@ class Attention(wiring.Component):
     parameters : AttentionParameters
         Shape of the unit.
     address_width : int
-        Of the memory's byte addresses.
+        Bits of a byte address.
 
     Members
     -------

@@ -37,7 +37,7 @@ class CacheWriter(wiring.Component):
     parameters : AttentionParameters
         The unit that will read the cache.
     address_width : int
-        Of the memory's byte addresses.
+        Bits of a byte address.
 
     Members
     -------
@@ -49,7 +49,7 @@ class CacheWriter(wiring.Component):
         Their scales.
     o_request : ``Out(stream.Signature(request_layout(...)))``
     o : ``Out(stream.Signature(written_layout(word_bytes)))``
-        To a ``WriteMaster``.
+        They are connected to a ``WriteMaster``.
     """
 
     def __init__(self, parameters: AttentionParameters, address_width: int) -> None:

@@ -68,7 +68,7 @@ class TileWalker(wiring.Component):
     parameters : AttentionParameters
         Shape of the unit.
     address_width : int
-        Of the memory's byte addresses.
+        Bits of a byte address.
 
     Members
     -------

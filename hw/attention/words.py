@@ -82,7 +82,7 @@ class Words(wiring.Component):
     parameters : AttentionParameters
         Shape of the unit.
     dot_latency, sum_latency : int
-        Of ``QueryLane``.
+        ``QueryLane.dot_latency`` and ``QueryLane.sum_latency``.
 
     Members
     -------

@@ -28,7 +28,7 @@ class IntegerToFloat(wiring.Component):
     width : int
         Bits of the signed integer.
     exponent : int
-        Of the power of two that the integer's last place stands for.
+        The integer's last place stands for 2^exponent.
 
     Members
     -------

@@ -26,14 +26,14 @@ class SharedQuadratic(wiring.Component):
     Parameters
     ----------
     table : np.ndarray
-        As of ``Quadratic``.
+        The same as ``Quadratic.table``.
 
     Members
     -------
     i_valid : ``In(1)``
         Operands enter.
     i_segment, i_d, o
-        As of ``Quadratic``.
+        The same as the members of ``Quadratic``.
 
     Attributes
     ----------

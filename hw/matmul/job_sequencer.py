@@ -22,7 +22,7 @@ def job_layout(parameters: TlmmParameters) -> data.StructLayout:
 class JobSequencer(wiring.Component):
     """Say of each beat of a job where in the job it stands: passes outside, blocks inside.
 
-    Holds the job in progress and the one after it, so that jobs follow each other without a gap.
+    It holds the job in progress and the one after it, so that jobs follow each other without a gap.
     All outputs depend on registers only.
 
     Parameters

@@ -32,7 +32,7 @@ class TritDecoder(wiring.Component):
     -------
     i : ``In(index_layout(parameters))``
     o : ``Out(ArrayLayout(ArrayLayout(trit_layout(), T * G), C))``
-        Of each column, in the order of K.
+        The trits of each column, in the order of K.
     """
 
     def __init__(self, parameters: TlmmParameters) -> None:
@@ -178,7 +178,7 @@ class SignSelect(MatmulEngine):
 
     Members
     -------
-    As of ``Tlmm``.
+    They are the same as those of ``Tlmm``.
     """
 
     def __init__(self, parameters: TlmmParameters) -> None:

@@ -24,7 +24,7 @@ class Master(wiring.Component):
     Parameters
     ----------
     address_width, word_bytes, max_burst, count_width : int
-        The same as of ``BurstSplitter``.
+        The same as the parameters of ``BurstSplitter``.
     outstanding : int
         The number of bursts that may have been announced and not answered in full.
     timeout : int

@@ -1,4 +1,4 @@
-"""Ends the memory accesses of a master that is reset in the middle of them."""
+"""How the memory accesses of a master end that is reset in the middle of them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ class PortDrain(wiring.Component):
 
     Parameters
     ----------
-    address_width, word_bytes : int
-        Of the port.
+    address_width : int
+        Bits of a byte address.
+    word_bytes : int
+        Bytes of a memory word.
     outstanding : int
         Most bursts of each direction whose last answer has not come.
 
@@ -37,7 +39,7 @@ class PortDrain(wiring.Component):
     o_read, o_write : ``Out(...)``
         Memory.
     abort : ``In(1)``
-        For one cycle or longer.
+        It is high for one cycle or longer.
     aborting : ``Out(1)``
         Reset the master in this cycle.
     """

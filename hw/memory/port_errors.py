@@ -1,4 +1,4 @@
-"""Keeps the first error of a memory port."""
+"""The first error of a memory port, which is kept."""
 
 from __future__ import annotations
 

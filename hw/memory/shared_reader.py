@@ -39,7 +39,7 @@ class SharedReader(wiring.Component):
         For each reader, words of its queue: at least ``max_burst``; twice that, and as many as a
         memory's latency takes, to keep the port busy alone.
     address_width, word_bytes, max_burst, count_width : int
-        As of ``BurstSplitter``.
+        The same as the parameters of ``BurstSplitter``.
     outstanding : int
         Bursts that may have been asked for and not delivered.
     timeout : int

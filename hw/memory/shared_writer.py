@@ -22,16 +22,16 @@ class SharedWriter(wiring.Component):
     Parameters
     ----------
     writers : int
-        How many.
+        Number of writers.
     address_width, word_bytes, count_width : int
-        Of ``WriteMaster``.
+        The same as the parameters of ``WriteMaster``.
 
     Members
     -------
     i_request : ``In(stream.Signature(request_layout(...))).array(writers)``
     i : ``In(stream.Signature(written_layout(word_bytes))).array(writers)``
     o_request, o : ``Out(...)``
-        To ``WriteMaster``.
+        They are connected to a ``WriteMaster``.
     """
 
     def __init__(self, *, writers: int, address_width: int, word_bytes: int,

@@ -38,8 +38,8 @@ class Elementwise(wiring.Component):
     Members
     -------
     i_x : ``In(stream.Signature(lanes_layout(lanes)))``
-        For each input ``i_x`` of the unit. A beat is taken when all of them offer one: a ``ready``
-        depends on the other streams' ``valid``, and not on ``o.ready``.
+        There is one for each input ``i_x`` of the unit. A beat is taken when all of them offer
+        one: a ``ready`` depends on the other streams' ``valid``, and not on ``o.ready``.
     o : ``Out(stream.Signature(lanes_layout(lanes)))``
         Results.
 

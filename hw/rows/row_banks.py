@@ -18,7 +18,7 @@ class RowBanks(wiring.Component):
     Parameters
     ----------
     shape : ShapeLike
-        Of a beat's values.
+        Shape of a beat's values.
     max_beats : int
         Most beats of a row, at least 2. In a longer row this many count as a row, so that it cannot
         wait for a place without an end.

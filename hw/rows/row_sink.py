@@ -25,7 +25,7 @@ class RowSink(wiring.Component):
     Parameters
     ----------
     lanes, word_bytes, address_width, max_beats, count_width : int
-        As of ``RowSource``.
+        The same as the parameters of ``RowSource``.
 
     Members
     -------
@@ -35,7 +35,7 @@ class RowSink(wiring.Component):
         The beats of the rows.
     o_request : ``Out(stream.Signature(request_layout(...)))``
     o : ``Out(stream.Signature(written_layout(word_bytes)))``
-        To a ``WriteMaster``.
+        They are connected to a ``WriteMaster``.
     """
 
     def __init__(self, *, lanes: int, word_bytes: int, address_width: int, max_beats: int,

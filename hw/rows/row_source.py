@@ -32,8 +32,12 @@ class RowSource(wiring.Component):
     ----------
     lanes : int
         Float32 elements of a beat; a word holds a whole number of beats.
-    word_bytes, address_width, count_width : int
-        Of the memory port.
+    word_bytes : int
+        Bytes of a memory word.
+    address_width : int
+        Bits of a byte address.
+    count_width : int
+        Bits of the number of words of a request, less one.
     max_beats : int
         Longest row.
 
@@ -42,7 +46,7 @@ class RowSource(wiring.Component):
     i : ``In(stream.Signature(row_request_layout(...)))``
         Rows to read, of at least one beat.
     o_request : ``Out(stream.Signature(request_layout(...)))``, i_words : ``In(...)``
-        To and from a reader of the port.
+        They are connected to a reader of the memory port.
     o : ``Out(stream.Signature(row_layout(lanes_layout(lanes))))``
         The rows.
     """

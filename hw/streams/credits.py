@@ -21,7 +21,7 @@ class CreditQueue(wiring.Component):
     Parameters
     ----------
     shape : ShapeLike
-        Of a result.
+        Shape of a result.
     latency : int
         Cycles after which a result comes.
     depth : int, optional

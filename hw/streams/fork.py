@@ -20,11 +20,11 @@ class StreamFork(wiring.Component):
     Parameters
     ----------
     shape : ShapeLike
-        Of a beat.
+        Shape of a beat.
     readers : int
-        How many.
+        Number of readers.
     depth : int
-        Beats that wait for a reader.
+        Number of beats that can wait for a reader.
 
     Members
     -------

@@ -29,7 +29,7 @@ class StreamQueue(_BetweenStreams, SyncFIFO):
     Parameters
     ----------
     shape : ShapeLike
-        The shape of a beat, not signed.
+        The shape of a beat, which is not a signed integer.
     depth : int
         The number of beats that it holds.
 

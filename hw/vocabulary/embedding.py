@@ -41,8 +41,10 @@ class Embedding(wiring.Component):
     ----------
     lanes : int
         Elements of a beat.
-    word_bytes, address_width : int
-        Of the memory port.
+    word_bytes : int
+        Bytes of a memory word.
+    address_width : int
+        Bits of a byte address.
     max_beats : int
         Longest row.
 
@@ -51,7 +53,7 @@ class Embedding(wiring.Component):
     i : ``In(stream.Signature(embedding_job_layout(...)))``
         What to read. Taken at the end.
     o_request : ``Out(stream.Signature(request_layout(...)))``, i_words : ``In(...)``
-        To and from a reader of the port.
+        They are connected to a reader of the memory port.
     o : ``Out(stream.Signature(lanes_layout(lanes)))``
         The rows, beat by beat.
     """

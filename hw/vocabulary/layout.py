@@ -29,7 +29,7 @@ class VocabularyLayout:
     width : int
         Elements of a row.
     bits : int
-        Of an element: 8, or 4 (-8 to 7).
+        Bits of an element: 8, or 4 (-8 to 7).
     """
 
     word_bytes: int

@@ -46,7 +46,6 @@ class WeightImages(Exporter):
         self._layout = WeightLayout(parameters, word_bytes)
 
     def plan(self, checkpoint: Checkpoint, type: str) -> Export:
-        """See ``Exporter.plan``."""
         return _Images(checkpoint, self._layout, type)
 
 
@@ -83,7 +82,6 @@ class _Images(Export):
         return f"{name.removeprefix('model.').removesuffix('.weight')}.{self._type}"
 
     def write(self, path: Path, progress: Progress) -> None:
-        """See ``Export.write``."""
         matrices = []
         for tensor in self.tensors:
             M, K = self._checkpoint.tensors[tensor.source].shape

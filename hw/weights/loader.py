@@ -35,14 +35,14 @@ class WeightLoader(wiring.Component):
     buffer_beats : int
         Depth of the tile buffer.
     address_width, max_burst, outstanding, timeout : int
-        As of ``ReadMaster``.
+        The same as the parameters of ``ReadMaster``.
 
     Members
     -------
     i_request : ``In(stream.Signature(request_layout(...)))``
     i_tile : ``In(stream.Signature(tile_layout(...)))``
     o : ``Out(stream.Signature(index_layout(parameters)))``
-        For ``Tlmm.i_weights``.
+        It is connected to ``Tlmm.i_weights``.
     axi : ``Out(read_signature(address_width, word_bytes))``
     error : ``Out(3)``
         ``ReadMaster.error``.
