@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -171,8 +172,8 @@ class _Compiler:
         if not self.config.tie_word_embeddings:
             names["head"] = "lm_head.weight"
         for region, name in names.items():
-            weight = self.weights(name)
-            layout = self.add_vocabulary(region, name, _vocabulary_bits(name, weight))
+            weight, bits = _vocabulary_weight(name, self.weights(name))
+            layout = self.add_vocabulary(region, name, bits)
             codes = weight.codes()
             self.memory.put(region, layout.pack(codes.values, codes.scale.ravel()))
 
@@ -214,7 +215,7 @@ class _Compiler:
         return codes.values, np.float32(codes.scale[0, 0])
 
     def quantize(self, source: int, width: int, norm: str | None, last_row: int = 0) -> Descriptor:
-        constants = {}
+        constants: dict[str, Any] = {}
         if norm is not None:
             constants = {"norm": 1, "b": self.vector(norm), "x": np.float32(1 / width),
                          "y": np.float32(self.config.rms_norm_eps)}
@@ -224,7 +225,7 @@ class _Compiler:
             passes=self.p.tlmm.passes(width), last_row=last_row, **constants)
 
     def matmul(self, name: str, trits: np.ndarray, unit_rows: int, scales: tuple, post: Post,
-               **fields: object) -> Descriptor:
+               **fields: Any) -> Descriptor:
         """Put the tiles of a matrix into memory, and say how they are multiplied with."""
         M, K = trits.shape
         tiling = plan_tiling(self.p, name, M, K, unit_rows)
@@ -257,8 +258,9 @@ class _Compiler:
         cache = self.memory.regions["cache"].start + number * config.num_kv_heads * region
         angles = {"b": self.memory.regions["angles"].start,
                   "b_stride": self.words_of(config.head_dim)}
-        in_cache = {"c": cache, "region": region, "tile_words": self.cache.tile_words,
-                    "chunks": self.cache.chunks}
+        in_cache: dict[str, Any] = {
+            "c": cache, "region": region, "tile_words": self.cache.tile_words,
+            "chunks": self.cache.chunks}
 
         def emit(descriptor: Descriptor, operator: str) -> None:
             self.program.emit(descriptor, operator, number)
@@ -306,7 +308,7 @@ class _Compiler:
             silu=int(self.config.activation == "silu"))
 
     def _vocabulary_descriptor(self, operation: Operation, region: str,
-                               **fields: int) -> Descriptor:
+                               **fields: Any) -> Descriptor:
         layout = self.vocabularies[region]
         return Descriptor(operation, c=self.memory.regions[region].start,
                           region=layout.group_words, tile_words=layout.row_words,
@@ -324,14 +326,15 @@ def _packed(descriptors: list[Descriptor]) -> np.ndarray:
     return np.frombuffer(packed + bytes(DESCRIPTOR_BYTES), np.uint8)
 
 
-def _vocabulary_bits(name: str, weight: np.ndarray | PackedWeight) -> int:
-    """Bits of the codes of an embedding or head that the accelerator can take."""
+def _vocabulary_weight(name: str,
+                       weight: np.ndarray | PackedWeight) -> tuple[PackedWeight, int]:
+    """An embedding or head, if the accelerator can take it, and the bits of its codes."""
     if isinstance(weight, PackedWeight):
         form = weight.format
         if isinstance(form, Int8):
-            return 8
+            return weight, 8
         if isinstance(form, Int4) and form.symmetric and form.group_size is None:
-            return 4
+            return weight, 4
     raise TrilobiteError(
         f"{name} is neither int8 nor symmetric int4 with one scale per row, as the accelerator's "
         f"embedding and head are; quantize the model with --embedding int8, or with "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -110,7 +112,7 @@ class Datapath(wiring.Component):
 
     def _scaled_group(self, m: Module, n: int, r: int, marks: dict, scale: Signal) -> Signal:
         shape = self.parameters
-        products = []
+        products: list[Value] = []
         for lane in range(shape.lanes):
             m.submodules[f"multiplier_{n}_{r}_{lane}"] = multiplier = Multiplier()
             product = Signal(signed(PRODUCT_WIDTH), name=f"product_{n}_{r}_{lane}")
@@ -128,7 +130,7 @@ class Datapath(wiring.Component):
             m.d.sync += group.eq(lanes + Mux(marks["opens"][2], 0, group))
         return scaled
 
-    def _totals_before(self, m: Module, marks: dict, token: list, scaled: dict) -> list:
+    def _totals_before(self, m: Module, marks: dict, token: list, scaled: dict) -> Any:
         """The totals of the groups before, beside ``scaled``, by token and row."""
         shape = self.parameters
         if shape.stationary is Stationary.OUTPUT:
@@ -145,7 +147,7 @@ class Datapath(wiring.Component):
                 scaled[0, r] + Mux(marks["first"][4], 0, read.data[r]))
         return [read.data]
 
-    def _kept_totals(self, m: Module, marks: dict, scaled: dict) -> list:
+    def _kept_totals(self, m: Module, marks: dict, scaled: dict) -> Any:
         kept = Signal(totals_layout(self.parameters))
         with m.If(self.move & marks["valid"][4] & marks["closes"][4]):
             for (n, r), group in scaled.items():

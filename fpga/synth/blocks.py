@@ -96,6 +96,14 @@ def _read_master(p: AcceleratorParameters) -> ReadMaster:
                       max_burst=p.max_burst, outstanding=p.outstanding, count_width=COUNT_WIDTH)
 
 
+def _array(name: str, shape: ArrayParameters) -> SynthBlock:
+    return SynthBlock(name, lambda _: Array(shape))
+
+
+def _float(name: str, make: Callable[[], Component]) -> SynthBlock:
+    return SynthBlock(f"float-{name}", lambda _: make())
+
+
 def _unit_block(name: str) -> SynthBlock:
     if name == "engine":
         return SynthBlock("tlmm", UNITS[name], part=True, engine=lambda p: p.tlmm)
@@ -131,13 +139,12 @@ _OTHERS = (
     SynthBlock("read-master", _read_master),
     SynthBlock("silu-gate", lambda p: Elementwise(SiluGate, p.lanes)),
     SynthBlock("relu2-gate", lambda p: Elementwise(Relu2Gate, p.lanes)),
-    *(SynthBlock(f"npu-{kind}-stationary", lambda _, kind=kind: Array(_NPU_SHAPES[kind]))
-      for kind in Stationary),
-    *(SynthBlock(f"array-r{rows}-l{lanes}", lambda _, rows=rows, lanes=lanes: Array(
-        replace(_NPU_SHAPES[Stationary.WEIGHT], rows=rows, lanes=lanes)))
+    *(_array(f"npu-{kind}-stationary", shape) for kind, shape in _NPU_SHAPES.items()),
+    *(_array(f"array-r{rows}-l{lanes}",
+             replace(_NPU_SHAPES[Stationary.WEIGHT], rows=rows, lanes=lanes))
       for rows, lanes in ARRAY_SIZES),
 )
-_FLOATS = tuple(SynthBlock(f"float-{name}", lambda _, make=make: make()) for name, make in (
+_FLOATS = tuple(_float(name, make) for name, make in (
     ("add", lambda: FloatAdd(FLOAT32)),
     ("multiply", lambda: FloatMultiply(FLOAT32)),
     ("compare", lambda: FloatCompare(FLOAT32)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -44,7 +43,7 @@ def count_xilinx(cells: Mapping[str, int]) -> dict[str, float]:
     ToolError
         A type of cell is not known. It is not left out, since the sum would then be too small.
     """
-    totals: Counter[str] = Counter({name: Fraction(0) for name in XILINX_RESOURCES})
+    totals = dict.fromkeys(XILINX_RESOURCES, Fraction(0))
     for cell, count in cells.items():
         if cell not in _COSTS:
             raise ToolError(f"The netlist has {count} cells of the unknown type {cell!r}; what it "

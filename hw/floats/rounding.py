@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Signal, ValueLike, signed
 from amaranth.lib import data
 
@@ -23,7 +25,7 @@ class Unrounded:
 
     def __init__(self, format: FloatFormat, exponent_width: int) -> None:
         self._format = format
-        self.value = Signal(data.StructLayout({
+        self.value: Any = Signal(data.StructLayout({   # a View
             "sticky": 1, "round": 1, "significand": format.mantissa_width + 1,
             "exponent": signed(exponent_width), "sign": 1,
             "zero": 1, "infinite": 1, "nan": 1,
@@ -60,7 +62,7 @@ class Unrounded:
 
         rounded = Signal(format.mantissa_width + len(value.exponent))
         exponent = Signal(signed(len(value.exponent)))
-        packed = Signal(format.layout, name="packed", reset_less=True)
+        packed: Any = Signal(format.layout, name="packed", reset_less=True)   # a View
         m.d.comb += [
             rounded.eq(Cat(mantissa, value.exponent) + round_up),
             exponent.eq(rounded[format.mantissa_width:]),

@@ -31,13 +31,13 @@ def delay_pulse(m: Module, value: Value, cycles: int, name: str) -> Value:
     return value
 
 
-def shift_right_sticky(m: Module, value: Value, amount: Value, name: str) -> Signal:
+def shift_right_sticky(m: Module, value: Value, amount: Value, name: str) -> Value:
     """``value >> amount`` with one bit more below: whether a one was shifted out (the sticky bit).
 
     One multiplexer per bit of ``amount``.
     """
     width = len(value)
-    shifted = Cat(0, value)
+    shifted: Value = Cat(0, value)
     for bit in reversed(range(len(amount))):
         step = min(1 << bit, width)
         moved = Cat(shifted[:step + 1].any(), shifted[step + 1:])

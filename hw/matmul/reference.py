@@ -126,7 +126,7 @@ def unpack_rows(beats: np.ndarray, dtype: type, lanes: int) -> list[np.ndarray]:
         The last beat does not end a row.
     """
     width = lanes * np.dtype(dtype).itemsize
-    values = np.ascontiguousarray(beats[:, :width]).view(dtype)
+    values: np.ndarray = np.ascontiguousarray(beats[:, :width]).view(dtype)
     ends = np.flatnonzero(beats[:, width]) + 1
     if len(beats) and (not len(ends) or ends[-1] != len(beats)):
         raise ValueError(f"The last of {len(beats)} beats does not end a row")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from amaranth.hdl import Module, Signal, Value
@@ -49,9 +48,17 @@ class Master(wiring.Component):
         ``outstanding`` is not a positive integer.
     """
 
-    channel: ClassVar[str]                                          # "ar" or "aw"
-    port: ClassVar[Callable[[int, int], wiring.Signature]]          # of address_width, word_bytes
-    words: ClassVar[Callable[[int], dict[str, wiring.Member]]]      # streams of words of word_bytes
+    channel: ClassVar[str]   # "ar" or "aw"
+
+    @staticmethod
+    def port(address_width: int, word_bytes: int) -> wiring.Signature:
+        """The signature of ``axi``."""
+        raise NotImplementedError
+
+    @staticmethod
+    def words(word_bytes: int) -> dict[str, wiring.Member]:
+        """The streams of words, and of what is said of them."""
+        raise NotImplementedError
 
     def __init__(self, *, address_width: int, word_bytes: int, max_burst: int, outstanding: int,
                  count_width: int = 20, timeout: int = 4096) -> None:

@@ -40,7 +40,10 @@ class ReadMaster(Master):
     """
 
     channel = "ar"
-    port = staticmethod(read_signature)
+
+    @staticmethod
+    def port(address_width: int, word_bytes: int) -> wiring.Signature:
+        return read_signature(address_width, word_bytes)
 
     @staticmethod
     def words(word_bytes: int) -> dict[str, wiring.Member]:

@@ -44,7 +44,10 @@ class WriteMaster(Master):
     """
 
     channel = "aw"
-    port = staticmethod(write_signature)
+
+    @staticmethod
+    def port(address_width: int, word_bytes: int) -> wiring.Signature:
+        return write_signature(address_width, word_bytes)
 
     @staticmethod
     def words(word_bytes: int) -> dict[str, wiring.Member]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Value
+from amaranth.hdl import Module, Mux, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -131,8 +131,8 @@ class Gate(GateUnit):
         until_relu = delay(m, self.i_gate, sigmoid.latency - relu.latency, "gate")
         gate = delay(m, until_relu, relu.latency, "late_gate")
 
-        def chosen(silu: data.View, relu2: data.View) -> Value:
-            return Mux(self.i_silu, silu.as_value(), relu2.as_value())
+        def chosen(silu: ValueLike, relu2: ValueLike) -> Value:
+            return Mux(self.i_silu, Value.cast(silu), Value.cast(relu2))
 
         m.d.comb += [
             sigmoid.i.eq(self.i_gate),

@@ -187,17 +187,17 @@ class LaneSum(wiring.Component):
         ]
         in_row = cycle < LANES // 2
         place_bits = (self.lanes - 1).bit_length()
-        for operand, number in ((add.i_a, lane), (add.i_b, other)):
-            group = number[place_bits:]
+        for operand, source in ((add.i_a, lane), (add.i_b, other)):
+            group = source[place_bits:]
             reads = []
             for memory in memories:
                 read = memory.read_port(domain="comb")
                 m.d.comb += read.addr.eq(Cat(group, bank))
                 reads.append(read.data)
-            of_row = Mux(held.bit_select(group, 1), Array(reads)[number[:place_bits]], 0)
+            of_row = Mux(held.bit_select(group, 1), Array(reads)[source[:place_bits]], 0)
             of_tree = tree.read_port(domain="comb")
             m.d.comb += [
-                of_tree.addr.eq(number),
+                of_tree.addr.eq(source),
                 operand.eq(Mux(in_row, of_row, of_tree.data)),
             ]
         m.d.comb += [self.o.eq(add.o), self.o_valid.eq(active & (cycle == end))]

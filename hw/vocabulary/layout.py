@@ -74,7 +74,7 @@ class VocabularyLayout:
         groups = self.groups(len(codes))
         padded = np.zeros((groups * self.group_rows, self.row_words * self.word_codes), np.int8)
         padded[:len(codes), :self.width] = codes
-        packed = padded.view(np.uint8)
+        packed: np.ndarray = padded.view(np.uint8)
         if self.bits == 4:
             low, high = packed.reshape(-1, 2, self.word_bytes).swapaxes(0, 1)
             packed = low & 15 | high << 4

@@ -167,7 +167,7 @@ class Unpacker(wiring.Component):
             init=[[trit + 1 for trit in trits[min(pair, PAIRS - 1)]] for pair in range(16)])
         m.submodules.groups = join = Memory(
             shape=width, depth=64,
-            init=[int(sign_magnitude(np.int64(first + 3 * second + 9 * (number // 16 - 1)), width))
+            init=[int(sign_magnitude(np.array(first + 3 * second + 9 * (number // 16 - 1)), width))
                   for number in range(64)
                   for first, second in [trits[min(number % 16, PAIRS - 1)]]])
 
@@ -214,4 +214,4 @@ def _escapes(byte: Value) -> Value:
 def _trits_index(digits: int, size: int, width: int) -> int:
     """The index of ``size`` digits of two bits, each one more than its trit."""
     value = sum(((digits >> 2 * place & 3) - 1) * 3 ** place for place in range(size))
-    return int(sign_magnitude(np.int64(value), width)) % (1 << width)
+    return int(sign_magnitude(np.array(value), width)) % (1 << width)
