@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..hw.memory.axi import read_signature, write_signature
 from ..hw.memory.port_drain import PortDrain
+from .accelerator_parameters import AcceleratorParameters
 from .control import Control, control_signature
 from .core import Core
-from .parameters import AcceleratorParameters
 
 __all__ = ["Accelerator"]
 

@@ -6,11 +6,11 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Out
 
-from ..hw.attention.parameters import BANKS
+from ..hw.attention.attention_parameters import BANKS
 from ..hw.attention.tile_walker import pass_layout
 from ..hw.streams.queue import queue_before
+from .accelerator_parameters import AcceleratorParameters
 from .driver import Driver
-from .parameters import AcceleratorParameters
 from .requests import row_requests
 
 __all__ = ["AttendDriver"]

@@ -15,9 +15,9 @@ from ..model import ModelConfig
 from ..numerics import flush_array, rope_tables
 from ..quant.formats import Int4, Int8, Ternary
 from ..quant.formats.base import PackedWeight
+from .accelerator_parameters import AcceleratorParameters
 from .descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Origin, Post, WeightTile
 from .memory_map import MemoryMap
-from .parameters import AcceleratorParameters
 from .tiling import Tiling, interleave, plan_tiling
 
 __all__ = ["Program", "compile_model"]

@@ -7,13 +7,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..hw.memory.axi import read_signature, write_signature
+from .accelerator_parameters import AcceleratorParameters
 from .attend_driver import AttendDriver
 from .counters import COUNTERS, WIDTH, Counters
 from .descriptors import Operation, Post
 from .fetchers import DescriptorFetcher, TileFetcher
 from .layouts import descriptor_layout
 from .matmul_driver import MatmulDriver
-from .parameters import AcceleratorParameters
 from .quantize_driver import QuantizeDriver
 from .routing import route
 from .sequencer import OPERATIONS, RunError, Sequencer, run_layout

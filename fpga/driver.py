@@ -6,8 +6,8 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .accelerator_parameters import AcceleratorParameters
 from .layouts import descriptor_layout, state_layout
-from .parameters import AcceleratorParameters
 
 __all__ = ["Driver"]
 

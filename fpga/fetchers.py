@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 from ..hw.memory.axi import COUNT_WIDTH, word_layout
 from ..hw.streams.queue import queue_before
 from ..hw.weights.tile_buffer import tile_layout
+from .accelerator_parameters import AcceleratorParameters
 from .descriptors import DESCRIPTOR_BYTES, TILE_BYTES, Operation
 from .layouts import descriptor_layout, state_layout, weight_tile_layout
-from .parameters import AcceleratorParameters
 from .requests import word_requests
 
 __all__ = ["BEATS_WIDTH", "REPEATS_WIDTH", "DescriptorFetcher", "ListFetcher", "TileFetcher"]

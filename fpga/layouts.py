@@ -5,8 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data
 
+from .accelerator_parameters import AcceleratorParameters
 from .descriptors import DESCRIPTOR_BYTES, FIELDS, TILE_BYTES
-from .parameters import AcceleratorParameters
 
 __all__ = ["descriptor_layout", "once", "state_layout", "weight_tile_layout"]
 

@@ -6,14 +6,14 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Out
 
+from ..hw.attention.attention_parameters import TILE
 from ..hw.attention.cache_writer import head_layout
-from ..hw.attention.parameters import TILE
 from ..hw.matmul.dequantizer import scaling_layout
 from ..hw.matmul.job_sequencer import job_layout
 from ..hw.streams.queue import queue_before
+from .accelerator_parameters import AcceleratorParameters
 from .descriptors import Post
 from .driver import Driver
-from .parameters import AcceleratorParameters
 from .requests import row_requests
 
 __all__ = ["MatmulDriver"]

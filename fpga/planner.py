@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..model import ModelConfig
+from .accelerator_parameters import AcceleratorParameters
 from .compiler import Program, _Compiler
 from .descriptors import WeightTile
-from .parameters import AcceleratorParameters
 from .tiling import Tiling
 
 __all__ = ["plan_program"]

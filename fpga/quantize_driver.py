@@ -8,8 +8,8 @@ from amaranth.lib.wiring import Out
 
 from ..hw.rows.rms_norm import norm_layout
 from ..hw.streams.queue import queue_before
+from .accelerator_parameters import AcceleratorParameters
 from .driver import Driver
-from .parameters import AcceleratorParameters
 from .requests import row_requests
 
 __all__ = ["QuantizeDriver"]

@@ -6,7 +6,7 @@ from amaranth.lib import stream
 
 from ..hw.memory.axi import COUNT_WIDTH, request_layout
 from ..hw.rows.row_source import row_request_layout
-from .parameters import AcceleratorParameters
+from .accelerator_parameters import AcceleratorParameters
 
 __all__ = ["row_requests", "word_requests"]
 

@@ -9,9 +9,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..hw.memory.axi import COUNT_WIDTH
+from .accelerator_parameters import AcceleratorParameters
 from .descriptors import Operation, Post
 from .layouts import descriptor_layout, state_layout
-from .parameters import AcceleratorParameters
 
 __all__ = ["RunError", "Sequencer", "run_layout"]
 

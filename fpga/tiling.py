@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import TrilobiteError
-from .parameters import AcceleratorParameters
+from .accelerator_parameters import AcceleratorParameters
 
 __all__ = ["Tiling", "interleave", "plan_tiling"]
 

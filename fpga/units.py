@@ -28,8 +28,8 @@ from ..hw.vocabulary.head import Head
 from ..hw.weights.buffer_planner import weight_beat_width
 from ..hw.weights.tile_buffer import TileBuffer
 from ..hw.weights.unpacker import Unpacker
+from .accelerator_parameters import AcceleratorParameters
 from .fetchers import BEATS_WIDTH, REPEATS_WIDTH
-from .parameters import AcceleratorParameters
 
 __all__ = ["READERS", "UNITS", "WRITERS"]
 

@@ -10,8 +10,8 @@ from ..hw.memory.write_master import written_layout
 from ..hw.streams.queue import queue_before
 from ..hw.vocabulary.embedding import embedding_job_layout
 from ..hw.vocabulary.head import choice_layout, head_job_layout
+from .accelerator_parameters import AcceleratorParameters
 from .driver import Driver
-from .parameters import AcceleratorParameters
 from .requests import row_requests, word_requests
 
 __all__ = ["EmbedDriver", "HeadDriver"]

@@ -4,6 +4,6 @@ What this module exports needs no Amaranth. The components are in modules of the
 ``hw.matmul.tlmm.Tlmm`` is one.
 """
 
-from .matmul.parameters import TlmmParameters, cycles
+from .matmul.engine_parameters import TlmmParameters, cycles
 
 __all__ = ["TlmmParameters", "cycles"]

@@ -4,6 +4,6 @@ What is exported here needs no Amaranth. The components are in modules of their 
 ``npu.array.Array`` and the multiplier and datapath that it is made of.
 """
 
-from .parameters import ArrayParameters, Stationary
+from .array_parameters import ArrayParameters, Stationary
 
 __all__ = ["ArrayParameters", "Stationary"]

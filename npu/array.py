@@ -8,8 +8,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..hw.streams.queue import StreamQueue, queue_before, queue_behind
+from .array_parameters import ArrayParameters, Stationary
 from .datapath import Datapath, activations_layout, totals_layout, weights_layout
-from .parameters import ArrayParameters, Stationary
 
 __all__ = ["Array", "job_layout"]
 

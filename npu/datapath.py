@@ -9,8 +9,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .array_parameters import PRODUCT_WIDTH, SCALE_WIDTH, TOTAL_WIDTH, ArrayParameters, Stationary
 from .multiplier import Multiplier, e4m3_parts
-from .parameters import PRODUCT_WIDTH, SCALE_WIDTH, TOTAL_WIDTH, ArrayParameters, Stationary
 
 __all__ = ["Datapath", "totals_layout", "weights_layout"]
 

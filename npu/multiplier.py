@@ -6,7 +6,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .parameters import PRODUCT_WIDTH
+from .array_parameters import PRODUCT_WIDTH
 
 __all__ = ["NAN_MAGNITUDE", "Multiplier", "e4m3_parts"]
 

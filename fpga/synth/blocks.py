@@ -17,8 +17,8 @@ from ...hw.floats.from_integer import IntegerToFloat
 from ...hw.floats.multiply import FloatMultiply
 from ...hw.floats.reciprocal import FloatReciprocal, FloatRsqrt
 from ...hw.floats.to_integer import FloatToInteger
+from ...hw.matmul.engine_parameters import TlmmParameters
 from ...hw.matmul.lookup_tables import READERS
-from ...hw.matmul.parameters import TlmmParameters
 from ...hw.matmul.sign_select import SignSelect
 from ...hw.matmul.tlmm import Tlmm
 from ...hw.memory.axi import COUNT_WIDTH
@@ -27,12 +27,12 @@ from ...hw.rows.elementwise import Elementwise
 from ...hw.rows.gates import Relu2Gate, SiluGate
 from ...npu import ArrayParameters, Stationary
 from ...npu.array import Array
+from ..accelerator_parameters import AcceleratorParameters
 from ..attend_driver import AttendDriver
 from ..core import Core
 from ..counters import Counters
 from ..fetchers import DescriptorFetcher, TileFetcher
 from ..matmul_driver import MatmulDriver
-from ..parameters import AcceleratorParameters
 from ..quantize_driver import QuantizeDriver
 from ..sequencer import Sequencer
 from ..units import UNITS

@@ -15,7 +15,7 @@ from amaranth.back import rtlil  # type: ignore[attr-defined]  # the stubs lack 
 from ...errors import ToolError
 from ...hw.streams.ports import component_ports
 from ...tools.cache import cached_folder, content_key
-from ..parameters import AcceleratorParameters
+from ..accelerator_parameters import AcceleratorParameters
 from .blocks import SynthBlock
 from .cells import count_xilinx
 from .targets import Target

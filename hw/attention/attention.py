@@ -11,9 +11,9 @@ from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
 from ..rows.elementwise import lanes_layout
 from ..rows.layout import row_layout
 from ..streams.fork import StreamFork
+from .attention_parameters import TILES_UNDER_WAY, AttentionParameters
 from .exponentials import Exponentials
 from .outputs import Outputs
-from .parameters import TILES_UNDER_WAY, AttentionParameters
 from .query_lane import QueryLane
 from .query_loader import QueryLoader
 from .scores import Scores, job_layout

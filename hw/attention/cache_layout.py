@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .parameters import TILE, AttentionParameters
+from .attention_parameters import TILE, AttentionParameters
 
 __all__ = ["CacheLayout"]
 

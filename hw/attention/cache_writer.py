@@ -10,7 +10,7 @@ from ..floats.format import FLOAT32
 from ..memory.axi import COUNT_WIDTH, request_layout
 from ..memory.write_master import written_layout
 from ..rows.layout import row_layout
-from .parameters import TILE, AttentionParameters
+from .attention_parameters import TILE, AttentionParameters
 
 __all__ = ["CacheWriter", "head_layout"]
 

@@ -15,7 +15,7 @@ from ..floats.shifting import delay, delay_pulse
 from ..rows.elementwise import lanes_layout
 from ..rows.layout import row_layout
 from ..streams.credits import CreditQueue
-from .parameters import AttentionParameters
+from .attention_parameters import AttentionParameters
 from .query_lane import QueryLane
 from .scores import job_layout
 from .softmax_sums import factors_layout

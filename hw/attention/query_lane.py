@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..floats.shifting import delay
 from ..matmul.accumulators import Accumulators
 from ..matmul.adder_tree import AdderTree
-from .parameters import BANKS, TILE, AttentionParameters
+from .attention_parameters import BANKS, TILE, AttentionParameters
 
 __all__ = ["QueryLane", "word_control_layout"]
 

@@ -10,7 +10,7 @@ from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
 from ..rows.layout import row_layout
-from .parameters import AttentionParameters
+from .attention_parameters import AttentionParameters
 
 __all__ = ["QueryLoader", "load_layout"]
 

@@ -14,7 +14,7 @@ from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
 from ..rows.layout import row_layout
 from ..streams.credits import CreditQueue
-from .parameters import BANKS, TILE, AttentionParameters
+from .attention_parameters import BANKS, TILE, AttentionParameters
 from .query_lane import QueryLane
 from .tile_walker import tile_layout
 from .words import scale_place_layout

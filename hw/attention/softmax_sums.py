@@ -15,7 +15,7 @@ from ..rows.elementwise import lanes_layout
 from ..rows.lane_sum import LaneSum
 from ..rows.layout import row_layout
 from ..streams.credits import CreditQueue
-from .parameters import TILES_UNDER_WAY, AttentionParameters
+from .attention_parameters import TILES_UNDER_WAY, AttentionParameters
 from .scores import job_layout
 
 __all__ = ["SoftmaxSums", "factors_layout"]

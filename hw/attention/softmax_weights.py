@@ -14,7 +14,7 @@ from ..rows.layout import row_layout
 from ..rows.quantizer import SOFTMAX_WEIGHTS, Quantizer
 from ..streams.credits import CreditQueue
 from ..streams.queue import queue_before
-from .parameters import BANKS, TILE, TILES_UNDER_WAY, AttentionParameters
+from .attention_parameters import BANKS, TILE, TILES_UNDER_WAY, AttentionParameters
 from .scores import job_layout
 from .words import Scales, scale_place_layout
 

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..floats.format import FLOAT32
 from ..memory.axi import COUNT_WIDTH, request_layout
 from ..streams.queue import StreamQueue, queue_before
-from .parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
+from .attention_parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 
 __all__ = ["TileWalker", "block_layout", "pass_layout", "tile_layout"]
 

@@ -11,7 +11,7 @@ from ..floats.format import FLOAT32
 from ..floats.shifting import delay, delay_pulse
 from ..memory.axi import word_layout
 from ..streams.queue import queue_before
-from .parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
+from .attention_parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 from .query_lane import word_control_layout
 from .tile_walker import block_layout, tile_layout
 

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..floats.format import FLOAT32
 from ..rows.layout import row_layout
 from ..streams.queue import queue_before
-from .parameters import TlmmParameters
+from .engine_parameters import TlmmParameters
 from .table_builder import group_layout
 
 __all__ = ["ActivationBuffer"]

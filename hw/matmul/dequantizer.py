@@ -14,7 +14,7 @@ from ..rows.elementwise import lanes_layout
 from ..rows.layout import row_layout
 from ..streams.credits import CreditQueue
 from ..streams.queue import BlockRamQueue, queue_behind
-from .parameters import TlmmParameters
+from .engine_parameters import TlmmParameters
 from .tlmm import output_layout
 
 __all__ = ["Dequantizer", "scaling_layout"]

@@ -11,9 +11,9 @@ from amaranth.lib.wiring import In, Out, connect
 from ..streams.queue import queue_before
 from .accumulators import Accumulators
 from .adder_tree import SumTree
+from .engine_parameters import TlmmParameters
 from .job_sequencer import JobSequencer, job_layout
 from .lookup_tables import index_layout
-from .parameters import TlmmParameters
 from .table_builder import group_layout
 
 __all__ = ["Datapath", "MatmulEngine", "output_layout"]

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .parameters import TlmmParameters
+from .engine_parameters import TlmmParameters
 
 __all__ = ["JobSequencer", "job_layout"]
 

@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .parameters import TlmmParameters
+from .engine_parameters import TlmmParameters
 from .table_builder import entry_layout
 
 __all__ = ["READERS", "LookupTables", "index_layout"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .parameters import TlmmParameters
+from .engine_parameters import TlmmParameters
 from .weight_codes import sign_magnitude
 
 __all__ = ["matmul", "pack_activations", "pack_beats", "pack_floats", "pack_job", "pack_rows",

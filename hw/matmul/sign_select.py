@@ -11,8 +11,8 @@ from amaranth.lib.wiring import In, Out
 
 from .adder_tree import SumTree
 from .engine import Datapath, MatmulEngine
+from .engine_parameters import TlmmParameters
 from .lookup_tables import index_layout
-from .parameters import TlmmParameters
 from .table_builder import group_layout
 
 __all__ = ["SelectTree", "SignSelect", "SignSelectDatapath", "TritDecoder", "trit_layout"]
@@ -163,8 +163,8 @@ class SignSelect(MatmulEngine):
 
     A weight beat multiplies the T * G activations of its pass for C output rows directly. No
     tables have to be built, so a pass takes ``max(blocks, 2)`` cycles when nothing stalls;
-    ``hw.matmul.parameters.sign_select_cycles`` counts a whole run exactly. An output beat leaves
-    ``parameters.sign_select_latency`` cycles after the weight beat that completes it.
+    ``hw.matmul.engine_parameters.sign_select_cycles`` counts a whole run exactly. An output beat
+    leaves ``parameters.sign_select_latency`` cycles after the weight beat that completes it.
 
     Sources
     -------

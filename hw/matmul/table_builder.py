@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .parameters import TlmmParameters
+from .engine_parameters import TlmmParameters
 
 __all__ = ["TableBuilder", "entry_layout", "group_layout", "walk"]
 

@@ -7,8 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import connect
 
 from .engine import Datapath, MatmulEngine, output_layout
+from .engine_parameters import TlmmParameters
 from .lookup_tables import LookupTables
-from .parameters import TlmmParameters
 from .sign_tree import SignTree
 from .table_builder import TableBuilder
 

@@ -13,7 +13,7 @@ from ..floats.from_integer import IntegerToFloat
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
 from ..matmul.adder_tree import AdderTree
-from ..matmul.parameters import signed_width
+from ..matmul.engine_parameters import signed_width
 from ..memory.axi import word_layout
 from ..rows.layout import row_layout
 

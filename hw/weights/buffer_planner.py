@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...errors import TrilobiteError
-from ..matmul.parameters import TlmmParameters
+from ..matmul.engine_parameters import TlmmParameters
 
 __all__ = ["BLOCKS", "Block", "BufferPlan", "TilePlan", "plan_buffer", "plan_tiles",
            "weight_beat_width"]

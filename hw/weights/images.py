@@ -14,7 +14,7 @@ from ...quant.export.base import Export, ExportedTensor, Exporter
 from ...quant.formats import Ternary
 from ...quant.output import write_synced
 from ...tools.progress import Progress
-from ..matmul.parameters import TlmmParameters
+from ..matmul.engine_parameters import TlmmParameters
 from .layout import WeightLayout
 
 __all__ = ["WeightImages"]

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..matmul.parameters import TlmmParameters
+from ..matmul.engine_parameters import TlmmParameters
 from ..matmul.weight_codes import cell_trits, decode, encode, word_cells
 
 __all__ = ["WeightLayout"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.compiler import Program
 from ...fpga.descriptors import DESCRIPTOR_BYTES, TILE_BYTES
-from ...fpga.parameters import AcceleratorParameters
 from ...fpga.units import READER_BURSTS
+from ...hw.attention.attention_parameters import TILE, TILES_AHEAD, TILES_UNDER_WAY
 from ...hw.attention.exponentials import Exponentials
-from ...hw.attention.parameters import TILE, TILES_AHEAD, TILES_UNDER_WAY
 from ...hw.attention.query_lane import QueryLane
 from ...hw.attention.words import Scales
 from ...hw.floats.add import FloatAdd

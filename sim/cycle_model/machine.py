@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.compiler import Program
 from ...fpga.descriptors import FIELDS
-from ...fpga.parameters import AcceleratorParameters
 from ...fpga.units import READERS
-from ...hw.attention.parameters import TILE
+from ...hw.attention.attention_parameters import TILE
 from ..descriptions.ddr_timing import DdrTiming
 from . import registers as r
 from . import streams as q

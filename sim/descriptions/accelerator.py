@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ...errors import EstimateError
-from ...fpga.parameters import AcceleratorParameters
-from ...hw.matmul.parameters import TlmmParameters
+from ...fpga.accelerator_parameters import AcceleratorParameters
+from ...hw.matmul.engine_parameters import TlmmParameters
 from ...hw.weights.buffer_planner import weight_beat_width
 from .formula_accelerator import EngineConstants, FormulaAccelerator
 from .quantity import Quantity

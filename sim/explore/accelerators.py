@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...errors import TrilobiteError
-from ...fpga.parameters import AcceleratorParameters
+from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
 from ...hw import TlmmParameters
 from ...hw.weights.buffer_planner import BLOCKS, weight_beat_width

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
-from ...hw.matmul.parameters import TlmmParameters
+from ...hw.matmul.engine_parameters import TlmmParameters
 from ...hw.weights.buffer_planner import plan_buffer, weight_beat_width
 from ..descriptions.accelerator import AcceleratorDescription
 from ..descriptions.device import Device

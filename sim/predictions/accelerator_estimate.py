@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...fpga.parameters import AcceleratorParameters
+from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
-from ...hw.attention.parameters import TILE
+from ...hw.attention.attention_parameters import TILE
 from ...tools.progress import SILENT, Progress
 from ..descriptions.accelerator import AcceleratorDescription
 from ..descriptions.device import Device

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ...fpga.parameters import AcceleratorParameters
+from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...model import ModelConfig
 from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.counters import COUNTERS
-from ...fpga.parameters import AcceleratorParameters
 from ...model import ModelConfig
 from ..descriptions.ddr_timing import DdrTiming
 from ..formulas.energy import Energy, Powered, work_energy

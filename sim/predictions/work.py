@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.compiler import Program
-from ...fpga.parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
 from ...model import ModelConfig
 from ..descriptions.dram_layout import DramLayout

@@ -10,7 +10,7 @@ import numpy as np
 from ...hw.matmul.reference import pack_beats, unpack_beats
 from ...npu import ArrayParameters, Stationary
 from ...npu.array import Array
-from ...npu.parameters import TOTAL_WIDTH
+from ...npu.array_parameters import TOTAL_WIDTH
 from ...quant.formats.base import PackedWeight
 from ...quant.formats.fp8 import E4M3_VALUES
 from ...runtime.kernels.floating.nibbles import Int4Fp8Linear

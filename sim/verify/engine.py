@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ToolError, TrilobiteError
-from ...hw.matmul.parameters import TlmmParameters, cycles
+from ...hw.matmul.engine_parameters import TlmmParameters, cycles
 from ...hw.matmul.reference import pack_activations, pack_job, pack_weights, unpack_sums
 from ...hw.matmul.tlmm import Tlmm
 from ...tools.progress import SILENT, Part, Progress

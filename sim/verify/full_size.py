@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import ToolError, TrilobiteError
+from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.compiler import Program, Weights, compile_model
-from ...fpga.parameters import AcceleratorParameters
 from ...fpga.sequencer import RunError
 from ...model import ModelConfig
 from ...tools.progress import SILENT, Progress

@@ -5,7 +5,7 @@ import pytest
 
 from support.attention_bench import TIMING, AttentionBench, attention_traffic, random_pass
 from support.float32 import to_bits
-from trilobite.hw.attention.parameters import AttentionParameters
+from trilobite.hw.attention.attention_parameters import AttentionParameters
 from trilobite.hw.matmul.reference import unpack_rows
 from trilobite.sim.descriptions.ddr_timing import DdrTiming
 from trilobite.sim.verify.bench import build, exchange

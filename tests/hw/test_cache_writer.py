@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from support.payloads import pack_payloads, unpack_payloads
+from trilobite.hw.attention.attention_parameters import TILE, AttentionParameters
 from trilobite.hw.attention.cache_layout import CacheLayout
 from trilobite.hw.attention.cache_writer import CacheWriter
-from trilobite.hw.attention.parameters import TILE, AttentionParameters
 from trilobite.sim.verify.bench import Traffic, build, exchange
 
 WORD_BYTES, LANES = 64, 2   # a word holds chunks of two tokens

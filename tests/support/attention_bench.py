@@ -9,8 +9,8 @@ from amaranth.lib.wiring import connect, flipped
 
 from support.memory_bench import load_beats
 from trilobite.hw.attention.attention import Attention
+from trilobite.hw.attention.attention_parameters import AttentionParameters
 from trilobite.hw.attention.cache_layout import CacheLayout
-from trilobite.hw.attention.parameters import AttentionParameters
 from trilobite.hw.attention.tile_walker import pass_layout
 from trilobite.hw.matmul.reference import pack_floats
 from trilobite.hw.memory.axi import COUNT_WIDTH

@@ -1,7 +1,7 @@
 """The smallest accelerator that runs a decoder, and a model for it."""
 
-from trilobite.fpga.parameters import AcceleratorParameters
-from trilobite.hw.matmul.parameters import TlmmParameters
+from trilobite.fpga.accelerator_parameters import AcceleratorParameters
+from trilobite.hw.matmul.engine_parameters import TlmmParameters
 from trilobite.model import ModelConfig
 
 TINY = AcceleratorParameters(

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from trilobite.hw.matmul.parameters import TlmmParameters, cycles, sign_select_cycles
+from trilobite.hw.matmul.engine_parameters import TlmmParameters, cycles, sign_select_cycles
 from trilobite.hw.matmul.reference import matmul, unpack_sums
 from trilobite.hw.matmul.sign_select import SignSelect
 from trilobite.hw.matmul.tlmm import Tlmm

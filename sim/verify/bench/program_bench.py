@@ -6,8 +6,8 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ....fpga.accelerator_parameters import AcceleratorParameters
 from ....fpga.core import Core
-from ....fpga.parameters import AcceleratorParameters
 from ....hw.memory.axi import COUNT_WIDTH
 from ....hw.memory.read_master import ReadMaster
 from ...descriptions.ddr_timing import DdrTiming

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ....fpga.parameters import AcceleratorParameters
-from ....hw.matmul.parameters import TlmmParameters
+from ....fpga.accelerator_parameters import AcceleratorParameters
+from ....hw.matmul.engine_parameters import TlmmParameters
 from ....model import ModelConfig
 from ...descriptions.ddr_timing import DdrTiming
 

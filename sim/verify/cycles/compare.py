@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import EstimateError
-from ....fpga.parameters import AcceleratorParameters
+from ....fpga.accelerator_parameters import AcceleratorParameters
 from ....fpga.planner import plan_program
 from ...cycle_model.constants import hardware_constants
 from ...cycle_model.predict import predict_step

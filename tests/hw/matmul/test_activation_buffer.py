@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, connect, flipped
 from support.payloads import pack_payloads
 from support.unused import never_elaborated
 from trilobite.hw.matmul.activation_buffer import ActivationBuffer
-from trilobite.hw.matmul.parameters import TlmmParameters
+from trilobite.hw.matmul.engine_parameters import TlmmParameters
 from trilobite.hw.matmul.reference import pack_activations, unpack_beats, unpack_floats
 from trilobite.sim.verify.bench import Traffic, build, exchange
 

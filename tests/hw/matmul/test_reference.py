@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trilobite.hw.matmul.parameters import TlmmParameters
+from trilobite.hw.matmul.engine_parameters import TlmmParameters
 from trilobite.hw.matmul.reference import (
     matmul,
     pack_activations,

@@ -15,7 +15,7 @@ from support.tlmm import (
     random_problems,
 )
 from support.unused import never_elaborated
-from trilobite.hw.matmul.parameters import TlmmParameters, sign_select_cycles
+from trilobite.hw.matmul.engine_parameters import TlmmParameters, sign_select_cycles
 from trilobite.hw.matmul.reference import (
     matmul,
     pack_beats,

@@ -15,7 +15,7 @@ from support.tlmm import (
     random_problems,
 )
 from support.unused import never_elaborated
-from trilobite.hw.matmul.parameters import TlmmParameters
+from trilobite.hw.matmul.engine_parameters import TlmmParameters
 from trilobite.hw.matmul.reference import matmul, pack_beats, unpack_sums, weight_indices
 from trilobite.hw.matmul.tlmm import Tlmm
 from trilobite.sim.verify.bench import Traffic, exchange

@@ -10,8 +10,13 @@ import pytest
 import trilobite
 from support.tiny_accelerator import TINY
 from trilobite.errors import EstimateError
-from trilobite.fpga.parameters import _BURST_BYTES, CHOICES, RANGES, AcceleratorParameters
-from trilobite.hw.matmul.parameters import TlmmParameters
+from trilobite.fpga.accelerator_parameters import (
+    _BURST_BYTES,
+    CHOICES,
+    RANGES,
+    AcceleratorParameters,
+)
+from trilobite.hw.matmul.engine_parameters import TlmmParameters
 from trilobite.hw.memory.axi import BURST_BYTES
 from trilobite.sim.descriptions.accelerator import (
     CONSTANTS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..hw.attention.parameters import AttentionParameters
-from ..hw.matmul.parameters import TlmmParameters
+from ..hw.attention.attention_parameters import AttentionParameters
+from ..hw.matmul.engine_parameters import TlmmParameters
 from ..hw.weights.layout import WeightLayout
 from .descriptors import FIELDS
 

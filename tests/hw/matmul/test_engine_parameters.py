@@ -1,7 +1,7 @@
 import pytest
 
 from trilobite.hw import TlmmParameters, cycles
-from trilobite.hw.matmul.parameters import signed_width
+from trilobite.hw.matmul.engine_parameters import signed_width
 
 KV260 = TlmmParameters(group_size=3, tables=32, columns=16, max_k=6912, max_m=6912)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from ...numerics import ATTENTION_TILE
-from ..matmul.parameters import signed_width
+from ..matmul.engine_parameters import signed_width
 
 __all__ = ["BANKS", "TILE", "TILES_AHEAD", "TILES_UNDER_WAY", "AttentionParameters"]
 
