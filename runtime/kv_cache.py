@@ -54,13 +54,6 @@ class _Bounded(CacheSteps):
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
 
-    def _check(self, start: int, count: int) -> None:
-        if start + count > self.capacity:
-            raise TrilobiteError(
-                f"The KV cache holds {self.capacity} tokens; {start + count} are needed: "
-                "ask for fewer tokens or a larger capacity"
-            )
-
     def _limit(self, window: int | None) -> int:
         return self.capacity if window is None else window
 
@@ -94,6 +87,7 @@ class Float32Cache(_Cache):
 
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
         """Causal attention, see ``attention.attend_float32``."""
+        self._check(start, len(queries))
         return attend_float32(
             queries, self._keys[layer], self._values[layer], start, self._limit(window)
         )
@@ -120,6 +114,7 @@ class Int8Cache(_Cache):
 
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
         """Causal attention in integers, see ``attention.attend_int8``."""
+        self._check(start, len(queries))
         return attend_int8(
             queries,
             self._keys[layer], self._key_scales[layer],
@@ -149,6 +144,7 @@ class TiledInt8Cache(_Bounded):
 
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
         """Causal attention in integers, see ``attention.attend_int8``."""
+        self._check(start, len(queries))
         return attend_tiled(queries, self._layers[layer], start, self._limit(window))
 
     def append_and_attend(

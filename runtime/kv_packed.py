@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..errors import TrilobiteError
 from ..model import ModelConfig
 from ..quant.formats.fp8 import E4M3_VALUES
 from .kernels.attention.packed import attend_packed, store_fp8, store_int4
@@ -42,16 +41,13 @@ class _PackedCache(CacheSteps):
 
     def store(self, layer: int, start: int, keys: np.ndarray, values: np.ndarray) -> None:
         """Quantize and keep the keys and values of ``start`` to ``start + N - 1``."""
-        if start + len(keys) > self.capacity:
-            raise TrilobiteError(
-                f"The KV cache holds {self.capacity} tokens; {start + len(keys)} are needed: "
-                "ask for fewer tokens or a larger capacity"
-            )
+        self._check(start, len(keys))
         self._store(keys, self._keys[layer], self._key_scales[layer], start)
         self._store(values, self._values[layer], self._value_scales[layer], start)
 
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
         """Causal attention in integers, see ``kernels.attention.packed``."""
+        self._check(start, len(queries))
         cache = (
             self._keys[layer], self._key_scales[layer],
             self._values[layer], self._value_scales[layer], self.table,

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from ..errors import TrilobiteError
 from .kernels.elementwise import apply_rope
 
 __all__ = ["CacheSteps"]
@@ -13,6 +14,21 @@ __all__ = ["CacheSteps"]
 
 class CacheSteps(ABC):
     """A cache whose steps are made one after the other; see ``kv_cache.KVCache``."""
+
+    capacity: int
+
+    def _check(self, start: int, count: int) -> None:
+        """Raise ``TrilobiteError`` unless the cache has places ``start`` to ``start + count - 1``.
+
+        Kernels do not look whether they are within the cache.
+        """
+        if start < 0:
+            raise TrilobiteError(f"Positions in a KV cache begin with 0, not {start}")
+        if start + count > self.capacity:
+            raise TrilobiteError(
+                f"The KV cache holds {self.capacity} tokens; {start + count} are needed: "
+                "ask for fewer tokens or a larger capacity"
+            )
 
     @abstractmethod
     def store(self, layer: int, start: int, keys: np.ndarray, values: np.ndarray) -> None:

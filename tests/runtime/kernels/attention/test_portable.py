@@ -1,5 +1,7 @@
 """Attention against plain float64 attention, against a slow integer model, and prefill = decode."""
 
+from typing import get_args
+
 import numba
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from trilobite.model import ModelConfig
 from trilobite.runtime.kernels.attention.portable import TILE
 from trilobite.runtime.kernels.choice import available_kernels
 from trilobite.runtime.kernels.elementwise import apply_rope
-from trilobite.runtime.kv_cache import Int8Cache, TiledInt8Cache, make_cache
+from trilobite.runtime.kv_cache import Int8Cache, KVKind, TiledInt8Cache, make_cache
 
 needs_vnni = pytest.mark.skipif(
     "vnni" not in available_kernels(), reason="this CPU has no AVX-512 VNNI"
@@ -174,6 +176,19 @@ def test_a_full_cache_says_how_much_is_needed():
         cache.store(0, 0, k, v)
     with pytest.raises(TrilobiteError, match="'int5'"):
         make_cache("int5", config(), 8)
+
+
+@pytest.mark.parametrize("kind", get_args(KVKind))
+def test_nothing_is_read_or_written_outside_of_a_cache(kind, kernel):
+    q, k, v = (np.ones((3, heads, 16), np.float32) for heads in (4, 2, 2))
+    cache = make_cache(kind, config(4, 2, 16), 8)
+    for start, sentence in ((6, "holds 8 tokens; 9 are needed"), (-1, "begin with 0, not -1")):
+        with pytest.raises(TrilobiteError, match=sentence):
+            cache.store(0, start, k, v)
+        with pytest.raises(TrilobiteError, match=sentence):
+            cache.attend(0, start, q, None)
+    cache.store(0, 5, k, v)
+    assert cache.attend(0, 5, q, None).shape == q.shape
 
 
 def test_cache_sizes():
