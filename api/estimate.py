@@ -157,6 +157,9 @@ def estimate(
     CheckpointError
         There is no such model.
     """
+    if device == THIS_MACHINE:
+        raise EstimateError(f"{THIS_MACHINE} is estimated by estimate_here, which takes no "
+                            "accelerator")
     earlier = None if compare is None else read_run(Path(compare))
     board = load_device(device)
     found = find_shapes([models] if isinstance(models, Model) else models)

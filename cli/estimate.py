@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from ..errors import EstimateError
 from .app import app
 from .console import Output, make_table
 from .options import Json
@@ -63,6 +65,8 @@ def estimate(
 
     output = Output(json)
     if device == THIS_MACHINE:
+        _refuse({"--hardware": hardware, "--output": report, "--simulate": simulate,
+                 "--trace": trace, "--csv": csv, "--compare": compare})
         _estimate_here(output, models, prompt)
         return
     with output.bar("Estimating") as bar:
@@ -75,6 +79,13 @@ def estimate(
             write(path)
             output.print("{}: {}", name, path)
     output.json(found.to_json())
+
+
+def _refuse(options: Mapping[str, object]) -> None:
+    """Refuse options that say nothing of the machine at hand."""
+    if given := [option for option, value in options.items() if value]:
+        raise EstimateError(f"{', '.join(given)}: this-machine is estimated by the rates of its "
+                            "kernels alone, as a table and --json")
 
 
 def _estimate_here(output: Output, models: list[str], prompt: int) -> None:

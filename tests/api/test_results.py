@@ -102,6 +102,8 @@ def test_the_runtime_on_this_machine(silent, tmp_path, monkeypatch):
     folder = tmp_path / "trilobite" / "devices"
     folder.mkdir(parents=True)
     (folder / "this-machine.toml").write_text(description_text(MACHINE))
+    with pytest.raises(trilobite.errors.EstimateError, match="estimate_here"):
+        trilobite.estimate("demo-bitnet", device="this-machine")
     found = silent(trilobite.estimate_here, ["demo-bitnet", "demo-llama"], prompt=16)
     assert written(found) == run_json("estimate", "demo-bitnet", "demo-llama", "--prompt", 16,
                                        "--device", "this-machine")

@@ -88,6 +88,7 @@ def test_an_earlier_run_is_compared_with_and_one_of_other_models_says_so(tmp_pat
     (["--device", "apple-m2"], "apple-m2.toml: a SoC has no fabric"),
     (["--device", "ecp5-85f"], "40 URAM; ECP5-85F has 0"),
     (["--trace", "{tmp}/none/t.json"], "none/t.json cannot be"),
+    (["--device", "this-machine", "-o", "{tmp}/r.html", "--simulate"], "--output, --simulate:"),
 ])
 def test_bad_input_is_one_sentence(tmp_path, arguments, said):
     result = run("estimate", "demo-bitnet", *(one.format(tmp=tmp_path) for one in arguments))
