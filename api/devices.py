@@ -11,6 +11,7 @@ from ..sim.descriptions.presets import (
     bundled_devices,
     constants,
     own_devices,
+    plugin_devices,
     read_device,
 )
 from ..sim.descriptions.soc import Soc
@@ -41,14 +42,16 @@ class DescribedDevice:
 
 
 def devices(name: str | None = None) -> tuple[DescribedDevice, ...]:
-    """The bundled devices and the user's own, or only the one called ``name`` (or a .toml file).
+    """The bundled devices, the user's own and those of other installed packages.
+
+    Or only the one called ``name`` (or a .toml file).
 
     Raises
     ------
     EstimateError
         There is no such device, or its description is wrong; the message names file and key.
     """
-    found = ({**bundled_devices(), **own_devices()} if name is None
+    found = ({**bundled_devices(), **own_devices(), **plugin_devices()} if name is None
              else {name: read_device(name)})
     return tuple(DescribedDevice(key, description, tuple(constants(description)))
                  for key, description in found.items())

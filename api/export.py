@@ -13,12 +13,12 @@ from ..quant.export.onnx import Onnx
 from ..sim.descriptions.accelerator import load_accelerator
 from ..tools.progress import SILENT, Progress
 
-__all__ = ["TARGETS", "ExportRecord", "export"]
+__all__ = ["ExportRecord", "export", "targets"]
 
-TARGETS = (*EXPORTERS, "hex")
+_HEX = "hex"   # which the hardware's own exporter writes
 
 # Options that one target only has.
-_OPTIONS = {"onnx": {"opset"}, "hex": {"hardware", "word_bytes"}}
+_OPTIONS = {"onnx": {"opset"}, _HEX: {"hardware", "word_bytes"}}
 
 
 def export(
@@ -57,11 +57,21 @@ def export(
     OutputError
         ``out`` exists or cannot be written; nothing is left behind.
     """
-    if to not in TARGETS:
-        raise FormatError(f"Export target {to!r} is unknown; known are {', '.join(TARGETS)}")
+    known = targets()
+    if to not in known:
+        raise FormatError(f"Export target {to!r} is unknown; known are {', '.join(known)}")
     given = {"opset": opset, "hardware": hardware, "word_bytes": word_bytes}
     options = {name: value for name, value in given.items() if value is not None}
     return export_checkpoint(source, out, _exporter(to, options), type, overwrite, progress)
+
+
+def targets() -> dict[str, str]:
+    """What ``to`` may be, and with which types; of another package's, the package."""
+    brought = EXPORTERS.packages()
+    own: dict[str, type[Exporter] | Exporter] = {name: EXPORTERS[name] for name in EXPORTERS.own}
+    types = {name: ", ".join(exporter.types)
+             for name, exporter in (own | {_HEX: WeightImages}).items()}
+    return types | {name: f"of the package {brought[name]}" for name in brought}
 
 
 def _exporter(target: str, options: dict[str, Any]) -> Exporter:
@@ -72,7 +82,7 @@ def _exporter(target: str, options: dict[str, Any]) -> Exporter:
         owner = next(name for name, own in _OPTIONS.items() if option in own)
         shown = option.replace("_", "-")
         raise FormatError(f"--{shown} is not an option of {target}; it is of {owner}")
-    if target == "hex":
+    if target == _HEX:
         word_bytes = options.get("word_bytes", 16)
         if word_bytes < 1:
             raise FormatError(f"--word-bytes must be at least 1, not {word_bytes}")

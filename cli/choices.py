@@ -10,7 +10,8 @@ from typer.core import TyperCommand
 
 from .console import make_console, make_table
 
-__all__ = ["FORMAT_OPTIONS", "command_class", "formats_table", "methods_table"]
+__all__ = ["FORMAT_OPTIONS", "command_class", "descriptions_table", "formats_table",
+           "methods_table", "targets_table"]
 
 # Options of former versions, and what to write for them.
 FORMAT_OPTIONS = {
@@ -94,4 +95,28 @@ def methods_table() -> Table:
         table.add_row(name, "needed" if method.calibrates else "none", ", ".join(able))
     for name, package in METHODS.packages().items():
         table.add_row(name, "", f"of the package {package}")
+    return table
+
+
+def targets_table() -> Table:
+    """The targets of ``export``, each with its types, the default first."""
+    from ..api.export import targets
+
+    table = make_table("target", "types", title="Targets")
+    for name, types in targets().items():
+        table.add_row(name, types)
+    return table
+
+
+def descriptions_table() -> Table:
+    """What ``--device``, ``--hardware`` and names of models' shapes may be, without .toml files."""
+    from ..sim.descriptions.tables import bundled_names, own_names
+    from ..tools.plugins import find_plugins
+
+    table = make_table("description", "names", title="Descriptions")
+    for folder in ("devices", "accelerators", "shapes"):
+        table.add_row(folder, ", ".join([*bundled_names(folder), *own_names(folder)]))
+        for package in sorted({entry.dist.name for entry in
+                               find_plugins(f"trilobite.{folder}").values() if entry.dist}):
+            table.add_row("", f"and those of the package {package}")
     return table

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..errors import EstimateError
 from .app import app
+from .choices import command_class, descriptions_table
 from .console import Output, make_table
 from .options import Json
 from .text import marked
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["estimate", "print_estimates"]
 
 
-@app.command(epilog="Example: trilobite estimate bitnet-2b --device kv260 -o report.html")
+@app.command(
+    epilog="Example: trilobite estimate bitnet-2b --device kv260 -o report.html",
+    cls=command_class(descriptions_table),
+)
 def estimate(
     models: Annotated[
         list[str],

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import EstimateError
 from .app import app
+from .choices import command_class, descriptions_table
 from .console import Output, make_table
 from .options import Json
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["explore"]
 
 
-@app.command(epilog="Example: trilobite explore bitnet-0.73b --max-power 5 --max-lut-share 0.7")
+@app.command(
+    epilog="Example: trilobite explore bitnet-0.73b --max-power 5 --max-lut-share 0.7",
+    cls=command_class(descriptions_table),
+)
 def explore(
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="A model folder, or demo-bitnet.")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app
+from .choices import command_class, targets_table
 from .console import Output, bytes_text, make_table
-from .options import Json, Model, Target
+from .options import Json, Model
 
 if TYPE_CHECKING:
     from ..api.export import ExportRecord
@@ -19,18 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
-@app.command(epilog="Example: trilobite export demo-bitnet --to hf -o bitnet-packed")
+@app.command(
+    epilog="Example: trilobite export demo-bitnet --to hf -o bitnet-packed",
+    cls=command_class(targets_table),
+)
 def export(
     model: Model,
-    to: Annotated[Target, typer.Option("--to", help="Which tool's files.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="TARGET", help="Which tool's files: see below.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--output", help="The file or folder to write.")],
     type: Annotated[
         str | None,
         typer.Option(
             metavar="TYPE",
-            help="How weights are stored (gguf: tq1_0, tq2_0, q4_0, q8_0, f16; hf: bitnet, "
-            "compressed, float32, bfloat16; onnx: qdq, matmulnbits, matmulnbits-float; hex: hex, "
-            "bin); default: what holds the model's own codes.",
+            help="How weights are stored, one of the target's types; default: what holds the "
+            "model's own codes.",
         ),
     ] = None,
     opset: Annotated[
@@ -53,7 +58,7 @@ def export(
 
     output = Output(json)
     with output.bar(f"Exporting {model}") as bar:
-        record = write(model, out, to.value, type, overwrite, bar, opset=opset, hardware=hardware,
+        record = write(model, out, to, type, overwrite, bar, opset=opset, hardware=hardware,
                        word_bytes=word_bytes)
     _print(output, record)
     output.print("Written to {}", out)

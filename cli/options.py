@@ -21,7 +21,6 @@ __all__ = [
     "Prompt",
     "Simulator",
     "SynthDevice",
-    "Target",
     "Vocabulary",
     "Waves",
 ]
@@ -52,15 +51,6 @@ class Layout(StrEnum):
     QDQ = "qdq"
     MATMULNBITS = "matmulnbits"
     MATMULNBITS_FLOAT = "matmulnbits-float"
-
-
-class Target(StrEnum):
-    """Kinds of files that ``export`` writes."""
-
-    GGUF = "gguf"
-    HEX = "hex"
-    HF = "hf"
-    ONNX = "onnx"
 
 
 class KV(StrEnum):

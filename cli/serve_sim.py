@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from .app import app
+from .choices import command_class, descriptions_table
 from .console import Output, make_table
 from .options import Json
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["serve_sim"]
 
 
-@app.command("serve-sim", epilog="Example: trilobite serve-sim bitnet-0.73b --requests 20")
+@app.command(
+    "serve-sim", epilog="Example: trilobite serve-sim bitnet-0.73b --requests 20",
+    cls=command_class(descriptions_table),
+)
 def serve_sim(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model folder, demo-bitnet, or a shape.")

@@ -35,7 +35,7 @@ def test_the_folder_works(hostile):
 
 def test_quantize_raises_the_opset_of_a_model(hostile):
     onnx.save(perceptron(13, 7), hostile.path / "model.onnx")
-    done = run(hostile, *hostile.command("quantize", "model.onnx", "-o", "out", "--as", "qdq"))
+    done = run(hostile, *hostile.command("quantize", "model.onnx", "-o", "out", "--format", "int8"))
     assert done.returncode == 0, done.stderr
     assert hostile.marks == []
 

@@ -14,8 +14,14 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["child_environment", "import_path", "leave_current_folder_out", "program_path",
-           "safe_interpreters"]
+__all__ = [
+    "child_environment",
+    "import_path",
+    "leave_current_folder_out",
+    "program_path",
+    "safe_interpreters",
+    "without_current",
+]
 
 # All that passes, beside LC_*: where the user's files are, the language, what limits this run.
 _PASSED = (
@@ -53,7 +59,7 @@ def import_path(*packages: str) -> list[str]:
 
     The folders of this package and of ``packages`` are there in any case.
     """
-    folders = _without_current(sys.path)
+    folders = without_current(sys.path)
     for name in (__name__.partition(".")[0], *packages):
         if not _importable(name, folders) and (spec := find_spec(name)):
             inside = spec.submodule_search_locations or [spec.origin]
@@ -67,7 +73,7 @@ def leave_current_folder_out() -> None:
     For a command, whose process is its own; the interpreter puts the current folder first for
     ``python -m``, and an empty entry in PYTHONPATH or PATH means it too.
     """
-    sys.path[:] = _without_current(sys.path)
+    sys.path[:] = without_current(sys.path)
     os.environ["PATH"] = program_path()
     os.environ["PYTHONSAFEPATH"] = "1"   # of interpreters that other packages start
 
@@ -91,7 +97,8 @@ def _absolute(folders: str) -> str:
                            if Path(folder).is_absolute())
 
 
-def _without_current(folders: Iterable[str]) -> list[str]:
+def without_current(folders: Iterable[str]) -> list[str]:
+    """Those of ``folders`` that are absolute and not the current one."""
     try:
         current = Path.cwd().resolve()
     except FileNotFoundError:   # it was removed

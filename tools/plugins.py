@@ -18,8 +18,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..errors import PluginError
+from .environment import without_current
 
-__all__ = ["described", "find_plugins", "load_plugin", "plugin_folder"]
+__all__ = ["described", "find_plugins", "load_plugin", "plugin_files"]
 
 
 def find_plugins(group: str) -> dict[str, EntryPoint]:
@@ -31,7 +32,7 @@ def find_plugins(group: str) -> dict[str, EntryPoint]:
         Two packages register the same name.
     """
     found: dict[str, EntryPoint] = {}
-    for entry in _entries(group, tuple(_installed_paths())):
+    for entry in _entries(group, tuple(without_current(sys.path))):
         other = found.setdefault(entry.name, entry)
         if other is not entry:
             raise PluginError(
@@ -58,10 +59,30 @@ def load_plugin(entry: EntryPoint) -> Any:
         ) from error
 
 
-def plugin_folder(entry: EntryPoint) -> Path:
-    """The folder of the package that an entry point names; raises as ``load_plugin`` does."""
-    module = load_plugin(entry)
-    places = list(getattr(module, "__path__", []))
+def plugin_files(group: str, suffix: str) -> dict[str, Path]:
+    """The files ending in ``suffix`` in the folders that ``group`` names, by name without it.
+
+    The value of such an entry point is a package; its own name does not matter.
+
+    Raises
+    ------
+    PluginError
+        As ``load_plugin``; a package has no folder; two of them have a file of the same name.
+    """
+    found: dict[str, Path] = {}
+    for entry in find_plugins(group).values():
+        for path in sorted(_folder(entry).glob(f"*{suffix}")):
+            name = path.name.removesuffix(suffix)
+            if found.setdefault(name, path) != path:
+                raise PluginError(
+                    f"{described(entry)} brings {path}, but {found[name]} is called {name!r} too; "
+                    "uninstall one of the two packages"
+                )
+    return found
+
+
+def _folder(entry: EntryPoint) -> Path:
+    places = list(getattr(load_plugin(entry), "__path__", []))
     if len(places) != 1:
         raise PluginError(f"{described(entry)} is {entry.value!r}, which is no package in a folder")
     return Path(places[0])
@@ -88,17 +109,6 @@ def _entries(group: str, paths: tuple[str, ...]) -> tuple[EntryPoint, ...]:
 
 def _canonical(package: Distribution) -> str:
     return (package.metadata["Name"] or "").lower().replace("_", "-").replace(".", "-")
-
-
-def _installed_paths() -> Iterator[str]:
-    """Where packages may be installed: the import path without the current folder."""
-    try:
-        here = Path.cwd().resolve()
-    except OSError:   # it was removed
-        here = None
-    for path in sys.path:
-        if path and Path(path).resolve() != here:
-            yield path
 
 
 def _check_place(entry: EntryPoint) -> None:

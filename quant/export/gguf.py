@@ -21,7 +21,7 @@ from .gguf_encode import LIMITS, place, round_to
 from .gguf_metadata import metadata
 from .gguf_writer import GgufEntry, GgufWriter, gguf_bytes
 
-__all__ = ["Gguf"]
+__all__ = ["EXPORTER", "Gguf"]
 
 _BLOCK = 32
 _FILE_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 7, "tq1_0": 36, "tq2_0": 37, "auto": 1}
@@ -236,3 +236,6 @@ def _per_block(scale: np.ndarray, shape: tuple[int, ...], width: int) -> np.ndar
     rows, blocks = shape[0], shape[1] // width
     spread = np.broadcast_to(scale, (rows, scale.shape[1]))
     return np.repeat(spread, blocks // scale.shape[1], axis=1).astype(np.float16)
+
+
+EXPORTER = Gguf()

@@ -22,7 +22,7 @@ from .huggingface_tensors import (
     weight_bits,
 )
 
-__all__ = ["HuggingFace"]
+__all__ = ["EXPORTER", "HuggingFace"]
 
 _CONFIG_BYTES = 1 << 16
 _PACKED_BITNET = {
@@ -190,3 +190,6 @@ def _group(tensor: CompressedTensor) -> dict[str, Any]:
             "strategy": "group" if size else "channel", "group_size": size, "dynamic": False,
         },
     }
+
+
+EXPORTER = HuggingFace()

@@ -21,7 +21,7 @@ from .onnx_genai import genai_config
 if TYPE_CHECKING:
     from .onnx_matrices import Matrix
 
-__all__ = ["Onnx"]
+__all__ = ["EXPORTER", "Onnx"]
 
 MODEL, DATA = "model.onnx", "model.onnx.data"
 _STANDARD_OPSET = 23     # the first with Attention, RMSNormalization and RotaryEmbedding
@@ -151,3 +151,6 @@ class _Folder(Export):
         write_synced(path / "genai_config.json", json.dumps(described, indent=2) + "\n")
         for name, content in self._companions.items():
             write_synced(path / name, content)
+
+
+EXPORTER = Onnx()

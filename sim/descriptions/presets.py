@@ -11,9 +11,10 @@ from ...errors import EstimateError
 from .device import Device, load_device
 from .quantity import Quantity
 from .soc import Soc, load_soc
-from .tables import bundled_names, own_names, read_toml
+from .tables import bundled_names, own_names, plugin_names, read_toml
 
-__all__ = ["Constant", "bundled_devices", "constants", "kinds", "own_devices", "read_device"]
+__all__ = ["Constant", "bundled_devices", "constants", "kinds", "own_devices",
+           "plugin_devices", "read_device"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,11 @@ def bundled_devices() -> dict[str, Device | Soc]:
 def own_devices() -> dict[str, Device | Soc]:
     """Every description in the user's own folder, such as ``this-machine``."""
     return {name: read_device(name) for name in own_names("devices")}
+
+
+def plugin_devices() -> dict[str, Device | Soc]:
+    """Every description that another installed package brings."""
+    return {name: read_device(name) for name in plugin_names("devices")}
 
 
 def read_device(name: str) -> Device | Soc:

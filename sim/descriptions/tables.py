@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ...errors import EstimateError
+from ...tools.plugins import plugin_files
 from .quantity import Quantity
 
 __all__ = ["MeasuredIn", "build", "bundled_folder", "bundled_names", "check_keys", "own_folder",
-           "own_names", "read_toml", "require"]
+           "own_names", "plugin_names", "read_toml", "require"]
 
 _HERE = Path(__file__).parent
 # Accelerators are described beside their RTL.
@@ -59,25 +60,33 @@ def own_names(folder: str) -> list[str]:
     return sorted(file.stem for file in own_folder(folder).glob("*.toml"))
 
 
+def plugin_names(folder: str) -> list[str]:
+    """Names of the descriptions that other installed packages bring.
+
+    Raises ``PluginError`` where such a package is broken.
+    """
+    ours = {*bundled_names(folder), *own_names(folder)}
+    return [name for name in _brought(folder) if name not in ours]
+
+
 def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
     """Read the bundled description ``name`` of ``folder``, or the file ``name``, a .toml file.
 
-    A name that is not bundled is looked for in ``own_folder``. Returns the table and the file's
-    name for messages.
+    A name that is not bundled is looked for in ``own_folder``, and then in what other installed
+    packages bring. Returns the table and the file's name for messages.
 
     Raises
     ------
     EstimateError
         There is no such file, it cannot be read, or it is not TOML.
+    PluginError
+        The name is looked for in other packages, and one of them is broken.
     """
-    bundled = bundled_folder(folder) / f"{name}.toml"
-    path = Path(name) if name.endswith(".toml") else bundled
-    if path == bundled and not bundled.exists() and name in own_names(folder):
-        path = own_folder(folder) / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else _named(folder, name)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
     except FileNotFoundError:
-        known = ", ".join([*bundled_names(folder), *own_names(folder)])
+        known = ", ".join([*bundled_names(folder), *own_names(folder), *plugin_names(folder)])
         raise EstimateError(
             f"There is no description {name!r} in {folder}; give one of {known}, or a .toml file"
         ) from None
@@ -85,6 +94,21 @@ def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
         raise EstimateError(f"{path} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise EstimateError(f"{path} is not valid TOML: {error}") from None
+
+
+def _named(folder: str, name: str) -> Path:
+    """Where the description ``name`` is, or would be if there were one."""
+    bundled = bundled_folder(folder) / f"{name}.toml"
+    if bundled.exists():
+        return bundled
+    if name in own_names(folder):
+        return own_folder(folder) / f"{name}.toml"
+    return _brought(folder).get(name, bundled)
+
+
+def _brought(folder: str) -> dict[str, Path]:
+    """The descriptions that other installed packages bring, by name."""
+    return plugin_files(f"trilobite.{folder}", ".toml")
 
 
 def build(cls: type[Description], data: Mapping[str, Any], where: str,

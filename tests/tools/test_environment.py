@@ -95,7 +95,7 @@ def test_a_current_folder_that_was_removed_is_none(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     monkeypatch.setattr(sys, "path", ["", "/opt/lib"])
-    assert environment._without_current(sys.path) == ["/opt/lib"]
+    assert environment.without_current(sys.path) == ["/opt/lib"]
 
 
 @pytest.mark.parametrize("before", [None, "0"])
