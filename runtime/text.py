@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import tokenizers
 
 from ..errors import CheckpointError, TrilobiteError
 from ..quant.checkpoint.fields import parse_json_object, read_json, shown
+from ..quant.checkpoint.tokenizer_file import check_tokenizer
 from ..tools.files import read_bounded
 
 __all__ = ["Tokenizer", "held_out_documents", "read_text", "training_documents"]
@@ -54,10 +56,13 @@ class Tokenizer:
         content = _content(file, files)
         if content is None:
             raise CheckpointError(f"{file} does not exist; text needs the model's tokenizer.json")
-        try:
+        check_tokenizer(parse_json_object(content, str(file)), str(file))
+        self._file = file
+        with self._library("is not a tokenizer"):
             self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
-        except Exception as error:   # the library raises bare Exception
-            raise CheckpointError(f"{file} is not a tokenizer: {error}") from None
+            # A tokenizer that trained a model may cut and fill up its texts. Here text is text.
+            self._tokenizer.no_truncation()
+            self._tokenizer.no_padding()
         self.bos_token_id = bos_token_id if self._wants_bos(file, files) else None
         self.eos_token_ids = eos_token_ids
 
@@ -76,6 +81,19 @@ class Tokenizer:
             )
         return bool(adds) and settings.get("bos_token") is not None
 
+    @contextmanager
+    def _library(self, what: str) -> Iterator[None]:
+        """Errors of ``tokenizers`` as a sentence: it raises bare ``Exception``, and panics.
+
+        A panic of its Rust code is no ``Exception``, and has a type without a public name.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                raise CheckpointError(f"{self._file} {what}: {error}") from None
+            raise
+
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``, with the begin token in front where the model has one.
 
@@ -88,7 +106,8 @@ class Tokenizer:
                 f"The text is not UTF-8: character {error.start + 1} is a byte of its own, "
                 f"{text[error.start]!a}"
             ) from None
-        ids = self._tokenizer.encode(text).ids
+        with self._library("cannot split this text into tokens"):
+            ids = self._tokenizer.encode(text).ids
         if self.bos_token_id is not None and ids[:1] != [self.bos_token_id]:
             return [self.bos_token_id, *ids]
         return ids
@@ -103,7 +122,8 @@ class Tokenizer:
 
     def decode(self, token_ids: Iterable[int]) -> str:
         """Text of ``token_ids``, special tokens left out."""
-        return self._tokenizer.decode(list(token_ids))
+        with self._library("cannot make text of these tokens"):
+            return self._tokenizer.decode(list(token_ids))
 
     def stream(self, token_ids: Iterable[int]) -> Iterator[str]:
         """Text pieces of ``token_ids`` as they come; a piece waits until its bytes are complete.

@@ -9,6 +9,7 @@ from ...model import ModelConfig
 from ..checkpoint import Checkpoint
 from ..checkpoint.fields import parse_json_object, shown
 from ..checkpoint.gguf.tokenizer import CONTROL, NORMAL, UNUSED, USER, split_name
+from ..checkpoint.tokenizer_file import added_tokens, check_tokenizer, vocabulary
 from .gguf_writer import Unsigned
 
 __all__ = ["architecture", "metadata"]
@@ -108,12 +109,14 @@ def _tokenizer(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, Any
     if content.get("normalizer") not in (None, {"type": "NFC"}):
         raise CheckpointError(f"{where}: the normalizer {shown(content['normalizer'])} has no "
                               "counterpart in llama.cpp")
+    check_tokenizer(content, where)
     tokens, types = _vocabulary(content, checkpoint.config.vocab_size, where)
     values: dict[str, Any] = {
         "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": split,
         "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types,
     }
-    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    merges = [merge if isinstance(merge, str) else " ".join(merge)
+              for merge in model.get("merges") or []]
     if merges:
         values["tokenizer.ggml.merges"] = merges
     return values | _settings(checkpoint.config, files)
@@ -121,17 +124,15 @@ def _tokenizer(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, Any
 
 def _vocabulary(content: dict[str, Any], size: int, where: str) -> tuple[list[str], list[int]]:
     """Tokens by id and their types; ids that no token has get a name of their own."""
-    added = content.get("added_tokens") or []
-    named = {**content["model"]["vocab"], **{token["content"]: token["id"] for token in added}}
     tokens = [f"[PAD{index}]" for index in range(size)]
     types = [UNUSED] * size
-    for token, index in named.items():
-        if type(index) is not int or not 0 <= index < size:
+    for token, index in vocabulary(content, where).items():
+        if index >= size:
             raise CheckpointError(
                 f"{where}: the token {shown(token)} has the id {index}; the model has {size}"
             )
         tokens[index], types[index] = token, NORMAL
-    for token in added:
+    for token in added_tokens(content, where):
         types[token["id"]] = CONTROL if token.get("special") else USER
     return tokens, types
 
@@ -155,7 +156,10 @@ def _settings(config: ModelConfig, files: dict[str, bytes]) -> dict[str, Any]:
         "tokenizer.ggml.add_bos_token":
         config.bos_token_id is not None and (bool(begins) or not stated)
     }
-    template = files.get("chat_template.jinja", b"").decode() or settings.get("chat_template")
+    try:
+        template = files.get("chat_template.jinja", b"").decode() or settings.get("chat_template")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"chat_template.jinja is not UTF-8: {error}") from None
     if isinstance(template, str):
         values["tokenizer.chat_template"] = template
     return values

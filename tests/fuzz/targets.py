@@ -16,16 +16,22 @@ import zlib
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
-from support import onnx_mutations
+from support import hostile_tokenizers, onnx_mutations
 from support.json_mutations import change_json, change_prefixed
 from trilobite.errors import TrilobiteError
 from trilobite.quant.checkpoint import Checkpoint, open_checkpoint
 from trilobite.quant.checkpoint.safetensors_file import SafetensorsFile
+from trilobite.quant.export.gguf_metadata import metadata
 from trilobite.quant.formats import Fp8, Int4, Int8
+from trilobite.quant.journal import JOURNAL
+from trilobite.quant.pipeline import quantize
+from trilobite.runtime.text import Tokenizer
+from trilobite.tools.progress import Silent
 
 __all__ = ["MUTATORS", "SEEDS", "TARGETS"]
 
@@ -88,6 +94,54 @@ def index(data: bytes, scratch: Path) -> None:
     assert outside == []
 
 
+def tokenizer(data: bytes, scratch: Path) -> None:
+    """A tokenizer.json: loaded, used both ways, and written to GGUF."""
+    inside = scratch / "tokenizer"
+    if not inside.exists():
+        shutil.copytree(_llama(scratch, vocab_size=512), inside)
+        (inside / "tokenizer_config.json").write_text('{"bos_token": "<s>"}')
+    (inside / "tokenizer.json").write_bytes(data)
+    try:
+        text = Tokenizer(inside / "tokenizer.json", 0, (1,))
+        ids = text.encode(hostile_tokenizers.TEXT)
+        text.decode(ids)
+        "".join(text.stream(ids))
+    except TrilobiteError as error:
+        assert str(error)
+    try:
+        with open_checkpoint(inside) as checkpoint:
+            metadata(checkpoint, 0)
+    except TrilobiteError as error:
+        assert str(error)
+
+
+def journal(data: bytes, scratch: Path) -> None:
+    """The journal of an unfinished folder: what is resumed is what an uninterrupted run writes."""
+    source = _llama(scratch)
+    out = scratch / "resumed"
+    shutil.rmtree(out, ignore_errors=True)
+    partial = out.with_name(f".{out.name}.trilobite-partial")
+    partial.mkdir()
+    (partial / JOURNAL).write_bytes(data)
+    with (partial / "model.safetensors").open("wb") as file:
+        file.write(_whole(scratch))
+    quantize(source, out, "int8")
+    assert (out / "model.safetensors").read_bytes() == _whole(scratch)
+
+
+def change_lines(data: bytes, source: random.Random) -> bytes:
+    """Values of some lines of a journal changed, or its lines in another order."""
+    lines = data.splitlines()
+    if not lines:
+        return data
+    for _ in range(source.randint(1, 3)):
+        place = source.randrange(len(lines))
+        lines[place] = change_json(lines[place], source) or lines[place]
+    if not source.randrange(4):
+        source.shuffle(lines)
+    return b"\n".join(lines) + b"\n"
+
+
 _ONNX_OUTPUTS = tuple(product(
     (Int8(), Int4(32), Int4(None, False), Fp8()), ("qdq", "matmulnbits", "matmulnbits-float"),
 ))
@@ -145,6 +199,7 @@ def _read(checkpoint: Checkpoint) -> None:
 LARGEST_TENSOR = 1 << 24   # a stored value takes at least 1.6 bits of a file below 1 MB
 TARGETS: dict[str, Target] = {
     "gguf": gguf, "safetensors": safetensors, "folder": folder, "index": index, "onnx": onnx,
+    "tokenizer": tokenizer, "journal": journal,
 }
 # How else than byte by byte inputs of a target are changed.
 MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
@@ -152,6 +207,8 @@ MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "folder": change_prefixed(_CONFIG_SIZE, change_prefixed(_HEADER_SIZE)),
     "index": change_index,
     "onnx": change_onnx,
+    "tokenizer": lambda data, source: change_json(data, source) or data,
+    "journal": change_lines,
 }
 
 
@@ -162,12 +219,12 @@ def _config() -> dict:
             "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 16}
 
 
-def _llama(scratch: Path) -> Path:
+def _llama(scratch: Path, **changes: Any) -> Path:
     from support.llama_folder import write_llama
 
-    source = scratch / "llama"
+    source = scratch / "-".join(("llama", *map(str, changes.values())))
     if not source.exists():
-        write_llama(source, **_config())
+        write_llama(source, **{**_config(), **changes})
         (source / "tokenizer.json").unlink()
     return source
 
@@ -189,8 +246,6 @@ def _folder_bytes(source: Path) -> bytes:
 
 
 def _folder_seeds(scratch: Path) -> list[bytes]:
-    from trilobite.quant.pipeline import quantize
-
     source = _llama(scratch)
     seeds = [_folder_bytes(source)]
     for format in ("ternary", "int4", "fp8"):
@@ -225,10 +280,35 @@ def _index_seeds(scratch: Path) -> list[bytes]:
     return [json.dumps({"weight_map": dict.fromkeys(names, path)}).encode() for path in paths]
 
 
+def _whole(scratch: Path) -> bytes:
+    """The weights that an uninterrupted run writes."""
+    whole = scratch / "whole"
+    if not whole.exists():
+        quantize(_llama(scratch), whole, "int8")
+    return (whole / "model.safetensors").read_bytes()
+
+
+def _journal_seeds(scratch: Path) -> list[bytes]:
+    """The journal of a run just before its end."""
+
+    class Keep(Silent):
+        text = b""
+
+        def finished(self, record: object) -> None:
+            file = scratch / ".journal.trilobite-partial" / JOURNAL
+            self.text = file.read_bytes() if file.exists() else self.text
+
+    keep = Keep()
+    quantize(_llama(scratch), scratch / "journal", "int8", progress=keep)
+    return [keep.text]
+
+
 SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "gguf": _gguf_seeds,
     "safetensors": lambda scratch: [(_llama(scratch) / "model.safetensors").read_bytes()],
     "folder": _folder_seeds,
     "index": _index_seeds,
     "onnx": lambda scratch: [one.SerializeToString() for one in onnx_mutations.corpus()],
+    "tokenizer": lambda scratch: hostile_tokenizers.seeds(),
+    "journal": _journal_seeds,
 }
