@@ -160,7 +160,8 @@ class Core(wiring.Component):
         ports = {name: (reader.i_request[number], reader.o[number])
                  for number, name in enumerate(READERS)}
         for name, unit in (("descriptors", self._descriptors), ("tiles", self._tile_fetcher),
-                           ("a", self._a), ("b", self._b), ("cache", self._attention)):
+                           ("row_source_a", self._row_source_a),
+                           ("row_source_b", self._row_source_b), ("cache", self._attention)):
             connect(m, unit.o_request, ports[name][0])
             connect(m, ports[name][1], unit.i_words)
         request, words = ports["vocabulary"]
@@ -204,10 +205,10 @@ class Core(wiring.Component):
         turns = self._post(Post.ROTATE, Post.KEYS)
 
         # Where rows come from, and go to.
-        route(m, quantize.o_a, self._a.i, quantizes)
-        route(m, attend.o_a, self._a.i, attends)
-        route(m, quantize.o_b, self._b.i, quantizes)
-        route(m, matmul.o_b, self._b.i, matmuls)
+        route(m, quantize.o_a, self._row_source_a.i, quantizes)
+        route(m, attend.o_a, self._row_source_a.i, attends)
+        route(m, quantize.o_b, self._row_source_b.i, quantizes)
+        route(m, matmul.o_b, self._row_source_b.i, matmuls)
         route(m, embed.o_row, self._sink.i_row, embeds)
         route(m, matmul.o_row, self._sink.i_row, matmuls)
         route(m, attend.o_row, self._sink.i_row, attends)
@@ -219,11 +220,11 @@ class Core(wiring.Component):
             return row.values
 
         # Rows from memory.
-        route(m, self._a.o, self._norm.i, norms)
-        route(m, self._a.o, self._quantizer.i, (quantizes & ~descriptor.norm) | attends)
-        route(m, self._b.o, self._norm.i_weight, norms, values)
-        route(m, self._b.o, self._residual.i_b, self._post(Post.ADD), values)
-        route(m, self._b.o, self._angles.i, turns)
+        route(m, self._row_source_a.o, self._norm.i, norms)
+        route(m, self._row_source_a.o, self._quantizer.i, (quantizes & ~descriptor.norm) | attends)
+        route(m, self._row_source_b.o, self._norm.i_weight, norms, values)
+        route(m, self._row_source_b.o, self._residual.i_b, self._post(Post.ADD), values)
+        route(m, self._row_source_b.o, self._angles.i, turns)
         connect(m, self._angles.o, self._rotary.i_angles)
 
         # Outputs of matmuls.

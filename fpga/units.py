@@ -34,7 +34,7 @@ from .fetchers import BEATS_WIDTH, REPEATS_WIDTH
 __all__ = ["READERS", "UNITS", "WRITERS"]
 
 # Who reads, those first that hold up others.
-READERS = ("descriptors", "tiles", "a", "b", "vocabulary", "cache", "weights")
+READERS = ("descriptors", "tiles", "row_source_a", "row_source_b", "vocabulary", "cache", "weights")
 # Bursts that each one's queue holds: enough for the latency of memory and for bursts of others that
 # were asked for before. A block RAM holds twice as many; as LUT RAM, a queue of one burst takes 300
 # LUTs.
@@ -66,8 +66,8 @@ UNITS: dict[str, Callable[[AcceleratorParameters], Component]] = {
         queues=(READER_BURSTS * p.max_burst,) * len(READERS), **_bursts(p)),
     "writer": lambda p: SharedWriter(writers=len(WRITERS), **_port(p)),
     "write_master": lambda p: WriteMaster(**_bursts(p)),
-    "a": lambda p: RowSource(**_rows(p)),
-    "b": lambda p: RowSource(**_rows(p)),
+    "row_source_a": lambda p: RowSource(**_rows(p)),
+    "row_source_b": lambda p: RowSource(**_rows(p)),
     "sink": lambda p: RowSink(**_rows(p)),
     "unpacker": lambda p: Unpacker(p.weights),
     "tiles": _tiles,

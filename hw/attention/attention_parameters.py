@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from ...numerics import ATTENTION_TILE
-from ..matmul.engine_parameters import signed_width
+from ..matmul.engine_parameters import check_sizes, signed_width
 
 __all__ = ["BANKS", "TILE", "TILES_AHEAD", "TILES_UNDER_WAY", "AttentionParameters"]
 
@@ -51,12 +51,7 @@ class AttentionParameters:
     max_context: int
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"Attention's {field.name} must be an integer, not {value!r}")
-            if value < 1:
-                raise ValueError(f"Attention's {field.name} must be at least 1, not {value!r}")
+        check_sizes(self, "Attention's")
         if self.word_bytes & (self.word_bytes - 1) or not 4 <= self.word_bytes <= 4 * TILE:
             raise ValueError(f"Attention's word_bytes must be 4, 8, ... {4 * TILE}, not "
                              f"{self.word_bytes}")

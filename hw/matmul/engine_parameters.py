@@ -6,13 +6,35 @@ Plain Python: the cost model counts cycles without Amaranth being installed.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
-__all__ = ["TlmmParameters", "cycles", "sign_select_cycles", "signed_width"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["TlmmParameters", "check_sizes", "cycles", "sign_select_cycles", "signed_width"]
 
 
 def signed_width(magnitude: int) -> int:
     """Bits of the narrowest signed integer that holds both ``magnitude`` and ``-magnitude``."""
     return magnitude.bit_length() + 1
+
+
+def check_sizes(parameters: DataclassInstance, whose: str) -> None:
+    """Check that every field of ``parameters`` is an integer of at least 1.
+
+    Raises
+    ------
+    TypeError
+        A field is not an integer. The message begins with ``whose`` and names the field.
+    ValueError
+        A field is below 1.
+    """
+    for field in fields(parameters):
+        value = getattr(parameters, field.name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{whose} {field.name} must be an integer, not {value!r}")
+        if value < 1:
+            raise ValueError(f"{whose} {field.name} must be at least 1, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -50,12 +72,7 @@ class TlmmParameters:
     activation_width: int = 8
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"TLMM parameter {field.name} must be an integer, not {value!r}")
-            if value < 1:
-                raise ValueError(f"TLMM parameter {field.name} must be at least 1, not {value!r}")
+        check_sizes(self, "TLMM parameter")
         if not 2 <= self.group_size <= 5:
             raise ValueError(f"TLMM parameter group_size must be 2 to 5, not {self.group_size!r}")
         if self.activation_width < 2:

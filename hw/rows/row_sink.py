@@ -8,13 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..memory.axi import COUNT_WIDTH, request_layout
 from ..memory.write_master import written_layout
-from ..streams.queue import StreamQueue
 from .elementwise import lanes_layout
-from .row_source import row_request_layout
+from .row_source import beats_in_word, request_rows, row_request_layout
 
 __all__ = ["RowSink"]
-
-_WAITING = 4   # rows announced whose words have not all been given
 
 
 class RowSink(wiring.Component):
@@ -40,11 +37,8 @@ class RowSink(wiring.Component):
 
     def __init__(self, *, lanes: int, word_bytes: int, address_width: int, max_beats: int,
                  count_width: int = COUNT_WIDTH) -> None:
-        if word_bytes % (4 * lanes):
-            raise ValueError(f"A word of {word_bytes} bytes does not hold whole beats of {lanes} "
-                             "float32 numbers")
         self.lanes = lanes
-        self.beats_per_word = word_bytes // (4 * lanes)
+        self.beats_per_word = beats_in_word(word_bytes, lanes)
         self.max_beats = max_beats
         request = request_layout(address_width, word_bytes, count_width)
         row = row_request_layout(address_width, word_bytes, max_beats)
@@ -58,15 +52,7 @@ class RowSink(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         per_word = self.beats_per_word
-        m.submodules.lengths = lengths = StreamQueue(self.i_row.p.beats.shape(), _WAITING)
-        m.d.comb += [
-            self.o_request.p.word.eq(self.i_row.p.word),
-            self.o_request.p.more.eq((self.i_row.p.beats + (per_word - 1)) // per_word - 1),
-            self.o_request.valid.eq(self.i_row.valid & lengths.i.ready),
-            self.i_row.ready.eq(self.o_request.ready & lengths.i.ready),
-            lengths.i.p.eq(self.i_row.p.beats),
-            lengths.i.valid.eq(self.i_row.valid & self.i_row.ready),
-        ]
+        lengths = request_rows(m, self.i_row, self.o_request, per_word)
 
         # Gather: the beat that fills a word, or ends the row, sends it.
         place = Signal(range(per_word))

@@ -11,15 +11,44 @@ from ..streams.queue import StreamQueue
 from .elementwise import lanes_layout
 from .layout import row_layout
 
-__all__ = ["RowSource", "row_request_layout"]
+__all__ = ["RowSource", "beats_in_word", "request_rows", "row_request_layout"]
 
-_WAITING = 4   # rows asked for whose words have not all been used
+_WAITING = 4   # rows whose words were requested and have not all been used
 
 
 def row_request_layout(address_width: int, word_bytes: int, max_beats: int) -> data.StructLayout:
     """A row of ``beats`` beats that begins with word number ``word``."""
     word = request_layout(address_width, word_bytes, 1)["word"].shape
     return data.StructLayout({"word": word, "beats": range(max_beats + 1)})
+
+
+def beats_in_word(word_bytes: int, lanes: int) -> int:
+    """Beats of ``lanes`` float32 numbers in a word.
+
+    Raises
+    ------
+    ValueError
+        A word does not hold whole beats.
+    """
+    if word_bytes % (4 * lanes):
+        raise ValueError(f"A word of {word_bytes} bytes does not hold whole beats of {lanes} "
+                         "float32 numbers")
+    return word_bytes // (4 * lanes)
+
+
+def request_rows(m: Module, rows: stream.Interface, requests: stream.Interface,
+                 beats_per_word: int) -> StreamQueue:
+    """Request the words of each of ``rows``; the lengths of the rows, in beats, in their order."""
+    m.submodules.lengths = lengths = StreamQueue(rows.p.beats.shape(), _WAITING)
+    m.d.comb += [
+        requests.p.word.eq(rows.p.word),
+        requests.p.more.eq((rows.p.beats + (beats_per_word - 1)) // beats_per_word - 1),
+        requests.valid.eq(rows.valid & lengths.i.ready),
+        rows.ready.eq(requests.ready & lengths.i.ready),
+        lengths.i.p.eq(rows.p.beats),
+        lengths.i.valid.eq(rows.valid & rows.ready),
+    ]
+    return lengths
 
 
 class RowSource(wiring.Component):
@@ -53,10 +82,7 @@ class RowSource(wiring.Component):
 
     def __init__(self, *, lanes: int, word_bytes: int, address_width: int, max_beats: int,
                  count_width: int = COUNT_WIDTH) -> None:
-        if word_bytes % (4 * lanes):
-            raise ValueError(f"A word of {word_bytes} bytes does not hold whole beats of {lanes} "
-                             "float32 numbers")
-        self.beats_per_word = word_bytes // (4 * lanes)
+        self.beats_per_word = beats_in_word(word_bytes, lanes)
         self.max_beats = max_beats
         request = request_layout(address_width, word_bytes, count_width)
         super().__init__({
@@ -69,19 +95,7 @@ class RowSource(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         per_word = self.beats_per_word
-        m.submodules.lengths = lengths = StreamQueue(self.i.p.beats.shape(), _WAITING)
-
-        # Ask; the row's length goes along.
-        m.d.comb += [
-            self.o_request.p.word.eq(self.i.p.word),
-            self.o_request.p.more.eq((self.i.p.beats + (per_word - 1)) // per_word - 1),
-            self.o_request.valid.eq(self.i.valid & lengths.i.ready),
-            self.i.ready.eq(self.o_request.ready & lengths.i.ready),
-            lengths.i.p.eq(self.i.p.beats),
-            lengths.i.valid.eq(self.i.valid & self.i.ready),
-        ]
-
-        # Give.
+        lengths = request_rows(m, self.i, self.o_request, per_word)
         place = Signal(range(per_word))
         beat = Signal(range(self.max_beats))
         given = Signal()
