@@ -1,4 +1,4 @@
-"""From a ternary model to the accelerator's memory: weights, cache, buffers, and its program."""
+"""The compiler: it lays a ternary model out in the accelerator's memory and writes its program."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def compile_model(config: ModelConfig, weights: Weights, parameters: Accelerator
     capacity
         Tokens of prompt and output together.
     layers
-        Only so many of the layers, the first ones.
+        The number of layers that it runs, the first ones; all by default.
     keep_residuals
         A buffer of its own for the residual stream before each layer, to be looked at.
 

@@ -57,7 +57,7 @@ class DescriptorFetcher(ListFetcher):
     Members
     -------
     i_start : ``In(1)``
-        Only after END has been taken, or at first.
+        It may be high only at first, and after END has been taken.
     o : ``Out(stream.Signature(descriptor_layout()))``
         Descriptors, END included.
     """
@@ -106,13 +106,13 @@ class TileFetcher(ListFetcher):
     Members
     -------
     i_start : ``In(1)``, i_count : ``In(COUNT_WIDTH)``
-        Begin with so many entries. Only when those before have been read.
+        Begin with so many entries. It may be high only when those before have been read.
     i_state : ``In(...)``
         Every tile is given out for each of the step's tokens.
     o_weights : ``Out(stream.Signature(request_layout(...)))``
         The words of tiles.
     o_tile : ``Out(stream.Signature(tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))``
-        What they are, for the tile buffer.
+        What these words are. It is connected to the tile buffer.
     """
 
     def __init__(self, parameters: AcceleratorParameters) -> None:

@@ -63,15 +63,15 @@ class Sequencer(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(run_layout()))``
-        Runs. Taken when it begins.
+        Runs. One is taken when it begins.
     i_descriptor : ``In(stream.Signature(descriptor_layout()))``
         The descriptors that ``DescriptorFetcher`` reads.
     o_begin : ``Out(1)``, o_program, o_tiles : ``Out(32)``, o_tile_count : ``Out(COUNT_WIDTH)``
         A step begins: the fetchers start.
     o_active : ``Out(1).array(5)``
-        Which driver is to work: those of ``OPERATIONS``.
+        Which driver is to work, in the order of ``OPERATIONS``.
     o_descriptor, o_state : ``Out(...)``
-        With what, and on which tokens.
+        The operation that it is to do, and the tokens that it concerns.
     i_walked : ``In(1).array(5)``
         The driver has walked through the operation.
     i_issued, i_completed : ``In(2)``, ``In(1)``

@@ -28,7 +28,7 @@ class ArrayParameters:
     Parameters
     ----------
     stationary : Stationary
-        What stays.
+        What stays in the array.
     rows : int
         Output rows M of a tile.
     lanes : int

@@ -1,4 +1,4 @@
-"""From the cells of a netlist to the resources of a Xilinx UltraScale+ device."""
+"""The resources of a Xilinx UltraScale+ device that the cells of a netlist take."""
 
 from __future__ import annotations
 

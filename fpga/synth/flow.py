@@ -1,4 +1,4 @@
-"""From a block to what it costs."""
+"""The synthesis of a block, and what it says that the block costs."""
 
 from __future__ import annotations
 

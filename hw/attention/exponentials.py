@@ -1,4 +1,4 @@
-"""From scores to exponentials of their distance from the running maximum."""
+"""The exponentials of the scores' distances from the running maximum."""
 
 from __future__ import annotations
 

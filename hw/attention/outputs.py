@@ -47,8 +47,8 @@ class Outputs(wiring.Component):
     o_used : ``Out(1)``
         A tile's sums are not needed any more.
     o_lane : ``Out(range(Q))``, o_sum : ``Out(...)``
-        Whose sums, and which beat of them: ``QueryLane.i_sum``; expected at ``i_sums``
-        ``QueryLane.read_latency`` cycles later.
+        The lane whose sums are wanted, and which beat of them (``QueryLane.i_sum``). They are
+        expected at ``i_sums`` ``QueryLane.read_latency`` cycles later.
     o : ``Out(stream.Signature(row_layout(lanes_layout(lanes))))``
         The head of each query, in the order of its last tile.
     """

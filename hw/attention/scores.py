@@ -1,4 +1,4 @@
-"""From dot products to scores, and their running maximum."""
+"""The scores that dot products become, and their running maximum."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Scores(wiring.Component):
         Whose dot of which token is wanted, and that token's scale: the dot and the scale are
         expected at ``i_dot`` and ``i_scale`` ``QueryLane.read_latency`` cycles later.
     o_released : ``Out(1)``
-        The last tile of a pass has been gone through: its queries' codes and scales are free.
+        The last tile of a pass is done: its queries' codes and scales are free.
     o_job : ``Out(stream.Signature(job_layout(parameters)))``
         What the scores are of.
     o_maximum : ``Out(stream.Signature(maximum_layout()))``

@@ -40,7 +40,7 @@ class SoftmaxSums(wiring.Component):
     Members
     -------
     i_job : ``In(stream.Signature(job_layout(parameters)))``
-        Whose row it is.
+        The query and the tile that the row belongs to.
     i_shrink : ``In(stream.Signature(FLOAT32.layout))``
         The factor of each row. Must be there when the row's sum is.
     i : ``In(stream.Signature(row_layout(FLOAT32.layout)))``

@@ -1,4 +1,4 @@
-"""From exponentials to the int16 weights of the values."""
+"""The int16 weights of the values, which exponentials become."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class SoftmaxWeights(wiring.Component):
     Members
     -------
     i_job : ``In(stream.Signature(job_layout(parameters)))``
-        Whose row of exponentials it is.
+        The query and the tile that the row of exponentials belongs to.
     i : ``In(stream.Signature(row_layout(FLOAT32.layout)))``
         Rows of exponentials.
     o_place : ``Out(scale_place_layout())``, i_scale : ``In(FLOAT32.layout)``
         The scale of that value is expected ``Scales.read_latency`` cycles later.
     i_written : ``In(stream.Signature(job_layout(parameters)))``
-        Whose row of weights it is: the jobs once more.
+        The jobs once more: the query and the tile that the row of weights belongs to.
     o_weight : ``Out(...)``
         The weight of ``token`` for lane ``lane``: see ``QueryLane.i_weight``.
     o_weighed : ``Out(1)``

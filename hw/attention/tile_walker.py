@@ -1,4 +1,4 @@
-"""From passes over the cache to the tiles that are read, in an order that hides the softmax."""
+"""The tiles that passes over the cache read, in an order that hides the softmax."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TileWalker(wiring.Component):
     i : ``In(stream.Signature(pass_layout(...)))``
         Passes.
     o_request : ``Out(stream.Signature(request_layout(...)))``
-        What to read.
+        What is to be read.
     o : ``Out(stream.Signature(block_layout(parameters)))``
         What that is, in the same order.
     """

@@ -1,4 +1,4 @@
-"""From the words of blocks to the query lanes and the scales."""
+"""The words of blocks, which go to the query lanes and to the scales."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Words(wiring.Component):
     Members
     -------
     i_block : ``In(stream.Signature(block_layout(parameters)))``
-        What comes.
+        The blocks whose words come.
     i : ``In(stream.Signature(word_layout(word_bytes)))``
         The words; ``last`` is not looked at. ``i.ready`` depends on registers only.
     i_loaded : ``In(1)``

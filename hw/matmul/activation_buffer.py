@@ -42,9 +42,9 @@ class ActivationBuffer(wiring.Component):
     i_passes : ``In(range(max_passes + 1))``
         Beats of each row; constant from ``i_clear`` on.
     i : ``In(stream.Signature(row_layout(ArrayLayout(signed(8), lanes))))``
-        Rows. Always ready.
+        Rows. It is always ready.
     i_scale : ``In(stream.Signature(FLOAT32.layout))``
-        A scale for each row. Always ready.
+        A scale for each row. It is always ready.
     o_stored : ``Out(range(max_rows + 1))``
         Rows that have come since ``i_clear``, with their scales.
     i_read : ``In(stream.Signature(range(max_rows)))``

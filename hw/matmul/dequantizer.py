@@ -1,4 +1,4 @@
-"""From the sums of a matmul to float32 outputs."""
+"""The float32 outputs that the sums of a matmul become."""
 
 from __future__ import annotations
 

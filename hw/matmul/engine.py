@@ -41,9 +41,9 @@ class Datapath(wiring.Component):
     i : ``In(stream.Signature(group_layout(parameters)))``
         The activations of the next pass, which the datapath keeps in whatever form it likes.
     full : ``Out(1)``
-        A pass is there to be multiplied. Depends on registers only.
+        A pass is there to be multiplied. It depends on registers only.
     release : ``In(1)``
-        That pass is not needed after this cycle. Only while ``full``.
+        That pass is not needed after this cycle. It may be high only while ``full``.
     indices : ``In(index_layout(parameters))``
         The weight beat to multiply it with, in any cycle.
     sums : ``Out(ArrayLayout(signed(...), C))``, negative : ``Out(C)``

@@ -37,7 +37,7 @@ class JobSequencer(wiring.Component):
     active : ``Out(1)``
         A job is in progress; the outputs below describe its current beat.
     advance : ``In(1)``
-        Go on to the next beat, possibly of the next job. Only while ``active``.
+        Go on to the next beat, possibly of the next job. It may be high only while ``active``.
     first_pass, last_pass, last_block : ``Out(1)``
         The beat is in the job's first pass; in its last pass; the last one of its pass.
     block : ``Out(range(max_blocks))``

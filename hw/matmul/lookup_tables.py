@@ -44,12 +44,12 @@ class LookupTables(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(entry_layout(parameters)))``
-        Entries of the next pass. Ready while the bank being filled is free; depends on registers
-        only.
+        Entries of the next pass. It is ready while the bank that is filled is free, and depends on
+        registers only.
     full : ``Out(1)``
-        The bank being read holds a whole pass. Depends on registers only.
+        The bank that is read holds a whole pass. It depends on registers only.
     release : ``In(1)``
-        The bank being read is not needed after this cycle. Only while ``full``.
+        The bank that is read is not needed after this cycle. It may be high only while ``full``.
     indices : ``In(index_layout(parameters))``
         Which entry each column reads from each table.
     entries : ``Out(ArrayLayout(ArrayLayout(signed(entry_width), T), C))``

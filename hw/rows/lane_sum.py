@@ -61,7 +61,7 @@ class LaneSum(wiring.Component):
     i : ``In(StructLayout({"beat": row_layout(lanes_layout(lanes)), "valid": 1}))``
         A beat of a row, if ``valid``.
     idle : ``Out(1)``
-        A row may end. Depends on registers only.
+        A row may end. It depends on registers only.
     o : ``Out(FLOAT32.layout)``
         The sum, ``latency`` cycles after the last beat of its row.
     o_valid : ``Out(1)``

@@ -51,7 +51,8 @@ class RmsNorm(wiring.Component):
     i_norm : ``In(stream.Signature(norm_layout()))``
         One beat per row, taken with the row's last beat; its ``ready`` depends on ``i``.
     i_weight : ``In(stream.Signature(lanes_layout(lanes)))``
-        The weights, one beat per beat of every row. Taken when the row is scaled.
+        The weights, one beat per beat of every row. It is taken when the row is
+        scaled.
     o : ``Out(stream.Signature(row_layout(lanes_layout(lanes))))``
         Results.
 

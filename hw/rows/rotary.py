@@ -48,7 +48,8 @@ class Rotary(wiring.Component):
     i : ``In(stream.Signature(row_layout(lanes_layout(lanes))))``
         Heads.
     i_token : ``In(stream.Signature(range(max_heads + 1)))``
-        One beat per token: how many heads it has; 0 counts as 1. Taken with the token's end.
+        One beat per token: how many heads it has; 0 counts as 1. It is taken with the token's
+        end.
     i_angles : ``In(stream.Signature(row_layout(angles_layout(lanes))))``
         One row per token: the angles of its position.
     o : ``Out(stream.Signature(row_layout(lanes_layout(lanes))))``

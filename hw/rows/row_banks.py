@@ -28,13 +28,13 @@ class RowBanks(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(row_layout(shape)))``
-        Rows. Ready while a bank is free; depends on registers only.
+        Rows. It is ready while a bank is free, and depends on registers only.
     full : ``Out(1)``
-        There is a row to be read. Depends on registers only.
+        There is a row to be read. It depends on registers only.
     beats : ``Out(range(max_beats + 1))``
         Its beats, while ``full``.
     release : ``In(1)``
-        The row is not needed after this cycle. Only while ``full``.
+        The row is not needed after this cycle. It may be high only while ``full``.
     addresses : ``In(ArrayLayout(range(max_beats), readers))``
         Which beat of the row each reader wants.
     values : ``Out(ArrayLayout(shape, readers))``

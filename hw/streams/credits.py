@@ -30,9 +30,9 @@ class CreditQueue(wiring.Component):
     Members
     -------
     ready : ``Out(1)``
-        Operands may enter. Depends on registers only.
+        Operands may enter. It depends on registers only.
     enter : ``In(1)``
-        Operands enter the pipeline in this cycle. Only while ``ready``.
+        Operands enter the pipeline in this cycle. It may be high only while ``ready``.
     i : ``In(shape)``
         The pipeline's result, ``latency`` cycles after its operands.
     o : ``Out(stream.Signature(shape))``

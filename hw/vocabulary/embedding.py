@@ -51,7 +51,7 @@ class Embedding(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(embedding_job_layout(...)))``
-        What to read. Taken at the end.
+        What is to be read. It is taken at the end.
     o_request : ``Out(stream.Signature(request_layout(...)))``, i_words : ``In(...)``
         They are connected to a reader of the memory port.
     o : ``Out(stream.Signature(lanes_layout(lanes)))``

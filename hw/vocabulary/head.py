@@ -57,7 +57,7 @@ class Head(wiring.Component):
     i_scale : ``In(stream.Signature(FLOAT32.layout))``
         Its scale.
     i_job : ``In(stream.Signature(head_job_layout(...)))``
-        Size of the matrix. Taken at the end.
+        Size of the matrix. It is taken at the end.
     i_words : ``In(stream.Signature(word_layout(word_bytes)))``
         The matrix, in whole groups. Waits until the codes are there and the choice before is taken.
     o : ``Out(stream.Signature(choice_layout(max_rows)))``

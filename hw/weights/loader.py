@@ -1,4 +1,4 @@
-"""From external memory to the engine's weight beats."""
+"""The way of weights from external memory to the engine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class WeightLoader(wiring.Component):
     error : ``Out(3)``
         ``ReadMaster.error``.
     invalid : ``Out(1)``
-        A byte above 242 was read. Until ``clear``.
+        A byte above 242 was read. It stays high until ``clear``.
     too_long : ``Out(1)``
         ``TileBuffer.too_long``.
     clear : ``In(1)``

@@ -49,7 +49,8 @@ class TileBuffer(wiring.Component):
     i : ``In(stream.Signature(width))``
     o : ``Out(stream.Signature(width))``
     too_long : ``Out(1)``
-        A tile of several rounds had more than ``depth`` beats; it was given out once. Until reset.
+        A tile of several rounds had more than ``depth`` beats; it was given out once. It stays
+        high until reset.
     """
 
     latency = 3
