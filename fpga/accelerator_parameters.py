@@ -7,7 +7,7 @@ from functools import cached_property
 
 from ..hw.attention.attention_parameters import AttentionParameters
 from ..hw.matmul.engine_parameters import TlmmParameters
-from ..hw.weights.layout import WeightLayout
+from ..hw.weights.weight_layout import WeightLayout
 from .descriptors import FIELDS
 
 __all__ = ["CHOICES", "RANGES", "AcceleratorParameters"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import TrilobiteError
 from ..hw.attention.cache_layout import CacheLayout
-from ..hw.vocabulary.layout import VocabularyLayout
+from ..hw.vocabulary.vocabulary_layout import VocabularyLayout
 from ..model import ModelConfig
 from ..numerics import flush_array, rope_tables
 from ..quant.formats import Int4, Int8, Ternary

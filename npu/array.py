@@ -24,7 +24,7 @@ def job_layout() -> data.StructLayout:
 class Array(wiring.Component):
     """Multiply a tile of INT4 weights by FP8 E4M3 activations, exactly as the runtime does.
 
-    It computes that part of the matmul rule of ``int4-fp8`` (docs/numerics.md) which is the int64
+    It computes a part of the matmul rule of ``int4-fp8`` (docs/reference/numerics.md), the int64
 
         total[n, m] = sum over g of s[m, g] * sum over k in g of q[m, k] * u[n, k]
 

@@ -28,7 +28,7 @@ class Multiplier(wiring.Component):
     """The product of an INT4 weight and an E4M3 activation, in units of 2^-9.
 
     It is combinational: a product of 4 by 4 bits, moved up by the activation's exponent. So no
-    multiplier of 4 by 19 bits is needed (docs/numerics.md, "Matmul"). NaN counts as 0.
+    multiplier of 4 by 19 bits is needed (docs/reference/numerics.md, "Matmul"). NaN counts as 0.
 
     Members
     -------

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from ..floats.format import FLOAT32
 from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
 from ..rows.elementwise import lanes_layout
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 from ..streams.fork import StreamFork
 from .attention_parameters import TILES_UNDER_WAY, AttentionParameters
 from .exponentials import Exponentials

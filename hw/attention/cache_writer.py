@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..floats.format import FLOAT32
 from ..memory.axi import COUNT_WIDTH, request_layout
 from ..memory.write_master import written_layout
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 from .attention_parameters import TILE, AttentionParameters
 
 __all__ = ["CacheWriter", "head_layout"]

@@ -10,7 +10,7 @@ from ..floats.add import FloatAdd
 from ..floats.exponential import FloatExp
 from ..floats.format import FLOAT32
 from ..floats.shifting import delay
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from .scores import maximum_layout
 

@@ -13,7 +13,7 @@ from ..floats.from_integer import IntegerToFloat
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
 from ..rows.elementwise import lanes_layout
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from .attention_parameters import AttentionParameters
 from .query_lane import QueryLane

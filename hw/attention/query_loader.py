@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 from .attention_parameters import AttentionParameters
 
 __all__ = ["QueryLoader", "load_layout"]

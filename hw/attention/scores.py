@@ -12,7 +12,7 @@ from ..floats.format import FLOAT32, constant
 from ..floats.from_integer import IntegerToFloat
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from .attention_parameters import BANKS, TILE, AttentionParameters
 from .query_lane import QueryLane

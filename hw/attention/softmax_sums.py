@@ -13,7 +13,7 @@ from ..floats.reciprocal import FloatReciprocal
 from ..floats.shifting import delay, delay_pulse
 from ..rows.elementwise import lanes_layout
 from ..rows.lane_sum import LaneSum
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from .attention_parameters import TILES_UNDER_WAY, AttentionParameters
 from .scores import job_layout

@@ -10,8 +10,8 @@ from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay
 from ..rows.elementwise import lanes_layout
-from ..rows.layout import row_layout
 from ..rows.quantizer import SOFTMAX_WEIGHTS, Quantizer
+from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from ..streams.queue import queue_before
 from .attention_parameters import BANKS, TILE, TILES_UNDER_WAY, AttentionParameters

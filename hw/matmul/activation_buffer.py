@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..floats.format import FLOAT32
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 from ..streams.queue import queue_before
 from .engine_parameters import TlmmParameters
 from .table_builder import group_layout

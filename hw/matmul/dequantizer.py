@@ -11,7 +11,7 @@ from ..floats.from_integer import IntegerToFloat
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay
 from ..rows.elementwise import lanes_layout
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from ..streams.queue import BlockRamQueue, queue_behind
 from .engine_parameters import TlmmParameters

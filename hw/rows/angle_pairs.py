@@ -7,8 +7,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .elementwise import lanes_layout
-from .layout import row_layout
 from .rotary import angles_layout
+from .row_fork import row_layout
 
 __all__ = ["AnglePairs"]
 

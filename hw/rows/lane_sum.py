@@ -13,7 +13,7 @@ from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
 from .elementwise import lanes_layout
-from .layout import row_layout
+from .row_fork import row_layout
 
 __all__ = ["LaneSum", "tree_schedule"]
 

@@ -19,7 +19,7 @@ from ..floats.shifting import delay, delay_pulse
 from ..floats.to_integer import FloatToInteger
 from ..streams.credits import CreditQueue
 from .elementwise import lanes_layout
-from .layout import RowFork, row_layout
+from .row_fork import RowFork, row_layout
 
 __all__ = ["ACTIVATIONS", "SOFTMAX_WEIGHTS", "CodeRule", "Quantizer"]
 

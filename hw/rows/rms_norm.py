@@ -14,7 +14,7 @@ from ..floats.shifting import delay, delay_pulse
 from ..streams.credits import CreditQueue
 from .elementwise import lanes_layout
 from .lane_sum import LaneSum
-from .layout import RowFork, row_layout
+from .row_fork import RowFork, row_layout
 
 __all__ = ["RmsNorm", "norm_layout"]
 

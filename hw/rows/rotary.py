@@ -12,8 +12,8 @@ from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay
 from ..streams.credits import CreditQueue
 from .elementwise import lanes_layout
-from .layout import row_layout
 from .row_banks import RowBanks
+from .row_fork import row_layout
 
 __all__ = ["Rotary", "angles_layout"]
 

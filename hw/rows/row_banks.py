@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .layout import row_layout
+from .row_fork import row_layout
 
 __all__ = ["RowBanks"]
 

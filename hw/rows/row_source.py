@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
 from ..streams.queue import StreamQueue
 from .elementwise import lanes_layout
-from .layout import row_layout
+from .row_fork import row_layout
 
 __all__ = ["RowSource", "beats_in_word", "request_rows", "row_request_layout"]
 

@@ -15,7 +15,7 @@ from ..floats.shifting import delay, delay_pulse
 from ..matmul.adder_tree import AdderTree
 from ..matmul.engine_parameters import signed_width
 from ..memory.axi import word_layout
-from ..rows.layout import row_layout
+from ..rows.row_fork import row_layout
 
 __all__ = ["Head", "choice_layout", "head_job_layout"]
 

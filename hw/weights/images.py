@@ -15,7 +15,7 @@ from ...quant.formats import Ternary
 from ...quant.output import write_synced
 from ...tools.progress import Progress
 from ..matmul.engine_parameters import TlmmParameters
-from .layout import WeightLayout
+from .weight_layout import WeightLayout
 
 __all__ = ["WeightImages"]
 

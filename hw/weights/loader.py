@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out, connect
 from ..matmul.lookup_tables import index_layout
 from ..memory.axi import read_signature, request_layout
 from ..memory.read_master import ReadMaster
-from .layout import WeightLayout
 from .tile_buffer import TileBuffer, tile_layout
 from .unpacker import Unpacker
+from .weight_layout import WeightLayout
 
 __all__ = ["WeightLoader"]
 

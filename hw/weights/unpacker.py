@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from ..matmul.lookup_tables import index_layout
 from ..matmul.weight_codes import ESCAPE, PAIRS, pair_trits, sign_magnitude
 from ..memory.axi import word_layout
-from .layout import WeightLayout
+from .weight_layout import WeightLayout
 
 __all__ = ["Unpacker"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trilobite.hw.vocabulary.layout import VocabularyLayout
+from trilobite.hw.vocabulary.vocabulary_layout import VocabularyLayout
 from trilobite.quant.formats import Int4, Int8
 
 FORMATS = {8: Int8(), 4: Int4(group_size=None)}

@@ -16,7 +16,7 @@ from trilobite.hw.memory.shared_reader import SharedReader
 from trilobite.hw.memory.shared_writer import SharedWriter
 from trilobite.hw.memory.write_master import WriteMaster
 from trilobite.hw.rows.elementwise import lanes_layout
-from trilobite.hw.rows.layout import row_layout
+from trilobite.hw.rows.row_fork import row_layout
 from trilobite.hw.rows.row_sink import RowSink
 from trilobite.hw.rows.row_source import RowSource
 from trilobite.sim.descriptions.ddr_timing import DdrTiming

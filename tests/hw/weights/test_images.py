@@ -8,7 +8,7 @@ import pytest
 from trilobite.errors import CheckpointError
 from trilobite.hw import TlmmParameters
 from trilobite.hw.weights.images import WeightImages, readmemh
-from trilobite.hw.weights.layout import WeightLayout
+from trilobite.hw.weights.weight_layout import WeightLayout
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.export import export
 

@@ -8,8 +8,8 @@ from trilobite.hw import TlmmParameters
 from trilobite.hw.matmul.reference import matmul, pack_activations, pack_job, unpack_sums
 from trilobite.hw.memory.axi import PortError
 from trilobite.hw.weights.buffer_planner import plan_tiles
-from trilobite.hw.weights.layout import WeightLayout
 from trilobite.hw.weights.loader import WeightLoader
+from trilobite.hw.weights.weight_layout import WeightLayout
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.runtime.linear import make_linear
 from trilobite.sim.descriptions.ddr_timing import DdrTiming

@@ -5,8 +5,8 @@ from support.unpacker_tests import valid_bytes
 from support.unused import never_elaborated
 from trilobite.hw import TlmmParameters
 from trilobite.hw.matmul.reference import pack_weights, unpack_beats
-from trilobite.hw.weights.layout import WeightLayout
 from trilobite.hw.weights.unpacker import Unpacker
+from trilobite.hw.weights.weight_layout import WeightLayout
 from trilobite.sim.verify.bench import Traffic, build, exchange, run_tests
 
 # Beats that are a whole number of words, that share words, that fill none; every group size.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trilobite.hw import TlmmParameters
 from trilobite.hw.matmul.reference import weight_indices
-from trilobite.hw.weights.layout import WeightLayout
+from trilobite.hw.weights.weight_layout import WeightLayout
 from trilobite.model import LINEAR_NAMES
 from trilobite.quant.formats import Ternary
 from trilobite.quant.formats.base import Codes

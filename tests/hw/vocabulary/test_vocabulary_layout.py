@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trilobite.hw.vocabulary.layout import VocabularyLayout
+from trilobite.hw.vocabulary.vocabulary_layout import VocabularyLayout
 
 
 def test_words_worked_out_by_hand():
