@@ -19,13 +19,12 @@ from ..sim.descriptions.shapes import ModelShape
 from ..sim.descriptions.soc import Soc, load_soc
 from ..sim.descriptions.tables import own_names
 from ..sim.events import write_trace
+from ..sim.formulas.cost_model import RequestRates
 from ..sim.formulas.estimate import estimate as estimate_by_formulas
-from ..sim.formulas.phases import phase_timelines
 from ..sim.formulas.results import Estimate
 from ..sim.report import compare_runs, read_run, report_json, write_csv, write_json, write_report
 from ..sim.this_machine.runtime_estimate import (
     THIS_MACHINE,
-    RuntimeEstimate,
     estimate_runtime,
 )
 from ..tools.progress import SILENT, Part, Progress
@@ -99,7 +98,7 @@ class Estimates:
         """Write what runs when as a Chrome trace. Raises ``OutputError`` if it cannot be."""
         write_trace({
             f"{result.model.name}, {name}": timeline
-            for result in self.results for name, timeline in phase_timelines(result).items()
+            for result in self.results for name, timeline in result.timelines().items()
         }, Path(path))
 
     def _compared(self) -> tuple[dict[str, Any], ...]:
@@ -112,7 +111,7 @@ class MachineEstimates:
 
     machine: Soc
     prompt: int
-    results: tuple[tuple[ModelShape, RuntimeEstimate], ...]
+    results: tuple[tuple[ModelShape, RequestRates], ...]
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:

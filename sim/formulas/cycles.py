@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import EstimateError
 from ...hw import TlmmParameters, cycles
+from .cycle_source import DetailTable, Method, TableRow
+from .method import FORMULAS
+
+if TYPE_CHECKING:
+    from .results import Estimate
 
 __all__ = ["CycleModel"]
 
@@ -24,9 +29,9 @@ class CycleModel:
     measured: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @property
-    def kind(self) -> str:
-        """How a report calls this: one of ``RESULT_KINDS``."""
-        return "formula"
+    def method(self) -> Method:
+        """How figures are calculated with these cycles."""
+        return FORMULAS
 
     def cycles(self, M: int, K: int, N: int = 1) -> int:
         """Cycles of N tokens' [M, K] matmul, one after the other, their weights at hand.
@@ -52,6 +57,24 @@ class CycleModel:
     def is_measured(self, M: int, K: int, N: int = 1) -> bool:
         """Whether ``cycles`` gives what was measured in RTL simulation."""
         return N == 1 and (M, K) in self.measured
+
+    def table(self, estimates: Sequence[Estimate]) -> DetailTable:
+        """Cycles of every ternary matmul of a decode step: by the formula, and where measured."""
+        rows = []
+        for estimate in estimates:
+            shapes = {cost.operator.matrix for cost in estimate.decode.operators
+                      if cost.operator.unit == "tlmm"}
+            rows += [self._row(estimate.model.name, M, K) for M, K in sorted(shapes)]
+        return DetailTable(
+            "cycles", "Cycles of the table-lookup engine",
+            ("M × K", "formula", "RTL simulation", "MAC per cycle", "used"), tuple(rows))
+
+    def _row(self, model: str, M: int, K: int) -> TableRow:
+        cycles, measured = self.cycles(M, K), self.is_measured(M, K)
+        return TableRow(
+            f"{M} × {K}", model,
+            (f"{self.formula(M, K):,}", f"{cycles:,}" if measured else "–",
+             f"{M * K / cycles:,.0f}"), "rtl" if measured else "formula")
 
     def to_json(self) -> dict[str, Any]:
         """``cycles`` of docs/reference/report.md."""

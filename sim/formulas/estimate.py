@@ -1,26 +1,30 @@
-"""What a device will do with a model: time to first token, tokens per second, joules per token.
+"""What a device will do with a model, by formulas: time to first token, tokens/s, joules/token.
 
-``estimate`` is the one function to call. Its results are ``Range``s: the nominal value, and the
-values with all constants at their best and at their worst.
+``estimate`` is the one function to call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from ...errors import EstimateError
 from ..descriptions.device import Device
 from ..descriptions.formula_accelerator import FormulaAccelerator
 from ..descriptions.quantity import Corner, Range
 from ..descriptions.shapes import ModelShape
+from ..events import Timeline
+from .assembly import assemble
+from .cost_model import StepCosts
 from .cycles import CycleModel
-from .energy import PARTS, Energy, step_energy
+from .energy import Energy, step_energy
 from .latency import Machine
-from .published import compare
-from .results import ContextPoint, Estimate, OperatorCost, Phase, shares
+from .phase_results import OperatorCost
+from .phases import step_timeline
+from .results import Estimate
 from .workload import Operator, Workload, model_bytes, step
 
-__all__ = ["check_lengths", "check_memory", "estimate"]
+__all__ = ["FormulaCosts", "check_lengths", "check_memory", "estimate"]
 
 _CURVE_POINTS = 32
 
@@ -41,36 +45,105 @@ def estimate(
         The lengths are out of range for the model, the model does not fit into the device's memory,
         a matrix does not fit the engine, or the buffers do not fit the device.
     """
-    config = model.config
-    _check(model, device, hardware, prompt, tokens)
-    known = CycleModel(hardware.tlmm.parameters(), dict(cycles or {}))
-    machines = {corner: Machine(device, hardware, known, corner) for corner in Corner}
-    layout = hardware.layout(config, 1)
-    prefill = step(config, hardware.layout(config, prompt), prompt)
-    decoding = [step(config, layout, 1, prompt + index) for index in range(tokens - 1)]
-    seconds = {corner: _mean_time(machine, decoding) for corner, machine in machines.items()}
-    at_prefill = {corner: step_energy(machine, prefill) for corner, machine in machines.items()}
-    at_decode = {corner: _mean_energy(machine, decoding) for corner, machine in machines.items()}
-    return Estimate(
-        model=model, device=device, hardware=hardware, cycles=known, prompt=prompt, tokens=tokens,
-        first_token=Range.at_corners(lambda corner: machines[corner].step_time(prefill)),
-        rate=Range.at_corners(lambda corner: 1 / seconds[corner]),
-        per_token=Range.at_corners(lambda corner: seconds[corner]),
-        decode_joules=Range.at_corners(lambda corner: at_decode[corner].total),
-        request_joules=Range.at_corners(
-            lambda corner: at_prefill[corner].total + len(decoding) * at_decode[corner].total
-        ),
-        power=Range.at_corners(
-            lambda corner: at_decode[corner].standing / seconds[corner]
-            + at_decode[corner].working / seconds[corner.opposite]
-        ),
-        weight_bytes=model_bytes(config, layout),
-        kv_bytes_per_position=2 * config.num_layers * layout.kv_bytes(config, 1),
-        prefill=_phase(machines, prefill),
-        decode=_phase(machines, decoding[len(decoding) // 2]),
-        curve=_curve(machines, model),
-        comparisons=compare(machines, model),
-    )
+    return assemble(FormulaCosts(model, device, hardware, prompt, tokens, cycles))
+
+
+class FormulaCosts:
+    """``AcceleratorCosts`` by formulas; arguments and errors of ``estimate``."""
+
+    def __init__(
+        self, model: ModelShape, device: Device, hardware: FormulaAccelerator, prompt: int,
+        tokens: int, cycles: Mapping[tuple[int, int], int] | None = None,
+    ) -> None:
+        _check(model, device, hardware, prompt, tokens)
+        config = self.config = model.config
+        self.model, self.device, self.hardware = model, device, hardware
+        self.prompt, self.tokens = prompt, tokens
+        self.cycles = CycleModel(hardware.tlmm.parameters(), dict(cycles or {}))
+        self.supplies = {corner: Machine(device, hardware, self.cycles, corner)
+                         for corner in Corner}
+        self.layout = layout = hardware.layout(config, 1)
+        self.weight_bytes = model_bytes(config, layout)
+        self.kv_bytes_per_position = 2 * config.num_layers * layout.kv_bytes(config, 1)
+        longest = config.max_position_embeddings - 1
+        self.contexts = sorted(
+            {longest * index // _CURVE_POINTS for index in range(_CURVE_POINTS + 1)})
+        self._prompt = step(config, hardware.layout(config, prompt), prompt)
+        self._steps = [step(config, layout, 1, prompt + index) for index in range(tokens - 1)]
+        self._seconds = {corner: _mean_time(machine, self._steps)
+                         for corner, machine in self.supplies.items()}
+
+    def first_token(self, corner: Corner) -> float:
+        """Seconds of the prompt, until the first token is there."""
+        return self.supplies[corner].step_time(self._prompt)
+
+    def per_token(self, corner: Corner) -> float:
+        """Mean seconds of a token after the first one."""
+        return self._seconds[corner]
+
+    def token_energy(self, corner: Corner) -> Energy:
+        """Mean joules of a token after the first one."""
+        return _mean_energy(self.supplies[corner], self._steps)
+
+    def decode_seconds(self, context: int, corner: Corner) -> float:
+        """Seconds of a decode step with ``context`` positions in the cache."""
+        return self.supplies[corner].step_time(step(self.config, self.layout, 1, context))
+
+    def host_time(self, corner: Corner) -> float:
+        """Seconds that the processor takes for each generated token."""
+        return self.supplies[corner].host_time
+
+    @property
+    def engine_rate(self) -> float:
+        """Ternary multiply-accumulates per second of an engine that never waits, nominal."""
+        nominal = self.supplies[Corner.NOMINAL]
+        return nominal.cycles.parameters.macs_per_cycle * nominal.frequency
+
+    @cached_property
+    def prefill(self) -> StepCosts:
+        """The step of the prompt."""
+        return self._step(self._prompt)
+
+    @cached_property
+    def decode(self) -> StepCosts:
+        """The decode step in the middle of the generation."""
+        return self._step(self._middle)
+
+    @property
+    def _middle(self) -> Workload:
+        """The decode step in the middle of the generation."""
+        return self._steps[len(self._steps) // 2]
+
+    def timelines(self) -> dict[str, Timeline]:
+        """What runs when in ``prefill`` and in ``decode``, at nominal constants."""
+        nominal = self.supplies[Corner.NOMINAL]
+        return {"prefill": step_timeline(nominal, self.config, self._prompt),
+                "decode": step_timeline(nominal, self.config, self._middle)}
+
+    def _step(self, workload: Workload) -> StepCosts:
+        """A step, at each corner."""
+        return StepCosts(
+            workload.tokens, workload.past + workload.tokens,
+            tuple(self._operator(operator) for operator in workload.operators),
+            {corner: machine.step_time(workload) for corner, machine in self.supplies.items()},
+            {corner: step_energy(machine, workload) for corner, machine in self.supplies.items()})
+
+    def _operator(self, operator: Operator) -> OperatorCost:
+        """One operator's seconds over all layers."""
+        nominal = self.supplies[Corner.NOMINAL]
+        parts = nominal.time(operator)
+        return OperatorCost(
+            operator=operator,
+            bytes=nominal.bytes(operator) * operator.count,
+            start=parts.start * operator.count,
+            compute=parts.compute * operator.count,
+            memory=parts.memory * operator.count,
+            time=Range.at_corners(
+                lambda corner: self.supplies[corner].time(operator).total * operator.count),
+            waits_for=parts.waits_for,
+            cycles=nominal.matmul_cycles(operator) if operator.unit == "tlmm" else None,
+            obtained=nominal.obtained(operator),
+        )
 
 
 def _mean_time(machine: Machine, steps: Sequence[Workload]) -> float:
@@ -126,67 +199,3 @@ def check_memory(model: ModelShape, device: Device, needed: float) -> None:
             f"{model.name} needs {needed / 1e9:.2f} GB for weights and cache; the memory of "
             f"{device.name} holds {capacity / 1e9:.2f} GB"
         )
-
-
-def _phase(machines: Mapping[Corner, Machine], workload: Workload) -> Phase:
-    """One step, as the report shows it."""
-    nominal = machines[Corner.NOMINAL]
-    energies = {corner: step_energy(machine, workload) for corner, machine in machines.items()}
-    seconds = Range.at_corners(lambda corner: machines[corner].step_time(workload))
-    dram_bytes = nominal.step_bytes(workload)
-    ternary = sum(op.count * op.macs for op in workload.operators if op.unit == "tlmm")
-    full_rate = nominal.cycles.parameters.macs_per_cycle * nominal.frequency
-    operators = tuple(_operator(machines, operator) for operator in workload.operators)
-    host = nominal.host_time
-    return Phase(
-        tokens=workload.tokens,
-        context=workload.past + workload.tokens,
-        operators=operators,
-        host=Range.at_corners(lambda corner: machines[corner].host_time),
-        time=seconds,
-        energy={
-            part: Range.at_corners(lambda corner, part=part: getattr(energies[corner], part))
-            for part in (*PARTS, "total")
-        },
-        dram_bytes=dram_bytes,
-        bandwidth_used=dram_bytes / seconds.nominal / (nominal.device.dram.peak.nominal * 1e9),
-        engine_used=ternary / seconds.nominal / full_rate,
-        waits=shares([
-            *((cost.waits_for, cost.time.nominal) for cost in operators), ("host", host),
-        ]),
-        obtained=shares([
-            *((cost.obtained, cost.time.nominal) for cost in operators),
-            (nominal.hardware.host.token.kind, host),
-        ]),
-    )
-
-
-def _operator(machines: Mapping[Corner, Machine], operator: Operator) -> OperatorCost:
-    """One operator's seconds over all layers."""
-    nominal = machines[Corner.NOMINAL]
-    parts = nominal.time(operator)
-    return OperatorCost(
-        operator=operator,
-        bytes=nominal.bytes(operator) * operator.count,
-        start=parts.start * operator.count,
-        compute=parts.compute * operator.count,
-        memory=parts.memory * operator.count,
-        time=Range.at_corners(
-            lambda corner: machines[corner].time(operator).total * operator.count),
-        waits_for=parts.waits_for,
-        cycles=nominal.matmul_cycles(operator) if operator.unit == "tlmm" else None,
-        obtained=nominal.obtained(operator),
-    )
-
-
-def _curve(machines: Mapping[Corner, Machine], model: ModelShape) -> tuple[ContextPoint, ...]:
-    """Decode rate from an empty cache to the longest context of the model."""
-    layout = machines[Corner.NOMINAL].hardware.layout(model.config, 1)
-    longest = model.config.max_position_embeddings - 1
-    points = []
-    for context in sorted({longest * index // _CURVE_POINTS for index in range(_CURVE_POINTS + 1)}):
-        workload = step(model.config, layout, 1, context)
-        seconds = {corner: machine.step_time(workload) for corner, machine in machines.items()}
-        rate = Range.of({corner: 1 / value for corner, value in seconds.items()})
-        points.append(ContextPoint(context, rate))
-    return tuple(points)

@@ -9,39 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...model import ModelConfig
-from ..descriptions.quantity import Corner
 from ..events import Channel, Kind, System, Task, Timeline, Unit, simulate
-from .cycles import CycleModel
 from .energy import work_energy
 from .latency import Machine
-from .results import Estimate
-from .workload import Operator, Workload, step
+from .workload import Operator, Workload
 
-__all__ = ["phase_timelines", "step_timeline"]
+__all__ = ["step_timeline"]
 
 _DRAM = "DRAM"
 _HOST = "host"
 _AROUND = ("embedding", "final_norm", "lm_head")   # operators outside the layers
 _ATTENTION = ("attention_scores", "softmax", "attention_values")   # apart for each window
 _UNITS = {"tlmm": Kind.MATMUL, "integer": Kind.ATTENTION, "vector": Kind.VECTOR, _HOST: Kind.CPU}
-
-
-def phase_timelines(estimate: Estimate) -> dict[str, Timeline]:
-    """The prefill and the decode step in the middle of the generation, at nominal constants."""
-    if not isinstance(estimate.cycles, CycleModel):
-        # Needs the RTL tools, which such an estimate has found.
-        from ..predictions.step_timeline import predicted_timelines  # noqa: PLC0415
-
-        return predicted_timelines(estimate)
-    machine = Machine(estimate.device, estimate.hardware, estimate.cycles, Corner.NOMINAL)
-    config, prompt = estimate.model.config, estimate.prompt
-    prefill = step(config, estimate.hardware.layout(config, prompt), prompt)
-    past = estimate.decode.context - estimate.decode.tokens
-    decode = step(config, estimate.hardware.layout(config, 1), 1, past)
-    return {
-        "prefill": step_timeline(machine, config, prefill),
-        "decode": step_timeline(machine, config, decode),
-    }
 
 
 def step_timeline(machine: Machine, config: ModelConfig, workload: Workload) -> Timeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -14,12 +15,15 @@ from ..descriptions.accelerator import AcceleratorDescription
 from ..descriptions.device import Device
 from ..descriptions.quantity import Corner, Range
 from ..descriptions.shapes import ModelShape
-from ..formulas.energy import PARTS, Energy, Supply
+from ..events import Timeline
+from ..formulas.assembly import assemble
+from ..formulas.cost_model import StepCosts
+from ..formulas.energy import Energy, Supply
 from ..formulas.estimate import check_lengths, check_memory
-from ..formulas.published import compare
-from ..formulas.results import ContextPoint, Estimate, OperatorCost, Phase, shares
+from ..formulas.phase_results import OperatorCost
+from ..formulas.results import Estimate
 from ..formulas.workload import Operator
-from .accelerator_constants import RtlAccelerator, describe, weight_buffer_uram
+from .accelerator_constants import describe, weight_buffer_uram
 from .extrapolation import total
 from .generation import (
     curve_places,
@@ -30,9 +34,10 @@ from .generation import (
 )
 from .operator_rows import ATTENTION
 from .prediction import PredictedStep, Prediction, activity_energy
+from .step_timeline import predicted_timelines
 from .work import accelerator_operators, operations
 
-__all__ = ["estimate_accelerator"]
+__all__ = ["PredictedCosts", "estimate_accelerator"]
 
 
 def estimate_accelerator(
@@ -49,119 +54,113 @@ def estimate_accelerator(
         There is no whole accelerator, it cannot run the model, the lengths are out of range, or the
         device's memory is too small.
     """
-    check_lengths(model, prompt, tokens)
-    parameters = description.whole()
-    accelerator = describe(description, model.vocabulary_bits[-1])
-    return _Estimator(model, device, accelerator, parameters, prompt, tokens, progress).run()
+    return assemble(PredictedCosts(model, device, description, prompt, tokens, progress))
 
 
-class _Estimator:
-    """The predictions at each corner, and what follows from them."""
+class PredictedCosts:
+    """``AcceleratorCosts`` by the cycle model; arguments and errors of ``estimate_accelerator``.
 
-    def __init__(self, model: ModelShape, device: Device, accelerator: RtlAccelerator,
-                 parameters: AcceleratorParameters, prompt: int, tokens: int,
-                 progress: Progress) -> None:
-        self.model, self.device, self.accelerator = model, device, accelerator
-        self.parameters, self.prompt, self.tokens = parameters, prompt, tokens
+    All steps that anything is asked of are predicted by the constructor.
+    """
+
+    def __init__(self, model: ModelShape, device: Device, description: AcceleratorDescription,
+                 prompt: int, tokens: int, progress: Progress = SILENT) -> None:
+        check_lengths(model, prompt, tokens)
+        self.model, self.device, self.prompt, self.tokens = model, device, prompt, tokens
+        parameters = self.parameters = description.whole()
+        self.hardware = describe(description, model.vocabulary_bits[-1])
         config = self.config = model.config
+        self.weight_bytes, self.kv_bytes_per_position = _sizes(model, parameters, prompt + tokens)
+        check_memory(model, device,
+                     self.weight_bytes + self.kv_bytes_per_position * (prompt + tokens))
         longest = min(config.max_position_embeddings, parameters.max_context) - 1
-        self.weight_bytes, self.position_bytes = _sizes(model, parameters, prompt + tokens)
-        check_memory(model, device, self.weight_bytes + self.position_bytes * (prompt + tokens))
-        self.places, self.contexts = decode_places(prompt, tokens), curve_places(longest)
-        self.timings = {corner: memory_timing(device, accelerator, corner) for corner in Corner}
-        found = predict_generations(config, parameters, self.timings.values(), prompt,
-                                    {*self.places, *self.contexts}, progress,
+        self._places, self.contexts = decode_places(prompt, tokens), curve_places(longest)
+        timings = {corner: memory_timing(device, self.hardware, corner) for corner in Corner}
+        found = predict_generations(config, parameters, timings.values(), prompt,
+                                    {*self._places, *self.contexts}, progress,
                                     model.vocabulary_bits)
-        self.generations = {corner: found[timing] for corner, timing in self.timings.items()}
+        self._generations = {corner: found[timing] for corner, timing in timings.items()}
+        self._prompt = {corner: one.prefill for corner, one in self._generations.items()}
+        self._mean = {corner: np.mean([one.decode[place] for place in self._places], axis=0)
+                      for corner, one in self._generations.items()}
         uram = weight_buffer_uram(device, parameters.tlmm, parameters.weight_beats)
         self.supplies = {corner: Supply(device, uram, corner) for corner in Corner}
-
-    def run(self) -> Estimate:
-        """Everything that is reported."""
-        prefill = {corner: one.prefill for corner, one in self.generations.items()}
-        decode = {corner: np.mean([one.decode[place] for place in self.places], axis=0)
-                  for corner, one in self.generations.items()}
-        work = sum(operations(self.config, 1, place) for place in self.places) / len(self.places)
-        at_prefill = self.energies(prefill, operations(self.config, self.prompt, 0))
-        at_decode = self.energies(decode, work)
-        seconds = {corner: self.seconds(corner, total(counts)) for corner, counts in decode.items()}
-        middle = self.places[len(self.places) // 2]
-        nominal, parameters = self.generations[Corner.NOMINAL], self.parameters
-        prediction = Prediction(
-            self.config, parameters, self.accelerator, self.timings[Corner.NOMINAL],
-            prefill_steps(nominal, self.prompt, parameters.max_tokens),
+        nominal, middle = self._generations[Corner.NOMINAL], self._places[len(self._places) // 2]
+        self.cycles = Prediction(
+            config, parameters, self.hardware, timings[Corner.NOMINAL],
+            prefill_steps(nominal, prompt, parameters.max_tokens),
             PredictedStep(1, middle, nominal.decode[middle]))
-        return Estimate(
-            model=self.model, device=self.device, hardware=self.accelerator, cycles=prediction,
-            prompt=self.prompt, tokens=self.tokens,
-            first_token=Range.at_corners(
-                lambda corner: self.seconds(corner, total(prefill[corner]))),
-            rate=Range.at_corners(lambda corner: 1 / seconds[corner]),
-            per_token=Range.at_corners(seconds.__getitem__),
-            decode_joules=Range.at_corners(lambda corner: at_decode[corner].total),
-            request_joules=Range.at_corners(
-                lambda corner: at_prefill[corner].total
-                + (self.tokens - 1) * at_decode[corner].total),
-            power=Range.at_corners(
-                lambda corner: at_decode[corner].standing / seconds[corner]
-                + at_decode[corner].working / seconds[corner.opposite]),
-            weight_bytes=self.weight_bytes, kv_bytes_per_position=self.position_bytes,
-            prefill=self.phase(prediction, prediction.prefill, prefill, self.prompt),
-            decode=self.phase(
-                prediction, [prediction.decode],
-                {corner: one.decode[middle] for corner, one in self.generations.items()},
-                middle + 1),
-            curve=self.curve(), comparisons=compare(self.supplies, self.model))
 
-    def seconds(self, corner: Corner, cycles: float) -> float:
+    def first_token(self, corner: Corner) -> float:
+        """Seconds of the prompt, until the first token is there."""
+        return self._seconds(corner, total(self._prompt[corner]))
+
+    def per_token(self, corner: Corner) -> float:
+        """Mean seconds of a token after the first one."""
+        return self._seconds(corner, total(self._mean[corner]))
+
+    def token_energy(self, corner: Corner) -> Energy:
+        """Mean joules of a token after the first one."""
+        work = sum(operations(self.config, 1, place) for place in self._places)
+        return self._energy(corner, self._mean[corner], work / len(self._places))
+
+    def decode_seconds(self, context: int, corner: Corner) -> float:
+        """Seconds of a decode step with ``context`` positions in the cache, of ``contexts``."""
+        return self._seconds(corner, total(self._generations[corner].decode[context]))
+
+    def host_time(self, corner: Corner) -> float:
+        """Seconds that a processor takes for each generated token."""
+        return self.hardware.host.token.cost(corner) * 1e-3
+
+    @property
+    def engine_rate(self) -> float:
+        """Ternary multiply-accumulates per second of an engine that never waits, nominal."""
+        return self.hardware.macs_per_cycle / self.cycles.cycle
+
+    @cached_property
+    def prefill(self) -> StepCosts:
+        """The step of the prompt."""
+        return self._step(self.cycles.prefill, self._prompt, self.prompt)
+
+    @cached_property
+    def decode(self) -> StepCosts:
+        """The decode step in the middle of the generation."""
+        step = self.cycles.decode
+        return self._step(
+            [step], {corner: one.decode[step.position]
+                     for corner, one in self._generations.items()}, step.position + 1)
+
+    def timelines(self) -> dict[str, Timeline]:
+        """What runs when in ``prefill`` and in ``decode``, at nominal constants."""
+        return predicted_timelines(self.cycles, self.supplies[Corner.NOMINAL])
+
+    def _seconds(self, corner: Corner, cycles: float) -> float:
         """Cycles at the corner's clock."""
-        return cycles / (self.accelerator.clock.frequency.rate(corner) * 1e6)
+        return cycles / (self.hardware.clock.frequency.rate(corner) * 1e6)
 
-    def energies(self, counts: Mapping[Corner, np.ndarray],
-                 work: float) -> dict[Corner, Energy]:
-        """Joules of a step, at each corner."""
-        return {corner: activity_energy(self.supplies[corner], self.accelerator, counts[corner],
-                                        work, self.seconds(corner, total(counts[corner])))
-                for corner in Corner}
+    def _energy(self, corner: Corner, counts: np.ndarray, work: float) -> Energy:
+        """Joules of a step with these counters and so many float operations."""
+        return activity_energy(self.supplies[corner], self.hardware, counts, work,
+                               self._seconds(corner, total(counts)))
 
-    def curve(self) -> tuple[ContextPoint, ...]:
-        """Decode rates over the context."""
-        def rate(corner: Corner, context: int) -> float:
-            return 1 / self.seconds(corner, total(self.generations[corner].decode[context]))
-
-        return tuple(ContextPoint(context, Range.at_corners(
-            lambda corner, context=context: rate(corner, context))) for context in self.contexts)
-
-    def phase(self, prediction: Prediction, steps: Sequence[PredictedStep],
-              counts: Mapping[Corner, np.ndarray], context: int) -> Phase:
+    def _step(self, steps: Sequence[PredictedStep], counts: Mapping[Corner, np.ndarray],
+              context: int) -> StepCosts:
         """The prefill, or a decode step, operator by operator."""
         tokens = sum(step.tokens for step in steps)
         operators = accelerator_operators(self.config, self.parameters, tokens, context - tokens,
                                           len(steps), self.model.vocabulary_bits)
-        costs = tuple(self.operator(prediction, steps, counts, place, operator)
-                      for place, operator in enumerate(operators))
-        time = Range.at_corners(lambda corner: self.seconds(corner, total(counts[corner])))
-        energies = self.energies(counts, operations(self.config, tokens, context - tokens))
-        moved = sum(cost.bytes for cost in costs)
-        full_rate = self.accelerator.macs_per_cycle / prediction.cycle
-        return Phase(
-            tokens=tokens, context=context, operators=costs, host=Range(0.0, 0.0, 0.0), time=time,
-            energy={part: Range.at_corners(
-                lambda corner, part=part: getattr(energies[corner], part))
-                for part in (*PARTS, "total")},
-            dram_bytes=moved,
-            bandwidth_used=moved / time.nominal / (self.device.dram.peak.nominal * 1e9),
-            engine_used=sum(cost.operator.macs * cost.operator.count for cost in costs
-                            if cost.operator.unit == "tlmm") / time.nominal / full_rate,
-            waits=shares((cost.waits_for, cost.time.nominal) for cost in costs),
-            obtained=shares((cost.obtained, cost.time.nominal) for cost in costs))
+        work = operations(self.config, tokens, context - tokens)
+        return StepCosts(
+            tokens, context, tuple(self._operator(steps, counts, place, operator)
+                                   for place, operator in enumerate(operators)),
+            {corner: self._seconds(corner, total(one)) for corner, one in counts.items()},
+            {corner: self._energy(corner, one, work) for corner, one in counts.items()})
 
-    def operator(self, prediction: Prediction, steps: Sequence[PredictedStep],
-                 counts: Mapping[Corner, np.ndarray], place: int, operator: Operator,
-                 ) -> OperatorCost:
+    def _operator(self, steps: Sequence[PredictedStep], counts: Mapping[Corner, np.ndarray],
+                  place: int, operator: Operator) -> OperatorCost:
         """One operator in all layers and steps."""
-        parts = [prediction.parts(operator.name, step.counts[place],
-                                  min(operator.tokens, step.tokens), operator.count)
+        parts = [self.cycles.parts(operator.name, step.counts[place],
+                                   min(operator.tokens, step.tokens), operator.count)
                  for step in steps if step.counts[place].any()]
         sums = {part: sum(getattr(one, part) for one in parts) for part in ("compute", "memory")}
         # Steps may wait for different things, so this is not the sum of what each has left.
@@ -169,9 +168,9 @@ class _Estimator:
         row = counts[Corner.NOMINAL][place:place + 1]
         words = total(row, "read_words") + total(row, "write_words")
         return OperatorCost(
-            operator=operator, bytes=round(self.accelerator.port.word.count * words), **sums,
+            operator=operator, bytes=round(self.hardware.port.word.count * words), **sums,
             time=Range.at_corners(
-                lambda corner: self.seconds(corner, total(counts[corner][place:place + 1]))),
+                lambda corner: self._seconds(corner, total(counts[corner][place:place + 1]))),
             waits_for=max(sums, key=sums.__getitem__),
             cycles=round(total(row) / operator.count), obtained="model")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,9 +13,12 @@ from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.counters import COUNTERS
 from ...model import ModelConfig
 from ..descriptions.ddr_timing import DdrTiming
+from ..formulas.cycle_source import DetailTable, Method, TableRow
 from ..formulas.energy import Energy, Powered, work_energy
+from ..formulas.results import Estimate
 from .accelerator_constants import RtlAccelerator
 from .extrapolation import total
+from .method import PREDICTIONS
 from .operator_rows import ATTENTION, LM_HEAD
 from .work import row_width
 
@@ -66,9 +70,9 @@ class Prediction:
     decode: PredictedStep
 
     @property
-    def kind(self) -> str:
-        """How a report calls this: one of ``RESULT_KINDS``."""
-        return "model"
+    def method(self) -> Method:
+        """How figures are calculated with these cycles."""
+        return PREDICTIONS
 
     @property
     def agreement(self) -> str:
@@ -107,10 +111,16 @@ class Prediction:
         """``cycles`` of docs/reference/report.md."""
         return {"agreement": self.agreement, "measured": [], "predicted": self.counters()}
 
-    @property
-    def meanings(self) -> dict[str, str]:
-        """By the name of a counter, what adds one in a cycle."""
-        return COUNTERS
+    def table(self, estimates: Sequence[Estimate]) -> DetailTable:
+        """The counters of the prefill and of a decode step, as predicted, for each estimate."""
+        phases = [(f"{estimate.model.name}: {phase}", counts) for estimate in estimates
+                  for phase, counts in estimate.cycles.to_json()["predicted"].items()]
+        return DetailTable(
+            "counters", "What the accelerator counts of itself",
+            ("counter", *(title for title, _ in phases)),
+            tuple(TableRow(name.replace("_", " "), meaning,
+                           tuple(f"{counts[name]:,}" for _, counts in phases))
+                  for name, meaning in COUNTERS.items()))
 
     def counters(self) -> dict[str, dict[str, int]]:
         """What the accelerator counts of itself in the prefill, and in the decode step."""

@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...fpga.planner import plan_program
-from ..descriptions.quantity import Corner
 from ..events import Channel, Kind, System, Task, Timeline, Unit, simulate
 from ..formulas.energy import Supply, work_energy
-from ..formulas.results import Estimate
 from ..formulas.workload import Operator
-from .accelerator_constants import weight_buffer_uram
 from .extrapolation import total
 from .operator_rows import OperatorRows
 from .prediction import PredictedStep, Prediction, activity_energy
@@ -24,24 +21,23 @@ _DRAM = "DRAM"
 _UNITS = {"tlmm": Kind.MATMUL, "integer": Kind.ATTENTION, "vector": Kind.VECTOR}
 
 
-def predicted_timelines(estimate: Estimate) -> dict[str, Timeline]:
+def predicted_timelines(prediction: Prediction, supply: Supply) -> dict[str, Timeline]:
     """The prefill, step by step, and the decode step in the middle of the generation.
 
     A layer's operators take what they take in the mean of all layers.
     """
-    prediction = estimate.cycles
-    return {"prefill": _timeline(estimate, prediction.prefill),
-            "decode": _timeline(estimate, [prediction.decode])}
+    return {"prefill": _timeline(prediction, supply, prediction.prefill),
+            "decode": _timeline(prediction, supply, [prediction.decode])}
 
 
-def _timeline(estimate: Estimate, steps: Sequence[PredictedStep]) -> Timeline:
-    prediction, supply = estimate.cycles, _supply(estimate)
+def _timeline(prediction: Prediction, supply: Supply,
+              steps: Sequence[PredictedStep]) -> Timeline:
     runs = [(f"from token {step.position}: {label}" if step is not steps[0] else label, *run)
-            for step in steps for label, *run in _in_order(estimate, step)]
+            for step in steps for label, *run in _in_order(prediction, step)]
     bandwidth = max(_sustained(prediction), *(
         _bytes(prediction, counts) / (prediction.cycle * total(counts[np.newaxis]))
         for _, _, counts in runs))
-    energy = 8e-12 * estimate.device.dram.energy.nominal
+    energy = 8e-12 * supply.device.dram.energy.nominal
     system = System.of([Unit(name, kind) for name, kind in _UNITS.items()],
                        [Channel(_DRAM, Kind.DRAM, bandwidth, energy=energy)],
                        idle=work_energy(supply, 1.0, 0, 0).standing)
@@ -63,18 +59,10 @@ def _bytes(prediction: Prediction, counts: np.ndarray) -> float:
     return prediction.accelerator.port.word.count * words
 
 
-def _supply(estimate: Estimate) -> Supply:
-    accelerator = estimate.cycles.accelerator
-    return Supply(estimate.device, weight_buffer_uram(
-        estimate.device, accelerator.tlmm.parameters(), accelerator.step.weight_beats.count),
-        Corner.NOMINAL)
-
-
-def _in_order(estimate: Estimate, step: PredictedStep,
+def _in_order(prediction: Prediction, step: PredictedStep,
               ) -> Iterator[tuple[str, Operator, np.ndarray]]:
     """Label, operator and counters of every run, in the order of the descriptors."""
-    config = estimate.model.config
-    parameters = estimate.cycles.parameters
+    config, parameters = prediction.config, prediction.parameters
     operators = accelerator_operators(config, parameters, step.tokens, step.position, 1)
     layer = OperatorRows.of(plan_program(config, parameters, 2, 1)).layer
     runs = list(zip(operators, step.counts, strict=True))

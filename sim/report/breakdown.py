@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..formulas.results import Estimate, OperatorCost, Phase
+from ..formulas.phase_results import OperatorCost, PhaseEstimate
+from ..formulas.results import Estimate
 from .html import Markup, tag
 from .numbers import percent, si
 
@@ -34,7 +35,7 @@ def cycle_split(estimate: Estimate) -> Markup:
     return tag("table", tag("thead", head), tag("tbody", bars, rows, total), class_="energy")
 
 
-def _seconds(phase: Phase) -> dict[str, float]:
+def _seconds(phase: PhaseEstimate) -> dict[str, float]:
     """Nominal seconds by group."""
     found = dict.fromkeys(_GROUPS, 0.0)
     for cost in phase.operators:
@@ -53,7 +54,7 @@ def _group(cost: OperatorCost) -> str:
     return "attention" if is_attention else "elementwise"
 
 
-def _bar(phase: Phase, seconds: dict[str, float]) -> Markup:
+def _bar(phase: PhaseEstimate, seconds: dict[str, float]) -> Markup:
     """The groups side by side."""
     left, rects = 0.0, []
     for index, group in enumerate(_GROUPS):

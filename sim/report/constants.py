@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..descriptions.quantity import Quantity
+from ..formulas.cycle_source import DetailTable
 from ..formulas.results import Estimate
 from .html import Markup, join, tag
 from .labels import how
 from .numbers import si
 
-__all__ = ["budget_table", "constants_table", "counters_table", "cycles_table", "models_table",
-           "tools_table"]
+__all__ = ["budget_table", "constants_table", "detail_table", "models_table", "tools_table"]
 
 # Fields of a model's config that decide its cost, with their units.
 _MODEL_UNITS = {
@@ -91,36 +91,16 @@ def _streamed_bits(estimate: Estimate) -> float:
     return 8 * streamed / sum(operator.count * operator.macs for operator in matrices)
 
 
-def cycles_table(estimates: Sequence[Estimate]) -> Markup:
-    """Cycles of every ternary matmul of a decode step: by the formula, and where measured."""
-    rows = []
-    for estimate in estimates:
-        known = estimate.cycles
-        shapes = {c.operator.matrix for c in estimate.decode.operators if c.operator.unit == "tlmm"}
-        for M, K in sorted(shapes):
-            measured = known.is_measured(M, K)
-            rows.append(tag(
-                "tr", tag("th", f"{M} × {K}", tag("small", estimate.model.name), scope="row"),
-                tag("td", f"{known.formula(M, K):,}", class_="number"),
-                tag("td", f"{known.cycles(M, K):,}" if measured else "–", class_="number"),
-                tag("td", f"{M * K / known.cycles(M, K):,.0f}", class_="number"),
-                tag("td", how("rtl" if measured else "formula")),
-            ))
-    return _table(("M × K", "formula", "RTL simulation", "MAC per cycle", "used"), rows, "cycles",
-                  range(1, 4))
-
-
-def counters_table(estimates: Sequence[Estimate]) -> Markup:
-    """The counters of the prefill and of a decode step, as predicted."""
-    phases = [(f"{estimate.model.name}: {phase}", counts) for estimate in estimates
-              for phase, counts in estimate.cycles.counters().items()]
+def detail_table(details: DetailTable) -> Markup:
+    """What a cost model shows of its cycles."""
     rows = [
-        tag("tr", tag("th", name.replace("_", " "), tag("small", meaning), scope="row"),
-            [tag("td", f"{counts[name]:,}", class_="number") for _, counts in phases])
-        for name, meaning in estimates[0].cycles.meanings.items()
+        tag("tr", tag("th", row.head, tag("small", row.note), scope="row"),
+            [tag("td", figure, class_="number") for figure in row.figures],
+            tag("td", how(row.obtained)) if row.obtained else "")
+        for row in details.rows
     ]
-    return _table(("counter", *(title for title, _ in phases)), rows, "counters",
-                  range(1, len(phases) + 1))
+    figures = len(details.rows[0].figures) if details.rows else 0
+    return _table(details.heads, rows, details.name, range(1, figures + 1))
 
 
 def budget_table(estimate: Estimate) -> Markup:

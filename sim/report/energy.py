@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..descriptions.quantity import Range
 from ..formulas.energy import PARTS
-from ..formulas.results import Estimate, Phase
+from ..formulas.phase_results import PhaseEstimate
+from ..formulas.results import Estimate
 from .html import Markup, tag
 from .numbers import percent, ranged, si
 
@@ -35,13 +36,13 @@ def energy_split(estimate: Estimate) -> Markup:
     return tag("table", tag("thead", head), tag("tbody", bars, rows, total), class_="energy")
 
 
-def _per_token(phase: Phase, part: str) -> Range:
+def _per_token(phase: PhaseEstimate, part: str) -> Range:
     """A part of a phase's energy, per token that passes."""
     energy = phase.energy[part]
     return Range(*(value / phase.tokens for value in (energy.low, energy.nominal, energy.high)))
 
 
-def _bar(phase: Phase) -> Markup:
+def _bar(phase: PhaseEstimate) -> Markup:
     """The nominal parts side by side."""
     shares = {part: phase.energy[part].nominal / phase.joules.nominal for part in PARTS}
     left, rects = 0.0, []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..formulas.results import Estimate, OperatorCost, Phase
+from ..formulas.phase_results import OperatorCost, PhaseEstimate
+from ..formulas.results import Estimate
 from .html import Markup, join, tag
 from .labels import how, waits
 from .numbers import digits, percent, scaled, si
@@ -37,7 +38,7 @@ def operator_table(estimate: Estimate) -> Markup:
     return tag("div", table, class_="scroll")
 
 
-def _phase_head(title: str, phase: Phase) -> Markup:
+def _phase_head(title: str, phase: PhaseEstimate) -> Markup:
     """What a phase is, and how busy it keeps memory and engine."""
     busy = (
         f"bandwidth {percent(phase.bandwidth_used)}, engine {percent(phase.engine_used)} of peak"
@@ -61,7 +62,7 @@ def _name(cost: OperatorCost) -> Markup:
     return tag("th", operator.name, tag("small", f"{shape}{operator.count}×"), scope="row")
 
 
-def _cells(cost: OperatorCost, phase: Phase) -> Markup:
+def _cells(cost: OperatorCost, phase: PhaseEstimate) -> Markup:
     """One operator in one phase."""
     operator = cost.operator
     work = operator.macs or operator.operations
@@ -75,7 +76,7 @@ def _cells(cost: OperatorCost, phase: Phase) -> Markup:
     )
 
 
-def _bars(cost: OperatorCost, phase: Phase) -> Markup:
+def _bars(cost: OperatorCost, phase: PhaseEstimate) -> Markup:
     """Seconds of computing above seconds of loading, on the phase's common scale."""
     longest = max(max(other.compute, other.memory) for other in phase.operators)
     widths = [round(100 * seconds / longest, 2) for seconds in (cost.compute, cost.memory)]
@@ -88,7 +89,7 @@ def _bars(cost: OperatorCost, phase: Phase) -> Markup:
     )
 
 
-def _host_cells(estimate: Estimate, phase: Phase) -> Markup:
+def _host_cells(estimate: Estimate, phase: PhaseEstimate) -> Markup:
     """The processor's part of a phase."""
     return join(
         tag("td", "", class_="first"), tag("td"), tag("td"),
@@ -98,7 +99,7 @@ def _host_cells(estimate: Estimate, phase: Phase) -> Markup:
     )
 
 
-def _total_cells(phase: Phase) -> Markup:
+def _total_cells(phase: PhaseEstimate) -> Markup:
     """The sums of a phase."""
     macs = sum(cost.operator.macs * cost.operator.count for cost in phase.operators)
     factor, unit = scaled(macs, "MAC")
@@ -111,7 +112,7 @@ def _total_cells(phase: Phase) -> Markup:
     )
 
 
-def _range(phase: Phase) -> str:
+def _range(phase: PhaseEstimate) -> str:
     """Best to worst time of a phase."""
     factor, unit = scaled(phase.time.nominal, "s")
     return f"{digits(phase.time.low * factor)} to {digits(phase.time.high * factor)} {unit}"

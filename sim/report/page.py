@@ -11,8 +11,7 @@ from .comparison import comparison
 from .constants import (
     budget_table,
     constants_table,
-    counters_table,
-    cycles_table,
+    detail_table,
     models_table,
 )
 from .context import context_chart
@@ -20,7 +19,6 @@ from .energy import energy_split
 from .frame import document_page
 from .html import Markup, join, tag
 from .labels import legend, shares
-from .method import LEAD, METHOD, NOT_MODELLED
 from .operators import operator_table
 from .published import published
 from .roofline import roofline
@@ -61,7 +59,7 @@ def _model(estimate: Estimate) -> Markup:
     name = estimate.model.name
     return tag(
         "section", tag("h2", name),
-        tag("p", f"{LEAD[estimate.cycles.kind]}: {estimate.cycles.agreement}.", class_="lead"),
+        tag("p", f"{estimate.cycles.method.cycles}: {estimate.cycles.agreement}.", class_="lead"),
         operator_table(estimate),
         tag("div", [
             _figure(roofline(estimate), "Roofline", "Discs: prefill; rings: decode. Blue waits for "
@@ -99,20 +97,18 @@ def _figure(
 def _appendix(estimates: Sequence[Estimate]) -> Markup:
     """Constants and method."""
     first = estimates[0]
+    method, details = first.cycles.method, first.cycles.table(estimates)
     return join(
         tag("section", tag("h2", "Models"), models_table(estimates)),
-        tag("section", tag("h2", "Cycles of the table-lookup engine"), cycles_table(estimates))
-        if first.cycles.kind == "formula" else
-        tag("section", tag("h2", "What the accelerator counts of itself"),
-            counters_table(estimates)),
+        tag("section", tag("h2", details.title), detail_table(details)),
         tag("section", tag("h2", f"Accelerator: {first.hardware.name}"),
             constants_table(first.hardware),
             tag("h3", f"What its sized parts take of {first.device.name}"), budget_table(first)),
         tag("section", tag("h2", f"Device: {first.device.name}"), constants_table(first.device)),
         tag("section", tag("h2", "How it is calculated"), tag("dl", [
-            join(tag("dt", term), tag("dd", text)) for term, text in METHOD[first.cycles.kind]
+            join(tag("dt", term), tag("dd", text)) for term, text in method.terms
         ])),
         tag("section", tag("h2", "Not modelled"), tag("ul", [
-            tag("li", text) for text in NOT_MODELLED[first.cycles.kind]
+            tag("li", text) for text in method.not_modelled
         ])),
     )

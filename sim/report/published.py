@@ -12,11 +12,6 @@ from .numbers import ranged, si
 
 __all__ = ["published"]
 
-_EXISTS = {
-    "model": "that exists in RTL and runs in simulation, but was not placed and routed",
-    "formula": "of which the matmul engine exists in RTL",
-}
-
 
 def published(estimates: Sequence[Estimate]) -> Markup | None:
     """Our figures beside the published ones of the same model on the same device."""
@@ -34,7 +29,7 @@ def published(estimates: Sequence[Estimate]) -> Markup | None:
     return tag(
         "section", tag("h2", "Beside what others measured"),
         tag("p", f"On the same board with the same model. Theirs run; ours is an estimate of a "
-                 f"design {_EXISTS[estimates[0].cycles.kind]}.", class_="lead"),
+                 f"design {estimates[0].cycles.method.design}.", class_="lead"),
         tag("div", table, class_="scroll"),
     )
 

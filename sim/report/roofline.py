@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..formulas.results import Estimate, OperatorCost
+from ..formulas.phase_results import OperatorCost
+from ..formulas.results import Estimate
 from .html import Markup, join, tag
 from .numbers import digits
 from .svg import Frame, Scale, chart, line, polygon, text

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..descriptions.quantity import Range
-from ..formulas.results import Estimate, Phase
+from ..formulas.phase_results import PhaseEstimate
+from ..formulas.results import Estimate
 from .html import Markup, join, tag
 from .labels import shares, waits
 from .numbers import digits, percent, scaled, si
@@ -62,7 +63,7 @@ def _strip(value: Range, low: str, high: str) -> Markup:
     return tag("p", tag("span", low), track, tag("span", high), class_="bounds")
 
 
-def _sentence(name: str, phase: Phase) -> Markup:
+def _sentence(name: str, phase: PhaseEstimate) -> Markup:
     """What a phase waits for, most of all."""
     resource, share = next(iter(phase.waits.items()))
     return join(f"{name} waits for ", waits(resource), f" {percent(share)} of its time")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...tools.files import write_output
-from ..formulas.results import Estimate, OperatorCost
+from ..formulas.phase_results import OperatorCost
+from ..formulas.results import Estimate
 
 __all__ = ["COLUMNS", "report_csv", "write_csv"]
 

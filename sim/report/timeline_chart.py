@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 from ..events import Span, Timeline
-from ..formulas.phases import phase_timelines
 from ..formulas.results import Estimate
 from .html import Markup, join, tag
 from .numbers import digits, percent, scaled, si
@@ -24,7 +23,7 @@ _NARROWEST = 0.4   # units of the drawing
 def timelines(estimate: Estimate) -> Markup:
     """Per phase the whole step, and the layer in its middle enlarged."""
     found = []
-    for name, timeline in phase_timelines(estimate).items():
+    for name, timeline in estimate.timelines().items():
         title = f"One {name}" if name == "prefill" else "One decode step"
         layer = estimate.model.config.num_layers // 2
         inside = [span for span in timeline.spans if _layer_of(span) == layer]

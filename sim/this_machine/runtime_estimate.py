@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ...errors import EstimateError
 from ...model import LINEAR_NAMES, ModelConfig
-from ..descriptions.quantity import Corner, Range
+from ..descriptions.quantity import Corner
 from ..descriptions.soc import Processor, Rate, Soc, in_cache
+from ..formulas.cost_model import RequestRates, request_rates
 from ..formulas.workload import pairs
 from .calibrate_layers import (
     ATTENTION,
@@ -19,23 +20,15 @@ from .calibrate_layers import (
     elementwise_elements,
 )
 
-__all__ = ["THIS_MACHINE", "RuntimeEstimate", "estimate_runtime", "resident_bytes"]
+__all__ = ["THIS_MACHINE", "ProcessorCosts", "estimate_runtime", "resident_bytes"]
 
 THIS_MACHINE = "this-machine"   # what ``trilobite calibrate`` writes
 _HEAD = "int8"
 _BITS = {"ternary": 2, "int4": 4, "int8": 8}   # of a weight, as kernels keep it
 
 
-@dataclass(frozen=True)
-class RuntimeEstimate:
-    """Seconds to the first token, and tokens per second after it."""
-
-    first_token: Range
-    rate: Range
-
-
 def estimate_runtime(soc: Soc, config: ModelConfig, precision: str, prompt: int,
-                     ) -> RuntimeEstimate:
+                     ) -> RequestRates:
     """Seconds of a prompt, and of a token after it, with int8 keys and values.
 
     A model whose weights and cache lie in the processor's last cache takes the rates that were
@@ -50,18 +43,7 @@ def estimate_runtime(soc: Soc, config: ModelConfig, precision: str, prompt: int,
     """
     if prompt < 1:
         raise EstimateError(f"The prompt must have at least 1 token, not {prompt}")
-    processor = soc.processor("CPU")
-    resident = resident_bytes(config, precision, prompt)
-    cached = processor.cache is not None and resident <= processor.cache.count
-    step = _Step(processor, config, precision, cached)
-
-    def ranged(value: Callable[[Corner], float]) -> Range:
-        return Range.of({corner: value(corner) for corner in Corner})
-
-    return RuntimeEstimate(
-        ranged(lambda corner: step.seconds(prompt, 0, corner)),
-        ranged(lambda corner: 1 / step.seconds(1, prompt, corner)),
-    )
+    return request_rates(ProcessorCosts(soc.processor("CPU"), config, precision, prompt))
 
 
 def resident_bytes(config: ModelConfig, precision: str, positions: int) -> int:
@@ -73,13 +55,28 @@ def resident_bytes(config: ModelConfig, precision: str, positions: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Step:
-    """Steps of a model on a processor."""
+class ProcessorCosts:
+    """``RequestCosts`` of a model on a processor: a prompt, and the token after it."""
 
     processor: Processor
     config: ModelConfig
     precision: str
-    cached: bool
+    prompt: int
+
+    @cached_property
+    def cached(self) -> bool:
+        """Whether all that a step goes over lies in the processor's last cache."""
+        cache = self.processor.cache
+        resident = resident_bytes(self.config, self.precision, self.prompt)
+        return cache is not None and resident <= cache.count
+
+    def first_token(self, corner: Corner) -> float:
+        """Seconds of the prompt, until the first token is there."""
+        return self.seconds(self.prompt, 0, corner)
+
+    def per_token(self, corner: Corner) -> float:
+        """Seconds of the token after it."""
+        return self.seconds(1, self.prompt, corner)
 
     def seconds(self, tokens: int, past: int, corner: Corner) -> float:
         """``tokens`` tokens after ``past`` ones: matmuls, head, attention, elementwise work."""

@@ -8,7 +8,7 @@ from support.estimates import KV260, LARGE, TLMM, machine, small_config
 from trilobite.sim.descriptions.quantity import Corner
 from trilobite.sim.formulas.energy import step_energy
 from trilobite.sim.formulas.estimate import estimate
-from trilobite.sim.formulas.phases import phase_timelines, step_timeline
+from trilobite.sim.formulas.phases import step_timeline
 from trilobite.sim.formulas.workload import step
 
 WINDOWED = small_config(num_layers=4, sliding_windows=(None, 8, None, 8))
@@ -51,7 +51,7 @@ def test_layers_follow_each_other_and_each_has_its_own_window():
 
 def test_the_phases_of_an_estimate_are_those_of_its_report():
     result = estimate(LARGE, KV260, TLMM, 64, 32)
-    timelines = phase_timelines(result)
+    timelines = result.timelines()
     assert timelines["prefill"].makespan == pytest.approx(result.prefill.time.nominal)
     assert timelines["decode"].makespan == pytest.approx(result.decode.time.nominal)
     assert timelines["decode"].energy.total == pytest.approx(result.decode.joules.nominal)

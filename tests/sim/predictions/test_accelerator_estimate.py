@@ -17,7 +17,6 @@ from trilobite.sim.descriptions.dram_layout import DramLayout
 from trilobite.sim.descriptions.quantity import Corner
 from trilobite.sim.descriptions.shapes import ModelShape, load_shape
 from trilobite.sim.formulas.energy import PARTS, Supply
-from trilobite.sim.formulas.phases import phase_timelines
 from trilobite.sim.formulas.workload import step
 from trilobite.sim.predictions.accelerator_constants import describe
 from trilobite.sim.predictions.accelerator_estimate import estimate_accelerator
@@ -78,13 +77,13 @@ def test_the_timeline_takes_as_long_and_as_much_as_the_phase(result):
     slower = estimate_accelerator(MODEL, replace(DEVICE, dram=replace(DEVICE.dram, sustained=slow)),
                                   DESCRIBED, PROMPT, TOKENS)
     for one in (result, slower):
-        for name, timeline in phase_timelines(one).items():
+        for name, timeline in one.timelines().items():
             phase = getattr(one, name)
             assert timeline.makespan == pytest.approx(phase.time.nominal, rel=1e-9)
             assert timeline.moved("DRAM") == pytest.approx(phase.dram_bytes, rel=1e-9)
             assert timeline.energy.total == pytest.approx(phase.joules.nominal, rel=1e-9)
     runs = 3 * (1 + 11 * MODEL.config.num_layers) + 2   # three steps; the head in the last one
-    assert len(phase_timelines(result)["prefill"].spans) == runs
+    assert len(result.timelines()["prefill"].spans) == runs
 
 
 def test_joules_of_counters_by_hand(result):

@@ -6,6 +6,7 @@ import pytest
 
 from support.browser import measured, needs_browser, pdf, screenshot
 from support.estimates import KV260, LARGE, TLMM
+from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.explore import (
     Limits,
     answer,
@@ -49,7 +50,7 @@ def front(tmp_path_factory):
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory):
     path = tmp_path_factory.mktemp("predicted") / "report.html"
-    write_report([estimate_accelerator(LARGE, KV260, "kv260", 8, 4)], path)
+    write_report([estimate_accelerator(LARGE, KV260, load_accelerator("kv260"), 8, 4)], path)
     return path
 
 
