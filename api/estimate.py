@@ -159,7 +159,8 @@ def estimate(
     if device == THIS_MACHINE:
         raise EstimateError(f"{THIS_MACHINE} is estimated by estimate_here, which takes no "
                             "accelerator")
-    earlier = None if compare is None else read_run(Path(compare))
+    path = None if compare is None else Path(compare)
+    earlier = None if path is None else read_run(path)
     board = load_device(device)
     found = find_shapes([models] if isinstance(models, Model) else models)
     name = hardware or _usual(device, simulate)
@@ -183,8 +184,8 @@ def estimate(
         cycles = simulation.report.measured_cycles() if simulation else {}
         results = [estimate_by_formulas(shape, board, described.formulas, prompt, tokens, cycles)
                    for shape in found.shapes]
-    comparison = None if earlier is None else RunComparison(
-        Path(compare), tuple(compare_runs(earlier, results)))
+    comparison = None if path is None or earlier is None else RunComparison(
+        path, tuple(compare_runs(earlier, results)))
     return Estimates(tuple(results), warnings, simulation, comparison)
 
 

@@ -110,7 +110,7 @@ def serve_sim(
         shape, board, accelerator, slots, tuple(requests), results, found.warnings)
 
 
-def _policy(name: str, options: Mapping[str, float]) -> Policy:
+def _policy(name: str, options: Mapping[str, Any]) -> Policy:
     """The policy called ``name``, with those of ``options`` that it has."""
     if name not in POLICIES:
         raise EstimateError(f"there is no policy {name!r}; there are {', '.join(POLICIES)}")

@@ -60,7 +60,9 @@ def _print_list(output: Output, devices: Iterable[DescribedDevice]) -> None:
 
 def _computes_with(device: Device | Soc) -> str:
     """What a device has to compute with, in a few words."""
-    if device.kind == "soc":
+    from ..sim.descriptions.soc import Soc
+
+    if isinstance(device, Soc):
         return ", ".join(processor.name for processor in device.processors)
     return f"{device.fabric.lut.count:,} LUT, {device.fabric.dsp.count:,} DSP"
 

@@ -50,7 +50,7 @@ def synth(
 
 def _print(output: Output, found: SynthesizedBlocks) -> None:
     names = [name for name in found.target.resources if name not in _IN_JSON_ONLY]
-    clocks = [result for result in found.blocks if result.timing]
+    clocks = [(result.block, result.timing) for result in found.blocks if result.timing]
     engines = [result for result in found.blocks if result.macs_per_cycle]
     table = make_table("block", *(f">{name}" for name in names),
                        *([">LUT/MAC"] if engines else []), *([">MHz"] if clocks else []))
@@ -70,9 +70,8 @@ def _print(output: Output, found: SynthesizedBlocks) -> None:
     table.add_row(Text("of the device", "dim"),
                   *(_share(total[name], found.available.get(name)) for name in names))
     output.print(table)
-    for result in clocks:
-        timing = result.timing
-        output.print(f"{result.block}: {timing.fmax:.1f} MHz; the slowest path, {timing.logic:.2f} "
+    for block, timing in clocks:
+        output.print(f"{block}: {timing.fmax:.1f} MHz; the slowest path, {timing.logic:.2f} "
                      f"ns of logic and {timing.routing:.2f} ns of routing, leads from "
                      f"{timing.start} to {timing.end}", markup=False)
 

@@ -40,7 +40,9 @@ class _Verify(TyperGroup):
         super().__init__(**attributes)
         self.commands = get_group(_commands).commands
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(
+        self, ctx: typer.Context, args: list[str]   # type: ignore[override]
+    ) -> list[str]:
         """Translate a former spelling, and parse."""
         if args and args[0] not in (*self.commands, "-h", "--help"):
             args = _translate(args)
@@ -49,7 +51,7 @@ class _Verify(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-@app.command(cls=_Verify, no_args_is_help=True,
+@app.command(cls=_Verify, no_args_is_help=True,   # type: ignore[arg-type]
              epilog="Example: trilobite verify decoder demo-bitnet -p 'def add(' -n 16")
 def verify() -> None:
     """Simulate the hardware on a model's weights and compare it with the runtime, bit by bit.

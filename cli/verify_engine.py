@@ -58,16 +58,16 @@ def print_report(output: Output, report: VerifyReport) -> None:
             Text(str(row.mismatches), colour),
         )
     output.print(table)
-    wrong = next((row for row in report.rows if row.first_mismatch), None)
-    if wrong is None:
+    wrong = [(row, row.first_mismatch) for row in report.rows if row.first_mismatch]
+    if not wrong:
         sums = sum(row.M * row.N for row in report.rows)
         output.print(
             "[green]All {:,} sums equal the runtime's[/], with random stalls and without ({}).",
             sums, report.simulator
         )
     else:
-        first = wrong.first_mismatch
+        row, first = wrong[0]
         output.print(
             "[red]{} ({} x {}) differs first at token {}, output {}: expected {}, got {}.[/]",
-            wrong.name, wrong.M, wrong.K, first.token, first.row, first.expected, first.got
+            row.name, row.M, row.K, first.token, first.row, first.expected, first.got
         )
