@@ -82,6 +82,6 @@ $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml $(VENV)/bin/python
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/rtl.stamp $(VENV)/docs.stamp
 
-clean:                           ## also Numba's compiled code, which does not notice every edit
+clean:
 	rm -rf $(VENV) build demo *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -6,14 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numba
-
 from ..errors import TrilobiteError
 from ..runtime.timing import threads as running_threads
 from ..sim.descriptions.tables import own_folder
 from ..sim.this_machine.calibrate import Calibration, description_text
 from ..sim.this_machine.calibrate import calibrate as measure
 from ..sim.this_machine.runtime_estimate import THIS_MACHINE
+from ..tools.compiled import numba
 from ..tools.progress import SILENT, Progress
 
 __all__ = ["CalibratedMachine", "calibrate"]

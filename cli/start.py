@@ -8,6 +8,7 @@ import sys
 from .app import app
 from .failures import INTERRUPTED, flush, report
 from .interrupt import ends_in_time
+from .warned import shows_cache_warnings
 
 __all__ = ["main"]
 
@@ -18,7 +19,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")   # what the terminal's encoding lacks
     code = 0
-    with ends_in_time(INTERRUPTED):
+    with ends_in_time(INTERRUPTED), shows_cache_warnings():
         try:
             app()
         except SystemExit as end:

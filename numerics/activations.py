@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ..tools.compiled import njit
 from .float32 import MAGNITUDE, ROUNDER, ROUNDER_BITS, bits_of, float_of, mul, scalar
 from .functions import reciprocal
 
@@ -33,7 +33,7 @@ _E4M3_CUT = np.int32((1 << 20) - 1)
 _E4M3_HALF = np.int32((1 << 19) - 1)   # just below half of the last bit kept
 
 
-@njit(cache=True)
+@njit
 def quantize_activation(row: np.ndarray, out: np.ndarray) -> np.float32:
     """Quantize finite float32 [K] to int8 [K] in ``out`` and return the scale that multiplies it.
 
@@ -52,7 +52,7 @@ def quantize_activation(row: np.ndarray, out: np.ndarray) -> np.float32:
     return mul(absmax, INT8_STEP)
 
 
-@njit(cache=True)
+@njit
 def quantize_int4(row: np.ndarray, out: np.ndarray) -> np.float32:
     """Quantize finite float32 [K] to -7..7, int8 [K] in ``out``; return the scale.
 
@@ -83,7 +83,7 @@ def _e4m3_units(x: np.float32) -> np.int32:
     return np.int32(-magnitude) if bits_of(x) < 0 else magnitude
 
 
-@njit(cache=True)
+@njit
 def quantize_activation_fp8(row: np.ndarray, out: np.ndarray) -> np.float32:
     """Quantize finite float32 [K] to E4M3, int32 [K] in units of 2^-9; return the scale.
 
@@ -100,7 +100,7 @@ def quantize_activation_fp8(row: np.ndarray, out: np.ndarray) -> np.float32:
     return mul(absmax, _E4M3_STEP)
 
 
-@njit(cache=True)
+@njit
 def _quantize_rows(x: np.ndarray, q: np.ndarray, scale: np.ndarray) -> None:
     for n in range(x.shape[0]):
         scale[n] = quantize_activation(x[n], q[n])
@@ -115,7 +115,7 @@ def quantize_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return q, scale
 
 
-@njit(cache=True)
+@njit
 def _quantize_rows_fp8(x: np.ndarray, units: np.ndarray, scale: np.ndarray) -> None:
     for n in range(x.shape[0]):
         scale[n] = quantize_activation_fp8(x[n], units[n])

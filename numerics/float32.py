@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from ..tools.compiled import njit
 
 __all__ = ["add", "bits_of", "float_of", "flush", "flush_array", "mul", "scalar", "sub"]
 
@@ -33,7 +34,7 @@ ROUNDER = np.float32(1.5 * 2**23)
 ROUNDER_BITS = np.int32(0x4B40_0000)
 
 # Inlined by LLVM whatever their size: a loop over a call does not vectorize.
-scalar = njit(cache=True, forceinline=True)
+scalar = njit(forceinline=True)
 
 
 @scalar

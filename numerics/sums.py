@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ..tools.compiled import njit
 from .float32 import add, mul, scalar
 
 __all__ = ["LANES", "add_group", "add_lanes", "scale_sum", "sum_lanes", "sum_of_squares"]
@@ -12,7 +12,7 @@ __all__ = ["LANES", "add_group", "add_lanes", "scale_sum", "sum_lanes", "sum_of_
 LANES = 16   # of a float sum
 
 
-@njit(cache=True)
+@njit
 def add_lanes(lanes: np.ndarray) -> np.float32:
     """Sum float32 [LANES] as a tree: lane j takes lane j + 8, then j + 4, j + 2, j + 1."""
     width = LANES // 2
@@ -23,7 +23,7 @@ def add_lanes(lanes: np.ndarray) -> np.float32:
     return lanes[0]
 
 
-@njit(cache=True)
+@njit
 def sum_lanes(values: np.ndarray) -> np.float32:
     """Sum of float32 [n] in the written order.
 
@@ -41,7 +41,7 @@ def sum_lanes(values: np.ndarray) -> np.float32:
     return add_lanes(lanes)
 
 
-@njit(cache=True)
+@njit
 def sum_of_squares(values: np.ndarray) -> np.float32:
     """Sum of v * v over float32 [n], in the order of ``sum_lanes``."""
     lanes = np.zeros(LANES, np.float32)

@@ -8,15 +8,15 @@ so that blocks go through threads.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ..tools.compiled import njit
 from .error_meter import Errors
 from .formats import Int4
 
 __all__ = ["round_int4"]
 
 # Sums of squares may be added up in lanes; divisions and products stay as they are written.
-_compiled = njit(cache=True, nogil=True, fastmath={"reassoc"})
+_compiled = njit(nogil=True, fastmath={"reassoc"})
 
 
 def round_int4(form: Int4, rows: np.ndarray) -> tuple[dict[str, np.ndarray], Errors]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 from ..errors import TrilobiteError
+from ..tools.compiled import numba
 from .decoder import Decoder
 from .kv_cache import KVKind
 from .language_model import Session

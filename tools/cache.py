@@ -1,23 +1,82 @@
-"""Folders that are made once, by one process, and then only read."""
+"""Folders that are made once, by one process, and then only read.
+
+What is in the cache is run (simulators, compiled kernels) or believed (counts), so it is kept in
+folders that nobody else can write, checked whenever it is used, and made again when it is damaged.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import shutil
+import stat
 import tempfile
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
-__all__ = ["cache_folder", "cached_folder", "content_key"]
+from ..errors import ToolError
+
+__all__ = [
+    "CacheWarning", "UnusableCacheError", "cache_folder", "cached_folder", "content_key",
+    "private_folder", "warn_once",
+]
+
+_BUILDING = "building-"
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class CacheWarning(UserWarning):
+    """Something could not be kept, or was damaged and is made again; results are the same."""
+
+
+class UnusableCacheError(ToolError):
+    """There is no folder to keep things in; the message says why, and what to do."""
 
 
 def cache_folder(kind: str) -> Path:
-    """Where folders of a ``kind`` are kept: in ``$TRILOBITE_CACHE``, or in the user's cache."""
+    """Where folders of a ``kind`` are kept: in ``$TRILOBITE_CACHE``, or in the user's cache.
+
+    Raises
+    ------
+    UnusableCacheError
+        The user has no home.
+    """
     if chosen := os.environ.get("TRILOBITE_CACHE"):
         return Path(chosen).absolute() / kind
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(user) / "trilobite" / kind
+    user = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not user.is_absolute():   # which XDG's specification says to ignore
+        try:
+            user = Path.home() / ".cache"
+        except RuntimeError:
+            raise UnusableCacheError("There is no cache folder, because HOME is not set; set "
+                                     "TRILOBITE_CACHE to a folder of yours") from None
+    return user / "trilobite" / kind
+
+
+def private_folder(kind: str) -> Path:
+    """``cache_folder``, made if it is not there, that no other user can write.
+
+    Raises
+    ------
+    UnusableCacheError
+        It cannot be made, belongs to another user, or others may write it or a folder above.
+    """
+    folder = cache_folder(kind)
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        problem = _exposed(folder.resolve(strict=True))
+    except OSError as error:
+        problem = f"it cannot be made ({error.strerror})"
+    if problem:
+        raise UnusableCacheError(f"The cache folder {folder} is not used: {problem}; set "
+                                 "TRILOBITE_CACHE to a folder that only you can write")
+    return folder
 
 
 def content_key(parts: Sequence[str]) -> str:
@@ -28,19 +87,149 @@ def content_key(parts: Sequence[str]) -> str:
 def cached_folder(kind: str, name: str, fill: Callable[[Path], None]) -> Path:
     """The folder ``name`` of a ``kind``; if there is none, let ``fill`` fill an empty one.
 
-    It appears in one step, complete. Processes that want the same one wait for the first; a
-    ``fill`` that raises leaves nothing.
+    It appears in one step, complete, with the checksums of its files beside it in ``name.sha256``.
+    One whose files are not those any more is made again, once, with a ``CacheWarning``. Processes
+    that want the same one wait for the first; a ``fill`` that raises leaves nothing. Where nothing
+    can be kept the folder is filled for this process alone, with a ``CacheWarning``.
+
+    Raises
+    ------
+    ToolError
+        There is no room for it anywhere.
     """
-    cache = cache_folder(kind)
-    folder = cache / name
+    try:
+        folder = private_folder(kind) / name
+        if _damage(folder) is not None:
+            _make(folder, fill)
+        return folder
+    except UnusableCacheError as error:
+        problem = str(error)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        problem = f"Nothing can be kept in {cache_folder(kind)} ({error.strerror})"
+    warn_once(f"{problem}, so {name} is made for this run alone")
+    return _for_this_process(kind, name, fill)
+
+
+@cache
+def warn_once(sentence: str) -> None:
+    """Give ``sentence`` as a ``CacheWarning``, the first time that this process says it."""
+    warnings.warn(sentence, CacheWarning, stacklevel=3)
+
+
+def _exposed(folder: Path) -> str | None:
+    """Why others can write in ``folder``, as a clause; None if they cannot."""
+    for place in (folder, folder.parent):
+        if place.stat().st_uid not in (0, os.geteuid()):
+            return f"{place} belongs to another user"
+    for place in (folder, *folder.parents):
+        mode = place.stat().st_mode
+        if mode & stat.S_IWOTH and (place == folder or not mode & stat.S_ISVTX):
+            return f"everybody can write in {place}"
+    return None
+
+
+def _make(folder: Path, fill: Callable[[Path], None]) -> None:
+    with _locked(folder.with_name(f"{folder.name}.lock")):
+        if (damage := _damage(folder)) is None:   # made while we waited
+            return
+        if folder.is_dir():
+            warnings.warn(f"The cached folder {folder} is damaged ({damage}); it is made again",
+                          CacheWarning, stacklevel=4)
+            shutil.rmtree(folder)
+        with _scratch(folder.parent) as scratch:
+            fresh = scratch / folder.name
+            fresh.mkdir()
+            fill(fresh)
+            _sums_file(folder).write_text(_sums(fresh))
+            fresh.rename(folder)
+
+
+def _damage(folder: Path) -> str | None:
+    """What of ``folder`` is not as it was made, as a clause; None if all is."""
     if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with (cache / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.is_dir():
-                with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as scratch:
-                    fresh = Path(scratch) / name
-                    fresh.mkdir()
-                    fill(fresh)
-                    fresh.rename(folder)
-    return folder
+        return "it is not there"
+    try:
+        made, found = _sums_file(folder).read_text(), _sums(folder)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    except UnicodeDecodeError:
+        return f"{_sums_file(folder).name} is not text"
+    if made == found:
+        return None
+    changed = set(made.splitlines()) ^ set(found.splitlines())
+    return "changed: " + ", ".join(sorted({line.partition("  ")[2] for line in changed}))
+
+
+def _sums_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.sha256")
+
+
+def _sums(folder: Path) -> str:
+    """Checksums of all files in ``folder``, as ``sha256sum`` writes and checks them."""
+    lines = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            lines.append(f"{digest}  {folder.name}/{path.relative_to(folder)}\n")
+    return "".join(lines)
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """A folder in ``parent`` that goes with the block; those of killed processes go as well.
+
+    Its owner holds a lock on it, which ends with the process.
+    """
+    with _locked(parent / ".building.lock"):
+        for old in parent.glob(f"{_BUILDING}*"):
+            with suppress(OSError), _locked(old, fcntl.LOCK_NB):
+                shutil.rmtree(old)
+        scratch = Path(tempfile.mkdtemp(dir=parent, prefix=_BUILDING))
+        handle = os.open(scratch, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(handle)
+
+
+@contextmanager
+def _locked(path: Path, flags: int = 0) -> Iterator[None]:
+    """Hold the lock on a file, which is made, or on a folder."""
+    how = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    handle = os.open(path, how | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | flags)
+        yield
+    finally:
+        os.close(handle)
+
+
+_here: dict[tuple[str, str], Path] = {}
+
+
+@cache
+def _folder_of_process() -> tempfile.TemporaryDirectory:
+    """A folder that is removed when this process ends."""
+    return tempfile.TemporaryDirectory(prefix="trilobite-")
+
+
+def _for_this_process(kind: str, name: str, fill: Callable[[Path], None]) -> Path:
+    if (kind, name) not in _here:
+        folder = Path(_folder_of_process().name)
+        try:
+            folder = Path(tempfile.mkdtemp(dir=folder)) / name
+            folder.mkdir()
+            fill(folder)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+                raise ToolError(f"{folder} cannot be written ({error.strerror}); set TMPDIR to a "
+                                "folder with room") from None
+            raise
+        _here[kind, name] = folder
+    return _here[kind, name]

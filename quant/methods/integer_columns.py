@@ -9,14 +9,14 @@ the same order as there, so that the codes are the same in every bit.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import njit
 from ..formats.grouped_int import GroupedInt
 
 __all__ = ["descend", "round_in_turn"]
 
 _ROWS = 16   # of all columns of a block at a time: 16 KiB as float64
-_compiled = njit(cache=True, nogil=True)
+_compiled = njit(nogil=True)
 
 
 def round_in_turn(

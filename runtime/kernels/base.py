@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol
 
 import numpy as np
-from numba import njit
 
 from ...errors import FormatError
 from ...numerics import add, quantize_activations, scale_sum
 from ...quant.formats.base import Format, PackedWeight
+from ...tools.compiled import njit
 
 __all__ = ["LARGEST_ACTIVATION", "FusedKernel", "IntegerLinear", "Linear"]
 
@@ -135,7 +135,7 @@ class IntegerLinear(Linear):
         """``integer`` by the portable kernel."""
 
 
-@njit(cache=True)
+@njit
 def _scale_sums(
     sums: np.ndarray, scale_x: np.ndarray, scale_w: np.ndarray, bias: np.ndarray, out: np.ndarray
 ) -> None:

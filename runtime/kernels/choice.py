@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from functools import cache
 
-import numba
-from numba.core.codegen import get_host_cpu_features
-
 from ...errors import TrilobiteError
+from ...tools.compiled import numba
 
 __all__ = [
     "KERNELS",
@@ -40,7 +38,7 @@ def cpu_features() -> frozenset[str]:
     """
     listed = numba.config.CPU_FEATURES
     if listed is None:
-        listed = get_host_cpu_features() if numba.config.CPU_NAME is None else ""
+        listed = numba.core.codegen.get_host_cpu_features() if numba.config.CPU_NAME is None else ""
     return frozenset(name[1:] for name in listed.split(",") if name.startswith("+"))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ...tools.compiled import njit
 
 __all__ = ["dot_tokens"]
 
 
-@njit(cache=True)
+@njit
 def dot_tokens(row: np.ndarray, q: np.ndarray, sums: np.ndarray) -> None:
     """Write int32 ``sums`` [N] from ``row`` [K], int8 or int16 up to 128, and int8 ``q`` [N, K].
 

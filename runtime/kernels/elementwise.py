@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numba
 import numpy as np
 
 from ...numerics import add, mul, rsqrt, sigmoid, sub, sum_of_squares
+from ...tools.compiled import njit
 from .choice import chosen_kernel
 from .ir.x86.gate import silu_vectors
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-@numba.njit(cache=True)
+@njit
 def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: np.float32) -> np.ndarray:
     """Root-mean-square norm of each row: ``x * rsqrt(mean(x^2) + epsilon) * weight``.
 
@@ -45,7 +45,7 @@ def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: np.float32) -> np.ndarr
     return result
 
 
-@numba.njit(cache=True)
+@njit
 def apply_rope(x: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> None:
     """Rotate the two halves of each head in place (Su et al. 2021, arXiv 2104.09864).
 
@@ -62,7 +62,7 @@ def apply_rope(x: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> None:
                 x[n, head, d + half] = add(mul(high, c), mul(low, s))
 
 
-@numba.njit(cache=True)
+@njit
 def silu_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     """``(gate * sigmoid(gate)) * up``, elementwise on float32 [N, K]."""
     result = np.empty_like(gate)
@@ -73,7 +73,7 @@ def silu_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     return result
 
 
-@numba.njit(cache=True)
+@njit
 def silu_gate_avx512(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     """``silu_gate`` of C-contiguous arrays, the same bits, on CPUs that have AVX-512."""
     result = np.empty_like(gate)
@@ -85,7 +85,7 @@ def silu_gate_avx512(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     return result
 
 
-@numba.njit(cache=True)
+@njit
 def relu2_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     """``max(gate, 0)^2 * up``, elementwise on float32 [N, K] (BitNet's squared ReLU)."""
     result = np.empty_like(gate)
@@ -96,7 +96,7 @@ def relu2_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     return result
 
 
-@numba.njit(cache=True)
+@njit
 def add_residual(x: np.ndarray, update: np.ndarray) -> None:
     """``x += update`` in place, float32 [N, K]."""
     for n in range(x.shape[0]):
@@ -104,7 +104,7 @@ def add_residual(x: np.ndarray, update: np.ndarray) -> None:
             x[n, k] = add(x[n, k], update[n, k])
 
 
-@numba.njit(cache=True)
+@njit
 def add_and_norm(
     x: np.ndarray, update: np.ndarray, weight: np.ndarray, epsilon: np.float32
 ) -> np.ndarray:

@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+
+from ...tools.compiled import intrinsic, types
 
 __all__ = ["keep_alive"]
 

@@ -11,9 +11,9 @@ from threading import Lock
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ...numerics import add, quantize_activation, scale_sum
+from ...tools.compiled import njit
 from .ir.x86.panel import LARGEST_TILE, ROWS
 from .threads import chunks_for
 
@@ -63,7 +63,7 @@ def groups_of(M: int) -> int:
     return -(-M // ROWS)
 
 
-@njit(cache=True)
+@njit
 def _stride(columns: int) -> int:
     """Bytes of ``columns`` and some more, so that a tile's rows keep apart in the L1 cache.
 
@@ -120,7 +120,7 @@ class RowGroupKernel(ABC):
         """Fill ``outputs``, in ``chunks`` at the same time if that is more than one."""
 
 
-@njit(cache=True)
+@njit
 def prepared(q: np.ndarray, columns: int) -> Activations:
     """Activations from int8 ``q`` [N, K], with zeros up to at least ``columns``."""
     N, K = q.shape
@@ -133,7 +133,7 @@ def prepared(q: np.ndarray, columns: int) -> Activations:
     return Activations(padded, totals, np.empty(0, np.float32))
 
 
-@njit(cache=True)
+@njit
 def quantized(x: np.ndarray, columns: int) -> Activations:
     """Activations from float32 ``x`` [N, K], by ``numerics.quantize_activation``."""
     N = x.shape[0]
@@ -144,7 +144,7 @@ def quantized(x: np.ndarray, columns: int) -> Activations:
     return activations
 
 
-@njit(cache=True)
+@njit
 def _total(row: np.ndarray) -> np.int32:
     total = np.int32(0)
     for k in range(row.shape[0]):
@@ -152,7 +152,7 @@ def _total(row: np.ndarray) -> np.int32:
     return total
 
 
-@njit(cache=True)
+@njit
 def _quantize(x: np.ndarray, q: np.ndarray, totals: np.ndarray, scale: np.ndarray) -> None:
     K = x.shape[1]
     for n in range(x.shape[0]):
@@ -194,7 +194,7 @@ def weight_memory(groups: int, nbytes: int) -> np.ndarray:
     return _arena.take(groups * nbytes).reshape(groups, nbytes)
 
 
-@njit(cache=True)
+@njit
 def aligned(nbytes: int) -> np.ndarray:
     """Uint8 [nbytes], not initialized, that begins with a cache line."""
     memory = np.empty(nbytes + _LINE, np.uint8)
@@ -202,7 +202,7 @@ def aligned(nbytes: int) -> np.ndarray:
     return memory[skipped:skipped + nbytes]
 
 
-@njit(cache=True)
+@njit
 def finish(
     totals: np.ndarray, offset: int, group: int, activations: Activations, outputs: Outputs
 ) -> None:

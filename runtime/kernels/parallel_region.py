@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from threading import Lock
 
-import numba
-
 from ...errors import TrilobiteError
+from ...tools.compiled import numba
 
 __all__ = ["parallel_region"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads
 
+from ...tools.compiled import numba
 from .parallel_region import parallel_region
 
 __all__ = ["chunks_for", "over_groups", "over_rows"]
@@ -29,7 +29,7 @@ _PRODUCTS_PER_CHUNK = 1 << 20
 def chunks_for(rows: int, products: int, products_per_chunk: int = _PRODUCTS_PER_CHUNK) -> int:
     """Into how many threads to split ``rows`` that take ``products``; 0 or 1: do not."""
     most = min(rows, products // products_per_chunk)
-    return min(get_num_threads(), most) if most > 1 else most   # asking takes a microsecond
+    return min(numba.get_num_threads(), most) if most > 1 else most   # asking takes a microsecond
 
 
 def over_rows(

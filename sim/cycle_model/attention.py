@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .port import ask, can_ask, take_word
@@ -19,19 +19,19 @@ _POSITION, _LAST_POSITION, _QUERIES, _GROUP, _BASE = range(r.PASS_FIELDS)
 _REMAINING, _OF_PASS, _LAST, _ROWS, _WORD = range(r.CACHE_TILE_FIELDS)
 
 
-@njit(cache=True)
+@njit
 def _pass(number: int) -> int:
     """Where a pass is kept."""
     return r.PASS + r.PASS_FIELDS * (number % r.RING)
 
 
-@njit(cache=True)
+@njit
 def _tile(number: int) -> int:
     """Where a tile of the cache is kept."""
     return r.CACHE_TILE_AT + r.CACHE_TILE_FIELDS * (number % r.RING)
 
 
-@njit(cache=True)
+@njit
 def drive_attend(m: np.ndarray, now: int) -> None:
     """Heads and tokens into passes: as ``fpga.attend_driver``."""
     decodes = m[r.TOKENS] == 1
@@ -91,7 +91,7 @@ def drive_attend(m: np.ndarray, now: int) -> None:
                 m[r.WALKED] = 1
 
 
-@njit(cache=True)
+@njit
 def attend(m: np.ndarray, now: int) -> None:
     """One cycle of the units of an ATTEND, from the results back to the queries."""
     sink(m, q.ATTENDED, now)
@@ -110,7 +110,7 @@ def attend(m: np.ndarray, now: int) -> None:
         code(m, beats, now)
 
 
-@njit(cache=True)
+@njit
 def _load(m: np.ndarray, now: int) -> None:
     """A pass's queries into the lanes: as ``query_loader``."""
     if can_take(m, q.PASSES, now) and has_room(m, q.WALKS) and has_room(m, q.LOADS):
@@ -135,7 +135,7 @@ def _load(m: np.ndarray, now: int) -> None:
         m[r.LOAD_SCALES] += 1
 
 
-@njit(cache=True)
+@njit
 def _walk(m: np.ndarray, now: int) -> None:
     """Keys of the next tile, then values of some tiles before: as ``tile_walker``."""
     if can_take(m, q.CACHE_REQUESTS, now) and can_ask(m, q.CACHE_WORDS, now):
@@ -176,7 +176,7 @@ def _walk(m: np.ndarray, now: int) -> None:
         m[r.VALUES_ASKED] += 1
 
 
-@njit(cache=True)
+@njit
 def _take_words(m: np.ndarray, now: int) -> None:
     """Words of keys when their queries are there, of values when their weights are: ``words``."""
     if not can_take(m, q.CACHE_BLOCKS, now):
@@ -212,14 +212,14 @@ def _take_words(m: np.ndarray, now: int) -> None:
             put(m, q.SCORED_TILES, now + m[r.DOT_LATENCY] + 1, block // 2)
 
 
-@njit(cache=True)
+@njit
 def _has_room_for_job(m: np.ndarray) -> bool:
     """All four readers of jobs take one more."""
     return (has_room(m, q.JOBS_SUMMED) and has_room(m, q.JOBS_WEIGHED)
             and has_room(m, q.JOBS_WRITTEN) and has_room(m, q.JOBS_PUT_OUT))
 
 
-@njit(cache=True)
+@njit
 def _score(m: np.ndarray, now: int) -> None:
     """A query of a tile after the other, a token per cycle: as ``scores``."""
     if not can_take(m, q.SCORED_TILES, now):
@@ -256,7 +256,7 @@ def _score(m: np.ndarray, now: int) -> None:
                 m[r.OLDEST_BANK] = 1 - m[r.OLDEST_BANK]
 
 
-@njit(cache=True)
+@njit
 def _weigh(m: np.ndarray, now: int) -> None:
     """Exponentials, the sum of each row, and weights: ``exponentials``, ``softmax_sums``."""
     if can_take(m, q.ROW_SUMS, now) and can_take(m, q.SHRINKS, now):
@@ -287,7 +287,7 @@ def _weigh(m: np.ndarray, now: int) -> None:
                 m[r.SHRUNK] = 0
 
 
-@njit(cache=True)
+@njit
 def _quantize_weights(m: np.ndarray, now: int) -> None:
     """A row of weights to int16: the quantizer of ``softmax_weights``, one weight per beat."""
     if can_take(m, q.WEIGHT_ROW, now) and can_take(m, q.WEIGHT_INVERSES, now) and has_room(
@@ -311,7 +311,7 @@ def _quantize_weights(m: np.ndarray, now: int) -> None:
         put(m, q.STEPS, now + 1, 0)
 
 
-@njit(cache=True)
+@njit
 def _write_weights(m: np.ndarray, now: int) -> None:
     """Weights into the lanes; with the last query's last one the tile is weighed."""
     m[r.WEIGHED_BEFORE] = m[r.WEIGHED]
@@ -320,7 +320,7 @@ def _write_weights(m: np.ndarray, now: int) -> None:
         m[r.WEIGHED] += 1
 
 
-@njit(cache=True)
+@njit
 def _put_out(m: np.ndarray, now: int) -> None:
     """``lanes`` elements per cycle; a job waits for the results of the one before: ``outputs``."""
     if not (can_take(m, q.JOBS_PUT_OUT, now) and can_take(m, q.ROW_FACTORS, now)

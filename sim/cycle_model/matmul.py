@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ...fpga.descriptors import Operation, Post
+from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .port import take_word
@@ -20,7 +20,7 @@ _ADD, _ROTATE, _GATE, _KEYS, _VALUES = (int(post) for post in (
 _IDLE, _TILE, _TOKEN, _HEADS_WALK, _NEXT, _WALKED = range(6)
 
 
-@njit(cache=True)
+@njit
 def step_matmul(m: np.ndarray, now: int) -> None:
     """One cycle from the weights' words to scaled outputs."""
     _give_tiles(m, now)
@@ -30,7 +30,7 @@ def step_matmul(m: np.ndarray, now: int) -> None:
     _scale(m, now)
 
 
-@njit(cache=True)
+@njit
 def _unpack(m: np.ndarray, now: int) -> None:
     """Words to beats: as ``hw.weights.unpacker``."""
     if not can_take(m, q.WEIGHT_WORDS, now):
@@ -57,7 +57,7 @@ def _unpack(m: np.ndarray, now: int) -> None:
             m[r.SHARED], m[r.FRAME_BEAT] = 0, 0
 
 
-@njit(cache=True)
+@njit
 def _give_tiles(m: np.ndarray, now: int) -> None:
     """Each tile as often as there are tokens: as ``hw.weights.tile_buffer``."""
     held = m[r.HELD]
@@ -85,7 +85,7 @@ def _give_tiles(m: np.ndarray, now: int) -> None:
         m[r.HELD] += 1
 
 
-@njit(cache=True)
+@njit
 def _give_activations(m: np.ndarray, now: int) -> None:
     """The beats of a row of codes: as ``hw.matmul.activation_buffer``."""
     if m[r.READING] == 1:
@@ -100,7 +100,7 @@ def _give_activations(m: np.ndarray, now: int) -> None:
         m[r.READING], m[r.READING_LEFT] = 1, m[r.D_PASSES]
 
 
-@njit(cache=True)
+@njit
 def _multiply(m: np.ndarray, now: int) -> None:
     """Tables of the next pass are built while those of this one are looked up: as
     ``hw.matmul.tlmm``.
@@ -146,7 +146,7 @@ def _multiply(m: np.ndarray, now: int) -> None:
         m[r.BUILDING], m[r.BUILT] = 0, 0
 
 
-@njit(cache=True)
+@njit
 def _scale(m: np.ndarray, now: int) -> None:
     """Sums to outputs, a beat per cycle: as ``hw.matmul.dequantizer``."""
     if can_take(m, q.BLOCKS, now) and can_take(m, q.SCALINGS_TAKEN, now) and can_take(
@@ -165,7 +165,7 @@ def _scale(m: np.ndarray, now: int) -> None:
         put(m, q.SCALINGS_TAKEN, now + 1, 0)
 
 
-@njit(cache=True)
+@njit
 def drive_matmul(m: np.ndarray, now: int) -> None:
     """Tiles outside, tokens inside: as ``fpga.matmul_driver``."""
     turned = m[r.D_POST] == _ROTATE or m[r.D_POST] == _KEYS

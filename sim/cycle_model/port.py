@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .queues import can_take, first, has_room, limit, pack, put, size, take, unpack
@@ -23,13 +23,13 @@ __all__ = [
 _READ_CYCLES = 3   # from a word that the memory moves to one that its reader can take
 
 
-@njit(cache=True)
+@njit
 def can_ask(m: np.ndarray, reader: int, now: int) -> bool:
     """The reader's splitter takes a request in this cycle."""
     return m[r.ASKED + 3 * reader] == 0 and m[r.FREE_AT + reader] <= now
 
 
-@njit(cache=True)
+@njit
 def ask(m: np.ndarray, reader: int, word: int, words: int, now: int) -> None:
     """Ask for words, to be taken from the queue whose number is the reader's."""
     m[r.ASKED + 3 * reader] = words
@@ -37,20 +37,20 @@ def ask(m: np.ndarray, reader: int, word: int, words: int, now: int) -> None:
     m[r.ASKED + 3 * reader + 2] = now + 1
 
 
-@njit(cache=True)
+@njit
 def take_word(m: np.ndarray, reader: int) -> None:
     """Take a word, and give its place back."""
     m[r.RESERVED + reader] -= 1
     take(m, reader)
 
 
-@njit(cache=True)
+@njit
 def can_announce(m: np.ndarray, now: int) -> bool:
     """The shared writer takes a request in this cycle."""
     return m[r.SERVES] == 0 and m[r.SERVES_FREE_AT] <= now and has_room(m, q.WRITE_REQUESTS)
 
 
-@njit(cache=True)
+@njit
 def announce(m: np.ndarray, word: int, words: int, now: int) -> None:
     """Announce ``words`` words from ``word`` on; ``write_word`` for each of them follows."""
     put(m, q.WRITE_REQUESTS, now + 1, pack(word, words))
@@ -59,13 +59,13 @@ def announce(m: np.ndarray, word: int, words: int, now: int) -> None:
     m[r.WRITE_WORDS_LEFT] = words
 
 
-@njit(cache=True)
+@njit
 def can_write(m: np.ndarray, now: int) -> bool:
     """The word that is offered is taken in this cycle."""
     return m[r.SERVES] == 1 and m[r.SERVES_FROM] <= now and m[r.WRITE_ROOM] == 1
 
 
-@njit(cache=True)
+@njit
 def write_word(m: np.ndarray, now: int) -> None:
     """A word goes to the write master."""
     put(m, q.WRITE_WORDS, now + 1, 0)
@@ -75,7 +75,7 @@ def write_word(m: np.ndarray, now: int) -> None:
         m[r.SERVES_FREE_AT] = now + 1
 
 
-@njit(cache=True)
+@njit
 def step_port(m: np.ndarray, now: int) -> None:
     """One cycle of everything between the units and the memory's cells."""
     m[r.WRITE_ROOM] = int(has_room(m, q.WRITE_WORDS))
@@ -85,7 +85,7 @@ def step_port(m: np.ndarray, now: int) -> None:
     _acknowledge(m, now)
 
 
-@njit(cache=True)
+@njit
 def _choose_burst(m: np.ndarray, now: int) -> None:
     """The first reader that has a burst to ask for, and a place for every word of it."""
     while can_take(m, q.RELEASED, now):
@@ -113,7 +113,7 @@ def _choose_burst(m: np.ndarray, now: int) -> None:
         return
 
 
-@njit(cache=True)
+@njit
 def _move(m: np.ndarray, now: int) -> None:
     """Which direction moves a word: as ``sim.verify.bench.ddr.DdrModel``."""
     available = m[r.SAVED] + m[r.DDR_WORDS]
@@ -148,7 +148,7 @@ def _move(m: np.ndarray, now: int) -> None:
         m[r.SAVED] = min(available, m[r.DDR_CYCLES])
 
 
-@njit(cache=True)
+@njit
 def _read(m: np.ndarray, burst: int, now: int) -> None:
     m[r.N_READ_WORDS] += 1
     m[r.READ_MOVED] = 1
@@ -161,7 +161,7 @@ def _read(m: np.ndarray, burst: int, now: int) -> None:
         put(m, q.RELEASED, now + 2, 0)
 
 
-@njit(cache=True)
+@njit
 def _write(m: np.ndarray, burst: int, now: int) -> None:
     m[r.N_WRITE_WORDS] += 1
     take(m, q.WRITTEN)
@@ -173,7 +173,7 @@ def _write(m: np.ndarray, burst: int, now: int) -> None:
         put(m, q.ACKNOWLEDGED, now + m[r.DDR_LATENCY], m[burst + 2])
 
 
-@njit(cache=True)
+@njit
 def _acknowledge(m: np.ndarray, now: int) -> None:
     if can_take(m, q.ACKNOWLEDGED, now):
         m[r.ANNOUNCED] -= 1
@@ -181,7 +181,7 @@ def _acknowledge(m: np.ndarray, now: int) -> None:
             put(m, q.COMPLETED, now + 1, 0)
 
 
-@njit(cache=True)
+@njit
 def _split_writes(m: np.ndarray, now: int) -> None:
     """Requests into bursts, and words behind the bursts that have been announced."""
     if can_take(m, q.WRITE_WORDS, now) and can_take(m, q.WRITE_LENGTHS, now) and has_room(

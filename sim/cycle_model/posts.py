@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ...fpga.descriptors import Post
+from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .port import announce, can_announce, can_write, write_word
@@ -19,7 +19,7 @@ _ADD, _ROTATE, _GATE, _KEYS, _VALUES = (int(kind) for kind in (
 _B = 1
 
 
-@njit(cache=True)
+@njit
 def post(m: np.ndarray, now: int) -> None:
     """One cycle of the units behind the dequantizer."""
     kind = m[r.D_POST]
@@ -48,12 +48,12 @@ def post(m: np.ndarray, now: int) -> None:
             _turn(m, now)
 
 
-@njit(cache=True)
+@njit
 def _head_beats(m: np.ndarray) -> int:
     return m[r.D_ROW_BLOCKS] * m[r.BLOCK_BEATS]
 
 
-@njit(cache=True)
+@njit
 def _add(m: np.ndarray, now: int) -> None:
     if can_take(m, q.OUTPUTS, now) and has_beat(m, _B, now) and has_room(m, q.ADDED):
         take(m, q.OUTPUTS)
@@ -61,7 +61,7 @@ def _add(m: np.ndarray, now: int) -> None:
         put(m, q.ADDED, now + m[r.ADD_LATENCY] + 1, 0)
 
 
-@njit(cache=True)
+@njit
 def _turn(m: np.ndarray, now: int) -> None:
     """Whole heads, by their token's angles: as ``hw.rows.rotary`` and ``hw.rows.angle_pairs``."""
     beats = _head_beats(m)
@@ -90,7 +90,7 @@ def _turn(m: np.ndarray, now: int) -> None:
             m[r.ANGLES_FULL] += 1
 
 
-@njit(cache=True)
+@njit
 def _gate(m: np.ndarray, now: int) -> None:
     """Blocks of gate and up outputs in turn, then element by element: as ``hw.rows.gate_rows``."""
     kind = q.UPS if m[r.IS_UP] == 1 else q.GATES
@@ -114,7 +114,7 @@ def _gate(m: np.ndarray, now: int) -> None:
 _ANNOUNCE, _CODES, _ANNOUNCE_SCALE, _SCALE = range(4)
 
 
-@njit(cache=True)
+@njit
 def _write_cache(m: np.ndarray, now: int) -> None:
     """A head's codes, then its scale: as ``hw.attention.cache_writer``."""
     values = m[r.D_POST] == _VALUES

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numba import njit
 
 from ...errors import TrilobiteError
 from ...fpga.compiler import Program
 from ...fpga.counters import COUNTERS
 from ...fpga.descriptors import Operation
+from ...tools.compiled import njit
 from ..descriptions.ddr_timing import DdrTiming
 from . import registers as r
 from .attention import attend, drive_attend
@@ -68,7 +68,7 @@ def trace_step(program: Program, timing: DdrTiming, tokens: int, position: int,
     return np.vstack([notes, machine[r.N_CYCLES:r.N_CYCLES + r.COUNTS]])
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _run(m: np.ndarray, cycle_limit: int) -> bool:
     """Cycle after cycle, who takes before who gives, so that a queue holds what it holds."""
     for now in range(cycle_limit):
@@ -84,7 +84,7 @@ def _run(m: np.ndarray, cycle_limit: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@njit
 def _operate(m: np.ndarray, now: int) -> None:
     operation = m[r.OPERATION]
     if operation == _MATMUL:

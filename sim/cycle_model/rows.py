@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .port import announce, ask, can_announce, can_ask, can_write, take_word, write_word
@@ -16,14 +16,14 @@ __all__ = ["can_code", "code", "drive_quantize", "has_beat", "meets", "note_end"
 _A, _B = 0, 1
 
 
-@njit(cache=True)
+@njit
 def step_sources(m: np.ndarray, now: int) -> None:
     """Rows that were asked for become requests: as ``hw.rows.row_source``."""
     _request(m, q.A_ROWS, q.A_LENGTHS, q.A_WORDS, now)
     _request(m, q.B_ROWS, q.B_LENGTHS, q.B_WORDS, now)
 
 
-@njit(cache=True)
+@njit
 def _request(m: np.ndarray, rows: int, lengths: int, reader: int, now: int) -> None:
     per_word = m[r.WORD_BEATS]
     if can_take(m, rows, now) and has_room(m, lengths) and can_ask(m, reader, now):
@@ -32,13 +32,13 @@ def _request(m: np.ndarray, rows: int, lengths: int, reader: int, now: int) -> N
         put(m, lengths, now + 1, beats)
 
 
-@njit(cache=True)
+@njit
 def has_beat(m: np.ndarray, source: int, now: int) -> bool:
     """A beat of source 0 (a) or 1 (b) is offered."""
     return can_take(m, q.A_WORDS + source, now) and can_take(m, q.A_LENGTHS + source, now)
 
 
-@njit(cache=True)
+@njit
 def take_beat(m: np.ndarray, source: int) -> bool:
     """Take it; whether it is its row's last one."""
     place, beat = r.BEATS + 2 * source, r.BEATS + 2 * source + 1
@@ -54,7 +54,7 @@ def take_beat(m: np.ndarray, source: int) -> bool:
     return last
 
 
-@njit(cache=True)
+@njit
 def _norm(m: np.ndarray, now: int) -> None:
     """Two passes over each row: as ``hw.rows.rms_norm``. Weights come from source b."""
     beats = m[r.D_BEATS]
@@ -81,20 +81,20 @@ def _norm(m: np.ndarray, now: int) -> None:
                 m[r.SUM_IDLE_AT] = now + m[r.SQUARE_LATENCY] + 1
 
 
-@njit(cache=True)
+@njit
 def meets(m: np.ndarray, ring: int, now: int) -> bool:
     """A row that ends in this cycle would meet an earlier one in the shared reciprocal."""
     before = now - m[r.RECIPROCAL_PERIOD]
     return m[ring + before % r.RING] == before
 
 
-@njit(cache=True)
+@njit
 def note_end(m: np.ndarray, ring: int, now: int) -> None:
     """A row ends in this cycle."""
     m[ring + now % r.RING] = now
 
 
-@njit(cache=True)
+@njit
 def can_code(m: np.ndarray, beats: int, now: int) -> bool:
     """The quantizer takes the next beat of a row of ``beats``."""
     if not has_room(m, q.CODE_ROW):
@@ -104,7 +104,7 @@ def can_code(m: np.ndarray, beats: int, now: int) -> bool:
                         and not meets(m, r.CODED_ROWS, now))
 
 
-@njit(cache=True)
+@njit
 def code(m: np.ndarray, beats: int, now: int) -> None:
     """A beat enters the quantizer."""
     put(m, q.CODE_ROW, now + 2, 0)
@@ -116,7 +116,7 @@ def code(m: np.ndarray, beats: int, now: int) -> None:
         put(m, q.SCALES, now + m[r.LARGEST_LATENCY] + 1, 0)
 
 
-@njit(cache=True)
+@njit
 def step_quantizer(m: np.ndarray, beats: int, now: int) -> None:
     """From the largest magnitude of a row of ``beats`` to its codes: as ``hw.rows.quantizer``."""
     if can_take(m, q.CODE_ROW, now) and can_take(m, q.INVERSES, now) and has_room(m, q.CODES):
@@ -129,14 +129,14 @@ def step_quantizer(m: np.ndarray, beats: int, now: int) -> None:
             take(m, q.INVERSES)
 
 
-@njit(cache=True)
+@njit
 def sink(m: np.ndarray, source: int, now: int) -> None:
     """Beats of the queue ``source`` to memory, row by row: as ``hw.rows.row_sink``."""
     sink_beat(m, source, now)
     sink_row(m, now)
 
 
-@njit(cache=True)
+@njit
 def sink_beat(m: np.ndarray, source: int, now: int) -> None:
     """A beat of the queue ``source``, if there is one and it is taken."""
     per_word = m[r.WORD_BEATS]
@@ -155,7 +155,7 @@ def sink_beat(m: np.ndarray, source: int, now: int) -> None:
                 take(m, q.SINK_LENGTHS)
 
 
-@njit(cache=True)
+@njit
 def sink_row(m: np.ndarray, now: int) -> None:
     """The next row is announced to the shared writer."""
     if can_take(m, q.SINK_ROWS, now) and has_room(m, q.SINK_LENGTHS) and can_announce(m, now):
@@ -164,7 +164,7 @@ def sink_row(m: np.ndarray, now: int) -> None:
         put(m, q.SINK_LENGTHS, now + 1, beats)
 
 
-@njit(cache=True)
+@njit
 def drive_quantize(m: np.ndarray, now: int) -> None:
     """Row by row, with the norm's weights: as ``fpga.quantize_driver``."""
     if m[r.WALK] == 0:
@@ -185,7 +185,7 @@ def drive_quantize(m: np.ndarray, now: int) -> None:
             m[r.WALKED] = 1
 
 
-@njit(cache=True)
+@njit
 def quantize(m: np.ndarray, now: int) -> None:
     """One cycle of the units of a QUANTIZE."""
     # To the activation buffer, which is always ready, or to the head, which stores a row.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ...fpga.descriptors import Operation
+from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .port import ask, can_ask, take_word
@@ -17,25 +17,25 @@ _END, _HEAD = int(Operation.END), int(Operation.HEAD)
 (_BEGIN, _DECODE, _EXECUTE, _LAST) = range(4)
 
 
-@njit(cache=True)
+@njit
 def _descriptor(m: np.ndarray, number: int) -> int:
     """Where a descriptor of the program is kept; its operation comes first."""
     return m[r.PROGRAM_AT] + r.FIELDS * number
 
 
-@njit(cache=True)
+@njit
 def weight_tile(m: np.ndarray, number: int) -> int:
     """Where a weight tile of the list is kept: words, beats, first word."""
     return m[r.TILES_AT] + 3 * number
 
 
-@njit(cache=True)
+@njit
 def is_active(m: np.ndarray, now: int) -> bool:
     """An operation is being done."""
     return m[r.OPERATION] != 0 and m[r.ACTIVE_FROM] <= now
 
 
-@njit(cache=True)
+@njit
 def step_sequencer(m: np.ndarray, now: int) -> None:
     """One cycle: begin, take a descriptor, or see whether it is done."""
     while can_take(m, q.COMPLETED, now - 1):
@@ -72,14 +72,14 @@ def step_sequencer(m: np.ndarray, now: int) -> None:
         m[r.ENDED] = 1
 
 
-@njit(cache=True)
+@njit
 def step_fetchers(m: np.ndarray, now: int) -> None:
     """Descriptors two ahead; weight tiles as far ahead as there is room."""
     _fetch_descriptors(m, now)
     _fetch_tiles(m, now)
 
 
-@njit(cache=True)
+@njit
 def _fetch_descriptors(m: np.ndarray, now: int) -> None:
     if m[r.FETCHING] == 1:
         m[r.FETCHING] = 2
@@ -98,7 +98,7 @@ def _fetch_descriptors(m: np.ndarray, now: int) -> None:
             m[r.FETCHED] += 1
 
 
-@njit(cache=True)
+@njit
 def _fetch_tiles(m: np.ndarray, now: int) -> None:
     count = m[r.TILE_COUNT]
     if m[r.LISTING] == 1:

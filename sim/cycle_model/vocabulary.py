@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .port import announce, ask, can_announce, can_ask, can_write, take_word, write_word
@@ -18,7 +18,7 @@ __all__ = ["choose", "drive_embed", "drive_head", "embed"]
 _IDLE, _ASK_ID, _ID, _LOCATE, _ASK_SCALE, _ASK_ROW, _SCALE, _ROW = range(8)
 
 
-@njit(cache=True)
+@njit
 def drive_embed(m: np.ndarray, now: int) -> None:
     """A row for each token."""
     if m[r.WALK] == 0:
@@ -35,7 +35,7 @@ def drive_embed(m: np.ndarray, now: int) -> None:
             m[r.WALKED] = 1
 
 
-@njit(cache=True)
+@njit
 def embed(m: np.ndarray, now: int) -> None:
     """A token's id, its scale and its row, one after the other."""
     sink(m, q.EMBEDDED, now)
@@ -87,12 +87,12 @@ def embed(m: np.ndarray, now: int) -> None:
                 m[r.EMBED_STATE] = _IDLE
 
 
-@njit(cache=True)
+@njit
 def _head_words(m: np.ndarray) -> int:
     return -(-m[r.D_ROWS] // m[r.GROUP_ROWS]) * m[r.D_REGION]
 
 
-@njit(cache=True)
+@njit
 def drive_head(m: np.ndarray, now: int) -> None:
     """Read the vocabulary, and write the chosen token."""
     if m[r.WALK] == 0:
@@ -117,7 +117,7 @@ def drive_head(m: np.ndarray, now: int) -> None:
         m[r.WALKED] = 1
 
 
-@njit(cache=True)
+@njit
 def choose(m: np.ndarray, now: int) -> None:
     """A word of the vocabulary per cycle; the choice follows the last one."""
     if m[r.STORED] == 1 and can_take(m, q.SCALES, now) and can_take(

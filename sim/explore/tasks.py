@@ -7,7 +7,7 @@ from concurrent.futures import as_completed
 from typing import Any, TypeVar
 
 from ...errors import ToolError, TrilobiteError
-from ...tools.cache import cache_folder
+from ...tools.cache import private_folder
 from ...tools.environment import safe_interpreters
 from ...tools.programs import worker_pool
 from ...tools.progress import SILENT, Progress
@@ -69,8 +69,7 @@ def _on_cluster(
         raise ToolError(
             "--cluster needs submitit; install it with: pip install 'trilobite[cluster]'"
         ) from None
-    folder = cache_folder("jobs")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = private_folder("jobs")
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
     except RuntimeError as error:   # there is no Slurm

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from ...errors import FormatError, TrilobiteError
 from ...model import LINEAR_NAMES
@@ -29,6 +28,7 @@ from ...runtime.decoder import Decoder
 from ...runtime.kernels.base import Linear
 from ...runtime.kernels.integer.int8 import Int8Linear
 from ...runtime.kv_cache import make_cache
+from ...tools.compiled import njit
 
 __all__ = ["ActivationRanges", "HotChannels", "Placement", "ShadowLinear", "clip_scale",
            "measure_ranges", "pack_per_tensor", "use_shadow"]
@@ -153,7 +153,7 @@ def split(x: np.ndarray, scale: np.float32) -> tuple[np.ndarray, np.ndarray]:
     return clipped.astype(np.int8), flush_array(rest)
 
 
-@njit(cache=True)
+@njit
 def _outputs(
     sums: np.ndarray, rest: np.ndarray, columns: np.ndarray, scale_x: np.float32,
     scale_w: np.float32, bias: np.ndarray, out: np.ndarray,

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 
 from ...quant.formats import Int4, Int8, Ternary
@@ -22,6 +21,7 @@ from ...quant.formats.base import Format
 from ...runtime.kernels.base import Linear
 from ...runtime.linear import make_linear
 from ...runtime.random_weights import packed_matrix
+from ...tools.compiled import numba
 from ...tools.progress import SILENT, Progress
 from ..descriptions.soc import in_cache
 from .calibrate_layers import LayerRate, attention_rates, elementwise_rates, step_rate

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import njit, prange
 
 from ...runtime.kernels.parallel_region import parallel_region
+from ...tools.compiled import njit, numba, prange
 
 __all__ = ["read_words"]
 
@@ -19,7 +18,7 @@ def read_words(words: np.ndarray) -> int:
         return int(_read(words, numba.get_num_threads()))
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _read(words: np.ndarray, parts: int) -> np.int64:
     """Combine all words by exclusive or, a part in each thread."""
     totals = np.zeros(parts, np.int64)

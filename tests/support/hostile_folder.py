@@ -30,6 +30,7 @@ class HostileFolder:
             file = path / name
             file.write_text(f"#!/bin/sh\n: > '{marks}/{name}'\nexit 1\n")
             file.chmod(0o755)
+        (path / ".numba_config.yaml").write_text("cache_dir: planted\ndisable_jit: 1\n")
         for name in ("Makefile", "GNUmakefile"):
             (path / name).write_text(f"$(shell : > {marks}/{name})\n")
 

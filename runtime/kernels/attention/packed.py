@@ -8,7 +8,6 @@ share it. The sums over channels and over a tile's tokens are exact: int32 for I
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from ....numerics import (
@@ -23,6 +22,7 @@ from ....numerics import (
     quantize_int4,
     reciprocal,
 )
+from ....tools.compiled import njit, numba
 from ..parallel_region import parallel_region
 from ..threads import chunks_for
 from .portable import TILE, _softmax_tile, token_of
@@ -36,7 +36,7 @@ _UNIT = np.float32(2.0**-9)
 _NIBBLES = 16
 
 
-@numba.njit(cache=True)
+@njit
 def store_int4(x: np.ndarray, cache: np.ndarray, scales: np.ndarray, start: int) -> None:
     """Quantize float32 ``x`` [N, heads, head_dim] into uint8 [heads, capacity, head_dim / 2].
 
@@ -52,7 +52,7 @@ def store_int4(x: np.ndarray, cache: np.ndarray, scales: np.ndarray, start: int)
                 packed[pair] = np.uint8(low | high << 4)
 
 
-@numba.njit(cache=True)
+@njit
 def store_fp8(
     x: np.ndarray, cache: np.ndarray, scales: np.ndarray, start: int, codes: np.ndarray
 ) -> None:
@@ -71,7 +71,7 @@ def store_fp8(
                 packed[d] = codes[abs(units[d])] | sign
 
 
-@numba.njit(cache=True)
+@njit
 def _decode(
     packed: np.ndarray, begin: int, end: int, table: np.ndarray, integers: np.ndarray
 ) -> None:
@@ -87,7 +87,7 @@ def _decode(
                 row[d] = table[codes[d]]
 
 
-@numba.njit(cache=True)
+@njit
 def _add_tile(
     codes: np.ndarray, query_scale: np.float32, keys: np.ndarray, key_scales: np.ndarray,
     values: np.ndarray, value_scales: np.ndarray, state: np.ndarray, sums: np.ndarray,
@@ -122,7 +122,7 @@ def _add_tile(
         out[d] = add(mul(out[d], shrink), mul(np.float32(sums[d]), step))
 
 
-@numba.njit(cache=True)
+@njit
 def _pairs(
     queries: np.ndarray, cache: PackedArrays, start: int, window: int, begin: int, end: int,
     sums: np.ndarray, out: np.ndarray,
@@ -162,7 +162,7 @@ def _pairs(
                 row[d] = mul(row[d], inverse)
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _pairs_parallel(
     queries: np.ndarray, cache: PackedArrays, start: int, window: int, chunks: int,
     sums: np.ndarray, out: np.ndarray,

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numba
 import numpy as np
 
 from ....numerics import (
@@ -32,6 +31,7 @@ from ....numerics import (
     reciprocal,
     sub,
 )
+from ....tools.compiled import njit, numba
 from ..parallel_region import parallel_region
 from ..threads import chunks_for
 
@@ -44,7 +44,7 @@ Int8Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Float32Arrays = tuple[np.ndarray, np.ndarray]
 
 
-@numba.njit(cache=True)
+@njit
 def store_int8(x: np.ndarray, cache: np.ndarray, scales: np.ndarray, start: int) -> None:
     """Quantize float32 ``x`` [N, heads, head_dim] into ``cache`` int8 [heads, capacity, head_dim].
 
@@ -55,7 +55,7 @@ def store_int8(x: np.ndarray, cache: np.ndarray, scales: np.ndarray, start: int)
             scales[head, start + n] = quantize_activation(x[n, head], cache[head, start + n])
 
 
-@numba.njit(cache=True)
+@njit
 def _sum_tile(weights: np.ndarray, lanes: np.ndarray) -> np.float32:
     """``sum_lanes`` of [TILE] weights, none of them negative; ``lanes`` [LANES] is scratch."""
     for lane in range(LANES):
@@ -66,7 +66,7 @@ def _sum_tile(weights: np.ndarray, lanes: np.ndarray) -> np.float32:
     return add_lanes(lanes)
 
 
-@numba.njit(cache=True)
+@njit
 def _softmax_tile(
     scores: np.ndarray, count: int, state: np.ndarray, lanes: np.ndarray
 ) -> np.float32:
@@ -87,7 +87,7 @@ def _softmax_tile(
     return shrink
 
 
-@numba.njit(cache=True)
+@njit
 def _weigh(weights: np.ndarray, values: np.ndarray, sums: np.ndarray) -> None:
     """Write int32 ``sums`` [head_dim] = ``weights`` int32 [T] times ``values`` int8 [T, head_dim].
 
@@ -108,7 +108,7 @@ def _weigh(weights: np.ndarray, values: np.ndarray, sums: np.ndarray) -> None:
             sums[i] += np.int32(weights[t] * np.int32(values[t, i]))
 
 
-@numba.njit(cache=True)
+@njit
 def _attend_one_int8(
     query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
     values: np.ndarray, value_scales: np.ndarray, first: int, last: int, out: np.ndarray,
@@ -147,7 +147,7 @@ def _attend_one_int8(
         out[d] = mul(out[d], inverse)
 
 
-@numba.njit(cache=True)
+@njit
 def _dot_lanes(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> np.float32:
     """Float32 dot product in the order of ``numerics.sum_lanes``; ``lanes`` [LANES] is scratch."""
     lanes[:] = np.float32(0.0)
@@ -160,7 +160,7 @@ def _dot_lanes(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> np.float32:
     return add_lanes(lanes)
 
 
-@numba.njit(cache=True)
+@njit
 def _attend_one_float32(
     query: np.ndarray, keys: np.ndarray, values: np.ndarray, first: int, last: int, out: np.ndarray,
 ) -> None:
@@ -186,14 +186,14 @@ def _attend_one_float32(
         out[d] = mul(out[d], inverse)
 
 
-@numba.njit(cache=True)
+@njit
 def token_of(pair: int, tokens: int, heads: int) -> int:
     """Token of a (token, head) pair: late tokens cost more, so they come from both ends in turn."""
     index = pair // heads
     return index // 2 if index % 2 == 0 else tokens - 1 - index // 2
 
 
-@numba.njit(cache=True)
+@njit
 def _pairs_int8(
     queries: np.ndarray, cache: Int8Arrays, start: int, window: int,
     begin: int, end: int, out: np.ndarray,
@@ -210,7 +210,7 @@ def _pairs_int8(
         )
 
 
-@numba.njit(cache=True)
+@njit
 def _pairs_float32(
     queries: np.ndarray, cache: Float32Arrays, start: int, window: int,
     begin: int, end: int, out: np.ndarray,
@@ -227,7 +227,7 @@ def _pairs_float32(
         )
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _parallel_int8(
     queries: np.ndarray, cache: Int8Arrays, start: int, window: int, chunks: int, out: np.ndarray,
 ) -> None:
@@ -237,7 +237,7 @@ def _parallel_int8(
         _pairs_int8(queries, cache, start, window, begin, end, out)
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _parallel_float32(
     queries: np.ndarray, cache: Float32Arrays, start: int, window: int, chunks: int,
     out: np.ndarray,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from ....numerics import (
@@ -26,6 +25,7 @@ from ....numerics import (
     reciprocal,
     sub,
 )
+from ....tools.compiled import njit, numba
 from ..elementwise import apply_rope
 from ..ir.x86.attention import (
     HEAD_UNIT,
@@ -56,7 +56,7 @@ _LOWEST = np.float32(-np.inf)
 
 # Each call counts references to its arrays, which for a short context would cost more than the
 # arithmetic; inlined, LLVM sees that nothing needs counting.
-_inlined = numba.njit(cache=True, forceinline=True)
+_inlined = njit(forceinline=True)
 
 
 class TiledCache(NamedTuple):
@@ -105,7 +105,7 @@ def tiled_cache(layers: int, kv_heads: int, capacity: int, head_dim: int) -> lis
     ]
 
 
-@numba.njit(cache=True)
+@njit
 def store_tiled(
     keys: np.ndarray, values: np.ndarray, cache: TiledCache, start: int
 ) -> None:
@@ -131,7 +131,7 @@ def store_tiled(
                 stored[d // 16 * VALUE_VECTOR + 64 * quad + 4 * (d % 16) + byte] = codes[d]
 
 
-@numba.njit(cache=True)
+@njit
 def _scratch(tiles: int, padded: int) -> _Scratch:
     return _Scratch(
         np.zeros(padded, np.int8), aligned(4 * tiles * _TILE).view(np.int32),
@@ -281,7 +281,7 @@ def _attend_head(
         out[d] = mul(out[d], inverse)
 
 
-@numba.njit(cache=True)
+@njit
 def _attend_pairs(
     queries: np.ndarray, cache: TiledCache, start: int, window: int, begin: int, end: int,
     out: np.ndarray,
@@ -300,7 +300,7 @@ def _attend_pairs(
         )
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _attend_parallel(
     queries: np.ndarray, cache: TiledCache, start: int, window: int, chunks: int, out: np.ndarray,
 ) -> None:
@@ -319,7 +319,7 @@ def attend_tiled(
         return _attend(queries, cache, start, window, chunks)
 
 
-@numba.njit(cache=True)
+@njit
 def _attend(
     queries: np.ndarray, cache: TiledCache, start: int, window: int, chunks: int
 ) -> np.ndarray:
@@ -332,7 +332,7 @@ def _attend(
     return out
 
 
-@numba.njit(cache=True)
+@njit
 def _append_and_attend(
     queries: np.ndarray, keys: np.ndarray, values: np.ndarray, cosine: np.ndarray,
     sine: np.ndarray, cache: TiledCache, start: int, window: int, chunks: int,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from numba import njit, prange
 
 from ....numerics import flush
 from ....quant.formats.base import PackedWeight
+from ....tools.compiled import njit, prange
 from ..base import IntegerLinear
 from ..choice import chosen_kernel, cpu_features
 from ..threads import over_rows
@@ -56,14 +56,14 @@ class Fp8Linear(IntegerLinear):
         return np.ascontiguousarray(sums.T)
 
 
-@njit(cache=True)
+@njit
 def _flush_all(values: np.ndarray) -> np.ndarray:
     for i in range(values.shape[0]):
         values[i] = flush(values[i])
     return values
 
 
-@njit(cache=True)
+@njit
 def _decode(codes: np.ndarray, units: np.ndarray) -> None:
     """Write int32 ``units`` [K] from uint8 ``codes`` [K].
 
@@ -79,7 +79,7 @@ def _decode(codes: np.ndarray, units: np.ndarray) -> None:
         units[k] = np.int32(-unsigned) if code >= np.uint32(0x80) else unsigned
 
 
-@njit(cache=True)
+@njit
 def _dot_rows(
     operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
@@ -96,7 +96,7 @@ def _dot_rows(
             sums[m, n] = total
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _dot_rows_parallel(
     operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
 ) -> None:

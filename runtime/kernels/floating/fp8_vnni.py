@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit, prange
 
+from ....tools.compiled import njit, prange
 from ..integer.row_major import VECTOR, RowMajorKernel, rows_of
 from ..ir.x86.fp8 import LARGEST_TILE, PLANES, SHIFTS, dot_row_fp8
 from ..ir.x86.fp8_panel import dot_kept, unpack_fp8
@@ -59,7 +59,7 @@ class _Scratch(NamedTuple):
     planes: np.ndarray
 
 
-@njit(cache=True)
+@njit
 def _scratch(N: int) -> _Scratch:
     planes = aligned(4 * PLANES * N * ROWS).view(np.int32).reshape((PLANES, N, ROWS))
     planes[:] = 0
@@ -72,7 +72,7 @@ def _scratch(N: int) -> _Scratch:
     )
 
 
-@njit(cache=True)
+@njit
 def _add_rows(
     rows: np.ndarray, K: int, table: np.ndarray, q: np.ndarray, totals: np.ndarray
 ) -> None:
@@ -88,7 +88,7 @@ def _add_rows(
             )
 
 
-@njit(cache=True)
+@njit
 def _add_planes(planes: np.ndarray, totals: np.ndarray) -> None:
     """Add int32 ``planes`` [PLANES, N, ROWS] to int64 ``totals`` [N, ROWS], and clear them."""
     for plane in range(PLANES):
@@ -99,7 +99,7 @@ def _add_planes(planes: np.ndarray, totals: np.ndarray) -> None:
     planes[:] = 0
 
 
-@njit(cache=True)
+@njit
 def _dot_panels(scratch: _Scratch, q: int, stride: int, steps: int, ahead: int) -> None:
     """Add to the planes' sums from what ``unpack_fp8`` wrote; ``q`` and ``ahead`` are addresses."""
     planes = scratch.planes
@@ -116,7 +116,7 @@ def _dot_panels(scratch: _Scratch, q: int, stride: int, steps: int, ahead: int) 
             )
 
 
-@njit(cache=True)
+@njit
 def _add_panels(
     rows: np.ndarray, K: int, table: np.ndarray, q: np.ndarray, scratch: _Scratch,
     totals: np.ndarray,
@@ -141,7 +141,7 @@ def _add_panels(
             _add_planes(scratch.planes, totals)
 
 
-@njit(cache=True)
+@njit
 def _multiply_groups(
     weight: np.ndarray, last: np.ndarray, magnitudes: np.ndarray, shifted: np.ndarray,
     activations: Activations, outputs: Outputs, start: int, stop: int,
@@ -162,7 +162,7 @@ def _multiply_groups(
         finish(totals, 0 if few else _OFFSET, group, activations, outputs)
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _multiply_parallel(
     weight: np.ndarray, last: np.ndarray, magnitudes: np.ndarray, shifted: np.ndarray,
     activations: Activations, outputs: Outputs, chunks: int,

@@ -14,12 +14,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from numba import njit, prange
 
 from ....numerics import flush_array, quantize_activations_fp8
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.e2m1 import E2M1_TWICE
 from ....quant.formats.fp8 import E4M3_VALUES
+from ....tools.compiled import njit, prange
 from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..integer.int4 import scale_groups
@@ -137,7 +137,7 @@ class Int4Fp8Linear(_ScaledNibbleLinear):
         return quantize_activations_fp8(x)
 
 
-@njit(cache=True)
+@njit
 def _decode(packed: np.ndarray, table: np.ndarray, integers: np.ndarray) -> None:
     """Write int32 ``integers`` [K] from uint8 ``packed`` [K / 2]."""
     for pair in range(packed.shape[0]):
@@ -145,7 +145,7 @@ def _decode(packed: np.ndarray, table: np.ndarray, integers: np.ndarray) -> None
         integers[2 * pair + 1] = table[packed[pair] >> 4]
 
 
-@njit(cache=True)
+@njit
 def _sum_blocks(
     operands: tuple[np.ndarray, np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
@@ -165,7 +165,7 @@ def _sum_blocks(
                 sums[n, block, m] = total
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _sum_blocks_parallel(
     operands: tuple[np.ndarray, np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
 ) -> None:
@@ -175,7 +175,7 @@ def _sum_blocks_parallel(
         _sum_blocks(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)
 
 
-@njit(cache=True)
+@njit
 def _sum_scaled(block_sums: np.ndarray, scale: np.ndarray, sums: np.ndarray) -> None:
     """Write int64 ``sums`` [N, M] from int32 [N, blocks, M] and int32 ``scale`` [blocks, M]."""
     for n in range(sums.shape[0]):

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
 
 from ....numerics import quantize_activation, quantize_activation_fp8
+from ....tools.compiled import njit, prange
 from ..integer.int4_vnni import finish_groups, group_totals, reorder, whole_groups
 from ..ir.x86.groups import add_group_panel
 from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS
@@ -129,7 +129,7 @@ class VnniScaledBlocks(_Nibbles):
         over_groups(_multiply_scaled, _multiply_scaled_parallel, operands, self._groups, chunks)
 
 
-@njit(cache=True)
+@njit
 def _quantize(x: np.ndarray, to_int8: bool, units: np.ndarray, scale: np.ndarray) -> None:
     row = np.empty(x.shape[1], np.int8)
     for n in range(x.shape[0]):
@@ -140,7 +140,7 @@ def _quantize(x: np.ndarray, to_int8: bool, units: np.ndarray, scale: np.ndarray
             scale[n] = quantize_activation_fp8(x[n], units[n])
 
 
-@njit(cache=True)
+@njit
 def _split(units: np.ndarray, q: np.ndarray) -> None:
     """Write ``q`` int8 [planes * N, stride]: digit p, of base 256, of token n in row p * N + n."""
     N, K = units.shape
@@ -154,7 +154,7 @@ def _split(units: np.ndarray, q: np.ndarray) -> None:
                 left = np.int32(np.int32(left - np.int32(digit)) >> 8)
 
 
-@njit(cache=True)
+@njit
 def _unit_totals(q: np.ndarray, N: int, columns: int, blocks: int) -> np.ndarray:
     """Int32 [N, blocks]: sums, modulo 2^32, of the units that ``_split`` made ``q`` of."""
     digits = group_totals(q, columns, blocks)
@@ -166,7 +166,7 @@ def _unit_totals(q: np.ndarray, N: int, columns: int, blocks: int) -> np.ndarray
     return totals
 
 
-@njit(cache=True)
+@njit
 def _block_sums(
     weight: _Weight, row_group: int, block: int, q: np.ndarray, steps: int, panel: np.ndarray,
     sums: np.ndarray,
@@ -181,7 +181,7 @@ def _block_sums(
     )
 
 
-@njit(cache=True)
+@njit
 def _multiply_groups(
     weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: Outputs,
     start: int, stop: int,
@@ -220,7 +220,7 @@ def _multiply_groups(
     keep_alive(y)
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _multiply_parallel(
     weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: Outputs, chunks: int
 ) -> None:
@@ -231,7 +231,7 @@ def _multiply_parallel(
         _multiply_groups(weight, q_totals, activations, outputs, start, stop)
 
 
-@njit(cache=True)
+@njit
 def _add_scaled(
     sums: np.ndarray, q_totals: np.ndarray, zero: int, scale: np.ndarray, totals: np.ndarray
 ) -> None:
@@ -248,7 +248,7 @@ def _add_scaled(
             totals[n, r] += np.int64(total) * np.int64(scale[r])
 
 
-@njit(cache=True)
+@njit
 def _multiply_scaled(
     weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: Outputs,
     start: int, stop: int,
@@ -271,7 +271,7 @@ def _multiply_scaled(
         finish(totals, 0, row_group, activations, outputs)
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _multiply_scaled_parallel(
     weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: Outputs, chunks: int
 ) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from numba import njit, prange
 
 from ....errors import FormatError
 from ....numerics import add, add_group, mul
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.grouped_int import GroupedInt
+from ....tools.compiled import njit, prange
 from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..threads import over_rows
@@ -86,7 +86,7 @@ def _zero_points(weight: PackedWeight) -> np.ndarray:
     return np.ascontiguousarray(stored.T)
 
 
-@njit(cache=True)
+@njit
 def _sum_group(
     packed: np.ndarray,
     zero_point: np.ndarray,
@@ -118,7 +118,7 @@ def _sum_group(
             sums[m] += np.int32(partial[m])
 
 
-@njit(cache=True)
+@njit
 def _sum_groups(
     operands: tuple[np.ndarray, np.ndarray, np.ndarray],
     q: np.ndarray,
@@ -145,7 +145,7 @@ def _sum_groups(
             )
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _sum_groups_parallel(
     operands: tuple[np.ndarray, np.ndarray, np.ndarray],
     q: np.ndarray,
@@ -158,7 +158,7 @@ def _sum_groups_parallel(
         _sum_groups(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)
 
 
-@njit(cache=True)
+@njit
 def scale_groups(
     sums: np.ndarray, scale_x: np.ndarray, scale_w: np.ndarray, bias: np.ndarray, out: np.ndarray
 ) -> None:

@@ -7,9 +7,9 @@ by ``numerics.add_group``. ``ir.x86.int4`` has the layout.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
 from ....numerics import add, mul
+from ....tools.compiled import njit, prange
 from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS, SCALES, ZEROS, add_groups, sum_groups
 from ..ir.x86.panel import ROWS
 from ..keep_alive import keep_alive
@@ -79,7 +79,7 @@ def _by_row_group(values: np.ndarray, target: np.ndarray) -> None:
     target[:] = np.ascontiguousarray(padded.transpose(1, 0, 2)).view(np.uint8)
 
 
-@njit(cache=True)
+@njit
 def reorder(stored: np.ndarray, packed: np.ndarray) -> None:
     """Fill ``packed`` uint8 [row groups, groups, bytes], of zeros, from ``stored`` [M, K / 2]."""
     columns = packed.shape[2] // BLOCK * BLOCK_COLUMNS
@@ -95,7 +95,7 @@ def reorder(stored: np.ndarray, packed: np.ndarray) -> None:
             target[first + 1] |= (stored[row, pair] >> 4) << shift
 
 
-@njit(cache=True)
+@njit
 def group_totals(q: np.ndarray, columns: int, groups: int) -> np.ndarray:
     """Int32 [N, groups]: sums of the activations of each group of columns."""
     totals = np.empty((q.shape[0], groups), np.int32)
@@ -109,7 +109,7 @@ def group_totals(q: np.ndarray, columns: int, groups: int) -> np.ndarray:
     return totals
 
 
-@njit(cache=True)
+@njit
 def _minus(q: np.ndarray, shape: tuple, zero: int) -> np.ndarray:
     """Int32 [N, groups]: minus ``zero`` times the sums of the activations of each group."""
     totals = group_totals(q, shape[2], shape[1])
@@ -119,7 +119,7 @@ def _minus(q: np.ndarray, shape: tuple, zero: int) -> np.ndarray:
     return totals
 
 
-@njit(cache=True)
+@njit
 def finish_groups(
     first: int, totals: np.ndarray, scale_x: np.ndarray, bias: np.ndarray, y: np.ndarray
 ) -> None:
@@ -134,7 +134,7 @@ def finish_groups(
                 out[r] = add(out[r], bias[first + r])
 
 
-@njit(cache=True)
+@njit
 def _multiply_groups(
     packed: np.ndarray, form: tuple, shape: tuple, q: np.ndarray, scale_x: np.ndarray,
     minus: np.ndarray, bias: np.ndarray, y: np.ndarray, start: int, stop: int,
@@ -152,7 +152,7 @@ def _multiply_groups(
     keep_alive(totals)
 
 
-@njit(cache=True)
+@njit
 def _integer(
     q: np.ndarray, sums: np.ndarray, packed: np.ndarray, form: tuple, shape: tuple, zero: int
 ) -> None:
@@ -176,7 +176,7 @@ def _integer(
     keep_alive(totals)
 
 
-@njit(cache=True)
+@njit
 def _output(
     x: np.ndarray, y: np.ndarray, packed: np.ndarray, form: tuple, shape: tuple, zero: int,
     bias: np.ndarray,
@@ -188,7 +188,7 @@ def _output(
     _multiply_groups(packed, form, shape, q, scale_x, minus, bias, y, 0, packed.shape[0])
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _output_parallel(
     x: np.ndarray, y: np.ndarray, packed: np.ndarray, form: tuple, shape: tuple, zero: int,
     bias: np.ndarray, chunks: int,

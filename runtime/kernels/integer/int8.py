@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from numba import njit, prange
 
 from ....quant.formats.base import PackedWeight
+from ....tools.compiled import njit, prange
 from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..dot import dot_tokens
@@ -41,7 +41,7 @@ class Int8Linear(IntegerLinear):
         return np.ascontiguousarray(sums.T)
 
 
-@njit(cache=True)
+@njit
 def _dot_rows(
     operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
@@ -51,7 +51,7 @@ def _dot_rows(
         dot_tokens(weight[m], q, sums[m])
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _dot_rows_parallel(
     operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
 ) -> None:

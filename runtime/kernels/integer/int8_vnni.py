@@ -7,8 +7,8 @@ columns at a time are transposed into a panel, which all tokens are then multipl
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
+from ....tools.compiled import njit, prange
 from ..ir.x86.int8 import LARGEST_TILE, STREAMS, dot_rows, unpack_int8
 from ..ir.x86.panel import ROWS, dot_panel
 from ..panel import Activations, Outputs, aligned, finish
@@ -29,7 +29,7 @@ class VnniInt8(RowMajorKernel):
         over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
 
 
-@njit(cache=True)
+@njit
 def _add_rows(rows: np.ndarray, K: int, q: np.ndarray, totals: np.ndarray) -> None:
     """Add to int32 ``totals`` [N, ROWS] from 64 ``rows``, flat."""
     N, stride = q.shape
@@ -39,7 +39,7 @@ def _add_rows(rows: np.ndarray, K: int, q: np.ndarray, totals: np.ndarray) -> No
         dot_rows(rows.ctypes.data + r * K, K, q.ctypes.data, stride, N, sums, vectors)
 
 
-@njit(cache=True)
+@njit
 def _add_panels(
     rows: np.ndarray, K: int, q: np.ndarray, panel: np.ndarray, totals: np.ndarray
 ) -> None:
@@ -57,7 +57,7 @@ def _add_panels(
         )
 
 
-@njit(cache=True)
+@njit
 def _multiply_groups(
     weight: np.ndarray, last: np.ndarray, activations: Activations, outputs: Outputs,
     start: int, stop: int,
@@ -76,7 +76,7 @@ def _multiply_groups(
         finish(totals, _OFFSET, group, activations, outputs)
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _multiply_parallel(
     weight: np.ndarray, last: np.ndarray, activations: Activations, outputs: Outputs, chunks: int
 ) -> None:

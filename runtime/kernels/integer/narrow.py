@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from numba import njit, prange
 
 from ....quant.formats import GroupedTernary
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.bits import pack_bits, unpack_bits
+from ....tools.compiled import njit, prange
 from ..threads import over_rows
 from .int4 import GroupedIntLinear
 
@@ -78,7 +78,7 @@ def narrow_sums(
     return sums
 
 
-@njit(cache=True)
+@njit
 def _add_plane(
     plane: np.ndarray, width: int, activations: np.ndarray, partial: np.ndarray
 ) -> None:
@@ -101,7 +101,7 @@ def _add_plane(
                 partial[m] += product
 
 
-@njit(cache=True)
+@njit
 def _sum_groups(
     operands: tuple[np.ndarray, np.ndarray, np.ndarray],
     q: np.ndarray,
@@ -134,7 +134,7 @@ def _sum_groups(
                     totals[m] += np.int32(partial[m])
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _sum_groups_parallel(
     operands: tuple[np.ndarray, np.ndarray, np.ndarray],
     q: np.ndarray,

@@ -17,10 +17,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from numba import njit, prange
 
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.bits import pack_bits
+from ....tools.compiled import njit, prange
 from ..base import IntegerLinear
 from ..choice import lookup_vectors
 from ..threads import over_rows
@@ -107,7 +107,7 @@ class TernaryPlanesLinear(_PlanesLinear):
         return np.stack(planes, axis=2).reshape(len(q), *self._scale.shape)
 
 
-@njit(cache=True)
+@njit
 def _build_tables(q: np.ndarray, tables: np.ndarray) -> None:
     """Fill int16 ``tables`` [quads, 16] with the sums of the activations that four bits select."""
     for quad in range(tables.shape[0]):
@@ -119,7 +119,7 @@ def _build_tables(q: np.ndarray, tables: np.ndarray) -> None:
                 table[(1 << i) + entry] = np.int16(table[entry] + activation)
 
 
-@njit(cache=True)
+@njit
 def _look_up(
     operands: tuple[np.ndarray, np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
@@ -151,7 +151,7 @@ def _look_up(
                         totals[m] += np.int32(partial[m])
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _look_up_parallel(
     operands: tuple[np.ndarray, np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
 ) -> None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit, prange
 
 from ....numerics import add_group
 from ....quant.formats.bits import pack_bits
+from ....tools.compiled import njit, prange
 from ..ir.x86.panel import ROWS
 from ..ir.x86.shuffle import TABLES, look_up
 from ..keep_alive import keep_alive
@@ -92,7 +92,7 @@ def _reorder(planes: np.ndarray, groups: int) -> np.ndarray:
     return memory
 
 
-@njit(cache=True)
+@njit
 def _build_bit_tables(q: np.ndarray, tables: np.ndarray) -> None:
     """Write uint8 ``tables`` [N, bytes * TABLES] of the sums that four bits select."""
     for n in range(tables.shape[0]):
@@ -107,7 +107,7 @@ def _build_bit_tables(q: np.ndarray, tables: np.ndarray) -> None:
                 table[entry + 16] = np.uint8(np.int16(total >> 8) & np.int16(255))
 
 
-@njit(cache=True)
+@njit
 def _take(
     totals: np.ndarray, term: int, first: int, n: int, y: np.ndarray, outputs: Outputs
 ) -> None:
@@ -122,7 +122,7 @@ def _take(
             y[r] = add_group(y[r], totals[r], scale[r])
 
 
-@njit(cache=True)
+@njit
 def _multiply_groups(
     packed: np.ndarray, tables: np.ndarray, q_totals: np.ndarray, activations: Activations,
     outputs: Outputs, vectors: tuple, chunk: int, start: int, stop: int,
@@ -156,7 +156,7 @@ def _multiply_groups(
     keep_alive(totals)
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _multiply_parallel(
     packed: np.ndarray, tables: np.ndarray, q_totals: np.ndarray, activations: Activations,
     outputs: Outputs, vectors: tuple, chunk: int, chunks: int,

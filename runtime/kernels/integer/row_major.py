@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ....tools.compiled import njit
 from ..ir.x86.panel import ROWS
 from ..panel import RowGroupKernel
 
@@ -51,7 +51,7 @@ class RowMajorKernel(RowGroupKernel):
         return copied
 
 
-@njit(cache=True)
+@njit
 def rows_of(group: int, weight: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Flat, from the 64 rows of a group on: of ``weight`` [M, K], or, of the last one, ``last``."""
     M, K = weight.shape

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
 from ....quant.formats.base import PackedWeight
+from ....tools.compiled import njit, prange
 from ..ir.x86.pairs import BLOCK_COLUMNS, add_products
 from ..ir.x86.panel import ROWS, STEP
 from ..ir.x86.ternary_forms import TwoBit
@@ -35,7 +35,7 @@ class PairsTernary(RowGroupKernel):
         over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
 
 
-@njit(cache=True)
+@njit
 def _multiply_groups(
     packed: np.ndarray, activations: Activations, outputs: Outputs, vectors: tuple,
     start: int, stop: int,
@@ -53,7 +53,7 @@ def _multiply_groups(
     keep_alive(totals)
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _multiply_parallel(
     packed: np.ndarray, activations: Activations, outputs: Outputs, vectors: tuple, chunks: int
 ) -> None:

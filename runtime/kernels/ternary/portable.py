@@ -21,11 +21,11 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
-from numba import njit, prange
 
 from ....errors import FormatError
 from ....quant.formats import Ternary
 from ....quant.formats.base import PackedWeight
+from ....tools.compiled import njit, prange
 from ..base import FusedKernel, IntegerLinear
 from ..choice import chosen_kernel, cpu_features, lookup_vectors
 from ..dot import dot_tokens
@@ -120,7 +120,7 @@ def _reorder(packed: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(padded.reshape(M, passes, _TABLES).transpose(1, 0, 2))
 
 
-@njit(cache=True)
+@njit
 def _build_tables(q: np.ndarray, first: int, tables: np.ndarray) -> None:
     """Fill ``tables`` with the sums of q[first:first + _PASS], five activations to a table.
 
@@ -141,7 +141,7 @@ def _build_tables(q: np.ndarray, first: int, tables: np.ndarray) -> None:
             size *= 3
 
 
-@njit(cache=True)
+@njit
 def _look_up(
     operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
@@ -162,7 +162,7 @@ def _look_up(
                 totals[m] = total
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _look_up_parallel(
     operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
 ) -> None:
@@ -172,7 +172,7 @@ def _look_up_parallel(
         _look_up(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)
 
 
-@njit(cache=True)
+@njit
 def _unpack(rest: np.ndarray, planes: np.ndarray) -> None:
     """Write int16 ``planes`` [5, bytes], the weights of each base-3 byte, lowest digit first.
 
@@ -186,7 +186,7 @@ def _unpack(rest: np.ndarray, planes: np.ndarray) -> None:
             rest[b] = third
 
 
-@njit(cache=True)
+@njit
 def _dot_rows(
     operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
 ) -> None:
@@ -205,7 +205,7 @@ def _dot_rows(
         dot_tokens(row, q, sums[m])
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _dot_rows_parallel(
     operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
 ) -> None:

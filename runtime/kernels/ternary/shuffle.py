@@ -7,9 +7,9 @@ then adds two columns of them. ``ir.x86.shuffle`` has the layout.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
 from ....quant.formats.base import PackedWeight
+from ....tools.compiled import njit, prange
 from ..ir.x86.panel import ROWS
 from ..ir.x86.shuffle import QUADS_PER_CHUNK, TABLES, look_up
 from ..keep_alive import keep_alive
@@ -44,7 +44,7 @@ class ShuffleTernary(RowGroupKernel):
         over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
 
 
-@njit(cache=True)
+@njit
 def _encode(digits: np.ndarray, packed: np.ndarray) -> None:
     """Write ``packed`` uint8 [groups, quads * ROWS] from ``digits`` uint8 [groups * ROWS, K]."""
     for row in range(digits.shape[0]):
@@ -56,7 +56,7 @@ def _encode(digits: np.ndarray, packed: np.ndarray) -> None:
             packed[group, quad * ROWS + place] = byte
 
 
-@njit(cache=True)
+@njit
 def build_pair_tables(q: np.ndarray, tables: np.ndarray) -> None:
     """Write uint8 ``tables`` [N, quads * TABLES] of the sums that two activations can have."""
     for n in range(tables.shape[0]):
@@ -69,7 +69,7 @@ def build_pair_tables(q: np.ndarray, tables: np.ndarray) -> None:
                 table[entry + 16] = np.uint8(np.int16(total >> 8) & np.int16(255))
 
 
-@njit(cache=True)
+@njit
 def _multiply_groups(
     packed: np.ndarray, tables: np.ndarray, activations: Activations, outputs: Outputs,
     vectors: tuple, start: int, stop: int,
@@ -89,7 +89,7 @@ def _multiply_groups(
     keep_alive(totals)
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _multiply_parallel(
     packed: np.ndarray, tables: np.ndarray, activations: Activations, outputs: Outputs,
     vectors: tuple, chunks: int,

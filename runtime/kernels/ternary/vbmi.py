@@ -9,8 +9,8 @@ so that tables stay in the L1 cache, in each one pair of row groups after the ot
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
+from ....tools.compiled import njit, prange
 from ..ir.x86.panel import ROWS, STEP
 from ..ir.x86.ternary import dot_tokens
 from ..ir.x86.ternary_forms import FORMS, TwoBit
@@ -86,7 +86,7 @@ class VbmiTernary:
         return y
 
 
-@njit(cache=True)
+@njit
 def _reorder(
     stored: np.ndarray, byte_of: np.ndarray, shape: tuple, packed: np.ndarray,
     mirrored: np.ndarray, start: int, stop: int,
@@ -99,7 +99,7 @@ def _reorder(
         _reorder_rows(stored, byte_of, shape, packed, mirrored[row_group], row_group)
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _reorder_parallel(
     stored: np.ndarray, byte_of: np.ndarray, shape: tuple, packed: np.ndarray,
     mirrored: np.ndarray, chunks: int,
@@ -111,7 +111,7 @@ def _reorder_parallel(
         _reorder(stored, byte_of, shape, packed, mirrored, start, stop)
 
 
-@njit(cache=True)
+@njit
 def _reorder_rows(
     stored: np.ndarray, byte_of: np.ndarray, shape: tuple, packed: np.ndarray,
     mirrored: np.ndarray, row_group: int,
@@ -136,7 +136,7 @@ def _reorder_rows(
             packed[first + group * stride:][:ROWS] = codes[group]
 
 
-@njit(cache=True)
+@njit
 def _place(row_groups: int, chunk: int, size: int, row_group: int) -> tuple[int, int]:
     """Where a row group lies in the chunk of ``size`` groups from ``chunk`` on, and the stride."""
     first = row_group - row_group % 2
@@ -145,7 +145,7 @@ def _place(row_groups: int, chunk: int, size: int, row_group: int) -> tuple[int,
     return start, width * ROWS
 
 
-@njit(cache=True)
+@njit
 def _ahead(shape: tuple, chunk: int, row_group: int, start: int, stop: int) -> int:
     """Where the pair lies that row groups [start, stop) come to after ``_PAIRS_AHEAD`` pairs.
 
@@ -162,7 +162,7 @@ def _ahead(shape: tuple, chunk: int, row_group: int, start: int, stop: int) -> i
     return (row_groups * chunk + row_group * min(GROUPS, padded - chunk)) * ROWS
 
 
-@njit(cache=True)
+@njit
 def _look_up_groups(
     packed: np.ndarray, shape: tuple, mirrored: np.ndarray, activations: Activations,
     outputs: Outputs, start: int, stop: int,
@@ -199,7 +199,7 @@ def _look_up_groups(
     keep_alive(totals)
 
 
-@njit(cache=True)
+@njit
 def _ordered(q: np.ndarray, columns: int) -> np.ndarray:
     """``q`` int8 [N, ``columns`` or more] in the order of ``in_unit_order``."""
     ordered = np.empty_like(q)
@@ -208,7 +208,7 @@ def _ordered(q: np.ndarray, columns: int) -> np.ndarray:
     return ordered
 
 
-@njit(cache=True)
+@njit
 def _multiply_groups(
     packed: np.ndarray, shape: tuple, activations: Activations, ordered: np.ndarray,
     outputs: Outputs, start: int, stop: int,
@@ -239,7 +239,7 @@ def _multiply_groups(
     keep_alive(totals)
 
 
-@njit(cache=True)
+@njit
 def _all_groups(
     packed: np.ndarray, shape: tuple, mirrored: np.ndarray, activations: Activations,
     outputs: Outputs,
@@ -251,7 +251,7 @@ def _all_groups(
         _multiply_groups(packed, shape, activations, ordered, outputs, 0, shape[0])
 
 
-@njit(cache=True)
+@njit
 def _integer(
     q: np.ndarray, sums: np.ndarray, packed: np.ndarray, shape: tuple, mirrored: np.ndarray,
     scale: np.ndarray,
@@ -262,7 +262,7 @@ def _integer(
     _all_groups(packed, shape, mirrored, prepared(q, 5 * shape[2]), outputs)
 
 
-@njit(cache=True)
+@njit
 def _output(
     x: np.ndarray, y: np.ndarray, packed: np.ndarray, shape: tuple, mirrored: np.ndarray,
     scale: np.ndarray, bias: np.ndarray,
@@ -272,7 +272,7 @@ def _output(
     _all_groups(packed, shape, mirrored, quantized(x, 5 * shape[2]), outputs)
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _output_parallel(
     x: np.ndarray, y: np.ndarray, packed: np.ndarray, shape: tuple, mirrored: np.ndarray,
     scale: np.ndarray, bias: np.ndarray, chunks: int,

@@ -8,10 +8,10 @@ then multiplied with. ``ternary_forms`` has the layout.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
 from ....quant.formats import Ternary
 from ....quant.formats.base import PackedWeight
+from ....tools.compiled import njit, prange
 from ..ir.x86.panel import ROWS, STEP, dot_panel
 from ..ir.x86.ternary import BLOCK, dot_tokens, unpack
 from ..ir.x86.ternary_forms import FORMS, Telescoped, TwoBit
@@ -57,7 +57,7 @@ class VnniTernary:
         return y
 
 
-@njit(cache=True)
+@njit
 def _add_tokens(
     packed: np.ndarray, form: tuple, columns: int, q: np.ndarray, totals: np.ndarray
 ) -> None:
@@ -71,7 +71,7 @@ def _add_tokens(
         )
 
 
-@njit(cache=True)
+@njit
 def _add_panels(
     packed: np.ndarray, form: tuple, columns: int, q: np.ndarray, panel: np.ndarray,
     totals: np.ndarray,
@@ -89,7 +89,7 @@ def _add_panels(
         )
 
 
-@njit(cache=True)
+@njit
 def _multiply_groups(
     packed: np.ndarray, form: tuple, columns: int, activations: Activations, outputs: Outputs,
     start: int, stop: int,
@@ -107,7 +107,7 @@ def _multiply_groups(
         finish(totals, 1, group, activations, outputs)
 
 
-@njit(cache=True)
+@njit
 def _integer(
     q: np.ndarray, sums: np.ndarray, packed: np.ndarray, form: tuple, columns: int,
     scale: np.ndarray,
@@ -118,7 +118,7 @@ def _integer(
     _multiply_groups(packed, form, columns, prepared(q, columns), outputs, 0, packed.shape[0])
 
 
-@njit(cache=True)
+@njit
 def _output(
     x: np.ndarray, y: np.ndarray, packed: np.ndarray, form: tuple, columns: int,
     scale: np.ndarray, bias: np.ndarray,
@@ -128,7 +128,7 @@ def _output(
     _multiply_groups(packed, form, columns, quantized(x, columns), outputs, 0, packed.shape[0])
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _output_parallel(
     x: np.ndarray, y: np.ndarray, packed: np.ndarray, form: tuple, columns: int,
     scale: np.ndarray, bias: np.ndarray, chunks: int,

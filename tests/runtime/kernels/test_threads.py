@@ -28,7 +28,7 @@ def restored_threads():
      (256, 64, 256, 2, 2), (4096, 1, 4096, 1, 1)],
 )
 def test_chunks(M, N, K, threads, chunks, monkeypatch):
-    monkeypatch.setattr("trilobite.runtime.kernels.threads.get_num_threads", lambda: threads)
+    monkeypatch.setattr("numba.get_num_threads", lambda: threads)
     calls = []
 
     def serial(operands, q, start, stop, sums):

@@ -69,21 +69,21 @@ def test_an_array_takes_the_cycles_of_the_formula_and_so_it_does_through_submiti
     assert found.cycles == found.predicted
     assert found.mismatches == 0
     pytest.importorskip("submitit", reason="submitit is the extra `cluster`")
-    monkeypatch.setattr(tasks, "cache_folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(tasks, "private_folder", lambda kind: tmp_path / kind)
     assert check_engines([ARRAY], ARRAY_SHAPES, cluster="debug") == [found]
 
 
 @pytest.mark.slow
 def test_processes_of_submitit_give_what_this_one_gives(tmp_path, monkeypatch):
     pytest.importorskip("submitit", reason="submitit is the extra `cluster`")
-    monkeypatch.setattr(tasks, "cache_folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(tasks, "private_folder", lambda kind: tmp_path / kind)
     assert check_engines([ARRAY], ARRAY_SHAPES, cluster="local") == [
         check_engine(ARRAY, ARRAY_SHAPES)]
 
 
 def test_slurm_that_is_not_there_is_an_error(tmp_path, monkeypatch):
     pytest.importorskip("submitit", reason="submitit is the extra `cluster`")
-    monkeypatch.setattr(tasks, "cache_folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(tasks, "private_folder", lambda kind: tmp_path / kind)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ToolError, match="--cluster slurm"):
         check_engines([ARRAY], ARRAY_SHAPES, cluster="slurm")

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.extending import intrinsic
 
 from .....numerics import ATTENTION_TILE
+from .....tools.compiled import intrinsic
 from .floats import exp_lanes, flushed
 from .vectors import (
     AHEAD,

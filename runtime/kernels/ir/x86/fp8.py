@@ -17,9 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, njit
 from .panel import ROWS
 from .vectors import (
     AHEAD,
@@ -144,7 +143,7 @@ _dot1, _dot2, _dot3, _dot4, _dot5, _dot6, _dot7, _dot8 = map(
 )
 
 
-@njit(cache=True)
+@njit
 def dot_row_fp8(
     row: int, tables: int, q: int, stride: int, tokens: int, sums: int, vectors: int
 ) -> None:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, njit
 from .fp8 import PLANES, look_up, small_codes, where_any
 from .panel import ROWS, STEP, VECTORS
 from .rows import for_steps
@@ -133,7 +132,7 @@ def _dot_tile(tokens: int) -> Callable[..., None]:
 _dot1, _dot_many = _dot_tile(1), _dot_tile(_TILE)
 
 
-@njit(cache=True)
+@njit
 def dot_kept(
     kept: int, steps: int, count: int, q: int, stride: int, tokens: int, sums: int
 ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic
 from .floats import exp_lanes, float_constant, flushed, reciprocal_lanes
 from .vectors import FLOATS, at, load, repeat, store, writes_memory
 

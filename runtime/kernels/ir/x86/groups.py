@@ -7,9 +7,8 @@ from itertools import product
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, njit
 from .panel import LARGEST_TILE, ROWS, VECTORS, dot_step
 from .vectors import (
     FLOATS,
@@ -64,7 +63,7 @@ def _group_tile(tokens: int) -> Callable[..., None]:
 _group1, _group2, _group3, _group4, _group5, _group6 = map(_group_tile, range(1, LARGEST_TILE + 1))
 
 
-@njit(cache=True)
+@njit
 def add_group_panel(
     panel: int, q: int, stride: int, steps: int, tokens: int,
     q_totals: int, groups: int, zero: int, scale: int, y: int,

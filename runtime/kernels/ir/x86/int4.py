@@ -16,9 +16,8 @@ from itertools import product
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, njit, types
 from .panel import LARGEST_TILE, ROWS, VECTORS
 from .vectors import (
     AHEAD,
@@ -153,7 +152,7 @@ _tile1, _tile2, _tile3, _tile4, _tile5, _tile6 = map(_tile, range(1, LARGEST_TIL
 _sums1 = _tile(1, exact=True)
 
 
-@njit(cache=True)
+@njit
 def add_groups(
     packed: int, q: int, stride: int, tokens: int, minus: int, groups: int, blocks: int, y: int,
     form: tuple,
@@ -185,7 +184,7 @@ def add_groups(
             _tile1(packed, a, stride, t, groups, blocks, o, form)
 
 
-@njit(cache=True)
+@njit
 def sum_groups(
     packed: int, q: int, minus: int, groups: int, blocks: int, sums: int, form: tuple
 ) -> None:

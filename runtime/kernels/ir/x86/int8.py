@@ -20,9 +20,8 @@ from itertools import product
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, njit
 from .panel import ROWS, STEP, VECTORS
 from .rows import for_steps
 from .vectors import (
@@ -99,7 +98,7 @@ def _dot_tile(tokens: int) -> Callable[..., None]:
 _dot1, _dot2, _dot3, _dot4, _dot5, _dot6 = map(_dot_tile, range(1, LARGEST_TILE + 1))
 
 
-@njit(cache=True)
+@njit
 def dot_rows(
     rows: int, stride: int, q: int, q_stride: int, tokens: int, sums: int, vectors: int
 ) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic
 from .int4 import BLOCK
 from .panel import STEP, VECTORS
 from .vectors import (

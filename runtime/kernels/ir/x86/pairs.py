@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, njit, types
 from .panel import ROWS, STEP
 from .vectors import (
     AHEAD,
@@ -157,7 +156,7 @@ def _chunk_of(tokens: int) -> Callable[..., None]:
 _chunk1, _chunk2, _chunk3, _chunk4 = map(_chunk_of, range(1, _TILE + 1))
 
 
-@njit(cache=True)
+@njit
 def add_products(
     packed: int, q: int, stride: int, tokens: int, sums: int, blocks: int, vectors: tuple
 ) -> None:

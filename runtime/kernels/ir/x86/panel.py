@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, njit
 from .vectors import (
     BYTES,
     INT32,
@@ -89,7 +88,7 @@ def _dot_tile(tokens: int) -> Callable[..., None]:
 _dot1, _dot2, _dot3, _dot4, _dot5, _dot6 = map(_dot_tile, range(1, LARGEST_TILE + 1))
 
 
-@njit(cache=True)
+@njit
 def dot_panel(
     panel: int, q: int, stride: int, tokens: int, sums: int, steps: int, ahead: int = 0
 ) -> None:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, types
 from .panel import ROWS
 from .vectors import AHEAD, INT8, INT32, at, constant, declare, load, prefetch, repeat, store
 

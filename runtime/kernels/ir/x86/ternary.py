@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, njit, types
 from .panel import LARGEST_TILE, ROWS, STEP, VECTORS
 from .ternary_forms import FORMS, Form
 from .vectors import (
@@ -129,7 +128,7 @@ def _dot_tile(tokens: int) -> Callable[..., None]:
 _tile2, _tile3, _tile4, _tile5, _tile6 = map(_dot_tile, range(2, LARGEST_TILE + 1))
 
 
-@njit(cache=True)
+@njit
 def dot_tokens(
     packed: int, q: int, stride: int, tokens: int, sums: int, blocks: int, form: tuple
 ) -> None:

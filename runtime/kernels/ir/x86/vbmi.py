@@ -22,9 +22,8 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
+from .....tools.compiled import intrinsic, types
 from .panel import ROWS, STEP
 from .vectors import (
     BYTES,

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+
+from .....tools.compiled import types
 
 __all__ = [
     "AHEAD",
