@@ -68,7 +68,7 @@ class Exploration:
         return self.result.best(self.best_in)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; docs/reference/commands.md has the keys."""
+        """JSON values; docs/reference/json.md has the keys."""
         return {
             "model": self.model.name, "devices": [device.name for device in self.devices],
             "hardware": self.hardware, **self.result.counts,

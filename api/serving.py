@@ -38,7 +38,7 @@ class ServedRequests:
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; docs/reference/commands.md has the keys."""
+        """JSON values; docs/reference/json.md has the keys."""
         return {
             "model": self.model.name, "device": self.device.name, "hardware": self.hardware.name,
             "slots": self.slots,

@@ -32,7 +32,7 @@ class SynthesizedBlocks:
     available: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; docs/reference/commands.md has the keys."""
+        """JSON values; docs/reference/json.md has the keys."""
         return {
             "device": self.target.name, "configuration": self.configuration,
             "available": self.available,

@@ -86,7 +86,7 @@ class CountedShape:
         return self.seconds <= self.goal if self.prefill else 1 / self.seconds >= self.goal
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; docs/reference/commands.md has the keys."""
+        """JSON values; docs/reference/json.md has the keys."""
         return {"shape": self.shape, "hardware": self.hardware, "clock": self.clock,
                 "head": self.head, "ddr": vars(self.timing), **self.cycles.to_json()}
 

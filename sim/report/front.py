@@ -33,7 +33,7 @@ def write_front(document: Mapping[str, Any], path: Path) -> None:
 
 
 def front_page(document: Mapping[str, Any]) -> str:
-    """The whole page; ``document`` as in docs/reference/commands.md."""
+    """The whole page; ``document`` as in docs/reference/json.md."""
     front = document["front"]
     title = f"{document['model']} on {', '.join(document['devices'])}"
     return document_page(
