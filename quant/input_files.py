@@ -21,7 +21,7 @@ from ..tools.files import open_regular
 from .checkpoint import TensorInfo
 from .manifest import InputFile
 
-__all__ = ["InputHashes", "hashed", "total_size"]
+__all__ = ["InputHashes", "hashed", "is_large", "let_go", "total_size"]
 
 _HASH_BYTES = 4 << 20
 _LEAD_BYTES = 256 << 20   # that hashing may be ahead of the work
@@ -49,7 +49,7 @@ class InputHashes:
 
     def __init__(self, paths: Sequence[Path], once: bool) -> None:
         self._paths = paths
-        self._limited = once and _large(total_size(paths))
+        self._limited = once and is_large(total_size(paths))
         self._changed = Condition()
         self._hashed: dict[Path, int] = defaultdict(int)
         self._waiting: dict[Path, list[_Range]] = defaultdict(list)   # for hashing to pass them
@@ -132,11 +132,17 @@ def total_size(files: Sequence[Path]) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def _large(nbytes: int) -> bool:
+def is_large(nbytes: int) -> bool:
     """Whether the system can be told what to keep of its memory, and should be."""
     if not hasattr(os, "posix_fadvise"):
         return False
     return nbytes * _LARGE_SHARE > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def let_go(tensor: TensorInfo) -> None:
+    """Take a tensor that was read, and will not be soon, out of the system's cache."""
+    if tensor.begin is not None:
+        _drop(tensor.file, [_Range(tensor.begin, tensor.begin + tensor.nbytes)])
 
 
 def _drop(path: Path, spans: Sequence[_Range]) -> None:

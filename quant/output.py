@@ -125,7 +125,7 @@ class OutputFolder:
         self.resumed = self._continues(self.path)
         if self.resumed:
             return lock
-        self.started_over = True
+        self.started_over = any(self.path.iterdir())   # else it had not begun to write
         try:
             shutil.rmtree(self.path)
         finally:

@@ -20,6 +20,7 @@ from ..tools.progress import SILENT, Progress
 from .calibrated import write_layers
 from .checkpoint import DEMOS, Checkpoint, open_checkpoint
 from .convert import report_restored, write_tensor
+from .finite import check_numbers, float_bytes
 from .fitting import GROUP, Fitted, ask_for_format, fit_format
 from .formats import Format, GroupedTernary, Int4, Ternary
 from .formats.grammar import StatedFormat, state_format
@@ -164,7 +165,10 @@ def quantize(
                     f"{output.path.name}, left by a killed run, was for other options, inputs or "
                     "versions: starting over"
                 )
-            progress.start(job.total_bytes())
+            checked = 0 if output.resumed else float_bytes(checkpoint)   # the killed run has
+            progress.start(checked + job.total_bytes())
+            if checked:
+                check_numbers(checkpoint, job.inputs(), progress)
             manifest = job.run(output.path, key, progress)
             output.commit()
         return manifest
@@ -251,7 +255,7 @@ class _Job:
         return safetensors_bytes(self.stored()) + companions + manifest
 
     def total_bytes(self) -> int:
-        """What ``Progress.advance`` will count: files hashed and tensors read."""
+        """What ``Progress.advance`` will count in ``run``: files hashed and tensors read."""
         return total_size(self.inputs()) + sum(tensor.info.nbytes for tensor in self.planned)
 
     def dry_run(self) -> Manifest:

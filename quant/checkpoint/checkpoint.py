@@ -139,6 +139,13 @@ class Checkpoint:
         """A whole tensor as float32; raises as ``rows`` does."""
         return self._source(name).read()
 
+    def check_numbers(self, name: str, start: int, stop: int) -> None:
+        """Raise ``CheckpointError`` at a NaN or infinity in rows ``start`` to ``stop``.
+
+        For what is stored as floats that is faster than ``rows``. Several threads may call it.
+        """
+        self._source(name).check_numbers(start, stop)
+
     def weight(self, name: str) -> PackedWeight | np.ndarray:
         """A tensor as the runtime computes with it; raises as ``rows`` does.
 

@@ -6,7 +6,21 @@ import numpy as np
 
 from ...errors import CheckpointError
 
-__all__ = ["check_finite", "to_float32"]
+__all__ = ["all_finite", "check_finite", "to_float32"]
+
+# By type: its bits as integers, those of the exponent (all ones: no number), and without the sign.
+_BITS = {
+    "F32": (np.uint32, 0x7F800000, 0x7FFFFFFF), "F16": (np.uint16, 0x7C00, 0x7FFF),
+    "BF16": (np.uint16, 0x7F80, 0x7FFF),
+}
+
+
+def all_finite(stored: np.ndarray, dtype: str) -> bool:
+    """Whether ``stored`` F32, F16 or BF16 (as uint16) has no NaN and no infinity; destroys it."""
+    kind, exponent, magnitude = _BITS[dtype]
+    bits = stored.view(kind)
+    np.bitwise_and(bits, kind(magnitude), out=bits)
+    return bool(bits.max(initial=0) < exponent)
 
 
 def check_finite(entry: object, block: np.ndarray, first_row: int) -> None:

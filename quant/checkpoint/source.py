@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import CheckpointError
 from ..formats import Codes, Format, PackedWeight, Ternary
-from .floats import check_finite, to_float32
+from .floats import all_finite, check_finite, to_float32
 from .locate import StoredEntry
 
 __all__ = ["PlainTensor", "TensorInfo", "TensorSource", "check_entry"]
@@ -75,6 +75,10 @@ class TensorSource(ABC):
     def weight(self) -> PackedWeight | np.ndarray:
         """What the runtime computes with."""
 
+    def check_numbers(self, start: int, stop: int) -> None:
+        """Raise ``CheckpointError`` at a NaN or infinity in rows ``start`` to ``stop``."""
+        self.rows(start, stop)
+
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Row ranges of about 16 MiB in float32 that together are the tensor."""
         rows = self.info.shape[0]
@@ -132,6 +136,11 @@ class PlainTensor(TensorSource):
         block = to_float32(stored, self.info.dtype)
         check_finite(self._entry, block, start)
         return block
+
+    def check_numbers(self, start: int, stop: int) -> None:
+        """See ``TensorSource``; looks at the exponents of the stored bits."""
+        if not all_finite(self._entry.file.read(self._entry.name, start, stop), self.info.dtype):
+            self.rows(start, stop)   # says where
 
     def weight(self) -> PackedWeight | np.ndarray:
         """Float32, or ternary by absmean for master weights."""

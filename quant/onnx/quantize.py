@@ -224,7 +224,8 @@ class _Job:
         external = len(self.files) > 1 or self._total_bytes() > _EMBEDDED_BYTES
         with ModelOutput(out, self.files, [data, manifest_name], room, overwrite) as output:
             progress.start(sum(path.stat().st_size for path in self.files)
-                           + sum(each.nbytes for each in self.planned))
+                           + 2 * sum(each.nbytes for each in self.planned))
+            self._check_numbers(progress)
             files = [hashed(path, progress.advance) for path in self.files]
             with ExitStack() as stack:
                 place = output.partial(data) if external else None
@@ -235,6 +236,20 @@ class _Job:
             write_synced(output.partial(manifest_name), manifest.to_json())
             output.commit()
         return manifest
+
+    def _check_numbers(self, progress: Progress) -> None:
+        """Raise ``FormatError`` at a weight that is not finite, before anything is written."""
+        for each in self.planned:
+            try:
+                for _ in self._rows(each).blocks():
+                    pass
+            except FormatError as error:
+                raise FormatError(f"{self._where}: {each.weight.name}: {error}") from None
+            progress.advance(each.nbytes)
+
+    def _rows(self, planned: _Planned) -> _Rows:
+        weight = planned.weight
+        return _Rows(self._payloads.read(weight.tensor), planned.kind, weight.axis)
 
     def _total_bytes(self) -> int:
         """Bytes of all tensors that stay, and of what takes the others' place."""
@@ -264,7 +279,7 @@ class _Job:
         progress: Progress,
     ) -> None:
         weight, stored = planned.weight, planned.stored
-        rows = _Rows(self._payloads.read(weight.tensor), planned.kind, weight.axis)
+        rows = self._rows(planned)
         statistics = self._form.statistics(rows.blocks())
 
         def encoded() -> Iterator[Codes]:

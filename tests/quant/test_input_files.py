@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.llama_folder import contents, write_llama
-from trilobite.quant import input_files
+from trilobite.quant import finite, input_files
 from trilobite.quant.checkpoint import TensorInfo, open_checkpoint
 from trilobite.quant.input_files import InputHashes, hashed
 from trilobite.quant.pipeline import quantize
@@ -21,7 +21,7 @@ def files(tmp_path, monkeypatch):
     """Two files of 16 blocks each, which count as large."""
     monkeypatch.setattr(input_files, "_HASH_BYTES", BLOCK)
     monkeypatch.setattr(input_files, "_LEAD_BYTES", 4 * BLOCK)
-    monkeypatch.setattr(input_files, "_large", lambda nbytes: True)
+    monkeypatch.setattr(input_files, "is_large", lambda nbytes: True)
     paths = [tmp_path / name for name in ("a", "b")]
     for path in paths:
         path.write_bytes(os.urandom(16 * BLOCK))
@@ -101,22 +101,23 @@ def test_an_error_in_the_work_ends_the_hashing(files):
 
 def test_only_a_good_part_of_the_memory_is_large():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert not input_files._large(memory // 4)
-    assert input_files._large(memory // 4 + 1)
+    assert not input_files.is_large(memory // 4)
+    assert input_files.is_large(memory // 4 + 1)
 
 
 @pytest.mark.parametrize("format", ["int8", "fp8"])
-def test_a_large_checkpoint_is_dropped_once_and_gives_the_same_folder(
+def test_a_large_checkpoint_is_dropped_behind_each_reading_and_gives_the_same_folder(
     tmp_path, monkeypatch, dropped, format,
 ):
     write_llama(tmp_path / "llama")
     quantize(tmp_path / "llama", tmp_path / "small", format)
     assert dropped == []
-    monkeypatch.setattr(input_files, "_large", lambda nbytes: True)
+    for module in (input_files, finite):
+        monkeypatch.setattr(module, "is_large", lambda nbytes: True)
     monkeypatch.setattr(input_files, "_LEAD_BYTES", 0)
     quantize(tmp_path / "llama", tmp_path / "large", format)
     assert contents(tmp_path / "large") == contents(tmp_path / "small")
     file = str(tmp_path / "llama" / "model.safetensors")
     with open_checkpoint(tmp_path / "llama") as checkpoint:
         expected = [(file, info.begin, info.nbytes) for info in checkpoint.tensors.values()]
-    assert sorted(dropped) == sorted(expected)
+    assert sorted(dropped) == sorted(2 * expected)   # behind the look at all numbers, and the work

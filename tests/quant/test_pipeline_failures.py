@@ -2,12 +2,14 @@
 
 import errno
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -107,10 +109,14 @@ quantize(sys.argv[1], sys.argv[2], "int8", progress=Kill())
 """
 
 
+def killed(source, out):
+    command = [sys.executable, "-c", KILLED, str(source), str(out)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+
 def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up(tmp_path, llama):
     out = tmp_path / "out"
-    command = [sys.executable, "-c", KILLED, str(llama), str(out)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    killed(llama, out)
     assert names(tmp_path) == [".out.trilobite-partial", "llama"]
     quantize(llama, out, "int8")
     assert names(tmp_path) == ["llama", "out"]
@@ -168,6 +174,42 @@ def test_a_weight_that_is_no_number_is_named(tmp_path, llama, value):
     with pytest.raises(CheckpointError, match=rf"{DOWN} holds {value} at \[3, 5\]"):
         quantize(llama, tmp_path / "out", "int8")
     assert names(tmp_path) == ["llama"]
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16, np.float32])
+@pytest.mark.parametrize("name", [DOWN, "model.norm.weight", "lm_head.weight"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_no_tensor_is_written_where_one_is_not_finite(tmp_path, monkeypatch, dtype, name, value):
+    """However far behind it comes, and whatever becomes of it: here tensors are kept as well."""
+    tensors = write_llama(tmp_path / "llama", dtype)
+    tensors[name].flat[-1] = value
+    save_file(tensors, tmp_path / "llama" / "model.safetensors")
+    monkeypatch.setattr("trilobite.quant.pipeline.ResumableWriter", None)
+    monkeypatch.setattr("trilobite.quant.weight_blocks.BLOCK_VALUES", 100)
+    last = [size - 1 for size in tensors[name].shape]
+    with pytest.raises(CheckpointError, match=re.escape(f"{name} holds {value} at {last}")):
+        quantize(tmp_path / "llama", tmp_path / "out", "int8", embedding="keep")
+    assert names(tmp_path) == ["llama"]
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16, np.float32])
+def test_the_largest_and_smallest_numbers_pass(tmp_path, dtype):
+    tensors = write_llama(tmp_path / "llama", dtype)
+    limits = ml_dtypes.finfo(dtype)
+    tensors["lm_head.weight"].flat[:4] = [limits.max, limits.min, limits.smallest_subnormal, -0.0]
+    save_file(tensors, tmp_path / "llama" / "model.safetensors")
+    quantize(tmp_path / "llama", tmp_path / "out", "int8", embedding="keep")
+
+
+def test_a_resumed_run_does_not_look_again(tmp_path, llama, monkeypatch):
+    looked = []
+    monkeypatch.setattr("trilobite.quant.pipeline.check_numbers",
+                        lambda checkpoint, inputs, progress: looked.append(1))
+    killed(llama, tmp_path / "out")
+    quantize(llama, tmp_path / "out", "int8")
+    assert looked == []
+    quantize(llama, tmp_path / "again", "int8")
+    assert looked == [1]
 
 
 def test_a_scale_that_overflows_names_the_tensor(tmp_path):
