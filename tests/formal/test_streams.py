@@ -11,7 +11,7 @@ from trilobite.hw.memory.axi import BURST_BYTES, request_layout
 from trilobite.hw.memory.burst_splitter import BurstSplitter
 from trilobite.hw.streams.credits import CreditQueue
 from trilobite.hw.streams.fork import StreamFork
-from trilobite.hw.streams.queue import queue_before
+from trilobite.hw.streams.queue import BlockRamQueue, StreamQueue, queue_before
 from trilobite.hw.weights.tile_buffer import TileBuffer, tile_layout
 
 
@@ -64,6 +64,11 @@ class Queued(wiring.Component):
 
 def test_a_queue_before_an_output_passes_everything(tmp_path):
     prove(Passes(Queued(2)), tmp_path, depth=14)
+
+
+@pytest.mark.parametrize("kind", [StreamQueue, BlockRamQueue])
+def test_a_queue_passes_everything(kind, tmp_path):
+    prove(Passes(kind(8, 3)), tmp_path, depth=14)
 
 
 class Forks(Proof):
