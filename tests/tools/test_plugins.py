@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 import trilobite
 from support.plugins import install_example, write_metadata, write_plugin
 from trilobite.cli.commands import app
-from trilobite.errors import FormatError, PluginError
+from trilobite.errors import EstimateError, FormatError, PluginError
 from trilobite.quant.export import EXPORTERS
 from trilobite.quant.formats import FORMATS, parse_format
 from trilobite.quant.methods import METHODS
+from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.presets import plugin_devices, read_device
+from trilobite.sim.descriptions.tables import bundled_folder
 from trilobite.tools.plugins import find_plugins, load_plugin
 
 
@@ -188,3 +190,14 @@ def test_the_help_of_the_command_loads_no_package(tmp_path, site):
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True,
                             check=False)
     assert result.returncode == 0 and "of the package loud" in result.stdout
+
+
+def test_an_accelerator_of_another_package_is_used_by_name(site):
+    text = (bundled_folder("accelerators") / "demo.toml").read_text()
+    write_plugin(site, "gates", {"trilobite.accelerators": {"all": "gates"}})
+    (site / "gates" / "theirs.toml").write_text(text.replace("lanes = 4", "lanes = 2"))
+    described = load_accelerator("theirs")
+    assert described.whole().lanes == 2 and described.source.endswith("theirs.toml")
+    (site / "gates" / "theirs.toml").write_text(text.replace("lanes = 4", "lanes = 3"))
+    with pytest.raises(EstimateError, match="theirs.toml: accelerator: lanes must be 1, 2 or 4"):
+        load_accelerator("theirs")
