@@ -16,7 +16,7 @@ __all__ = ["Device", "Dram", "Fabric", "Power", "Published", "load_device"]
 class Fabric:
     """What a design can use of the FPGA."""
 
-    lut: Annotated[Quantity, MeasuredIn("LUT", count=True)]
+    lut: Annotated[Quantity, MeasuredIn("LUT", count=True, positive=True)]
     flip_flop: Annotated[Quantity, MeasuredIn("FF", count=True)]
     bram: Annotated[Quantity, MeasuredIn("36 Kb block", count=True)]
     uram: Annotated[Quantity, MeasuredIn("288 Kb block", count=True)]
@@ -27,9 +27,9 @@ class Fabric:
 class Dram:
     """The memory that holds weights and keys and values."""
 
-    capacity: Annotated[Quantity, MeasuredIn("B", count=True)]
-    peak: Annotated[Quantity, MeasuredIn("GB/s")]
-    sustained: Annotated[Quantity, MeasuredIn("GB/s")]
+    capacity: Annotated[Quantity, MeasuredIn("B", count=True, positive=True)]
+    peak: Annotated[Quantity, MeasuredIn("GB/s", positive=True)]
+    sustained: Annotated[Quantity, MeasuredIn("GB/s", positive=True)]
     energy: Annotated[Quantity, MeasuredIn("pJ/bit")]
 
 
@@ -61,7 +61,7 @@ class Published:
     model: str
     note: str
     source: str
-    tokens_per_second: Annotated[Quantity, MeasuredIn("token/s")]
+    tokens_per_second: Annotated[Quantity, MeasuredIn("token/s", positive=True)]
     power: Annotated[Quantity, MeasuredIn("W")]
     energy: Annotated[Quantity, MeasuredIn("J/token")]
     first_token: Annotated[Quantity | None, MeasuredIn("s")] = None

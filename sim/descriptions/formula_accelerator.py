@@ -50,7 +50,7 @@ class EngineConstants:
 class Clock:
     """Fabric clock, and the cycles before an operator's first beat."""
 
-    frequency: Annotated[Quantity, MeasuredIn("MHz")]
+    frequency: Annotated[Quantity, MeasuredIn("MHz", positive=True)]
     start: Annotated[Quantity, MeasuredIn("cycles")]
 
 
@@ -58,8 +58,8 @@ class Clock:
 class Storage:
     """Widths in DRAM, and buffers on the chip."""
 
-    head_width: Annotated[Quantity, MeasuredIn("bit", count=True)]
-    kv_width: Annotated[Quantity, MeasuredIn("bit", count=True)]
+    head_width: Annotated[Quantity, MeasuredIn("bit", count=True, positive=True, most=32)]
+    kv_width: Annotated[Quantity, MeasuredIn("bit", count=True, positive=True, most=32)]
     weight_buffer: Annotated[Quantity, MeasuredIn("B", count=True)]
     activation_buffer: Annotated[Quantity, MeasuredIn("B", count=True)]
 
@@ -68,26 +68,26 @@ class Storage:
 class Integer:
     """The unit for integer dot products that are not ternary: attention and LM head."""
 
-    lanes: Annotated[Quantity, MeasuredIn("MAC/cycle", count=True)]
-    efficiency: Annotated[Quantity, MeasuredIn("fraction")]
-    query_rows: Annotated[Quantity, MeasuredIn("tokens", count=True)]
+    lanes: Annotated[Quantity, MeasuredIn("MAC/cycle", count=True, positive=True)]
+    efficiency: Annotated[Quantity, MeasuredIn("fraction", positive=True, most=1)]
+    query_rows: Annotated[Quantity, MeasuredIn("tokens", count=True, positive=True)]
 
 
 @dataclass(frozen=True)
 class Vector:
     """The unit for elementwise passes."""
 
-    lanes: Annotated[Quantity, MeasuredIn("elements/cycle", count=True)]
-    efficiency: Annotated[Quantity, MeasuredIn("fraction")]
+    lanes: Annotated[Quantity, MeasuredIn("elements/cycle", count=True, positive=True)]
+    efficiency: Annotated[Quantity, MeasuredIn("fraction", positive=True, most=1)]
 
 
 @dataclass(frozen=True)
 class Overlap:
     """Per unit: the part of the shorter of loading and computing that hides behind the longer."""
 
-    tlmm: Annotated[Quantity, MeasuredIn("fraction")]
-    integer: Annotated[Quantity, MeasuredIn("fraction")]
-    vector: Annotated[Quantity, MeasuredIn("fraction")]
+    tlmm: Annotated[Quantity, MeasuredIn("fraction", most=1)]
+    integer: Annotated[Quantity, MeasuredIn("fraction", most=1)]
+    vector: Annotated[Quantity, MeasuredIn("fraction", most=1)]
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Rate:
 
     operator: str
     precision: str
-    peak: Annotated[Quantity, MeasuredIn("TOPS")]
+    peak: Annotated[Quantity, MeasuredIn("TOPS", positive=True)]
     start: Annotated[Quantity, MeasuredIn("us")]
     buckets: tuple[Bucket, ...]
 
@@ -88,7 +88,7 @@ class Processor:
 
     name: str
     kind: str
-    bandwidth: Annotated[Quantity, MeasuredIn("GB/s")]
+    bandwidth: Annotated[Quantity, MeasuredIn("GB/s", positive=True)]
     power: Annotated[Quantity, MeasuredIn("W")]
     rates: tuple[Rate, ...]
     cache: Annotated[Quantity | None, MeasuredIn("B", count=True)] = None
@@ -143,7 +143,7 @@ class Soc:
     dram: Dram
     power: SocPower
     processors: tuple[Processor, ...]
-    flash: Annotated[Quantity | None, MeasuredIn("GB/s")] = None
+    flash: Annotated[Quantity | None, MeasuredIn("GB/s", positive=True)] = None
 
     def __post_init__(self) -> None:
         """Refuse what is no SoC, has no processor, or two of one name."""

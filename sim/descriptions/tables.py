@@ -10,6 +10,7 @@ key.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -33,10 +34,27 @@ Description = TypeVar("Description")
 
 @dataclass(frozen=True)
 class MeasuredIn:
-    """Annotation of a ``Quantity`` field: its unit, and whether it is one exact whole number."""
+    """Annotation of a ``Quantity`` field: its unit, and what it may be.
+
+    ``count``: one exact whole number, without a range. ``positive``: not 0, as something is divided
+    by it. ``most``: not more, at its high end.
+    """
 
     name: str
     count: bool = False
+    positive: bool = False
+    most: float = math.inf
+
+    @property
+    def values(self) -> str:
+        """What it may be, in words."""
+        if self.positive:
+            return "above 0" if math.isinf(self.most) else f"above 0, at most {self.most:g}"
+        return "from 0" if math.isinf(self.most) else f"0 to {self.most:g}"
+
+    def allows(self, quantity: Quantity) -> bool:
+        """Whether all of its range may be."""
+        return quantity.high <= self.most and (quantity.low > 0 or not self.positive)
 
 
 def bundled_folder(folder: str) -> Path:
@@ -174,6 +192,12 @@ def _read_quantity(value: Any, where: str, unit: MeasuredIn) -> Quantity:
         result = Quantity(**data)
     except EstimateError as error:
         raise EstimateError(f"{where}: {error}") from None
+    except OverflowError:   # a whole number beyond float64
+        raise EstimateError(f"{where}: low, nominal and high must be finite") from None
+    if not unit.allows(result):
+        said = f"{result.low:g}" if result.low == result.high else (
+            f"{result.low:g} to {result.high:g}")
+        raise EstimateError(f"{where}: must be {unit.values}, not {said} {unit.name}")
     if unit.count and not result.is_count:
         raise EstimateError(f"{where}: must be one whole number, not {result.low} to {result.high}")
     return result

@@ -53,21 +53,21 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class _Phase:
+class _Part:
     """Seconds, and the joules of a step that grow with work, of some operators."""
 
     seconds: Array | float
     working: Array | float
 
-    def __add__(self, other: _Phase) -> _Phase:
-        return _Phase(self.seconds + other.seconds, self.working + other.working)
+    def __add__(self, other: _Part) -> _Part:
+        return _Part(self.seconds + other.seconds, self.working + other.working)
 
-    def scaled(self, factor: float) -> _Phase:
+    def scaled(self, factor: float) -> _Part:
         """Both times ``factor``."""
-        return _Phase(self.seconds * factor, self.working * factor)
+        return _Part(self.seconds * factor, self.working * factor)
 
 
-_ZEROS = _Phase(np.zeros((1,) * 5), np.zeros((1,) * 5))
+_ZEROS = _Part(np.zeros((1,) * 5), np.zeros((1,) * 5))
 
 
 def evaluate(
@@ -101,10 +101,10 @@ def _joined(arrays: Sequence[Array | float], axis: int) -> Array:
     return np.concatenate(np.broadcast_arrays(*arrays), axis=axis)
 
 
-def _stack(phases: Sequence[_Phase], axis: int) -> _Phase:
-    """Phases of several values of an axis on which each has length 1."""
-    return _Phase(_joined([phase.seconds for phase in phases], axis),
-                  _joined([phase.working for phase in phases], axis))
+def _stack(parts: Sequence[_Part], axis: int) -> _Part:
+    """Parts of several values of an axis on which each has length 1."""
+    return _Part(_joined([part.seconds for part in parts], axis),
+                 _joined([part.working for part in parts], axis))
 
 
 class _Grid:
@@ -132,9 +132,9 @@ class _Grid:
         machine = dataclasses.replace(self.machine, hardware=hardware)
         return work_energy(machine, 1.0, 0, 0).standing
 
-    def prefill(self, prompt: int, policy: PromptPolicy) -> tuple[_Phase, Array | float]:
+    def prefill(self, prompt: int, policy: PromptPolicy) -> tuple[_Part, Array | float]:
         """A prompt, and the seconds of its longest piece. All pieces but the last yield nothing."""
-        total, longest = _Phase(self.machine.host_time, 0.0), 0.0
+        total, longest = _Part(self.machine.host_time, 0.0), 0.0
         for past in range(0, prompt, policy.chunk):
             tokens = min(policy.chunk, prompt - past)
             yields = past + tokens == prompt
@@ -144,7 +144,7 @@ class _Grid:
             longest = np.maximum(longest, layers.seconds * part + ends.seconds)
         return total, longest
 
-    def decode(self, prompt: int, tokens: int) -> _Phase:
+    def decode(self, prompt: int, tokens: int) -> _Part:
         """The mean step after the first token."""
         caches = []
         for layout in self._layouts(1):
@@ -156,9 +156,9 @@ class _Grid:
                     total += self._over_steps(one)
             caches.append(total)
         mean = _stack(caches, axis=4).scaled(1 / (tokens - 1))
-        return mean + self._matmuls(1) + _Phase(self.machine.host_time, 0.0)
+        return mean + self._matmuls(1) + _Part(self.machine.host_time, 0.0)
 
-    def _over_steps(self, operators: Sequence[Operator]) -> _Phase:
+    def _over_steps(self, operators: Sequence[Operator]) -> _Part:
         """The sum of one operator over steps with a growing cache, once per step."""
         if operators[0] == operators[-1]:   # whatever grows with the cache grows in every step
             return self._around(operators[:1]).scaled(len(operators))
@@ -166,14 +166,14 @@ class _Grid:
         traffic = np.array([one.traffic.total for one in operators])
         seconds = self._seconds(operators[0].unit, cycles, traffic, self.hertz[..., None])
         working = sum(one.count * self._joules(one, one.traffic.total) for one in operators)
-        return _Phase(operators[0].count * seconds.sum(axis=-1), working)
+        return _Part(operators[0].count * seconds.sum(axis=-1), working)
 
     def _layouts(self, tokens: int) -> list[DramLayout]:
         """One for each width of the cache."""
         layout = self.hardware.layout(self.config, tokens)
         return [dataclasses.replace(layout, kv_bits=bits) for bits in self.space.kv_bits]
 
-    def _step(self, tokens: int, past: int, *, yields: bool) -> tuple[_Phase, _Phase]:
+    def _step(self, tokens: int, past: int, *, yields: bool) -> tuple[_Part, _Part]:
         """One step of ``tokens`` tokens, without the processor's part: layers, and the ends."""
         layers, ends = [], []
         for layout in self._layouts(tokens):
@@ -184,7 +184,7 @@ class _Grid:
         return self._matmuls(tokens) + _stack(layers, axis=4), _stack(ends, axis=4)
 
     @functools.cache   # noqa: B019 - lives as long as one evaluation
-    def _matmuls(self, tokens: int) -> _Phase:
+    def _matmuls(self, tokens: int) -> _Part:
         """The matrices of all layers, which do not depend on the context."""
         layout = self.hardware.layout(self.config, tokens)
         total = _ZEROS
@@ -194,11 +194,11 @@ class _Grid:
                                       - layout.matrix_bytes(*operator.matrix))
         return total
 
-    def _around(self, operators: Iterable[Operator]) -> _Phase:
+    def _around(self, operators: Iterable[Operator]) -> _Part:
         """Operators of the other units: they depend on the clock alone."""
         total = _ZEROS
         for operator in operators:
-            total += self._phase(operator, self._cycles(operator), operator.traffic.total)
+            total += self._part(operator, self._cycles(operator), operator.traffic.total)
         return total
 
     def _cycles(self, operator: Operator) -> float:
@@ -209,7 +209,7 @@ class _Grid:
             unit, work = self.hardware.vector, operator.elements
         return work / (unit.lanes.count * unit.efficiency.nominal)
 
-    def _matmul(self, operator: Operator, bias: int) -> _Phase:
+    def _matmul(self, operator: Operator, bias: int) -> _Part:
         """A layer's matrix: tile by tile, each passed over by all tokens (``Machine._tiles``)."""
         M, K = operator.matrix
         limits = self.hardware.tlmm
@@ -221,21 +221,21 @@ class _Grid:
         traffic = operator.traffic.total - operator.traffic.weights + weights
         port = np.where(self.buffers > 0, engines.buffer_cycles(M, K, N), 0)
         if N == 1:
-            return self._phase(operator, np.maximum(engines.cycles(M, K, 1), port), traffic)
+            return self._part(operator, np.maximum(engines.cycles(M, K, 1), port), traffic)
         fit = self.buffers // 2 * 8 // engines.row_bits(K) // engines.rows * engines.rows
         tile = np.where(fit == 0, M, np.minimum(M, fit))
         tiles, rest = M // tile, M % tile
         cycles = tiles * engines.cycles(tile, K, N)
         cycles += np.where(rest > 0, engines.cycles(rest, K, N), 0)
         traffic = np.where(fit == 0, weights * (engines.readings(N) - 1) + traffic, traffic)
-        return self._phase(operator, np.maximum(cycles, port), traffic)
+        return self._part(operator, np.maximum(cycles, port), traffic)
 
-    def _phase(
+    def _part(
         self, operator: Operator, cycles: float | Integers, traffic: int | Integers
-    ) -> _Phase:
+    ) -> _Part:
         """What all runs of an operator cost (``Machine.time``, ``work_energy``)."""
         seconds = self._seconds(operator.unit, cycles, traffic, self.hertz)
-        return _Phase(operator.count * seconds, operator.count * self._joules(operator, traffic))
+        return _Part(operator.count * seconds, operator.count * self._joules(operator, traffic))
 
     def _seconds(
         self, unit: str, cycles: float | Integers, traffic: int | Integers, hertz: Array

@@ -21,7 +21,7 @@ from ..descriptions.dram_layout import NORM_BITS, DramLayout
 
 __all__ = ["Operator", "Traffic", "Workload", "model_bytes", "step"]
 
-Unit = Literal["tlmm", "integer", "vector"]
+OperatorUnit = Literal["tlmm", "integer", "vector"]
 
 _FLOAT_BITS = 32
 _CODE_BITS = 8         # int8 activations into a matmul
@@ -70,7 +70,7 @@ class Operator:
     """
 
     name: str
-    unit: Unit
+    unit: OperatorUnit
     count: int
     tokens: int
     macs: int = 0

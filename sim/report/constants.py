@@ -109,7 +109,8 @@ def budget_table(estimate: Estimate) -> Markup:
         tag("tr", tag("th", budget.resource, scope="row"),
             tag("td", f"{budget.used:,}", class_="number"),
             tag("td", f"{budget.available:,}", class_="number"),
-            tag("td", f"{budget.used / budget.available:.0%}", class_="number"))
+            tag("td", f"{budget.used / budget.available:.0%}" if budget.available else "–",
+                class_="number"))
         for budget in estimate.hardware.budget(estimate.device)
     ]
     return _table(("resource", "used", "available", "share"), rows, "budget", range(1, 4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...descriptions.quantity import Quantity
-from ...formulas.costs import Prices, TokenWork, attention_cost, ffn_cost, pte_gamma, total_cost
+from ...formulas.prices import Prices, TokenWork, attention_cost, ffn_cost, pte_gamma, total_cost
 from ..kv_direct import KvDirect
 from .row import Basis, Row
 

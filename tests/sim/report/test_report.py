@@ -14,6 +14,7 @@ import trilobite
 from support.estimates import KV260, LARGE, TLMM, TWO_BILLION, changed, exact, small_shape
 from trilobite.errors import OutputError
 from trilobite.hw import cycles as formula
+from trilobite.sim.descriptions.device import load_device
 from trilobite.sim.formulas.estimate import estimate
 from trilobite.sim.report import report_json, write_json, write_report
 from trilobite.sim.report.page import page
@@ -149,6 +150,15 @@ def test_measured_cycles_are_marked_as_such(html):
 def test_a_device_without_published_results_has_no_comparison(estimates):
     device = dataclasses.replace(KV260, published=())
     assert "others measured" not in page([estimate(LARGE, device, TLMM)], {})
+
+
+def test_a_device_without_a_resource_that_is_not_needed_is_reported():
+    """The ECP5 has no URAM; an accelerator without a weight buffer takes none."""
+    hardware = changed(TLMM, storage={"weight_buffer": exact(0, "B")})
+    result = estimate(small_shape(), load_device("ecp5-85f"), hardware, 8, 4)
+    assert [(one.used, one.available) for one in result.hardware.budget(result.device)
+            if one.resource == "URAM"] == [(0, 0)]
+    assert re.search(r"URAM</th>(<td[^>]*>0</td>){2}<td[^>]*>–</td>", page([result], {}))
 
 
 def test_names_are_escaped():

@@ -3,7 +3,7 @@
 import pytest
 
 from support.estimates import exact
-from trilobite.sim.formulas.costs import (
+from trilobite.sim.formulas.prices import (
     Prices,
     TokenWork,
     attention_cost,
