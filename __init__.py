@@ -21,7 +21,7 @@ _MODULES = {
     ".api.calibrate": ("CalibratedMachine", "calibrate"),
     ".api.devices": ("DescribedDevice", "devices"),
     ".api.estimate": ("Estimates", "MachineEstimates", "RunComparison", "estimate",
-                      "estimate_here"),
+                      "estimate_here", "range_text"),
     ".api.explore": ("Exploration", "explore"),
     ".api.explore_checks": ("Checking", "DesignChecks", "check_designs"),
     ".api.export": ("ExportRecord", "export"),

@@ -22,7 +22,15 @@ from ..sim.events import write_trace
 from ..sim.formulas.cost_model import RequestRates
 from ..sim.formulas.estimate import estimate as estimate_by_formulas
 from ..sim.formulas.results import Estimate
-from ..sim.report import compare_runs, read_run, report_json, write_csv, write_json, write_report
+from ..sim.report import (
+    compare_runs,
+    range_text,
+    read_run,
+    report_json,
+    write_csv,
+    write_json,
+    write_report,
+)
 from ..sim.this_machine.runtime_estimate import (
     THIS_MACHINE,
     estimate_runtime,
@@ -40,6 +48,7 @@ __all__ = [
     "RunComparison",
     "estimate",
     "estimate_here",
+    "range_text",
 ]
 
 FORMULAS = "tlmm-kv260"   # the description that is estimated where no accelerator in RTL is

@@ -10,7 +10,6 @@ from ..hw.weights.images import WeightImages
 from ..quant.export import EXPORTERS, Exporter, ExportRecord
 from ..quant.export import export as export_checkpoint
 from ..quant.export.onnx import Onnx
-from ..sim.descriptions.accelerator import load_accelerator
 from ..tools.progress import SILENT, Progress
 
 __all__ = ["ExportRecord", "export", "targets"]
@@ -86,6 +85,9 @@ def _exporter(target: str, options: dict[str, Any]) -> Exporter:
         word_bytes = options.get("word_bytes", 16)
         if word_bytes < 1:
             raise FormatError(f"--word-bytes must be at least 1, not {word_bytes}")
+        # Brings Numba, which `--help`, where the targets are listed, does not wait for.
+        from ..sim.descriptions.accelerator import load_accelerator  # noqa: PLC0415
+
         accelerator = load_accelerator(options.get("hardware", "tlmm-kv260"))
         return WeightImages(accelerator.engine, word_bytes)
     exporter = EXPORTERS[target]

@@ -94,9 +94,9 @@ def _print(output: Output, result: BenchResult) -> None:
         result.kernel, result.kv,
     )
     if result.decode:
-        output.print(_decode_table(result.decode))
+        output.show(_decode_table(result.decode))
     if result.prefill:
-        output.print(_prefill_table(result.prefill))
+        output.show(_prefill_table(result.prefill))
 
 
 def _decode_table(decodes: Sequence[DecodeTime]) -> TextTable:

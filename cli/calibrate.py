@@ -50,10 +50,10 @@ def _print(output: Output, measured: Calibration) -> None:
     for kernel in measured.kernels:
         table.add_row(f"{kernel.operator}, {kernel.format}", f"{1e6 * kernel.start:.0f} us",
                       *(f"{rates[1] / 1e9:,.0f} GOPS" for rates in kernel.rates.values()))
-    output.print(table)
+    output.show(table)
     table = make_table("layer", ">start", "rates by tokens", title="Attention, elementwise work")
     for layer in measured.layers:
         rates = ", ".join(f"{tokens}: {1e-9 * rate[1]:.3g}" for tokens, rate in layer.rates.items())
         table.add_row(f"{layer.operator}, {layer.precision}", f"{1e6 * layer.start:.0f} us",
                       f"{rates} GOPS")
-    output.print(table)
+    output.show(table)

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import OutputError
+from ..tools.files import write_output
 from ..tools.progress import Silent
 from .text import marked, visible
 
@@ -55,25 +56,22 @@ class Output:
         if self._json_target == "-":
             sys.stdout.write(text)
             return
-        try:
-            Path(self._json_target).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{self._json_target} cannot be written: {error.strerror}") from None
+        write_output(Path(self._json_target), text)
 
-    def print(
-        self, template: RenderableType = "", *values: Any, style: str | None = None,
-        end: str = "\n", soft_wrap: bool = False, markup: bool = True,
-    ) -> None:
-        """Print for people.
+    def print(self, template: str = "", *values: Any, end: str = "\n") -> None:
+        """Print a sentence for people.
 
-        ``template`` is a sentence of ours, in rich's markup, with fields as of ``str.format`` for
-        ``values``, or a table of ``make_table``. Whatever comes from elsewhere (names, files,
-        texts, messages) is a value: see ``marked``.
+        ``template`` is a literal of ours, in rich's markup, with fields as of ``str.format`` for
+        ``values``. Whatever comes from elsewhere (names, files, texts, messages) is a value: see
+        ``marked``.
         """
-        if isinstance(template, str):
-            template = (marked(template, *values) if markup
-                        else Text(visible(template, keep="\n")))
-        self.console.print(template, style=style, end=end, soft_wrap=soft_wrap)
+        self.console.print(marked(template, *values), end=end)
+
+    def show(self, renderable: RenderableType) -> None:
+        """Print a table of ``make_table``, or another object that rich renders but no ``str``."""
+        if isinstance(renderable, str):
+            raise TypeError("A str would be read as markup; print takes it as a value")
+        self.console.print(renderable)
 
     def line(self, text: str, style: str | None = None) -> None:
         """Print one line that is not wrapped, all of it foreign text."""

@@ -51,7 +51,7 @@ def _print_list(output: Output, devices: Iterable[DescribedDevice]) -> None:
             device.key, bytes_text(dram.capacity.count), f"{dram.sustained.nominal:.3g} GB/s",
             _computes_with(device.description), f"{device.assumed} of {len(device.constants)}",
         )
-    output.print(table)
+    output.show(table)
     output.print(
         "[dim]assumed: constants with nothing to cite, of all; `trilobite devices NAME` shows each "
         "with its source.[/]"
@@ -73,7 +73,7 @@ def _print_constants(output: Output, device: DescribedDevice) -> None:
         quantity = constant.quantity
         output.print("[bold]{}[/]  {} {} ({})", constant.path, _value(quantity), quantity.unit,
                      quantity.kind)
-        output.print(Padding(Text(visible(quantity.source), "dim"), (0, 0, 0, 4)))
+        output.show(Padding(Text(visible(quantity.source), "dim"), (0, 0, 0, 4)))
 
 
 def _value(quantity: Quantity) -> str:

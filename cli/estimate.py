@@ -102,7 +102,7 @@ def _estimate_here(output: Output, models: list[str], prompt: int) -> None:
                        title=f"{found.machine.name}, ternary weights, prompt {prompt}")
     for shape, result in found.results:
         table.add_row(shape.name, _ranged(result.first_token, "s"), _ranged(result.rate, "token/s"))
-    output.print(table)
+    output.show(table)
     output.json(found.to_json())
 
 
@@ -133,7 +133,7 @@ def print_estimates(output: Output, found: Estimates) -> None:
             _ranged(result.rate, "token/s"),
             _ranged(result.decode_joules, "J"),
         )
-    output.print(table)
+    output.show(table)
 
 
 def _print_comparison(output: Output, comparison: RunComparison) -> None:
@@ -151,12 +151,10 @@ def _print_comparison(output: Output, comparison: RunComparison) -> None:
             change = "-" if ratio is None else f"{100 * (ratio - 1):+.1f} %"
             table.add_row(figure["name"], f"{digits(figure['before'] * factor)} {unit}",
                           f"{digits(figure['now'] * factor)} {unit}", Text(change, colour))
-        output.print(table)
+        output.show(table)
 
 
 def _ranged(value: Range, unit: str) -> Text:
-    from ..sim.report import digits, scaled
+    from ..api.estimate import range_text
 
-    factor, prefixed = scaled(value.nominal, unit)
-    low, nominal, high = (digits(factor * end) for end in (value.low, value.nominal, value.high))
-    return marked("[bold]{}[/] {}\n[dim]{} to {}[/]", nominal, prefixed, low, high)
+    return marked("[bold]{}[/] {}\n[dim]{} to {}[/]", *range_text(value, unit))

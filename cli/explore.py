@@ -109,18 +109,19 @@ def _print(output: Output, found: Exploration, top: int) -> None:
         output.warn(warning)
     counts = found.result.counts
     output.print(
-        f"{counts['points']:,} designs: {counts['within_power']:,} within the power, "
-        f"{counts['within_lut']:,} within the LUT and DSP, {counts['within_pause']:,} within the "
-        f"pause, {counts['within_all']:,} within all; {len(found.front):,} on the front")
+        "{:,} designs: {:,} within the power, {:,} within the LUT and DSP, {:,} within the pause, "
+        "{:,} within all; {:,} on the front",
+        *(counts[name] for name in ("points", "within_power", "within_lut", "within_pause",
+                                    "within_all")), len(found.front))
     if found.front:
         _print_front(output, found, top)
-    output.print(found.answer, markup=False)
+    output.print("{}", found.answer)
     measured = found.perplexities
-    output.print(f"Perplexities were measured with {measured.model}, {measured.tokens:,} tokens.",
-                 markup=False)
+    output.print("Perplexities were measured with {}, {:,} tokens.", measured.model,
+                 measured.tokens)
     for key, errors in found.fit_errors.items():
         said = ", ".join(f"{value:.1%} {name.replace('_', ' ')}" for name, value in errors.items())
-        output.print(f"largest error of the fit, {key}: {said}", markup=False)
+        output.print("largest error of the fit, {}: {}", key, said)
 
 
 def _print_front(output: Output, found: Exploration, top: int) -> None:
@@ -132,7 +133,7 @@ def _print_front(output: Output, found: Exploration, top: int) -> None:
     table.padding = (0, 1, 0, 0)
     for one in found.front[:top]:
         table.add_row(*_row(one))
-    output.print(table)
+    output.show(table)
 
 
 def _row(one: Found) -> tuple[str, ...]:
@@ -164,7 +165,7 @@ def _print_engines(output: Output, checks: DesignChecks) -> None:
     for design, one in zip(checks.designs, checks.engines, strict=True):
         table.add_row(engine_name(design), str(len(one.shapes)), f"{sum(one.cycles):,}",
                       f"{sum(one.predicted):,}", f"{one.worst_error:.2%}", str(one.mismatches))
-    output.print(table)
+    output.show(table)
 
 
 def _print_accelerators(output: Output, checks: DesignChecks) -> None:
@@ -183,6 +184,6 @@ def _print_accelerators(output: Output, checks: DesignChecks) -> None:
         table.add_row(name, digits(said.first_token), f"{errors['first_token']:+.0%}",
                       digits(said.tokens_per_second), f"{errors['tokens_per_second']:+.0%}",
                       f"{rtl.worst_error:.2%} off" if rtl else "-")
-    output.print(table)
+    output.show(table)
     for sentence in refused:
-        output.print(sentence, markup=False)
+        output.print("{}", sentence)

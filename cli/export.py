@@ -78,7 +78,7 @@ def _print(output: Output, record: ExportRecord) -> None:
         table.add_row(key[0], str(count), bytes_text(sizes[key]), kept)
     total = sum(file.bytes for file in record.files)
     table.add_row("files", str(len(record.files)), bytes_text(total), "")
-    output.print(table)
+    output.show(table)
     for tensor in record.tensors:
         if tensor.note is not None:
             output.line(f"{tensor.name}: {tensor.note}")

@@ -33,8 +33,7 @@ def generate(
 ) -> None:
     """Continue a prompt, streaming the text; prints prefill and decode tokens/s.
 
-    In a file or a pipe, standard output is the generated text, byte for byte, and nothing else;
-    the rates are on standard error.
+    In a file or a pipe, standard output is the generated text and nothing else.
     """
     from ..api.models import generate as continue_text
     from ..api.models import load

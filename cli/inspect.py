@@ -31,8 +31,8 @@ def inspect(
 
     output = Output(json)
     described = describe(model)
-    output.print(_model_table(described))
-    output.print(_tensor_table(_rows(described, merge_layers=not every)))
+    output.show(_model_table(described))
+    output.show(_tensor_table(_rows(described, merge_layers=not every)))
     output.json(described.to_json())
 
 

@@ -139,7 +139,7 @@ def _print_memory(output: Output, source: str, tokens: int, **options: Any) -> N
     several = options["tensor_formats"] or options["target_bpw"] is not None
     name = "int4" if several else (options["format"] or "ternary").partition(",")[0]
     needed = estimate_memory(source, tokens, name)
-    output.print(f"Memory needed: at most {bytes_text(needed)}")
+    output.print("Memory needed: at most {}", bytes_text(needed))
 
 
 def _quantize_onnx(output: Output, source: str, out: Path, **options: Any) -> None:
@@ -204,7 +204,7 @@ def _totals(output: Output, manifest: Manifest) -> None:
         "model", bytes_text(totals.bytes_before), bytes_text(totals.file_bytes),
         f"{totals.bits_per_weight:.3f}",
     )
-    output.print(table)
+    output.show(table)
 
 
 def _onnx_totals(output: Output, manifest: OnnxManifest) -> None:
@@ -212,9 +212,9 @@ def _onnx_totals(output: Output, manifest: OnnxManifest) -> None:
     table.add_row("quantized weights", str(len(manifest.tensors)),
                   bytes_text(manifest.bytes_before), bytes_text(manifest.bytes_after))
     table.add_row("other float tensors", str(len(manifest.kept)), "", "")
-    output.print(table)
+    output.show(table)
     if manifest.opset_before != manifest.opset_after:
-        output.print(f"Opset {manifest.opset_before} raised to {manifest.opset_after}.")
+        output.print("Opset {} raised to {}.", manifest.opset_before, manifest.opset_after)
     for each in manifest.skipped:
         shape = " x ".join(str(extent) for extent in each.shape)
         output.line(f"Stays float: {each.name} {shape}: {each.reason}", style="yellow")

@@ -61,7 +61,7 @@ def serve_sim(
     served = simulate(model, drawn, policy, chunk, groups, slack, slots, device, hardware)
     for warning in served.warnings:
         out.warn(warning)
-    out.print(_table(served))
+    out.show(_table(served))
     out.print("[dim]times: 50th, 95th, 99th percentile; pause: the longest within a request[/]")
     out.json(served.to_json())
 

@@ -69,11 +69,12 @@ def _print(output: Output, found: SynthesizedBlocks) -> None:
                       *(Text(f"{total[name]:,.6g}", "bold") for name in names))
     table.add_row(Text("of the device", "dim"),
                   *(_share(total[name], found.available.get(name)) for name in names))
-    output.print(table)
+    output.show(table)
     for block, timing in clocks:
-        output.print(f"{block}: {timing.fmax:.1f} MHz; the slowest path, {timing.logic:.2f} "
-                     f"ns of logic and {timing.routing:.2f} ns of routing, leads from "
-                     f"{timing.start} to {timing.end}", markup=False)
+        output.print(
+            "{}: {:.1f} MHz; the slowest path, {:.2f} ns of logic and {:.2f} ns of routing, leads "
+            "from {} to {}", block, timing.fmax, timing.logic, timing.routing, timing.start,
+            timing.end)
 
 
 def _per_mac(result: Synthesis) -> str:

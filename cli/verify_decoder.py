@@ -46,23 +46,24 @@ def verify_decoder(
 def _print(output: Output, verified: VerifiedDecoder) -> None:
     report = verified.report
     for warning in verified.warnings:
-        output.print(warning, markup=False)
+        output.print("{}", warning)
     table = make_table("step", ">tokens", ">cycles", ">cycles per token", ">residual streams equal",
                        ">tokens equal")
     for name, steps in (("prefill", verified.prefill), ("decode", verified.decode)):
         if steps:
             table.add_row(name, *_row(steps))
-    output.print(table)
+    output.show(table)
     counters = make_table("counter", ">prefill", ">decode, a token")
     for name in report.counts:
         prefill, decode = (sum(step.counts[name] for step in steps)
                            for steps in (verified.prefill, verified.decode))
         counters.add_row(name.replace("_", " "), f"{prefill:,}",
                          f"{decode / max(len(verified.decode), 1):,.0f}")
-    output.print(counters)
-    output.print(f"In one run: {len(report.tokens)} tokens in {report.counts['cycles']:,} cycles, "
-                 f"{verified.memory:,} bytes of memory, {verified.seconds:.0f} s of building and "
-                 f"simulation. It wrote: {verified.text!r}", markup=False)
+    output.show(counters)
+    output.print(
+        "In one run: {} tokens in {:,} cycles, {:,} bytes of memory, {:.0f} s of building and "
+        "simulation. It wrote: {!r}", len(report.tokens), report.counts["cycles"], verified.memory,
+        verified.seconds, verified.text)
     _print_verdict(output, report)
 
 
@@ -72,12 +73,13 @@ def _print_verdict(output: Output, report: DecoderReport) -> None:
         return
     wrong = next((step for step in report.steps if not step.equal), None)
     if wrong is None:
-        output.print(f"[red]Step by step all is equal, but in one run the tokens were "
-                     f"{report.tokens}, not {report.expected_tokens}.[/]")
+        output.print(
+            "[red]Step by step all is equal, but in one run the tokens were {}, not {}.[/]",
+            report.tokens, report.expected_tokens)
         return
     where = (f"residual stream {wrong.residuals_equal.index(False)}"
              if not all(wrong.residuals_equal) else f"token {wrong.token}")
-    output.print(f"[red]The step at position {wrong.position} differs first: {where}.[/]")
+    output.print("[red]The step at position {} differs first: {}.[/]", wrong.position, where)
 
 
 def _row(steps: Sequence[StepResult]) -> tuple[str, ...]:

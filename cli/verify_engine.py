@@ -57,7 +57,7 @@ def print_report(output: Output, report: VerifyReport) -> None:
             f"{row.cycles:,}", f"{row.predicted_cycles:,}", f"{row.stalled_cycles:,}",
             Text(str(row.mismatches), colour),
         )
-    output.print(table)
+    output.show(table)
     wrong = [(row, row.first_mismatch) for row in report.rows if row.first_mismatch]
     if not wrong:
         sums = sum(row.M * row.N for row in report.rows)

@@ -94,7 +94,7 @@ def _print(output: Output, counted: CountedShape) -> None:
         share = f"{cycles.whole(name) / cycles.whole():.1%}" if name.endswith("cycles") else ""
         table.add_row(name.replace("_", " "), f"{value:,}", f"{cycles.more[name]:,}",
                       f"{cycles.whole(name):,.0f}", share)
-    output.print(table)
+    output.show(table)
     said = (f"time to first token {counted.seconds:.3f} s for {cycles.tokens} tokens"
             if counted.prefill
             else f"{1 / counted.seconds:.1f} tokens/s at context {cycles.context}")
@@ -103,6 +103,6 @@ def _print(output: Output, counted: CountedShape) -> None:
         "{:.1f} GB/s.", counted.shape, counted.clock / 1e6, said, counted.moved_share,
         counted.read_share, counted.bytes_per_second / 1e9)
     if counted.goal is not None:
-        output.print(f"The goal is {'at most' if counted.prefill else 'at least'} {counted.goal}"
-                     f"{' s' if counted.prefill else ' tokens/s'}: "
-                     f"{'met' if counted.goal_met else 'missed'}.")
+        bound, unit = ("at most", "s") if counted.prefill else ("at least", "tokens/s")
+        output.print("The goal is {} {} {}: {}.", bound, counted.goal, unit,
+                     "met" if counted.goal_met else "missed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..descriptions.quantity import Range
 from .html import Markup, join, tag
 
-__all__ = ["digits", "percent", "ranged", "scaled", "si"]
+__all__ = ["digits", "percent", "range_text", "ranged", "scaled", "si"]
 
 _PREFIXES = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ")]
 
@@ -36,14 +36,17 @@ def si(value: float, unit: str) -> str:
     return f"{digits(value * factor)} {prefixed}"
 
 
+def range_text(value: Range, unit: str) -> tuple[str, str, str, str]:
+    """Nominal, prefixed unit, low, high, all in that unit: ``365``, ``ms``, ``334``, ``526``."""
+    factor, prefixed = scaled(value.nominal, unit)
+    low, nominal, high = (digits(factor * end) for end in (value.low, value.nominal, value.high))
+    return nominal, prefixed, low, high
+
+
 def ranged(value: Range, unit: str) -> Markup:
     """The nominal value, and the range after it in small: ``365 ms  334–526``."""
-    factor, prefixed = scaled(value.nominal, unit)
-    low, high = digits(value.low * factor), digits(value.high * factor)
-    return join(
-        f"{digits(value.nominal * factor)} {prefixed} ",
-        tag("small", f"{low}–{high}", class_="range"),
-    )
+    nominal, prefixed, low, high = range_text(value, unit)
+    return join(f"{nominal} {prefixed} ", tag("small", f"{low}–{high}", class_="range"))
 
 
 def percent(fraction: float) -> str:

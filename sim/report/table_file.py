@@ -14,6 +14,8 @@ from ..formulas.results import Estimate
 
 __all__ = ["COLUMNS", "report_csv", "write_csv"]
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 COLUMNS = (
     "model", "device", "hardware", "phase", "tokens", "context", "operator", "unit", "count",
     "macs", "operations", "dram_bytes", "cycles", "start_s", "compute_s", "memory_s",
@@ -31,8 +33,14 @@ def report_csv(estimates: Sequence[Estimate]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_rows(estimates))
+    for row in _rows(estimates):
+        writer.writerow({name: _cell(value) for name, value in row.items()})
     return file.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _rows(estimates: Sequence[Estimate]) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ ROOT = Path(trilobite.__file__).parent
 PARTS = {
     "calibration": "quantize", "check_designs": "explore", "draw_requests": "serve-sim",
     "estimate_here": "estimate", "load": "generate", "quantize_onnx": "quantize",
+    "range_text": "estimate",
     "time_engine": "estimate",
 }
 
