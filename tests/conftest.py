@@ -3,7 +3,12 @@
 import shutil
 import subprocess
 
+import hypothesis
 import pytest
+
+# How long an example takes depends on the machine; a slow one is not a wrong one.
+hypothesis.settings.register_profile("trilobite", deadline=None)
+hypothesis.settings.load_profile("trilobite")
 
 
 def pytest_addoption(parser):
