@@ -1,4 +1,4 @@
-"""The accelerator before a step, as an array for Numba."""
+"""The accelerator before a step, as a record for Numba, and the lists that it reads."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ...errors import EstimateError
 from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.compiler import Program
-from ...fpga.descriptors import FIELDS
 from ...fpga.units import READERS
 from ...hw.attention.attention_parameters import TILE
 from ..descriptions.ddr_timing import DdrTiming
@@ -16,33 +16,33 @@ from . import registers as r
 from . import streams as q
 from .constants import constants
 
-__all__ = ["new_machine"]
+__all__ = ["new_machine", "program_lists"]
 
 
 def new_machine(program: Program, timing: DdrTiming, tokens: int, position: int,
-                chooses: bool, started: int, differs: Mapping[str, int]) -> np.ndarray:
-    """Int64, laid out as ``registers`` says; nothing has happened yet."""
+                chooses: bool, started: int, differs: Mapping[str, int]) -> r.Machine:
+    """The accelerator before a step: nothing has happened yet."""
     c = constants(program, timing, tokens, position, chooses, started) | differs
-    limits = _limits(program.parameters, c)
-    capacity = 1 << (max(limits.values()) - 1).bit_length()
-    lists = [[int(getattr(descriptor, name)) for name in FIELDS if name not in "xy"]
-             for descriptor in program.descriptors]
-    tiles = [(tile.words, tile.beats, tile.word) for tile in program.tiles]
-    program_at = r.ENTRIES + 2 * capacity * q.COUNT
-    tiles_at = program_at + r.FIELDS * len(lists)
-    notes_at = tiles_at + 3 * len(tiles)
-    m = np.zeros(notes_at + r.COUNTS * len(lists), np.int64)
+    m = np.zeros(1, r.MACHINE).view(np.recarray)[0]
     for name, value in c.items():
-        m[getattr(r, name.upper())] = value
-    m[r.BETWEEN] = 1
-    m[r.PROGRAM_AT], m[r.TILES_AT], m[r.TILE_COUNT] = program_at, tiles_at, len(tiles)
-    m[r.NOTES_AT] = notes_at
-    m[program_at:tiles_at] = np.ravel(lists)
-    m[tiles_at:notes_at] = np.ravel(tiles)
-    m[r.CAPACITY] = capacity
+        m[name] = value
+    m["between"] = 1
+    limits = _limits(program.parameters, c)
     for queue in range(q.COUNT):
-        m[r.LIMIT + queue] = limits.get(queue, 2)
+        limit = limits.get(queue, 2)
+        if limit > r.CAPACITY:
+            raise EstimateError(f"A queue of the accelerator holds {limit} entries; the cycle "
+                                f"model has room for {r.CAPACITY}")
+        m["limit"][queue], m["mask"][queue] = limit, (1 << (limit - 1).bit_length()) - 1
     return m
+
+
+def program_lists(program: Program) -> tuple[np.ndarray, np.ndarray]:
+    """What the sequencer reads: int64 [descriptors, ``FIELDS``], [tiles, words, beats, word]."""
+    descriptors = [[int(getattr(descriptor, name)) for name in r.FIELDS]
+                   for descriptor in program.descriptors]
+    tiles = [(tile.words, tile.beats, tile.word) for tile in program.tiles]
+    return np.array(descriptors, np.int64), np.array(tiles, np.int64).reshape(-1, 3)
 
 
 def _limits(p: AcceleratorParameters, c: dict[str, int]) -> dict[int, int]:

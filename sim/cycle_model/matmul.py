@@ -10,7 +10,8 @@ from . import registers as r
 from . import streams as q
 from .port import take_word
 from .queues import can_take, first, has_room, pack, put, size, take
-from .sequencing import is_active, weight_tile
+from .registers import D, N
+from .sequencing import BEATS, WORDS, is_active
 
 __all__ = ["drive_matmul", "step_matmul"]
 
@@ -21,140 +22,140 @@ _IDLE, _TILE, _TOKEN, _HEADS_WALK, _NEXT, _WALKED = range(6)
 
 
 @njit
-def step_matmul(m: np.ndarray, now: int) -> None:
+def step_matmul(m: r.Machine, tiles: np.ndarray, now: int) -> None:
     """One cycle from the weights' words to scaled outputs."""
-    _give_tiles(m, now)
-    _unpack(m, now)
+    _give_tiles(m, tiles, now)
+    _unpack(m, tiles, now)
     _give_activations(m, now)
     _multiply(m, now)
     _scale(m, now)
 
 
 @njit
-def _unpack(m: np.ndarray, now: int) -> None:
+def _unpack(m: r.Machine, tiles: np.ndarray, now: int) -> None:
     """Words to beats: as ``hw.weights.unpacker``."""
     if not can_take(m, q.WEIGHT_WORDS, now):
         return
-    is_own = m[r.SHARED] == m[r.SHARED_WORDS]
-    completes = is_own and m[r.OWN] == m[r.WHOLE_WORDS] - 1
+    is_own = m.shared == m.shared_words
+    completes = is_own and m.own == m.whole_words - 1
     if completes and not has_room(m, q.UNPACKED):
         return
     take_word(m, q.WEIGHT_WORDS)
     if completes:
         put(m, q.UNPACKED, now + 1, 0)
-    m[r.UNPACKED_WORDS] += 1
-    if m[r.UNPACKED_WORDS] == m[weight_tile(m, m[r.UNPACKED_TILE])]:
-        m[r.UNPACKED_WORDS], m[r.SHARED], m[r.OWN], m[r.FRAME_BEAT] = 0, 0, 0, 0
-        m[r.UNPACKED_TILE] += 1
+    m.unpacked_words += 1
+    if m.unpacked_words == tiles[m.unpacked_tile, WORDS]:
+        m.unpacked_words, m.shared, m.own, m.frame_beat = 0, 0, 0, 0
+        m.unpacked_tile += 1
     elif not is_own:
-        m[r.SHARED] += 1
+        m.shared += 1
     elif not completes:
-        m[r.OWN] += 1
+        m.own += 1
     else:
-        m[r.OWN] = 0
-        m[r.FRAME_BEAT] += 1
-        if m[r.FRAME_BEAT] == m[r.FRAME_BEATS]:
-            m[r.SHARED], m[r.FRAME_BEAT] = 0, 0
+        m.own = 0
+        m.frame_beat += 1
+        if m.frame_beat == m.frame_beats:
+            m.shared, m.frame_beat = 0, 0
 
 
 @njit
-def _give_tiles(m: np.ndarray, now: int) -> None:
+def _give_tiles(m: r.Machine, tiles: np.ndarray, now: int) -> None:
     """Each tile as often as there are tokens: as ``hw.weights.tile_buffer``."""
-    held = m[r.HELD]
-    taken = can_take(m, q.UNPACKED, now) and held != m[r.WEIGHT_DEPTH]
-    waits = taken and m[r.WEIGHT_PORTS] == 1   # what comes in goes first
-    if (not waits and can_take(m, q.TILE_INFO, now) and held > m[r.PAST]
+    held = m.held
+    taken = can_take(m, q.UNPACKED, now) and held != m.weight_depth
+    waits = taken and m.weight_ports == 1   # what comes in goes first
+    if (not waits and can_take(m, q.TILE_INFO, now) and held > m.past
             and has_room(m, q.WEIGHT_BEATS)):
-        beats = m[weight_tile(m, first(m, q.TILE_INFO)) + 1]
-        last_beat = m[r.TILE_BEAT] + 1 >= beats
-        last_round = m[r.ROUND] + 1 >= m[r.TOKENS] or beats > m[r.WEIGHT_DEPTH]
+        beats = tiles[first(m, q.TILE_INFO), BEATS]
+        last_beat = m.tile_beat + 1 >= beats
+        last_round = m.round + 1 >= m.tokens or beats > m.weight_depth
         put(m, q.WEIGHT_BEATS, now + 2, 0)
-        m[r.TILE_BEAT] += 1
+        m.tile_beat += 1
         if last_round:
-            m[r.HELD] -= 1
+            m.held -= 1
         else:
-            m[r.PAST] += 1
+            m.past += 1
         if last_beat:
-            m[r.TILE_BEAT], m[r.PAST] = 0, 0
-            m[r.ROUND] += 1
+            m.tile_beat, m.past = 0, 0
+            m.round += 1
             if last_round:
-                m[r.ROUND] = 0
+                m.round = 0
                 take(m, q.TILE_INFO)
     if taken:
         take(m, q.UNPACKED)
-        m[r.HELD] += 1
+        m.held += 1
 
 
 @njit
-def _give_activations(m: np.ndarray, now: int) -> None:
+def _give_activations(m: r.Machine, now: int) -> None:
     """The beats of a row of codes: as ``hw.matmul.activation_buffer``."""
-    if m[r.READING] == 1:
+    if m.reading == 1:
         if has_room(m, q.ACTIVATIONS):
             put(m, q.ACTIVATIONS, now + 2, 0)
-            m[r.READING_LEFT] -= 1
-            if m[r.READING_LEFT] == 0:
-                m[r.READING] = 0
+            m.reading_left -= 1
+            if m.reading_left == 0:
+                m.reading = 0
     elif can_take(m, q.READS, now) and has_room(m, q.ACTIVATION_SCALES):
         take(m, q.READS)
         put(m, q.ACTIVATION_SCALES, now + 2, 0)
-        m[r.READING], m[r.READING_LEFT] = 1, m[r.D_PASSES]
+        m.reading, m.reading_left = 1, m.descriptor[D.passes]
 
 
 @njit
-def _multiply(m: np.ndarray, now: int) -> None:
+def _multiply(m: r.Machine, now: int) -> None:
     """Tables of the next pass are built while those of this one are looked up: as
     ``hw.matmul.tlmm``.
     """
-    full = m[r.TABLES_FULL]
-    passes = m[r.D_PASSES]
+    full = m.tables_full
+    passes = m.descriptor[D.passes]
     finished = False
-    emits = m[r.JOB_ACTIVE] == 1 and m[r.PASS_NUMBER] + 1 >= passes
-    if m[r.JOB_ACTIVE] == 1 and full > 0 and can_take(m, q.WEIGHT_BEATS, now) and (
+    emits = m.job_active == 1 and m.pass_number + 1 >= passes
+    if m.job_active == 1 and full > 0 and can_take(m, q.WEIGHT_BEATS, now) and (
             not emits or has_room(m, q.SUMS)):
         take(m, q.WEIGHT_BEATS)
-        m[r.N_WEIGHT_BEATS] += 1
-        last_block = m[r.BLOCK] + 1 >= m[r.JOB_BLOCKS]
+        m.counters[N.weight_beats] += 1
+        last_block = m.block + 1 >= m.job_blocks
         if emits:
-            put(m, q.SUMS, now + m[r.ENGINE_LATENCY], int(last_block))
-        m[r.BLOCK] += 1
+            put(m, q.SUMS, now + m.engine_latency, int(last_block))
+        m.block += 1
         if last_block:
-            m[r.BLOCK] = 0
-            m[r.PASS_NUMBER] += 1
-            m[r.TABLES_FULL] -= 1
+            m.block = 0
+            m.pass_number += 1
+            m.tables_full -= 1
             finished = emits
-    elif is_active(m, now) and m[r.OPERATION] == _MATMUL:
-        m[r.N_ENGINE_WAITS] += 1
+    elif is_active(m, now) and m.operation == _MATMUL:
+        m.counters[N.engine_waits] += 1
 
-    queued = m[r.JOB_QUEUED]
-    if m[r.JOB_ACTIVE] == 0 or finished:
-        m[r.JOB_ACTIVE], m[r.JOB_BLOCKS] = queued, m[r.QUEUED_BLOCKS]
-        m[r.PASS_NUMBER], m[r.JOB_QUEUED] = 0, 0
+    queued = m.job_queued
+    if m.job_active == 0 or finished:
+        m.job_active, m.job_blocks = queued, m.queued_blocks
+        m.pass_number, m.job_queued = 0, 0
     if queued == 0 and can_take(m, q.JOBS, now):
-        m[r.JOB_QUEUED], m[r.QUEUED_BLOCKS] = 1, take(m, q.JOBS)
+        m.job_queued, m.queued_blocks = 1, take(m, q.JOBS)
 
     last_entry = False
-    if m[r.BUILDING] == 1 and full < 2:
-        m[r.BUILT] += 1
-        if m[r.BUILT] == m[r.TABLE_ENTRIES]:
+    if m.building == 1 and full < 2:
+        m.built += 1
+        if m.built == m.table_entries:
             last_entry = True
-            m[r.TABLES_FULL] += 1
-    if (m[r.BUILDING] == 0 or last_entry) and can_take(m, q.ACTIVATIONS, now):
+            m.tables_full += 1
+    if (m.building == 0 or last_entry) and can_take(m, q.ACTIVATIONS, now):
         take(m, q.ACTIVATIONS)
-        m[r.N_TABLE_PASSES] += 1
-        m[r.BUILDING], m[r.BUILT] = 1, 0
+        m.counters[N.table_passes] += 1
+        m.building, m.built = 1, 0
     elif last_entry:
-        m[r.BUILDING], m[r.BUILT] = 0, 0
+        m.building, m.built = 0, 0
 
 
 @njit
-def _scale(m: np.ndarray, now: int) -> None:
+def _scale(m: r.Machine, now: int) -> None:
     """Sums to outputs, a beat per cycle: as ``hw.matmul.dequantizer``."""
     if can_take(m, q.BLOCKS, now) and can_take(m, q.SCALINGS_TAKEN, now) and can_take(
             m, q.ACTIVATION_SCALES, now) and has_room(m, q.OUTPUTS):
-        put(m, q.OUTPUTS, now + m[r.SCALE_LATENCY] + 1, 0)
-        m[r.PART] += 1
-        if m[r.PART] == m[r.BLOCK_BEATS]:
-            m[r.PART] = 0
+        put(m, q.OUTPUTS, now + m.scale_latency + 1, 0)
+        m.part += 1
+        if m.part == m.block_beats:
+            m.part = 0
             if take(m, q.BLOCKS) == 1:
                 take(m, q.SCALINGS_TAKEN)
                 take(m, q.ACTIVATION_SCALES)
@@ -166,23 +167,23 @@ def _scale(m: np.ndarray, now: int) -> None:
 
 
 @njit
-def drive_matmul(m: np.ndarray, now: int) -> None:
+def drive_matmul(m: r.Machine, now: int) -> None:
     """Tiles outside, tokens inside: as ``fpga.matmul_driver``."""
-    turned = m[r.D_POST] == _ROTATE or m[r.D_POST] == _KEYS
-    cached = m[r.D_POST] == _KEYS or m[r.D_POST] == _VALUES
-    last_tile = m[r.TILE] + 1 == m[r.D_TILES]
-    blocks = m[r.D_LAST_BLOCKS] if last_tile else m[r.D_BLOCKS]
-    heads = m[r.D_GROUP] if last_tile else m[r.D_HEADS]
-    beats = blocks * m[r.BLOCK_BEATS] >> int(m[r.D_POST] == _GATE)
-    if m[r.WALK] == _IDLE:
-        m[r.TILE], m[r.TILE_OUT] = 0, m[r.D_D]
-        m[r.TILE_BESIDE], m[r.TILE_CACHE] = m[r.D_B], m[r.D_C]
-        m[r.WALK] = _TILE
-    elif m[r.WALK] == _TILE:
-        m[r.TOKEN], m[r.OUT] = 0, m[r.TILE_OUT]
-        m[r.BESIDE] = m[r.TILE_BESIDE] + (m[r.POSITION] * m[r.D_B_STRIDE] if turned else 0)
-        m[r.WALK] = _TOKEN
-    elif m[r.WALK] == _TOKEN:
+    turned = m.descriptor[D.post] == _ROTATE or m.descriptor[D.post] == _KEYS
+    cached = m.descriptor[D.post] == _KEYS or m.descriptor[D.post] == _VALUES
+    last_tile = m.tile + 1 == m.descriptor[D.tiles]
+    blocks = m.descriptor[D.last_blocks] if last_tile else m.descriptor[D.blocks]
+    heads = m.descriptor[D.group] if last_tile else m.descriptor[D.heads]
+    beats = blocks * m.block_beats >> int(m.descriptor[D.post] == _GATE)
+    if m.walk == _IDLE:
+        m.tile, m.tile_out = 0, m.descriptor[D.d]
+        m.tile_beside, m.tile_cache = m.descriptor[D.b], m.descriptor[D.c]
+        m.walk = _TILE
+    elif m.walk == _TILE:
+        m.token, m.out = 0, m.tile_out
+        m.beside = m.tile_beside + (m.position * m.descriptor[D.b_stride] if turned else 0)
+        m.walk = _TOKEN
+    elif m.walk == _TOKEN:
         if (has_room(m, q.JOBS) and has_room(m, q.READS) and has_room(m, q.SCALINGS)
                 and has_room(m, q.B_ROWS) and has_room(m, q.HEADS) and size(m, q.SINK_ROWS) < 2):
             put(m, q.JOBS, now + 1, blocks)
@@ -190,37 +191,37 @@ def drive_matmul(m: np.ndarray, now: int) -> None:
             put(m, q.SCALINGS, now + 1, 0)
             if turned:
                 put(m, q.HEADS, now + 1, heads)
-            if turned or m[r.D_POST] == _ADD:
-                rows = m[r.D_ROW_BLOCKS] if turned else blocks
-                put(m, q.B_ROWS, now + 1, pack(m[r.BESIDE], rows * m[r.BLOCK_BEATS]))
+            if turned or m.descriptor[D.post] == _ADD:
+                rows = m.descriptor[D.row_blocks] if turned else blocks
+                put(m, q.B_ROWS, now + 1, pack(m.beside, rows * m.block_beats))
             if not cached:
-                put(m, q.SINK_ROWS, now + 1, pack(m[r.OUT], beats))
-                m[r.PENDING] += 1
-            m[r.HEADS_LEFT] = heads
-            m[r.WALK] = _HEADS_WALK if cached else _NEXT
-            token = m[r.POSITION] + m[r.TOKEN]
-            m[r.HEAD_AT] = m[r.TILE_CACHE] + token // m[r.CACHE_TILE] * m[r.D_TILE_WORDS]
-    elif m[r.WALK] == _HEADS_WALK:
+                put(m, q.SINK_ROWS, now + 1, pack(m.out, beats))
+                m.pending += 1
+            m.heads_left = heads
+            m.walk = _HEADS_WALK if cached else _NEXT
+            token = m.position + m.token
+            m.head_at = m.tile_cache + token // m.cache_tile * m.descriptor[D.tile_words]
+    elif m.walk == _HEADS_WALK:
         if has_room(m, q.CACHE_HEADS):
-            token = (m[r.POSITION] + m[r.TOKEN]) % m[r.CACHE_TILE]
-            put(m, q.CACHE_HEADS, now + 1, pack(m[r.HEAD_AT], token))
-            m[r.PENDING] += 2
-            m[r.HEAD_AT] += m[r.D_REGION]
-            m[r.HEADS_LEFT] -= 1
-            if m[r.HEADS_LEFT] == 0:
-                m[r.WALK] = _NEXT
-    elif m[r.WALK] == _NEXT:
-        m[r.TOKEN] += 1
-        m[r.OUT] += m[r.D_D_STRIDE]
-        m[r.BESIDE] += m[r.D_B_STRIDE]
-        m[r.WALK] = _TOKEN
-        if m[r.TOKEN] == m[r.TOKENS]:
-            m[r.TILE] += 1
-            m[r.TILE_OUT] += beats // m[r.WORD_BEATS]
-            if m[r.D_POST] == _ADD:
-                m[r.TILE_BESIDE] += beats // m[r.WORD_BEATS]
-            m[r.TILE_CACHE] += heads * m[r.D_REGION]
-            m[r.WALK] = _TILE
+            token = (m.position + m.token) % m.cache_tile
+            put(m, q.CACHE_HEADS, now + 1, pack(m.head_at, token))
+            m.pending += 2
+            m.head_at += m.descriptor[D.region]
+            m.heads_left -= 1
+            if m.heads_left == 0:
+                m.walk = _NEXT
+    elif m.walk == _NEXT:
+        m.token += 1
+        m.out += m.descriptor[D.d_stride]
+        m.beside += m.descriptor[D.b_stride]
+        m.walk = _TOKEN
+        if m.token == m.tokens:
+            m.tile += 1
+            m.tile_out += beats // m.word_beats
+            if m.descriptor[D.post] == _ADD:
+                m.tile_beside += beats // m.word_beats
+            m.tile_cache += heads * m.descriptor[D.region]
+            m.walk = _TILE
             if last_tile:
-                m[r.WALK] = _WALKED
-                m[r.WALKED] = 1
+                m.walk = _WALKED
+                m.walked = 1

@@ -8,6 +8,7 @@ from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .queues import can_take, first, has_room, limit, pack, put, size, take, unpack
+from .registers import N
 
 __all__ = [
     "announce",
@@ -20,65 +21,66 @@ __all__ = [
     "write_word",
 ]
 
+_LEFT, _NEXT, _SINCE = range(3)   # columns of ``asked``
 _READ_CYCLES = 3   # from a word that the memory moves to one that its reader can take
 
 
 @njit
-def can_ask(m: np.ndarray, reader: int, now: int) -> bool:
+def can_ask(m: r.Machine, reader: int, now: int) -> bool:
     """The reader's splitter takes a request in this cycle."""
-    return m[r.ASKED + 3 * reader] == 0 and m[r.FREE_AT + reader] <= now
+    return m.asked[reader, _LEFT] == 0 and m.free_at[reader] <= now
 
 
 @njit
-def ask(m: np.ndarray, reader: int, word: int, words: int, now: int) -> None:
+def ask(m: r.Machine, reader: int, word: int, words: int, now: int) -> None:
     """Ask for words, to be taken from the queue whose number is the reader's."""
-    m[r.ASKED + 3 * reader] = words
-    m[r.ASKED + 3 * reader + 1] = word
-    m[r.ASKED + 3 * reader + 2] = now + 1
+    m.asked[reader, _LEFT] = words
+    m.asked[reader, _NEXT] = word
+    m.asked[reader, _SINCE] = now + 1
 
 
 @njit
-def take_word(m: np.ndarray, reader: int) -> None:
+def take_word(m: r.Machine, reader: int) -> None:
     """Take a word, and give its place back."""
-    m[r.RESERVED + reader] -= 1
+    m.reserved[reader] -= 1
     take(m, reader)
 
 
 @njit
-def can_announce(m: np.ndarray, now: int) -> bool:
+def can_announce(m: r.Machine, now: int) -> bool:
     """The shared writer takes a request in this cycle."""
-    return m[r.SERVES] == 0 and m[r.SERVES_FREE_AT] <= now and has_room(m, q.WRITE_REQUESTS)
+    return m.serves == 0 and m.serves_free_at <= now and has_room(m, q.WRITE_REQUESTS)
 
 
 @njit
-def announce(m: np.ndarray, word: int, words: int, now: int) -> None:
+def announce(m: r.Machine, word: int, words: int, now: int) -> None:
     """Announce ``words`` words from ``word`` on; ``write_word`` for each of them follows."""
     put(m, q.WRITE_REQUESTS, now + 1, pack(word, words))
-    m[r.SERVES] = 1
-    m[r.SERVES_FROM] = now + 1
-    m[r.WRITE_WORDS_LEFT] = words
+    m.serves = 1
+    m.serves_from = now + 1
+    m.write_words_left = words
 
 
 @njit
-def can_write(m: np.ndarray, now: int) -> bool:
+def can_write(m: r.Machine, now: int) -> bool:
     """The word that is offered is taken in this cycle."""
-    return m[r.SERVES] == 1 and m[r.SERVES_FROM] <= now and m[r.WRITE_ROOM] == 1
+    return m.serves == 1 and m.serves_from <= now and m.write_room == 1
 
 
 @njit
-def write_word(m: np.ndarray, now: int) -> None:
+def write_word(m: r.Machine, now: int) -> None:
     """A word goes to the write master."""
     put(m, q.WRITE_WORDS, now + 1, 0)
-    m[r.WRITE_WORDS_LEFT] -= 1
-    if m[r.WRITE_WORDS_LEFT] == 0:
-        m[r.SERVES] = 0
-        m[r.SERVES_FREE_AT] = now + 1
+    m.write_words_left -= 1
+    if m.write_words_left == 0:
+        m.serves = 0
+        m.serves_free_at = now + 1
 
 
 @njit
-def step_port(m: np.ndarray, now: int) -> None:
+def step_port(m: r.Machine, now: int) -> None:
     """One cycle of everything between the units and the memory's cells."""
-    m[r.WRITE_ROOM] = int(has_room(m, q.WRITE_WORDS))
+    m.write_room = int(has_room(m, q.WRITE_WORDS))
     _choose_burst(m, now)
     _split_writes(m, now)
     _move(m, now)
@@ -86,125 +88,125 @@ def step_port(m: np.ndarray, now: int) -> None:
 
 
 @njit
-def _choose_burst(m: np.ndarray, now: int) -> None:
+def _choose_burst(m: r.Machine, now: int) -> None:
     """The first reader that has a burst to ask for, and a place for every word of it."""
     while can_take(m, q.RELEASED, now):
         take(m, q.RELEASED)
-        m[r.NOTED] -= 1
-    m[r.N_MEMORY_WAITS] += int(m[r.NOTED] > 0 and m[r.READ_MOVED] == 0)
-    if m[r.NOTED] >= m[r.OUTSTANDING]:
+        m.noted -= 1
+    m.counters[N.memory_waits] += int(m.noted > 0 and m.read_moved == 0)
+    if m.noted >= m.outstanding:
         return
     for reader in range(r.READERS):
-        left = m[r.ASKED + 3 * reader]
-        if left == 0 or m[r.ASKED + 3 * reader + 2] > now:
+        left = m.asked[reader, _LEFT]
+        if left == 0 or m.asked[reader, _SINCE] > now:
             continue
-        words = min(left, m[r.MAX_BURST] - m[r.ASKED + 3 * reader + 1] % m[r.MAX_BURST])
-        if m[r.RESERVED + reader] + words > limit(m, reader):
+        words = min(left, m.max_burst - m.asked[reader, _NEXT] % m.max_burst)
+        if m.reserved[reader] + words > limit(m, reader):
             continue
-        burst = r.READ_BURSTS + 3 * (m[r.READS] % r.RING)
-        m[burst], m[burst + 1], m[burst + 2] = reader, words, now + max(m[r.DDR_LATENCY], 2)
-        m[r.READS] += 1
-        m[r.NOTED] += 1
-        m[r.RESERVED + reader] += words
-        m[r.ASKED + 3 * reader] -= words
-        m[r.ASKED + 3 * reader + 1] += words
-        if m[r.ASKED + 3 * reader] == 0:
-            m[r.FREE_AT + reader] = now + 1
+        burst = m.read_bursts[m.reads % r.RING]
+        burst[0], burst[1], burst[2] = reader, words, now + max(m.ddr_latency, 2)
+        m.reads += 1
+        m.noted += 1
+        m.reserved[reader] += words
+        m.asked[reader, _LEFT] -= words
+        m.asked[reader, _NEXT] += words
+        if m.asked[reader, _LEFT] == 0:
+            m.free_at[reader] = now + 1
         return
 
 
 @njit
-def _move(m: np.ndarray, now: int) -> None:
+def _move(m: r.Machine, now: int) -> None:
     """Which direction moves a word: as ``sim.verify.bench.ddr.DdrModel``."""
-    available = m[r.SAVED] + m[r.DDR_WORDS]
-    refreshes = m[r.REFRESH_CYCLES] > 0 and (
-        (m[r.STARTED] + now) % m[r.REFRESH_INTERVAL]
-        >= m[r.REFRESH_INTERVAL] - m[r.REFRESH_CYCLES])
-    read = r.READ_BURSTS + 3 * (m[r.READS_DONE] % r.RING)
-    write = r.WRITE_BURSTS + 3 * (m[r.WRITES_DONE] % r.RING)
-    wants_read = m[r.READS] != m[r.READS_DONE] and m[read + 2] <= now
-    wants_write = (m[r.WRITES] != m[r.WRITES_DONE] and m[write + 1] <= now
-                   and can_take(m, q.WRITTEN, now) and size(m, q.ACKNOWLEDGED) < m[r.DDR_QUEUE])
+    available = m.saved + m.ddr_words
+    refreshes = m.refresh_cycles > 0 and (
+        (m.started + now) % m.refresh_interval
+        >= m.refresh_interval - m.refresh_cycles)
+    read = m.read_bursts[m.reads_done % r.RING]
+    write = m.write_bursts[m.writes_done % r.RING]
+    wants_read = m.reads != m.reads_done and read[2] <= now
+    wants_write = (m.writes != m.writes_done and write[1] <= now
+                   and can_take(m, q.WRITTEN, now) and size(m, q.ACKNOWLEDGED) < m.ddr_queue)
     mine, other = wants_read, wants_write
-    if m[r.DIRECTION] == 1:
+    if m.direction == 1:
         mine, other = wants_write, wants_read
     moves = False
-    m[r.READ_MOVED] = 0
-    if m[r.TURNING] != 0:
-        m[r.TURNING] -= 1
-    elif other and (m[r.BETWEEN] == 1 or not mine):
-        m[r.DIRECTION] = 1 - m[r.DIRECTION]
-        m[r.TURNING] = m[r.TURNAROUND] - 1
-        m[r.BETWEEN] = 0
-    elif mine and available >= m[r.DDR_CYCLES] and not refreshes:
+    m.read_moved = 0
+    if m.turning != 0:
+        m.turning -= 1
+    elif other and (m.between == 1 or not mine):
+        m.direction = 1 - m.direction
+        m.turning = m.turnaround - 1
+        m.between = 0
+    elif mine and available >= m.ddr_cycles and not refreshes:
         moves = True
-        if m[r.DIRECTION] == 0:
+        if m.direction == 0:
             _read(m, read, now)
         else:
             _write(m, write, now)
     if moves:
-        m[r.SAVED] = available - m[r.DDR_CYCLES]
+        m.saved = available - m.ddr_cycles
     else:
-        m[r.SAVED] = min(available, m[r.DDR_CYCLES])
+        m.saved = min(available, m.ddr_cycles)
 
 
 @njit
-def _read(m: np.ndarray, burst: int, now: int) -> None:
-    m[r.N_READ_WORDS] += 1
-    m[r.READ_MOVED] = 1
-    put(m, m[burst], now + _READ_CYCLES, 0)
-    m[burst + 1] -= 1
-    m[r.BETWEEN] = 0
-    if m[burst + 1] == 0:
-        m[r.BETWEEN] = 1
-        m[r.READS_DONE] += 1
+def _read(m: r.Machine, burst: np.ndarray, now: int) -> None:
+    m.counters[N.read_words] += 1
+    m.read_moved = 1
+    put(m, burst[0], now + _READ_CYCLES, 0)
+    burst[1] -= 1
+    m.between = 0
+    if burst[1] == 0:
+        m.between = 1
+        m.reads_done += 1
         put(m, q.RELEASED, now + 2, 0)
 
 
 @njit
-def _write(m: np.ndarray, burst: int, now: int) -> None:
-    m[r.N_WRITE_WORDS] += 1
+def _write(m: r.Machine, burst: np.ndarray, now: int) -> None:
+    m.counters[N.write_words] += 1
     take(m, q.WRITTEN)
-    m[burst] -= 1
-    m[r.BETWEEN] = 0
-    if m[burst] == 0:
-        m[r.BETWEEN] = 1
-        m[r.WRITES_DONE] += 1
-        put(m, q.ACKNOWLEDGED, now + m[r.DDR_LATENCY], m[burst + 2])
+    burst[0] -= 1
+    m.between = 0
+    if burst[0] == 0:
+        m.between = 1
+        m.writes_done += 1
+        put(m, q.ACKNOWLEDGED, now + m.ddr_latency, burst[2])
 
 
 @njit
-def _acknowledge(m: np.ndarray, now: int) -> None:
+def _acknowledge(m: r.Machine, now: int) -> None:
     if can_take(m, q.ACKNOWLEDGED, now):
-        m[r.ANNOUNCED] -= 1
+        m.announced -= 1
         if take(m, q.ACKNOWLEDGED) == 1:
             put(m, q.COMPLETED, now + 1, 0)
 
 
 @njit
-def _split_writes(m: np.ndarray, now: int) -> None:
+def _split_writes(m: r.Machine, now: int) -> None:
     """Requests into bursts, and words behind the bursts that have been announced."""
     if can_take(m, q.WRITE_WORDS, now) and can_take(m, q.WRITE_LENGTHS, now) and has_room(
             m, q.WRITTEN):
         take(m, q.WRITE_WORDS)
         put(m, q.WRITTEN, now + 1, 0)
-        m[r.WRITE_BEAT] += 1
-        if m[r.WRITE_BEAT] == first(m, q.WRITE_LENGTHS):
+        m.write_beat += 1
+        if m.write_beat == first(m, q.WRITE_LENGTHS):
             take(m, q.WRITE_LENGTHS)
-            m[r.WRITE_BEAT] = 0
-    if m[r.WRITE_LEFT] != 0:
-        if (m[r.WRITE_VALID_AT] <= now and m[r.ANNOUNCED] < m[r.OUTSTANDING]
+            m.write_beat = 0
+    if m.write_left != 0:
+        if (m.write_valid_at <= now and m.announced < m.outstanding
                 and has_room(m, q.WRITE_LENGTHS)):
-            words = min(m[r.WRITE_LEFT], m[r.MAX_BURST] - m[r.WRITE_AT] % m[r.MAX_BURST])
-            m[r.WRITE_LEFT] -= words
-            m[r.WRITE_AT] += words
-            burst = r.WRITE_BURSTS + 3 * (m[r.WRITES] % r.RING)
-            m[burst], m[burst + 1] = words, max(now + m[r.DDR_LATENCY] - 1, now + 1)
-            m[burst + 2] = int(m[r.WRITE_LEFT] == 0)
-            m[r.WRITES] += 1
-            m[r.ANNOUNCED] += 1
+            words = min(m.write_left, m.max_burst - m.write_at % m.max_burst)
+            m.write_left -= words
+            m.write_at += words
+            burst = m.write_bursts[m.writes % r.RING]
+            burst[0], burst[1] = words, max(now + m.ddr_latency - 1, now + 1)
+            burst[2] = int(m.write_left == 0)
+            m.writes += 1
+            m.announced += 1
             put(m, q.WRITE_LENGTHS, now + 1, words)
-            m[r.WRITE_FREE_AT] = now + 1
-    elif can_take(m, q.WRITE_REQUESTS, now) and m[r.WRITE_FREE_AT] <= now:
-        m[r.WRITE_AT], m[r.WRITE_LEFT] = unpack(take(m, q.WRITE_REQUESTS))
-        m[r.WRITE_VALID_AT] = now + 1
+            m.write_free_at = now + 1
+    elif can_take(m, q.WRITE_REQUESTS, now) and m.write_free_at <= now:
+        m.write_at, m.write_left = unpack(take(m, q.WRITE_REQUESTS))
+        m.write_valid_at = now + 1

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...fpga.descriptors import Post
 from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .port import announce, can_announce, can_write, write_word
 from .queues import can_take, first, has_room, put, take, unpack
+from .registers import D
 from .rows import can_code, code, has_beat, sink, sink_beat, sink_row, step_quantizer, take_beat
 
 __all__ = ["post"]
@@ -20,9 +19,9 @@ _B = 1
 
 
 @njit
-def post(m: np.ndarray, now: int) -> None:
+def post(m: r.Machine, now: int) -> None:
     """One cycle of the units behind the dequantizer."""
-    kind = m[r.D_POST]
+    kind = m.descriptor[D.post]
     if kind == _ADD:
         sink(m, q.ADDED, now)
         _add(m, now)
@@ -49,64 +48,64 @@ def post(m: np.ndarray, now: int) -> None:
 
 
 @njit
-def _head_beats(m: np.ndarray) -> int:
-    return m[r.D_ROW_BLOCKS] * m[r.BLOCK_BEATS]
+def _head_beats(m: r.Machine) -> int:
+    return m.descriptor[D.row_blocks] * m.block_beats
 
 
 @njit
-def _add(m: np.ndarray, now: int) -> None:
+def _add(m: r.Machine, now: int) -> None:
     if can_take(m, q.OUTPUTS, now) and has_beat(m, _B, now) and has_room(m, q.ADDED):
         take(m, q.OUTPUTS)
         take_beat(m, _B)
-        put(m, q.ADDED, now + m[r.ADD_LATENCY] + 1, 0)
+        put(m, q.ADDED, now + m.add_latency + 1, 0)
 
 
 @njit
-def _turn(m: np.ndarray, now: int) -> None:
+def _turn(m: r.Machine, now: int) -> None:
     """Whole heads, by their token's angles: as ``hw.rows.rotary`` and ``hw.rows.angle_pairs``."""
     beats = _head_beats(m)
-    heads, angles = m[r.HEADS_FULL], m[r.ANGLES_FULL]
+    heads, angles = m.heads_full, m.angles_full
     if heads > 0 and angles > 0 and can_take(m, q.HEADS, now) and has_room(m, q.TURNED):
-        put(m, q.TURNED, now + m[r.TURN_LATENCY] + 1, 0)
-        m[r.TURN_BEAT] += 1
-        if m[r.TURN_BEAT] == beats:
-            m[r.TURN_BEAT] = 0
-            m[r.HEADS_FULL] -= 1
-            m[r.TURN_HEAD] += 1
-            if m[r.TURN_HEAD] >= first(m, q.HEADS):
-                m[r.TURN_HEAD] = 0
-                m[r.ANGLES_FULL] -= 1
+        put(m, q.TURNED, now + m.turn_latency + 1, 0)
+        m.turn_beat += 1
+        if m.turn_beat == beats:
+            m.turn_beat = 0
+            m.heads_full -= 1
+            m.turn_head += 1
+            if m.turn_head >= first(m, q.HEADS):
+                m.turn_head = 0
+                m.angles_full -= 1
                 take(m, q.HEADS)
     if heads < 2 and can_take(m, q.OUTPUTS, now):
         take(m, q.OUTPUTS)
-        m[r.HEAD_BEAT] += 1
-        if m[r.HEAD_BEAT] == beats:
-            m[r.HEAD_BEAT] = 0
-            m[r.HEADS_FULL] += 1
-    if has_beat(m, _B, now) and (m[r.ANGLE_SINE] == 0 or angles < 2):
+        m.head_beat += 1
+        if m.head_beat == beats:
+            m.head_beat = 0
+            m.heads_full += 1
+    if has_beat(m, _B, now) and (m.angle_sine == 0 or angles < 2):
         last = take_beat(m, _B)
-        m[r.ANGLE_SINE] = 1 - m[r.ANGLE_SINE]
+        m.angle_sine = 1 - m.angle_sine
         if last:
-            m[r.ANGLES_FULL] += 1
+            m.angles_full += 1
 
 
 @njit
-def _gate(m: np.ndarray, now: int) -> None:
+def _gate(m: r.Machine, now: int) -> None:
     """Blocks of gate and up outputs in turn, then element by element: as ``hw.rows.gate_rows``."""
-    kind = q.UPS if m[r.IS_UP] == 1 else q.GATES
+    kind = q.UPS if m.is_up == 1 else q.GATES
     if can_take(m, q.OUTPUTS, now) and has_room(m, kind):
         take(m, q.OUTPUTS)
         put(m, kind, now + 1, 0)
-        m[r.GATE_PLACE] += 1
-        if m[r.GATE_PLACE] == m[r.BLOCK_BEATS]:
-            m[r.GATE_PLACE] = 0
-            m[r.IS_UP] = 1 - m[r.IS_UP]
+        m.gate_place += 1
+        if m.gate_place == m.block_beats:
+            m.gate_place = 0
+            m.is_up = 1 - m.is_up
     if can_take(m, q.GATES, now) and can_take(m, q.UPS, now) and has_room(m, q.GATED):
-        m[r.GATE_ELEMENT] += 1
-        last = m[r.GATE_ELEMENT] == m[r.GATE_ELEMENTS]
-        put(m, q.GATED, now + m[r.GATE_LATENCY] + 1, int(last))
+        m.gate_element += 1
+        last = m.gate_element == m.gate_elements
+        put(m, q.GATED, now + m.gate_latency + 1, int(last))
         if last:
-            m[r.GATE_ELEMENT] = 0
+            m.gate_element = 0
             take(m, q.GATES)
             take(m, q.UPS)
 
@@ -115,34 +114,34 @@ _ANNOUNCE, _CODES, _ANNOUNCE_SCALE, _SCALE = range(4)
 
 
 @njit
-def _write_cache(m: np.ndarray, now: int) -> None:
+def _write_cache(m: r.Machine, now: int) -> None:
     """A head's codes, then its scale: as ``hw.attention.cache_writer``."""
-    values = m[r.D_POST] == _VALUES
-    if m[r.WRITING] == _ANNOUNCE:
+    values = m.descriptor[D.post] == _VALUES
+    if m.writing == _ANNOUNCE:
         if can_take(m, q.CACHE_HEADS, now) and can_announce(m, now):
             word, token = unpack(first(m, q.CACHE_HEADS))
-            chunks = m[r.D_CHUNKS]
-            codes = 2 * m[r.SCALE_WORDS] + (m[r.CACHE_ROWS] * chunks if values else 0)
-            announce(m, word + codes + token // m[r.WORD_TOKENS] * chunks, chunks, now)
-            m[r.WRITING] = _CODES
-    elif m[r.WRITING] == _CODES:
+            chunks = m.descriptor[D.chunks]
+            codes = 2 * m.scale_words + (m.cache_rows * chunks if values else 0)
+            announce(m, word + codes + token // m.word_tokens * chunks, chunks, now)
+            m.writing = _CODES
+    elif m.writing == _CODES:
         if can_take(m, q.CODES, now):
-            completes = m[r.WRITE_PLACE] + 1 == m[r.CHUNK_BEATS]
+            completes = m.write_place + 1 == m.chunk_beats
             if not completes or can_write(m, now):
-                m[r.WRITE_PLACE] += 1
+                m.write_place += 1
                 if completes:
-                    m[r.WRITE_PLACE] = 0
+                    m.write_place = 0
                     write_word(m, now)
                 if take(m, q.CODES) == 1:
-                    m[r.WRITING] = _ANNOUNCE_SCALE
-    elif m[r.WRITING] == _ANNOUNCE_SCALE:
+                    m.writing = _ANNOUNCE_SCALE
+    elif m.writing == _ANNOUNCE_SCALE:
         if can_announce(m, now):
             word, token = unpack(first(m, q.CACHE_HEADS))
-            scales = m[r.SCALE_WORDS] if values else 0
-            announce(m, word + scales + token // m[r.WORD_FLOATS], 1, now)
-            m[r.WRITING] = _SCALE
+            scales = m.scale_words if values else 0
+            announce(m, word + scales + token // m.word_floats, 1, now)
+            m.writing = _SCALE
     elif can_take(m, q.SCALES, now) and can_write(m, now):
         take(m, q.SCALES)
         take(m, q.CACHE_HEADS)
         write_word(m, now)
-        m[r.WRITING] = _ANNOUNCE
+        m.writing = _ANNOUNCE

@@ -14,7 +14,7 @@ from ...tools.compiled import njit
 from ..descriptions.ddr_timing import DdrTiming
 from . import registers as r
 from .attention import attend, drive_attend
-from .machine import new_machine
+from .machine import new_machine, program_lists
 from .matmul import drive_matmul, step_matmul
 from .port import step_port
 from .posts import post
@@ -61,32 +61,33 @@ def trace_step(program: Program, timing: DdrTiming, tokens: int, position: int,
         raise TrilobiteError(f"A step of {tokens} tokens at position {position} does not fit: at "
                              f"most {program.parameters.max_tokens} at once, {room - 1} in all")
     machine = new_machine(program, timing, tokens, position, chooses, started, differs or {})
-    if not _run(machine, cycle_limit):
+    notes = np.zeros((len(program.descriptors), len(COUNTERS)), np.int64)
+    if not _run(machine, *program_lists(program), notes, cycle_limit):
         raise TrilobiteError(f"A step of {tokens} tokens at position {position} takes more than "
                              f"{cycle_limit} cycles")
-    notes = machine[machine[r.NOTES_AT]:].reshape(-1, r.COUNTS)
-    return np.vstack([notes, machine[r.N_CYCLES:r.N_CYCLES + r.COUNTS]])
+    return np.vstack([notes, machine["counters"]])
 
 
 @njit(nogil=True)
-def _run(m: np.ndarray, cycle_limit: int) -> bool:
+def _run(m: r.Machine, program: np.ndarray, tiles: np.ndarray, notes: np.ndarray,
+         cycle_limit: int) -> bool:
     """Cycle after cycle, who takes before who gives, so that a queue holds what it holds."""
     for now in range(cycle_limit):
         step_port(m, now)
-        step_sequencer(m, now)
-        if m[r.ENDED] == 1:
+        step_sequencer(m, program, notes, now)
+        if m.ended == 1:
             return True
-        step_fetchers(m, now)
+        step_fetchers(m, program, tiles, now)
         if is_active(m, now):
             _operate(m, now)
         step_sources(m, now)
-        step_matmul(m, now)
+        step_matmul(m, tiles, now)
     return False
 
 
 @njit
-def _operate(m: np.ndarray, now: int) -> None:
-    operation = m[r.OPERATION]
+def _operate(m: r.Machine, now: int) -> None:
+    operation = m.operation
     if operation == _MATMUL:
         post(m, now)
         drive_matmul(m, now)

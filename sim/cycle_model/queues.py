@@ -1,6 +1,6 @@
 """Queues of entries that can be taken from some cycle on: what stands between two units.
 
-``m`` is the machine's array; an entry has the cycle from which it can be taken, which holds the
+``m`` is the machine's record; an entry has the cycle from which it can be taken, which holds the
 latency of what lies between, and what it is, which depends on the queue.
 """
 
@@ -15,56 +15,55 @@ __all__ = ["can_take", "first", "has_room", "limit", "pack", "put", "size", "tak
 
 
 @njit
-def _entry(m: np.ndarray, queue: int, number: int) -> int:
-    capacity = m[r.CAPACITY]
-    return r.ENTRIES + 2 * (queue * capacity + (number & (capacity - 1)))
+def _entry(m: r.Machine, queue: int, number: int) -> np.ndarray:
+    """An entry: when it can be taken, and what it is."""
+    return m.entries[queue, number & m.mask[queue]]
 
 
 @njit
-def limit(m: np.ndarray, queue: int) -> int:
+def limit(m: r.Machine, queue: int) -> int:
     """Entries that the queue holds."""
-    return m[r.LIMIT + queue]
+    return m.limit[queue]
 
 
 @njit
-def size(m: np.ndarray, queue: int) -> int:
+def size(m: r.Machine, queue: int) -> int:
     """Entries put and not taken."""
-    return m[r.PUT + queue] - m[r.TAKEN + queue]
+    return m.put[queue] - m.taken[queue]
 
 
 @njit
-def has_room(m: np.ndarray, queue: int) -> bool:
+def has_room(m: r.Machine, queue: int) -> bool:
     """One more entry may be put."""
-    return size(m, queue) < m[r.LIMIT + queue]
+    return size(m, queue) < m.limit[queue]
 
 
 @njit
-def can_take(m: np.ndarray, queue: int, now: int) -> bool:
+def can_take(m: r.Machine, queue: int, now: int) -> bool:
     """There is an entry that can be taken in cycle ``now``."""
-    number = m[r.TAKEN + queue]
-    return m[r.PUT + queue] != number and m[_entry(m, queue, number)] <= now
+    number = m.taken[queue]
+    return m.put[queue] != number and _entry(m, queue, number)[0] <= now
 
 
 @njit
-def put(m: np.ndarray, queue: int, when: int, what: int) -> None:
+def put(m: r.Machine, queue: int, when: int, what: int) -> None:
     """Put an entry that can be taken from cycle ``when`` on."""
-    entry = _entry(m, queue, m[r.PUT + queue])
-    m[entry] = when
-    m[entry + 1] = what
-    m[r.PUT + queue] += 1
+    entry = _entry(m, queue, m.put[queue])
+    entry[0], entry[1] = when, what
+    m.put[queue] += 1
 
 
 @njit
-def first(m: np.ndarray, queue: int) -> int:
+def first(m: r.Machine, queue: int) -> int:
     """What the oldest entry is."""
-    return m[_entry(m, queue, m[r.TAKEN + queue]) + 1]
+    return _entry(m, queue, m.taken[queue])[1]
 
 
 @njit
-def take(m: np.ndarray, queue: int) -> int:
+def take(m: r.Machine, queue: int) -> int:
     """Take the oldest entry; what it is."""
     what = first(m, queue)
-    m[r.TAKEN + queue] += 1
+    m.taken[queue] += 1
     return what
 
 

@@ -1,112 +1,121 @@
-"""Where the cycle model keeps what it knows: places in one array of int64.
+"""The accelerator's state as the cycle model keeps it: one record, whose fields have names.
 
-One array, because Numba passes it to a hundred small functions in each cycle. They hold these
-places as constants, which Numba's cache does not see: who moves one deletes ``*.nbi``.
+Numba compiles an access to a field of a record to one load or store, and ``machine.walk`` says what
+it is. A field is added by its name, anywhere.
 """
 
 from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 from ...fpga.counters import COUNTERS
 from ...fpga.descriptors import FIELDS as _DESCRIPTOR_FIELDS
 from ...fpga.units import READERS as _READERS
 from . import streams as q
 
-RING = 64                        # bursts, passes and tiles of the cache that are kept
+RING = 64                 # bursts, passes and tiles of the cache that are kept
+CAPACITY = 1 << 14        # entries that a queue can hold at most
 PASS_FIELDS, CACHE_TILE_FIELDS = 5, 5
 READERS = len(_READERS)
-FIELDS = len(_DESCRIPTOR_FIELDS) - 2   # all but the float32 x and y
+FIELDS = [name for name in _DESCRIPTOR_FIELDS if name not in "xy"]   # all but the float32 ones
 
-# Registers of the port.
-(NOTED, READS, READS_DONE, WRITES, WRITES_DONE, WRITE_LEFT, WRITE_VALID_AT, WRITE_FREE_AT,
- WRITE_AT, ANNOUNCED, WRITE_BEAT, SERVES, SERVES_FROM, SERVES_FREE_AT, WRITE_WORDS_LEFT,
- DIRECTION, TURNING, BETWEEN, SAVED, WRITE_ROOM, READ_MOVED) = range(21)
-# Registers of the sequencer, fetchers.
-(STATE, ENDED, PLACE, OPERATION, ACTIVE_FROM, WALKED,
- PENDING, FETCHING, FETCHED_PART, FETCHED, LISTING, LISTED,
- LIST_PLACE, WEIGHTS_ASKED, TILE_TOLD) = range(READ_MOVED + 1, READ_MOVED + 1 + 15)
-# Registers of the matmul.
-(UNPACKED_TILE, UNPACKED_WORDS, SHARED, OWN, FRAME_BEAT, HELD, PAST, TILE_BEAT, ROUND, READING,
- READING_LEFT, BUILDING, BUILT, TABLES_FULL, JOB_QUEUED, QUEUED_BLOCKS, JOB_ACTIVE, JOB_BLOCKS,
- PASS_NUMBER, BLOCK, PART) = range(TILE_TOLD + 1, TILE_TOLD + 1 + 21)
-# Registers of the rows.
-(SINK_PLACE, SINK_BEAT, NORM_TAKEN, NORM_GIVEN, SUM_IDLE_AT,
- CODE_TAKEN, CODE_GIVEN) = range(PART + 1, PART + 1 + 7)
-# Registers of the posts.
-(HEAD_BEAT, HEADS_FULL, ANGLE_SINE, ANGLES_FULL, TURN_BEAT, TURN_HEAD, GATE_PLACE, IS_UP, WRITING,
- WRITE_PLACE, GATE_ELEMENT) = range(CODE_GIVEN + 1, CODE_GIVEN + 1 + 11)
-# Registers of the drivers.
-(WALK, TILE, TOKEN, HEADS_LEFT, LEFT, KV, MEMBER, COUNT, TILE_OUT, TILE_BESIDE, TILE_CACHE, OUT,
- BESIDE, HEAD_AT, SOURCE, SOURCE_HEAD, OUT_HEAD) = range(GATE_ELEMENT + 1, GATE_ELEMENT + 1 + 17)
-# Registers of the attention.
-(PASSES, TILES, WALKING, WALK_PASS, WALK_LEFT, VALUES_ASKED, PASSES_LOADED, LOAD_LANE, LOAD_BANK,
- OLDEST_BANK, LOAD_SCALES, BEGUN, BLOCK_WORD, WEIGHED, WEIGHED_BEFORE, UNUSED, WALK_WORD,
- WALK_REMAINING, SCORE_LANE, SCORE_TOKEN, SCORE_COUNT, COUNTED, SCORE_RUNS, SHRUNK,
- LANE_SUM_IDLE_AT, KEEPING_UNTIL, OUTPUT_BEAT) = range(OUT_HEAD + 1, OUT_HEAD + 1 + 27)
-# Registers of the vocabulary.
-(EMBED_STATE, EMBED_DONE, EMBED_PLACE, EMBED_BEAT, STORED,
- HEAD_WORD) = range(OUTPUT_BEAT + 1, OUTPUT_BEAT + 1 + 6)
+# What the units hold, each a number.
+_PORT = (
+    "noted", "reads", "reads_done", "writes", "writes_done", "write_left", "write_valid_at",
+    "write_free_at", "write_at", "announced", "write_beat", "serves", "serves_from",
+    "serves_free_at", "write_words_left", "direction", "turning", "between", "saved",
+    "write_room", "read_moved",
+)
+_SEQUENCER = (
+    "state", "ended", "place", "operation", "active_from", "walked", "pending", "fetching",
+    "fetched_part", "fetched", "listing", "listed", "list_place", "weights_asked", "tile_told",
+)
+_MATMUL = (
+    "unpacked_tile", "unpacked_words", "shared", "own", "frame_beat", "held", "past",
+    "tile_beat", "round", "reading", "reading_left", "building", "built", "tables_full",
+    "job_queued", "queued_blocks", "job_active", "job_blocks", "pass_number", "block", "part",
+)
+_ROWS = (
+    "sink_place", "sink_beat", "norm_taken", "norm_given", "sum_idle_at", "code_taken",
+    "code_given",
+)
+_POSTS = (
+    "head_beat", "heads_full", "angle_sine", "angles_full", "turn_beat", "turn_head",
+    "gate_place", "is_up", "writing", "write_place", "gate_element",
+)
+_DRIVERS = (
+    "walk", "tile", "token", "heads_left", "left", "kv", "member", "count", "tile_out",
+    "tile_beside", "tile_cache", "out", "beside", "head_at", "source", "source_head",
+    "out_head",
+)
+_ATTENTION = (
+    "passes", "tiles", "walking", "walk_pass", "walk_left", "values_asked", "passes_loaded",
+    "load_lane", "load_bank", "oldest_bank", "load_scales", "begun", "block_word", "weighed",
+    "weighed_before", "unused", "walk_word", "walk_remaining", "score_lane", "score_token",
+    "score_count", "counted", "score_runs", "shrunk", "lane_sum_idle_at", "keeping_until",
+    "output_beat",
+)
+_VOCABULARY = (
+    "embed_state", "embed_done", "embed_place", "embed_beat", "stored", "head_word",
+)
 
-# Constants: as ``constants.constants`` names them.
-(TOKENS, POSITION, CHOOSES, STARTED, PROGRAM, LIST,
- VOCABULARY, MAX_BURST, OUTSTANDING, DDR_LATENCY, DDR_WORDS,
- DDR_CYCLES, REFRESH_INTERVAL, REFRESH_CYCLES, TURNAROUND,
- DDR_QUEUE, LIST_BURSTS, ROW_BURSTS, DATA_BURSTS, WEIGHT_PORTS, GATE_ELEMENTS,
- DESCRIPTOR_WORDS, TILES_PER_WORD, WORD_BEATS,
- SHARED_WORDS, WHOLE_WORDS, FRAME_BEATS, WEIGHT_DEPTH,
- TABLE_ENTRIES, ENGINE_LATENCY, BLOCK_BEATS, SCALE_LATENCY,
- NORM_SCALE_LATENCY, NORM_WAIT, FACTOR_LATENCY,
- SQUARE_LATENCY, LARGEST_LATENCY, CODE_LATENCY,
- QUANTIZER_WAIT, ADD_LATENCY, TURN_LATENCY, GATE_LATENCY,
- QUERIES, SCALE_WORDS, CACHE_ROWS, WORD_TOKENS, CHUNK_BEATS,
- DOT_LATENCY, SUM_LATENCY, SCORE_LATENCY,
- EXPONENTIAL_LATENCY, ROW_SUM_LATENCY, FOLD_LATENCY,
- WEIGH_LATENCY, WEIGHT_LARGEST_LATENCY, WEIGHT_WAIT,
- KEEP_LATENCY, OUTPUT_LATENCY, CACHE_TILE, WORD_FLOATS, TILES_AHEAD, BLOCK_WAIT,
- EMBED_LATENCY, CODE_WORD_BEATS, GROUP_ROWS, CHOICE_LATENCY,
- RECIPROCAL_PERIOD, TILES_UNDER_WAY) = range(HEAD_WORD + 1, HEAD_WORD + 1 + 68)
+# What does not change during a step: as ``constants.constants`` names it.
+_CONSTANTS = (
+    "tokens", "position", "chooses", "started", "program", "list", "vocabulary", "max_burst",
+    "outstanding", "ddr_latency", "ddr_words", "ddr_cycles", "refresh_interval",
+    "refresh_cycles", "turnaround", "ddr_queue", "list_bursts", "row_bursts", "data_bursts",
+    "weight_ports", "gate_elements", "descriptor_words", "tiles_per_word", "word_beats",
+    "shared_words", "whole_words", "frame_beats", "weight_depth", "table_entries",
+    "engine_latency", "block_beats", "scale_latency", "norm_scale_latency", "norm_wait",
+    "factor_latency", "square_latency", "largest_latency", "code_latency", "quantizer_wait",
+    "add_latency", "turn_latency", "gate_latency", "queries", "scale_words", "cache_rows",
+    "word_tokens", "chunk_beats", "dot_latency", "sum_latency", "score_latency",
+    "exponential_latency", "row_sum_latency", "fold_latency", "weigh_latency",
+    "weight_largest_latency", "weight_wait", "keep_latency", "output_latency", "cache_tile",
+    "word_floats", "tiles_ahead", "block_wait", "embed_latency", "code_word_beats",
+    "group_rows", "choice_latency", "reciprocal_period", "tiles_under_way",
+)
 
-# The descriptor that is being done: as ``fpga.descriptors.FIELDS``.
-(D_OPERATION, D_POST, D_NORM, D_SILU, D_LAST_ROW,
- D_FOUR_BITS, D_SPARE, D_A, D_B, D_C, D_D, D_A_STRIDE, D_B_STRIDE, D_D_STRIDE,
- D_BEATS, D_PASSES, D_BLOCKS, D_TILES, D_LAST_BLOCKS,
- D_ROW_BLOCKS, D_REGION, D_TILE_WORDS, D_CHUNKS, D_HEADS,
- D_GROUP, D_HEAD_WORDS, D_ROWS) = range(TILES_UNDER_WAY + 1, TILES_UNDER_WAY + 1 + FIELDS)
-DESCRIPTOR = D_OPERATION
+_NUMBERS = (*_PORT, *_SEQUENCER, *_MATMUL, *_ROWS, *_POSTS, *_DRIVERS, *_ATTENTION, *_VOCABULARY,
+            *_CONSTANTS)
+_ARRAYS = {
+    "descriptor": (len(FIELDS),),    # the one that is being done: see ``D``
+    "counters": (len(COUNTERS),),    # see ``N``
+    "asked": (READERS, 3),           # of a reader: words left to ask for, the next one, since when
+    "free_at": (READERS,),
+    "reserved": (READERS,),
+    "beats": (2, 2),                 # of rows a and b: place in the word, in the row
+    "loaded": (2,),                  # whether a bank of queries is
+    "coded": (2, RING),              # the cycles in which rows ended in the two quantizers
+    "read_bursts": (RING, 3),        # reader, words, due
+    "write_bursts": (RING, 3),       # words, due, whether it is the last one of its request
+    "attention_passes": (RING, PASS_FIELDS),
+    "cache_tiles": (RING, CACHE_TILE_FIELDS),
+    "taken": (q.COUNT,),             # entries of each queue: taken, put, the most that it holds
+    "put": (q.COUNT,),
+    "limit": (q.COUNT,),
+    "mask": (q.COUNT,),              # places of its ring, a power of two, less one
+    "entries": (q.COUNT, CAPACITY, 2),   # the cycle from which it can be taken, what it is
+}
 
-# The program's lists: where they are kept, and how many weight tiles there are; where the counters
-# are noted as each descriptor is taken.
-(PROGRAM_AT, TILES_AT, TILE_COUNT, NOTES_AT) = range(D_ROWS + 1, D_ROWS + 5)
+MACHINE = np.dtype([
+    *((name, np.int64) for name in _NUMBERS),
+    *((name, np.int64, shape) for name, shape in _ARRAYS.items()),
+])
+Machine = np.record   # one element of an array of ``MACHINE``
 
-# A counter for each of ``COUNTERS``, in their order.
-(N_CYCLES, N_EMBED_CYCLES, N_QUANTIZE_CYCLES,
- N_MATMUL_CYCLES, N_ATTEND_CYCLES, N_HEAD_CYCLES,
- N_READ_WORDS, N_WRITE_WORDS, N_MEMORY_WAITS,
- N_WEIGHT_BEATS, N_ENGINE_WAITS, N_TABLE_PASSES,
- N_ATTENTION_WORDS, N_HEAD_WORDS, N_TOKENS) = range(
-    NOTES_AT + 1, NOTES_AT + 1 + len(COUNTERS))
-COUNTS = len(COUNTERS)
+CODED_ROWS, CODED_WEIGHTS = range(2)   # rows of ``coded``
 
-# For each reader of the port (three of ASKED: words left to ask for, the
-# next one, the cycle from which they count); for rows a and b (place in the word, in the row).
-ASKED = N_CYCLES + len(COUNTERS)
-FREE_AT = ASKED + 3 * READERS
-RESERVED = FREE_AT + READERS
-BEATS = RESERVED + READERS
-LOADED = BEATS + 4
 
-# Rings: the cycles in which rows ended in the quantizers of rows and of softmax weights; bursts of
-# reads (reader, words, due) and writes (words, due, whether the last one of its request); passes
-# and tiles of attention.
-CODED_ROWS = LOADED + 2
-CODED_WEIGHTS = CODED_ROWS + RING
-READ_BURSTS = CODED_WEIGHTS + RING
-WRITE_BURSTS = READ_BURSTS + 3 * RING
-PASS = WRITE_BURSTS + 3 * RING
-CACHE_TILE_AT = PASS + PASS_FIELDS * RING
+def _places(names: Iterable[str]) -> Any:
+    """A named tuple that has the place of each of ``names``: Numba takes it for constants."""
+    names = tuple(names)
+    return namedtuple("Places", names)(*range(len(names)))
 
-# Queues: entries taken, entries put, the limit of each; then a ring of (cycle, what) for each.
-TAKEN = CACHE_TILE_AT + CACHE_TILE_FIELDS * RING
-PUT = TAKEN + q.COUNT
-LIMIT = PUT + q.COUNT
-CAPACITY = LIMIT + q.COUNT   # of each queue's ring, a power of two
-ENTRIES = CAPACITY + 1
+
+D = _places(FIELDS)     # of the descriptor's fields in ``descriptor``
+N = _places(COUNTERS)   # of the counters in ``counters``

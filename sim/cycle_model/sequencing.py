@@ -10,117 +10,106 @@ from . import registers as r
 from . import streams as q
 from .port import ask, can_ask, take_word
 from .queues import can_take, has_room, put, take
+from .registers import D, N
 
-__all__ = ["is_active", "step_fetchers", "step_sequencer", "weight_tile"]
+__all__ = ["BEATS", "FIRST_WORD", "WORDS", "is_active", "step_fetchers", "step_sequencer"]
+
+WORDS, BEATS, FIRST_WORD = range(3)   # columns of a weight tile in the list
 
 _END, _HEAD = int(Operation.END), int(Operation.HEAD)
 (_BEGIN, _DECODE, _EXECUTE, _LAST) = range(4)
 
 
 @njit
-def _descriptor(m: np.ndarray, number: int) -> int:
-    """Where a descriptor of the program is kept; its operation comes first."""
-    return m[r.PROGRAM_AT] + r.FIELDS * number
-
-
-@njit
-def weight_tile(m: np.ndarray, number: int) -> int:
-    """Where a weight tile of the list is kept: words, beats, first word."""
-    return m[r.TILES_AT] + 3 * number
-
-
-@njit
-def is_active(m: np.ndarray, now: int) -> bool:
+def is_active(m: r.Machine, now: int) -> bool:
     """An operation is being done."""
-    return m[r.OPERATION] != 0 and m[r.ACTIVE_FROM] <= now
+    return m.operation != 0 and m.active_from <= now
 
 
 @njit
-def step_sequencer(m: np.ndarray, now: int) -> None:
+def step_sequencer(m: r.Machine, program: np.ndarray, notes: np.ndarray, now: int) -> None:
     """One cycle: begin, take a descriptor, or see whether it is done."""
     while can_take(m, q.COMPLETED, now - 1):
         take(m, q.COMPLETED)
-        m[r.PENDING] -= 1
-    if m[r.STATE] == _DECODE:
-        m[r.OPERATION] = 0
-    m[r.N_CYCLES] += 1
+        m.pending -= 1
+    if m.state == _DECODE:
+        m.operation = 0
+    m.counters[N.cycles] += 1
     if is_active(m, now):
-        m[r.N_CYCLES + m[r.OPERATION]] += 1
-    if m[r.STATE] == _BEGIN:
-        m[r.FETCHING], m[r.LISTING] = 1, 1
-        m[r.STATE] = _DECODE
-    elif m[r.STATE] == _DECODE:
+        m.counters[m.operation] += 1
+    if m.state == _BEGIN:
+        m.fetching, m.listing = 1, 1
+        m.state = _DECODE
+    elif m.state == _DECODE:
         if can_take(m, q.DESCRIPTORS, now):
-            m[r.PLACE] = take(m, q.DESCRIPTORS)
-            note = m[r.NOTES_AT] + r.COUNTS * m[r.PLACE]
-            m[note:note + r.COUNTS] = m[r.N_CYCLES:r.N_CYCLES + r.COUNTS]
-            at = _descriptor(m, m[r.PLACE])
-            m[r.DESCRIPTOR:r.DESCRIPTOR + r.FIELDS] = m[at:at + r.FIELDS]
-            skipped = m[r.CHOOSES] == 0 and (m[r.D_LAST_ROW] == 1 or m[r.D_OPERATION] == _HEAD)
-            if m[r.D_OPERATION] == _END:
-                m[r.STATE] = _LAST
+            m.place = take(m, q.DESCRIPTORS)
+            notes[m.place] = m.counters
+            m.descriptor[:] = program[m.place]
+            operation = m.descriptor[D.operation]
+            skipped = m.chooses == 0 and (m.descriptor[D.last_row] == 1 or operation == _HEAD)
+            if operation == _END:
+                m.state = _LAST
             elif not skipped:
-                m[r.OPERATION] = m[r.D_OPERATION]
-                m[r.ACTIVE_FROM] = now + 1
-                m[r.WALKED] = 0
-                m[r.WALK] = 0
-                m[r.STATE] = _EXECUTE
-    elif m[r.STATE] == _EXECUTE:
-        if m[r.WALKED] == 1 and m[r.PENDING] == 0:
-            m[r.STATE] = _DECODE
+                m.operation = operation
+                m.active_from = now + 1
+                m.walked = 0
+                m.walk = 0
+                m.state = _EXECUTE
+    elif m.state == _EXECUTE:
+        if m.walked == 1 and m.pending == 0:
+            m.state = _DECODE
     else:
-        m[r.ENDED] = 1
+        m.ended = 1
 
 
 @njit
-def step_fetchers(m: np.ndarray, now: int) -> None:
+def step_fetchers(m: r.Machine, program: np.ndarray, tiles: np.ndarray, now: int) -> None:
     """Descriptors two ahead; weight tiles as far ahead as there is room."""
-    _fetch_descriptors(m, now)
-    _fetch_tiles(m, now)
+    _fetch_descriptors(m, program, now)
+    _fetch_tiles(m, tiles, now)
 
 
 @njit
-def _fetch_descriptors(m: np.ndarray, now: int) -> None:
-    if m[r.FETCHING] == 1:
-        m[r.FETCHING] = 2
-    elif m[r.FETCHING] == 2:
+def _fetch_descriptors(m: r.Machine, program: np.ndarray, now: int) -> None:
+    if m.fetching == 1:
+        m.fetching = 2
+    elif m.fetching == 2:
         if has_room(m, q.DESCRIPTORS) and can_ask(m, q.DESCRIPTOR_WORDS, now):
-            word = m[r.PROGRAM] + m[r.FETCHED] * m[r.DESCRIPTOR_WORDS]
-            ask(m, q.DESCRIPTOR_WORDS, word, m[r.DESCRIPTOR_WORDS], now)
-            m[r.FETCHING] = 3
-    elif m[r.FETCHING] == 3 and can_take(m, q.DESCRIPTOR_WORDS, now):
+            word = m.program + m.fetched * m.descriptor_words
+            ask(m, q.DESCRIPTOR_WORDS, word, m.descriptor_words, now)
+            m.fetching = 3
+    elif m.fetching == 3 and can_take(m, q.DESCRIPTOR_WORDS, now):
         take_word(m, q.DESCRIPTOR_WORDS)
-        m[r.FETCHED_PART] += 1
-        if m[r.FETCHED_PART] == m[r.DESCRIPTOR_WORDS]:
-            m[r.FETCHED_PART] = 0
-            put(m, q.DESCRIPTORS, now + 1, m[r.FETCHED])
-            m[r.FETCHING] = 0 if m[_descriptor(m, m[r.FETCHED])] == _END else 2
-            m[r.FETCHED] += 1
+        m.fetched_part += 1
+        if m.fetched_part == m.descriptor_words:
+            m.fetched_part = 0
+            put(m, q.DESCRIPTORS, now + 1, m.fetched)
+            m.fetching = 0 if program[m.fetched, D.operation] == _END else 2
+            m.fetched += 1
 
 
 @njit
-def _fetch_tiles(m: np.ndarray, now: int) -> None:
-    count = m[r.TILE_COUNT]
-    if m[r.LISTING] == 1:
-        m[r.LISTING] = 2
-    elif m[r.LISTING] == 2:
+def _fetch_tiles(m: r.Machine, tiles: np.ndarray, now: int) -> None:
+    count = tiles.shape[0]
+    if m.listing == 1:
+        m.listing = 2
+    elif m.listing == 2:
         if can_ask(m, q.TILE_WORDS, now):
-            ask(m, q.TILE_WORDS, m[r.LIST], -(-count // m[r.TILES_PER_WORD]), now)
-            m[r.LISTING] = 3
-    elif m[r.LISTING] == 3 and can_take(m, q.TILE_WORDS, now):
-        tile = weight_tile(m, m[r.LISTED])
-        if m[r.WEIGHTS_ASKED] == 0 and can_ask(m, q.WEIGHT_WORDS, now):
-            ask(m, q.WEIGHT_WORDS, m[tile + 2], m[tile], now)
-            m[r.WEIGHTS_ASKED] = 1
-        if m[r.TILE_TOLD] == 0 and has_room(m, q.TILE_INFO):
-            put(m, q.TILE_INFO, now + 1, m[r.LISTED])
-            m[r.TILE_TOLD] = 1
-        if m[r.WEIGHTS_ASKED] == 1 and m[r.TILE_TOLD] == 1:
-            m[r.WEIGHTS_ASKED], m[r.TILE_TOLD] = 0, 0
-            m[r.LISTED] += 1
-            m[r.LIST_PLACE] += 1
-            if m[r.LIST_PLACE] == m[r.TILES_PER_WORD] or m[r.LISTED] == count:
-                m[r.LIST_PLACE] = 0
+            ask(m, q.TILE_WORDS, m.list, -(-count // m.tiles_per_word), now)
+            m.listing = 3
+    elif m.listing == 3 and can_take(m, q.TILE_WORDS, now):
+        if m.weights_asked == 0 and can_ask(m, q.WEIGHT_WORDS, now):
+            ask(m, q.WEIGHT_WORDS, tiles[m.listed, FIRST_WORD], tiles[m.listed, WORDS], now)
+            m.weights_asked = 1
+        if m.tile_told == 0 and has_room(m, q.TILE_INFO):
+            put(m, q.TILE_INFO, now + 1, m.listed)
+            m.tile_told = 1
+        if m.weights_asked == 1 and m.tile_told == 1:
+            m.weights_asked, m.tile_told = 0, 0
+            m.listed += 1
+            m.list_place += 1
+            if m.list_place == m.tiles_per_word or m.listed == count:
+                m.list_place = 0
                 take_word(m, q.TILE_WORDS)
-            if m[r.LISTED] == count:
-                m[r.LISTING] = 0
+            if m.listed == count:
+                m.listing = 0

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
 from .port import announce, ask, can_announce, can_ask, can_write, take_word, write_word
 from .queues import can_take, has_room, pack, put, size, take
+from .registers import D, N
 from .rows import sink
 
 __all__ = ["choose", "drive_embed", "drive_head", "embed"]
@@ -19,115 +18,115 @@ _IDLE, _ASK_ID, _ID, _LOCATE, _ASK_SCALE, _ASK_ROW, _SCALE, _ROW = range(8)
 
 
 @njit
-def drive_embed(m: np.ndarray, now: int) -> None:
+def drive_embed(m: r.Machine, now: int) -> None:
     """A row for each token."""
-    if m[r.WALK] == 0:
+    if m.walk == 0:
         put(m, q.EMBED_JOBS, now + 1, 0)
-        m[r.OUT], m[r.LEFT] = m[r.D_D], m[r.TOKENS]
-        m[r.WALK] = 1
-    elif m[r.WALK] == 1 and size(m, q.SINK_ROWS) < 2:
-        put(m, q.SINK_ROWS, now + 1, pack(m[r.OUT], m[r.D_BEATS]))
-        m[r.PENDING] += 1
-        m[r.OUT] += m[r.D_D_STRIDE]
-        m[r.LEFT] -= 1
-        if m[r.LEFT] == 0:
-            m[r.WALK] = 2
-            m[r.WALKED] = 1
+        m.out, m.left = m.descriptor[D.d], m.tokens
+        m.walk = 1
+    elif m.walk == 1 and size(m, q.SINK_ROWS) < 2:
+        put(m, q.SINK_ROWS, now + 1, pack(m.out, m.descriptor[D.beats]))
+        m.pending += 1
+        m.out += m.descriptor[D.d_stride]
+        m.left -= 1
+        if m.left == 0:
+            m.walk = 2
+            m.walked = 1
 
 
 @njit
-def embed(m: np.ndarray, now: int) -> None:
+def embed(m: r.Machine, now: int) -> None:
     """A token's id, its scale and its row, one after the other."""
     sink(m, q.EMBEDDED, now)
-    place = m[r.POSITION] + m[r.EMBED_DONE]
-    token = place % m[r.VOCABULARY]
-    group = m[r.D_C] + token // m[r.GROUP_ROWS] * m[r.D_REGION]
+    place = m.position + m.embed_done
+    token = place % m.vocabulary
+    group = m.descriptor[D.c] + token // m.group_rows * m.descriptor[D.region]
     came = can_take(m, q.VOCABULARY_WORDS, now)
-    if m[r.EMBED_STATE] == _IDLE:
+    if m.embed_state == _IDLE:
         if can_take(m, q.EMBED_JOBS, now):
-            m[r.EMBED_STATE] = _ASK_ID
-    elif m[r.EMBED_STATE] == _ASK_ID:
+            m.embed_state = _ASK_ID
+    elif m.embed_state == _ASK_ID:
         if can_ask(m, q.VOCABULARY_WORDS, now):
-            ask(m, q.VOCABULARY_WORDS, m[r.D_A] + place // m[r.GROUP_ROWS], 1, now)
-            m[r.EMBED_STATE] = _ID
-    elif m[r.EMBED_STATE] == _ID:
+            ask(m, q.VOCABULARY_WORDS, m.descriptor[D.a] + place // m.group_rows, 1, now)
+            m.embed_state = _ID
+    elif m.embed_state == _ID:
         if came:
             take_word(m, q.VOCABULARY_WORDS)
-            m[r.EMBED_STATE] = _LOCATE
-    elif m[r.EMBED_STATE] == _LOCATE:
-        m[r.EMBED_STATE] = _ASK_SCALE
-    elif m[r.EMBED_STATE] == _ASK_SCALE:
+            m.embed_state = _LOCATE
+    elif m.embed_state == _LOCATE:
+        m.embed_state = _ASK_SCALE
+    elif m.embed_state == _ASK_SCALE:
         if can_ask(m, q.VOCABULARY_WORDS, now):
             ask(m, q.VOCABULARY_WORDS, group, 1, now)
-            m[r.EMBED_STATE] = _ASK_ROW
-    elif m[r.EMBED_STATE] == _ASK_ROW:
+            m.embed_state = _ASK_ROW
+    elif m.embed_state == _ASK_ROW:
         if can_ask(m, q.VOCABULARY_WORDS, now):
-            row = group + 1 + token % m[r.GROUP_ROWS] * m[r.D_TILE_WORDS]
-            ask(m, q.VOCABULARY_WORDS, row, m[r.D_TILE_WORDS], now)
-            m[r.EMBED_STATE] = _SCALE
-    elif m[r.EMBED_STATE] == _SCALE:
+            row = group + 1 + token % m.group_rows * m.descriptor[D.tile_words]
+            ask(m, q.VOCABULARY_WORDS, row, m.descriptor[D.tile_words], now)
+            m.embed_state = _SCALE
+    elif m.embed_state == _SCALE:
         if came:
             take_word(m, q.VOCABULARY_WORDS)
-            m[r.EMBED_STATE] = _ROW
+            m.embed_state = _ROW
     elif came and has_room(m, q.EMBEDDED):
-        put(m, q.EMBEDDED, now + m[r.EMBED_LATENCY] + 1, 0)
-        m[r.EMBED_BEAT] += 1
-        m[r.EMBED_PLACE] += 1
-        ends = m[r.EMBED_BEAT] == m[r.D_BEATS]
-        if ends or m[r.EMBED_PLACE] == m[r.CODE_WORD_BEATS] << m[r.D_FOUR_BITS]:
-            m[r.EMBED_PLACE] = 0
+        put(m, q.EMBEDDED, now + m.embed_latency + 1, 0)
+        m.embed_beat += 1
+        m.embed_place += 1
+        ends = m.embed_beat == m.descriptor[D.beats]
+        if ends or m.embed_place == m.code_word_beats << m.descriptor[D.four_bits]:
+            m.embed_place = 0
             take_word(m, q.VOCABULARY_WORDS)
         if ends:
-            m[r.EMBED_BEAT] = 0
-            m[r.EMBED_DONE] += 1
-            m[r.EMBED_STATE] = _ASK_ID
-            if m[r.EMBED_DONE] == m[r.TOKENS]:
-                m[r.EMBED_DONE] = 0
+            m.embed_beat = 0
+            m.embed_done += 1
+            m.embed_state = _ASK_ID
+            if m.embed_done == m.tokens:
+                m.embed_done = 0
                 take(m, q.EMBED_JOBS)
-                m[r.EMBED_STATE] = _IDLE
+                m.embed_state = _IDLE
 
 
 @njit
-def _head_words(m: np.ndarray) -> int:
-    return -(-m[r.D_ROWS] // m[r.GROUP_ROWS]) * m[r.D_REGION]
+def _head_words(m: r.Machine) -> int:
+    return -(-m.descriptor[D.rows] // m.group_rows) * m.descriptor[D.region]
 
 
 @njit
-def drive_head(m: np.ndarray, now: int) -> None:
+def drive_head(m: r.Machine, now: int) -> None:
     """Read the vocabulary, and write the chosen token."""
-    if m[r.WALK] == 0:
+    if m.walk == 0:
         put(m, q.HEAD_JOBS, now + 1, 0)
-        m[r.PENDING] += 1
-        m[r.WALK] = 1
-    elif m[r.WALK] == 1:
+        m.pending += 1
+        m.walk = 1
+    elif m.walk == 1:
         if can_ask(m, q.VOCABULARY_WORDS, now):
-            ask(m, q.VOCABULARY_WORDS, m[r.D_C], _head_words(m), now)
-            m[r.WALK] = 2
-    elif m[r.WALK] == 2:
+            ask(m, q.VOCABULARY_WORDS, m.descriptor[D.c], _head_words(m), now)
+            m.walk = 2
+    elif m.walk == 2:
         if can_take(m, q.CHOICES, now):
             take(m, q.CHOICES)
-            m[r.WALK] = 3
-    elif m[r.WALK] == 3:
+            m.walk = 3
+    elif m.walk == 3:
         if can_announce(m, now):
-            announce(m, m[r.D_A] + (m[r.POSITION] + m[r.TOKENS]) // m[r.GROUP_ROWS], 1, now)
-            m[r.WALK] = 4
-    elif m[r.WALK] == 4 and can_write(m, now):
+            announce(m, m.descriptor[D.a] + (m.position + m.tokens) // m.group_rows, 1, now)
+            m.walk = 4
+    elif m.walk == 4 and can_write(m, now):
         write_word(m, now)
-        m[r.WALK] = 5
-        m[r.WALKED] = 1
+        m.walk = 5
+        m.walked = 1
 
 
 @njit
-def choose(m: np.ndarray, now: int) -> None:
+def choose(m: r.Machine, now: int) -> None:
     """A word of the vocabulary per cycle; the choice follows the last one."""
-    if m[r.STORED] == 1 and can_take(m, q.SCALES, now) and can_take(
+    if m.stored == 1 and can_take(m, q.SCALES, now) and can_take(
             m, q.HEAD_JOBS, now) and can_take(m, q.VOCABULARY_WORDS, now):
         take_word(m, q.VOCABULARY_WORDS)
-        m[r.N_HEAD_WORDS] += 1
-        m[r.HEAD_WORD] += 1
-        if m[r.HEAD_WORD] == _head_words(m):
-            m[r.HEAD_WORD], m[r.STORED] = 0, 0
+        m.counters[N.head_words] += 1
+        m.head_word += 1
+        if m.head_word == _head_words(m):
+            m.head_word, m.stored = 0, 0
             take(m, q.SCALES)
             take(m, q.HEAD_JOBS)
-            put(m, q.CHOICES, now + m[r.CHOICE_LATENCY] + 1, 0)
-            m[r.N_TOKENS] += 1
+            put(m, q.CHOICES, now + m.choice_latency + 1, 0)
+            m.counters[N.tokens] += 1
