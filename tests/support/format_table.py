@@ -19,6 +19,7 @@ from trilobite.quant.formats import (
     Nvfp4,
     Ternary,
     TernaryPlanes,
+    parse_format,
 )
 
 
@@ -30,11 +31,14 @@ class FormatCase:
     ``stored_bits`` are bits per weight of that matrix, scales included.
     """
 
-    format: Format
+    format: Format   # or its string
     gaussian_nmse: float
     stored_bits: float
     columns: int = 1          # K must be a multiple of this
     idempotent: bool = True   # quantizing what was dequantized gives the same codes
+
+    def __post_init__(self):
+        object.__setattr__(self, "format", parse_format(self.format))
 
     def __str__(self) -> str:
         parameters = ",".join(f"{v}" for k, v in self.format.spec().items() if k != "format")
