@@ -11,7 +11,7 @@ NOT_LOCKED = torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cubl
 SHARD ?= 1
 SHARDS ?= 1
 
-.PHONY: demo test test-slow shard durations coverage lint wheel lock docs system clean
+.PHONY: demo test test-slow shard durations coverage lint types wheel lock docs system clean
 
 demo: $(VENV)/rtl.stamp          ## checkpoint -> low-bit model -> verified hardware -> report
 	$(BIN)/python examples/demo.py --out demo
@@ -34,6 +34,10 @@ coverage: $(VENV)/dev.stamp      ## which lines the default tests run; compiled 
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
+
+types: $(VENV)/dev.stamp         ## the types of all that the package has
+	mkdir -p build/types && ln -sfn ../.. build/types/trilobite
+	$(BIN)/mypy
 
 wheel: $(VENV)/dev.stamp         ## dist/: the wheel, tested outside of the repository, and its SBOM
 	rm -rf dist && $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
