@@ -6,7 +6,7 @@ takes of the description what it needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,7 +125,7 @@ def _described(
 ) -> AcceleratorDescription:
     """A description, with the constants that are ``stated`` and else the usual ones."""
     usual, _ = read_toml(_FOLDER, _FORMULAS)
-    layers = [usual]
+    layers: list[Mapping[str, Any]] = [usual]
     port = None
     if parameters is not None:
         rtl, _ = read_toml(_FOLDER, _RTL)
@@ -150,7 +150,7 @@ def _refuse_known(stated: Mapping[str, Any], known: Mapping[str, Mapping[str, Qu
                 f"{keys[key].nominal:g} {keys[key].unit}, and must not be stated")
 
 
-def _merged(layers: list[Mapping[str, Any]], table: str, where: str) -> dict[str, Any]:
+def _merged(layers: Sequence[Mapping[str, Any]], table: str, where: str) -> dict[str, Any]:
     """A table in which later layers replace the keys of earlier ones."""
     merged: dict[str, Any] = {}
     for layer in layers:

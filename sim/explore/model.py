@@ -32,7 +32,6 @@ __all__ = ["Costs", "evaluate"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
-_AFTER = 2   # final norm and LM head, which only the piece that yields a token needs
 
 
 @dataclass(frozen=True)
@@ -177,10 +176,10 @@ class _Grid:
         """One step of ``tokens`` tokens, without the processor's part: layers, and the ends."""
         layers, ends = [], []
         for layout in self._layouts(tokens):
-            operators = step(self.config, layout, tokens, past).operators
-            layers.append(self._around(
-                one for one in operators[1:-_AFTER] if one.unit != "tlmm"))
-            ends.append(self._around((operators[0], *(operators[-_AFTER:] if yields else ()))))
+            workload = step(self.config, layout, tokens, past)
+            layers.append(self._around(one for one in workload.layer if one.unit != "tlmm"))
+            # Final norm and LM head are for the piece that yields a token.
+            ends.append(self._around(workload.before + (workload.after if yields else ())))
         return self._matmuls(tokens) + _stack(layers, axis=4), _stack(ends, axis=4)
 
     @functools.cache   # noqa: B019 - lives as long as one evaluation

@@ -43,7 +43,7 @@ def _phase(costs: AcceleratorCosts, step: StepCosts) -> PhaseEstimate:
     ternary = sum(cost.operator.count * cost.operator.macs for cost in operators
                   if cost.operator.unit == "tlmm")
     host = Range.at_corners(costs.host_time)
-    waits = [(cost.waits_for, cost.time.nominal) for cost in operators]
+    waits: list[tuple[str, float]] = [(cost.waits_for, cost.time.nominal) for cost in operators]
     obtained = [(cost.obtained, cost.time.nominal) for cost in operators]
     if host.nominal:
         waits.append(("host", host.nominal))
@@ -51,7 +51,7 @@ def _phase(costs: AcceleratorCosts, step: StepCosts) -> PhaseEstimate:
     return PhaseEstimate(
         tokens=step.tokens, context=step.context, operators=operators, host=host, time=seconds,
         energy={
-            part: Range.at_corners(lambda corner, part=part: getattr(step.energies[corner], part))
+            part: Range.of({corner: getattr(step.energies[corner], part) for corner in Corner})
             for part in (*PARTS, "total")
         },
         dram_bytes=moved,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..descriptions.device import Device
 from ..descriptions.formula_accelerator import Budget, EngineConstants, Host
@@ -80,6 +80,8 @@ class _Integer(Protocol):
 class EstimatedAccelerator(Protocol):
     """What reports show of an accelerator: a dataclass of groups of constants, and these."""
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
     @property
     def name(self) -> str:
         """What reports call it."""
@@ -111,22 +113,57 @@ class EstimatedAccelerator(Protocol):
 
 
 class AcceleratorCosts(RequestCosts, Protocol):
-    """What a request costs on an accelerator.
+    """What a request costs on an accelerator."""
 
-    ``contexts`` are those for which a decode rate is drawn, ``supplies`` what draws power at each
-    corner.
-    """
+    @property
+    def model(self) -> ModelShape:
+        """What runs."""
+        ...
 
-    model: ModelShape
-    device: Device
-    hardware: EstimatedAccelerator
-    cycles: CycleSource
-    prompt: int
-    tokens: int
-    weight_bytes: int
-    kv_bytes_per_position: int
-    contexts: Sequence[int]
-    supplies: Mapping[Corner, Powered]
+    @property
+    def device(self) -> Device:
+        """What it runs on."""
+        ...
+
+    @property
+    def hardware(self) -> EstimatedAccelerator:
+        """The accelerator on the device."""
+        ...
+
+    @property
+    def cycles(self) -> CycleSource:
+        """Where the accelerator's cycles come from."""
+        ...
+
+    @property
+    def prompt(self) -> int:
+        """Tokens of the prompt."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """Tokens generated after it, at least 2: the first comes out of the prefill."""
+        ...
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights in DRAM."""
+        ...
+
+    @property
+    def kv_bytes_per_position(self) -> int:
+        """Bytes of keys and values of one position, all layers."""
+        ...
+
+    @property
+    def contexts(self) -> Sequence[int]:
+        """Those for which a decode rate is drawn."""
+        ...
+
+    @property
+    def supplies(self) -> Mapping[Corner, Powered]:
+        """What draws power, at each corner."""
+        ...
 
     @property
     def engine_rate(self) -> float:

@@ -157,8 +157,7 @@ class Machine:
         """Cycles for which the operator's unit is busy."""
         if operator.unit == "tlmm":
             return max(self.matmul_cycles(operator), self.buffer_cycles(operator))
-        if operator.unit == "integer":
-            unit, work = self.hardware.integer, operator.macs
-        else:
-            unit, work = self.hardware.vector, operator.elements
+        integer = operator.unit == "integer"
+        unit = self.hardware.integer if integer else self.hardware.vector
+        work = operator.macs if integer else operator.elements
         return work / (unit.lanes.count * unit.efficiency.rate(self.corner))

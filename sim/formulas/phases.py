@@ -18,7 +18,6 @@ __all__ = ["step_timeline"]
 
 _DRAM = "DRAM"
 _HOST = "host"
-_AROUND = ("embedding", "final_norm", "lm_head")   # operators outside the layers
 _ATTENTION = ("attention_scores", "softmax", "attention_values")   # apart for each window
 _UNITS = {"tlmm": Kind.MATMUL, "integer": Kind.ATTENTION, "vector": Kind.VECTOR, _HOST: Kind.CPU}
 
@@ -44,19 +43,17 @@ def _system(machine: Machine) -> System:
 
 def _in_order(config: ModelConfig, workload: Workload) -> Iterator[tuple[str, Operator]]:
     """Every run of every operator with its label, as a forward pass makes them."""
-    inside = [operator for operator in workload.operators if operator.name not in _AROUND]
-    first = workload.operators.index(inside[0])
-    for operator in workload.operators[:first]:
+    for operator in workload.before:
         yield operator.name, operator
     for layer in range(config.num_layers):
         window = config.window(layer)
         suffix = "" if window is None else f"_{window}"
-        for operator in inside:
+        for operator in workload.layer:
             if not operator.name.startswith(_ATTENTION) or operator.name in {
                 name + suffix for name in _ATTENTION
             }:
                 yield f"layer {layer} {operator.name}", operator
-    for operator in workload.operators[first + len(inside):]:
+    for operator in workload.after:
         yield operator.name, operator
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from ...model import LINEAR_NAMES, ModelConfig
@@ -89,11 +90,21 @@ class Operator:
 
 @dataclass(frozen=True)
 class Workload:
-    """The operators of one step, in order."""
+    """The operators of one step, in order: ``before`` the layers, of a ``layer``, ``after`` them.
+
+    Operators of a layer stand there once, with their ``count``.
+    """
 
     tokens: int
     past: int
-    operators: tuple[Operator, ...]
+    before: tuple[Operator, ...]
+    layer: tuple[Operator, ...]
+    after: tuple[Operator, ...]
+
+    @cached_property
+    def operators(self) -> tuple[Operator, ...]:
+        """All of them."""
+        return self.before + self.layer + self.after
 
     def total(self, field: Literal["macs", "operations", "elements"]) -> int:
         """A count summed over all operators and layers."""
@@ -113,7 +124,7 @@ def step(config: ModelConfig, layout: DramLayout, tokens: int, past: int = 0) ->
     builder = _Builder(config, layout, tokens)
     hidden, layers = config.hidden_size, config.num_layers
     width, inner = config.num_heads * config.head_dim, config.intermediate_size
-    operators = [builder.embedding(), builder.norm("input_norm", hidden, layers)]
+    operators = [builder.norm("input_norm", hidden, layers)]
     operators += [builder.matmul(name) for name in LINEAR_NAMES[:3]]
     rotated = (config.num_heads + config.num_kv_heads) * config.head_dim
     if config.qk_norm:
@@ -134,10 +145,9 @@ def step(config: ModelConfig, layout: DramLayout, tokens: int, past: int = 0) ->
         builder.before_matmul("ffn_sub_norm", inner),
         builder.matmul(LINEAR_NAMES[6]),
         builder.residual("ffn_residual"),
-        builder.last_token("final_norm"),
-        builder.head(),
     ]
-    return Workload(tokens, past, tuple(operators))
+    return Workload(tokens, past, (builder.embedding(),), tuple(operators),
+                    (builder.last_token("final_norm"), builder.head()))
 
 
 def model_bytes(config: ModelConfig, layout: DramLayout) -> int:

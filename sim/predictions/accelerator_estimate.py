@@ -20,6 +20,7 @@ from ..formulas.assembly import assemble
 from ..formulas.cost_model import StepCosts
 from ..formulas.energy import Energy, Supply
 from ..formulas.estimate import check_lengths, check_memory
+from ..formulas.latency import Wait
 from ..formulas.phase_results import OperatorCost
 from ..formulas.results import Estimate
 from ..formulas.workload import Operator
@@ -162,16 +163,18 @@ class PredictedCosts:
         parts = [self.cycles.parts(operator.name, step.counts[place],
                                    min(operator.tokens, step.tokens), operator.count)
                  for step in steps if step.counts[place].any()]
-        sums = {part: sum(getattr(one, part) for one in parts) for part in ("compute", "memory")}
+        compute, memory = sum(one.compute for one in parts), sum(one.memory for one in parts)
         # Steps may wait for different things, so this is not the sum of what each has left.
-        sums["start"] = sum(one.total for one in parts) - max(sums.values())
+        start = sum(one.total for one in parts) - max(compute, memory)
+        waits: dict[Wait, float] = {"compute": compute, "memory": memory, "start": start}
         row = counts[Corner.NOMINAL][place:place + 1]
         words = total(row, "read_words") + total(row, "write_words")
         return OperatorCost(
-            operator=operator, bytes=round(self.hardware.port.word.count * words), **sums,
+            operator=operator, bytes=round(self.hardware.port.word.count * words),
+            start=start, compute=compute, memory=memory,
             time=Range.at_corners(
                 lambda corner: self._seconds(corner, total(counts[corner][place:place + 1]))),
-            waits_for=max(sums, key=sums.__getitem__),
+            waits_for=max(waits, key=waits.__getitem__),
             cycles=round(total(row) / operator.count), obtained="model")
 
 

@@ -32,8 +32,9 @@ def predicted_timelines(prediction: Prediction, supply: Supply) -> dict[str, Tim
 
 def _timeline(prediction: Prediction, supply: Supply,
               steps: Sequence[PredictedStep]) -> Timeline:
-    runs = [(f"from token {step.position}: {label}" if step is not steps[0] else label, *run)
-            for step in steps for label, *run in _in_order(prediction, step)]
+    runs = [(f"from token {step.position}: {label}" if step is not steps[0] else label,
+             operator, counts)
+            for step in steps for label, operator, counts in _in_order(prediction, step)]
     bandwidth = max(_sustained(prediction), *(
         _bytes(prediction, counts) / (prediction.cycle * total(counts[np.newaxis]))
         for _, _, counts in runs))

@@ -35,17 +35,14 @@ class BatchCosts:
         """
         pieces = batch.pieces
         layout = self.machine.hardware.layout(self.config, sum(piece.tokens for piece in pieces))
-        steps = {
-            piece: step(self.config, layout, piece.tokens, piece.past).operators
-            for piece in pieces
-        }
-        before = [steps[piece][:1] for piece in pieces if piece.first == 0]
-        after = [steps[piece][-2:] for piece in pieces if piece.yields]
+        steps = {piece: step(self.config, layout, piece.tokens, piece.past) for piece in pieces}
+        before = [steps[piece].before for piece in pieces if piece.first == 0]
+        after = [steps[piece].after for piece in pieces if piece.yields]
         costs = self._merged(before)
         edges = sorted({edge for piece in pieces for edge in (piece.first, piece.last)})
         for low, high in itertools.pairwise(edges):
             inside = [p for p in pieces if p.first <= low and high <= p.last]
-            one = self._merged([steps[p][1:-2] for p in inside], self.config.num_layers)
+            one = self._merged([steps[p].layer for p in inside], self.config.num_layers)
             costs += one * (high - low)
         costs += self._merged(after)
         yielded = self.machine.host_time * sum(piece.yields for piece in pieces)
