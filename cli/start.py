@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 from .app import app
@@ -26,4 +27,7 @@ def main() -> None:
             code = end.code
         except BaseException as error:
             code = report(error)
-        sys.exit(flush() or code)
+        code = flush() or code
+        if code == INTERRUPTED:   # all is cleaned up; Python's own end waits for idle threads
+            os._exit(code)
+        sys.exit(code)

@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 
 from ..errors import CheckpointError
 from ..tools.files import open_regular
+from ..tools.progress import Progress
 from .checkpoint import TensorInfo
 from .manifest import InputFile
 
@@ -82,13 +83,13 @@ class InputHashes:
         if passed:
             _drop(tensor.file, [span])
 
-    def files(self, advance: Callable[[int], None]) -> list[InputFile]:
-        """What the files are, once all are hashed; ``advance`` is told of their bytes."""
+    def files(self, progress: Progress) -> list[InputFile]:
+        """What the files are, once all are hashed; ``progress`` advances by their bytes."""
         self._free_run()
         files = []
         for future in self._futures:
             files.append(future.result())
-            advance(files[-1].bytes)
+            progress.advance(files[-1].bytes)
         return files
 
     def _free_run(self) -> None:

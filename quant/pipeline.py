@@ -288,7 +288,7 @@ class _Job:
                     "tensors are finished"
                 )
             records = self.write_tensors(writer, hashes, progress)
-            files = hashes.files(progress.advance)
+            files = hashes.files(progress)
         for name, content in self.companions.items():
             write_synced(folder / name, content)
         write_synced(folder / "config.json", json.dumps(self.config(), indent=2) + "\n")

@@ -114,6 +114,9 @@ main()
 
 @pytest.mark.parametrize(("waiting", "said"), [
     ("time.sleep(30)", "Interrupted. Nothing half-written was left behind.\n"),
+    # A thread that Python would wait for at its end.
+    ("import threading; threading.Thread(target=time.sleep, args=[900]).start(); time.sleep(30)",
+     "Interrupted. Nothing half-written was left behind.\n"),
     # Machine code that does not come back to Python, as a compiler's.
     ("import ctypes; ctypes.CDLL(None, use_errno=True).usleep; "
      "[ctypes.CDLL(None).pause() for _ in range(9)]", "Interrupted"),

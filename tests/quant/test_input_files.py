@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from support.llama_folder import contents, write_llama
+from support.watch import Watch
 from trilobite.quant import finite, input_files
 from trilobite.quant.checkpoint import TensorInfo, open_checkpoint
 from trilobite.quant.input_files import InputHashes, hashed
 from trilobite.quant.pipeline import quantize
+from trilobite.tools.progress import SILENT
 
 BLOCK = 1 << 12
 
@@ -47,10 +49,10 @@ def part(path, first, last):
 
 
 def test_hashes_and_sizes_are_those_of_the_files(files):
-    told = []
+    watch = Watch()
     with InputHashes(files, once=True) as hashes:
-        found = hashes.files(told.append)
-    assert told == [16 * BLOCK] * 2
+        found = hashes.files(watch)
+    assert watch.done == 2 * 16 * BLOCK
     for file, path in zip(found, files, strict=True):
         data = path.read_bytes()
         assert (file.name, file.bytes) == (path.name, len(data))
@@ -76,7 +78,7 @@ def test_hashing_waits_for_the_work_and_what_both_passed_is_dropped(files, dropp
         assert dropped == [(str(files[0]), 0, 2 * BLOCK)]
         hashes.let_go(part(files[0], 2, 16))      # goes when hashing has passed it
         hashes.let_go(part(files[1], 0, 16))
-        hashes.files(lambda count: None)
+        hashes.files(SILENT)
     assert sorted(dropped[1:]) == [
         (str(files[0]), 2 * BLOCK, 14 * BLOCK), (str(files[1]), 0, 16 * BLOCK),
     ]
@@ -85,7 +87,7 @@ def test_hashing_waits_for_the_work_and_what_both_passed_is_dropped(files, dropp
 def test_files_that_are_read_again_stay(files, dropped):
     with InputHashes(files, once=False) as hashes:
         hashes.let_go(part(files[0], 0, 16))
-        hashes.files(lambda count: None)
+        hashes.files(SILENT)
     assert dropped == []
 
 
