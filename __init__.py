@@ -30,6 +30,7 @@ _MODULES = {
                     "calibration", "evaluate", "generate", "load"),
     ".api.quantize": ("quantize", "quantize_onnx"),
     ".api.serving": ("Request", "ServedRequests", "draw_requests", "serve_sim"),
+    ".api.study": ("StudyResult", "studies", "study"),
     ".api.synth": ("SynthesizedBlocks", "synth"),
     ".api.verify": ("TimedEngine", "VerifiedDecoder", "VerifiedEngine", "time_engine",
                     "verify_decoder", "verify_engine"),

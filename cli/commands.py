@@ -14,7 +14,9 @@ from . import calibrate  # isort: skip
 from . import serve_sim  # isort: skip
 from . import explore  # isort: skip
 from . import devices  # isort: skip
+from . import study  # isort: skip
 from .app import app
 
 __all__ = ["app", "bench", "calibrate", "calibrate_kv", "devices", "estimate", "evaluate",
-           "explore", "export", "generate", "inspect", "quantize", "serve_sim", "synth", "verify"]
+           "explore", "export", "generate", "inspect", "quantize", "serve_sim", "study", "synth",
+           "verify"]

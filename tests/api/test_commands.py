@@ -19,7 +19,7 @@ PARTS = {
     "calibration": "quantize", "check_designs": "explore", "draw_requests": "serve-sim",
     "estimate_here": "estimate", "load": "generate", "quantize_onnx": "quantize",
     "range_text": "estimate",
-    "time_engine": "estimate",
+    "studies": "study", "time_engine": "estimate",
 }
 
 

@@ -1,7 +1,5 @@
 """How far orders of subgraphs are from the shortest schedule: the table of docs/explanation/npu.md.
 
-    python benchmarks/schedules.py            # 200 random prefills of each size: minutes
-
 A prefill of C chunks and L layers: per chunk and layer a linear part on the NPU, attention on the
 CPU after this chunk's and all earlier chunks' linear part, and the rest of the layer on the NPU.
 Seconds are drawn uniformly: 1 to 10 for each subgraph, attention's times the number of chunks that
@@ -10,16 +8,22 @@ it sees. Then the times of a model's chunks of 256 tokens on the Snapdragon 8 Ge
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
-from trilobite.sim.descriptions.soc import load_soc
-from trilobite.sim.studies.soc_tasks import Placement, prefill_tasks
-from trilobite.sim.studies.subgraph_schedule import Subgraph, in_order, optimum, out_of_order
-from trilobite.sim.studies.validation.llm_npu import MODELS
+from ....tools.progress import Progress
+from ...descriptions.soc import load_soc
+from ..soc_tasks import Placement, prefill_tasks
+from ..study import StudyTable
+from ..subgraph_schedule import Subgraph, in_order, optimum, out_of_order
+from ..validation.llm_npu import MODELS
 
+__all__ = ["tables"]
+
+_COUNT = 200
+_MODELS = ("Qwen1.5-1.8B", "Gemma-2B", "LLaMA-2-7B")
 SIZES = ((2, 2), (3, 1), (4, 1))   # chunks and layers: the optimum is searched for these
 
 
@@ -62,30 +66,32 @@ def of_model(model: str, chunks: int, layers: int) -> list[Subgraph]:
             for task in tasks]
 
 
-def main() -> None:
-    """Print line by line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    print("| chunks x layers | subgraphs | in order: mean, worst | rule: mean, worst "
-          "| NPU idle: in order, rule, optimum |\n|---|---|---|---|---|", flush=True)
+def tables(progress: Progress) -> Iterator[StudyTable]:
+    """Random prefills; then the chunks of models, with the device's times."""
+    progress.start(len(SIZES) + len(_MODELS) * len(SIZES), "searching for shortest schedules")
+    rows: list[tuple[str | int, ...]] = []
     for chunks, layers in SIZES:
-        found = gaps(chunks, layers, arguments.count, arguments.seed)
+        found = gaps(chunks, layers, _COUNT, seed=0)
         over = {name: values[:, 0] for name, values in found.items()}
-        idle = ", ".join(f"{values[:, 1].mean():.1%}" for values in found.values())
-        print(f"| {chunks} x {layers} | {3 * chunks * layers} | " + " | ".join(
-            f"{over[name].mean():.1%}, {over[name].max():.1%}" for name in ("in order", "rule"))
-            + f" | {idle} |", flush=True)
-    print("\n| model | chunks x layers | in order | rule |\n|---|---|---|---|")
-    for model in ("Qwen1.5-1.8B", "Gemma-2B", "LLaMA-2-7B"):
+        rows.append((
+            f"{chunks} x {layers}", 3 * chunks * layers,
+            *(f"{over[name].mean():.1%}, {over[name].max():.1%}" for name in ("in order", "rule")),
+            ", ".join(f"{values[:, 1].mean():.1%}" for values in found.values()),
+        ))
+        progress.advance()
+    yield StudyTable(
+        f"{_COUNT} random prefills of each size: longer than the shortest schedule (mean, worst)",
+        ("chunks x layers", "subgraphs", "in order", "rule", "NPU idle: in order, rule, optimum"),
+        tuple(rows),
+    )
+    rows = []
+    for model in _MODELS:
         for chunks, layers in SIZES:
             graph = of_model(model, chunks, layers)
             best = optimum(graph).makespan
-            over = (f"{schedule.makespan / best - 1:.1%}"
-                    for schedule in (in_order(graph), out_of_order(graph)))
-            print(f"| {model} | {chunks} x {layers} | {' | '.join(over)} |")
-
-
-if __name__ == "__main__":
-    main()
+            rows.append((model, f"{chunks} x {layers}", *(
+                f"{schedule.makespan / best - 1:.1%}"
+                for schedule in (in_order(graph), out_of_order(graph)))))
+            progress.advance()
+    yield StudyTable("Chunks of 256 tokens on the Snapdragon 8 Gen 3",
+                     ("model", "chunks x layers", "in order", "rule"), tuple(rows))

@@ -1,12 +1,8 @@
-"""Perplexity of per-tensor int8 with and without llm.npu's shadow.
-
-Its table is in docs/explanation/npu.md.
-
-    python benchmarks/shadow.py                       # demo-llama, 8,192 held-out tokens: minutes
+"""Perplexity of per-tensor int8 with and without llm.npu's shadow; see docs/explanation/npu.md.
 
 Everything but the layers' matrices stays in float. A small model has few outliers of its own, so
-they are also made: ``--powers K`` multiplies some channels of every norm by 2^K and divides the
-columns that read them by 2^K, which leaves every float product, and the perplexity, as it was.
+they are also made: some channels of every norm are multiplied by 2^K and the columns that read them
+divided by 2^K, which leaves every float product, and the perplexity, as it was.
 
 Nats from float: the divergence of the next token's distribution from the float model's, a mean over
 2,048 tokens. Columns in float: per linear and step of 512 tokens, and how many of them were hot.
@@ -14,28 +10,28 @@ Nats from float: the divergence of the next token's distribution from the float 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 
 import numpy as np
 
-import trilobite
-from trilobite.model import LINEAR_NAMES
-from trilobite.quant.checkpoint import open_checkpoint
-from trilobite.runtime.decoder import Decoder
-from trilobite.runtime.kernels.floating.float32 import Float32Linear
-from trilobite.runtime.language_model import LanguageModel
-from trilobite.sim.studies.shadow import (
-    Placement,
-    ShadowLinear,
-    measure_ranges,
-    pack_per_tensor,
-    use_shadow,
-)
+from ....model import LINEAR_NAMES
+from ....quant.checkpoint import open_checkpoint
+from ....runtime.calibration_text import choose_text
+from ....runtime.decoder import Decoder
+from ....runtime.kernels.floating.float32 import Float32Linear
+from ....runtime.language_model import LanguageModel
+from ....tools.progress import Progress
+from ..shadow import Placement, ShadowLinear, measure_ranges, pack_per_tensor, use_shadow
+from ..study import StudyTable
 
+__all__ = ["rows", "tables"]
+
+_MODEL, _TOKENS = "demo-llama", 8192
+_POWERS = (0, 6)     # of two, by which channels are made outliers
+_CHANNELS = 2        # that are made so
+_OUTLIERS = 0.01     # the share that is clipped
+_CALIBRATION = 16    # sequences of 512 tokens
 _READERS = {"input_layernorm": LINEAR_NAMES[:3], "post_attention_layernorm": LINEAR_NAMES[4:6]}
-HEAD = ("| outliers | what runs | perplexity | nats from float | columns in float | hot |\n"
-        "|---|---|---|---|---|---|")
 _COMPARED = 2048   # tokens
 
 
@@ -83,36 +79,34 @@ def log_probabilities(model: LanguageModel, ids: list[int]) -> np.ndarray:
     return np.concatenate(found)
 
 
-def rows(
-    model: str, power: int, count: int, outliers: float, tokens: int, calibration: int
-) -> Iterator[str]:
-    """Lines of the table, as they are measured."""
-    loaded = trilobite.load(model, kv="float32")
-    decoder, weights = loaded.decoder, float_weights(model)
+def rows(power: int, outliers: float = _OUTLIERS) -> Iterator[tuple[str, ...]]:
+    """Rows of the table, as they are measured; ``outliers``: the share that is clipped."""
+    with open_checkpoint(_MODEL) as checkpoint:
+        decoder = Decoder(checkpoint.config, checkpoint.weight)
+        loaded = LanguageModel(checkpoint.folder, decoder, "float32")
+    weights = float_weights(_MODEL)
     if power:
-        channels = np.random.default_rng(0).choice(decoder.config.hidden_size, count, replace=False)
+        channels = np.random.default_rng(0).choice(
+            decoder.config.hidden_size, _CHANNELS, replace=False)
         weights = amplify(decoder, weights, channels, power)
-    said = f"{count} channels times {2 ** power}" if power else "the model's own"
-    ids = loaded.held_out_tokens()[:tokens + 1]
-    sequences = trilobite.calibration(model, sequences=calibration).sequences
-
+    ids = loaded.held_out_tokens()[:_TOKENS + 1]
+    text = choose_text(loaded.folder, decoder.config, None, _CALIBRATION, 0)
     exact = log_probabilities(loaded, ids)
 
-    def line(what: str, made: list[ShadowLinear] | None = None) -> str:
+    def row(what: str, made: list[ShadowLinear] | None = None) -> tuple[str, ...]:
         value = loaded.perplexity_of_tokens(ids).value
-        start = f"| {said} | {what} | {value:.2f} "
         far = (np.exp(exact) * (exact - log_probabilities(loaded, ids))).sum(axis=1).mean()
         if not made:
-            return f"{start}| {far:.4f} | - | - |"
+            return what, f"{value:.2f}", f"{far:.4f}", "-", "-"
         hits, misses = (sum(getattr(one.hot, name) for one in made) for name in ("hits", "misses"))
-        steps = len(made) * (tokens + _COMPARED) // 512
+        steps = len(made) * (_TOKENS + _COMPARED) // 512
         share = f"{hits / (hits + misses):.0%}" if hits + misses else "-"
-        return f"{start}| {far:.4f} | {(hits + misses) / steps:.1f} | {share} |"
+        return what, f"{value:.2f}", f"{far:.4f}", f"{(hits + misses) / steps:.1f}", share
 
-    yield line("float")
-    ranges, whole = (measure_ranges(decoder, sequences, share) for share in (outliers, 0.0))
+    yield row("float")
+    ranges, whole = (measure_ranges(decoder, text.sequences, share) for share in (outliers, 0.0))
     use_float(decoder, {name: pack_per_tensor(one).dequantize() for name, one in weights.items()})
-    yield line("int8 weights, float activations")
+    yield row("int8 weights, float activations")
     for what, of, placement in (
         ("int8, one scale that holds the largest", whole, Placement(shadow=False)),
         ("int8, clipped", ranges, Placement(shadow=False)),
@@ -120,25 +114,16 @@ def rows(
         ("the same, 50 % of the linears without", ranges, Placement(pruned=0.5)),
         ("the same, 85 % of the linears without", ranges, Placement(pruned=0.85)),
     ):
-        yield line(what, use_shadow(decoder, weights, of, placement))
+        yield row(what, use_shadow(decoder, weights, of, placement))
 
 
-def main() -> None:
-    """Print line by line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="demo-llama")
-    parser.add_argument("--powers", nargs="+", type=int, default=[0, 6])
-    parser.add_argument("--channels", type=int, default=2, help="that are made outliers")
-    parser.add_argument("--outliers", type=float, default=0.01, help="share that is clipped")
-    parser.add_argument("--tokens", type=int, default=8192)
-    parser.add_argument("--calibration", type=int, default=16, help="sequences of 512 tokens")
-    arguments = parser.parse_args()
-    print(HEAD, flush=True)
-    for power in arguments.powers:
-        for line in rows(arguments.model, power, arguments.channels, arguments.outliers,
-                         arguments.tokens, arguments.calibration):
-            print(line, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def tables(progress: Progress) -> Iterator[StudyTable]:
+    """The model's own outliers; then two channels of every norm made 64 times as large."""
+    for power in _POWERS:
+        progress.doing(f"measuring outliers times {2 ** power}")
+        yield StudyTable(
+            f"{_MODEL}, {_TOKENS:,} held-out tokens; "
+            + (f"{_CHANNELS} channels times {2 ** power}" if power else "its own outliers"),
+            ("what runs", "perplexity", "nats from float", "columns in float", "hot"),
+            tuple(rows(power)),
+        )
