@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +11,6 @@ from ...tools.compiled import numba
 from .parallel_region import parallel_region
 
 __all__ = ["chunks_for", "over_groups", "over_rows"]
-
-# OpenMP's threads spin while they wait for each other. Beside other work on the same cores that
-# makes a matmul of 0.6 ms take 36 ms; sleeping at once costs 35 us to wake up, some hundred times
-# to a token. So they spin for about 50 us (GNU's OpenMP counts turns), then sleep: between the
-# kernels of a decode step nobody sleeps, and beside other work a kernel loses 50 us. Numba loads
-# OpenMP with the first parallel kernel, hence after these lines; who has set a variable keeps it.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # A thread is worth waking for this many products (20 us of work or more).
 _PRODUCTS_PER_CHUNK = 1 << 20

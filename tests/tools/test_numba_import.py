@@ -65,3 +65,23 @@ def test_numba_that_was_there_before_is_left_alone(tmp_path):
     code = ("import numba\nfrom trilobite.tools import compiled\n"
             "print(compiled.numba is numba, numba.config.OPT + 0)")
     assert run(tmp_path, code) == "True 1\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "passive 1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "passive 7"),
+        ({"OMP_WAIT_POLICY": "active"}, "active None"),
+    ],
+)
+def test_openmp_sleeps_while_it_waits_whatever_is_imported_first(given, expected, tmp_path,
+                                                                monkeypatch):
+    variables = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    for name in variables:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code = (f"import os, trilobite.{DOOR[:-3].replace('/', '.')}\n"
+            f"print(*map(os.environ.get, {variables}))")
+    assert run(tmp_path, code) == f"{expected}\n"

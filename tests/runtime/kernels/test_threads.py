@@ -1,8 +1,4 @@
-"""Threads: only for enough work, the same sums however many, OpenMP asleep while it waits."""
-
-import os
-import subprocess
-import sys
+"""Threads: only for enough work, the same sums however many."""
 
 import numba
 import numpy as np
@@ -57,22 +53,3 @@ def test_sums_and_outputs_do_not_depend_on_threads(weight_format, restored_threa
         for count in (1, 18):
             assert np.array_equal(linear.integer(q[:count]), weight.sums(q[:count]))
             assert np.array_equal(linear(x[:count]), expected[:count])
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, "passive 1000"),
-        ({"GOMP_SPINCOUNT": "7"}, "passive 7"),
-        ({"OMP_WAIT_POLICY": "active"}, "active None"),
-    ],
-)
-def test_wait_policy(given, expected):
-    variables = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-    environment = {key: value for key, value in os.environ.items() if key not in variables}
-    script = f"import os, trilobite.runtime.linear; print(*map(os.environ.get, {variables}))"
-    printed = subprocess.run(
-        [sys.executable, "-c", script], env=environment | given, capture_output=True, text=True,
-        check=True,
-    )
-    assert printed.stdout.strip() == expected
