@@ -22,6 +22,8 @@ extensions = [
 ]
 exclude_patterns = ["extensions", "**.ipynb_checkpoints"]
 smartquotes = False
+# Words such as `tokens` in types of docstrings fit several attributes; no link is right there.
+suppress_warnings = ["ref.python"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4

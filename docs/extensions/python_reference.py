@@ -67,7 +67,8 @@ def _names(module: str) -> dict[str, Any]:
     names = dict(vars(sys.modules[module]))
     for node in ast.parse(inspect.getsource(sys.modules[module])).body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            exec(compile(ast.Module(node.body, []), module, "exec"), names)
+            known = [line for line in node.body if getattr(line, "module", "") != "_typeshed"]
+            exec(compile(ast.Module(known, []), module, "exec"), names)   # _typeshed is no module
     return names
 
 
