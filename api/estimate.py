@@ -173,7 +173,7 @@ def estimate(
     board = load_device(device)
     found = find_shapes([models] if isinstance(models, Model) else models)
     name = hardware or _usual(device, simulate)
-    warnings = found.warnings
+    instead = ""   # why formulas are taken
     results = simulation = None
     described = load_accelerator(name)
     if described.parameters is not None:
@@ -186,15 +186,20 @@ def estimate(
         except TrilobiteError as error:
             if hardware is not None:
                 raise
-            warnings += (f"By the formulas of {FORMULAS}, not by the cycle model. {error}",)
+            instead = f"By the formulas of {FORMULAS}, not by the cycle model. {error}"
             described = load_accelerator(FORMULAS)
     if results is None:
         simulation = _simulate(found.shapes, described, progress) if simulate else None
         cycles = simulation.report.measured_cycles() if simulation else {}
-        results = [estimate_by_formulas(shape, board, described.formulas, prompt, tokens, cycles)
-                   for shape in found.shapes]
+        try:
+            results = [
+                estimate_by_formulas(shape, board, described.formulas, prompt, tokens, cycles)
+                for shape in found.shapes]
+        except EstimateError as error:   # whose warnings nobody gets to see
+            raise EstimateError(f"{instead}. {error}" if instead else str(error)) from None
     comparison = None if path is None or earlier is None else RunComparison(
         path, tuple(compare_runs(earlier, results)))
+    warnings = (*found.warnings, *([instead] if instead else []))
     return Estimates(tuple(results), warnings, simulation, comparison)
 
 

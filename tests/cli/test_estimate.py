@@ -33,6 +33,12 @@ def test_a_model_that_the_accelerator_cannot_run_is_estimated_by_formulas(tmp_pa
     assert refuses(run("estimate", shape, "--hardware", "kv260"), "hidden_size is 8192")
 
 
+def test_a_model_that_neither_can_run_is_refused_for_both_reasons():
+    result = run("estimate", "llama-2-7b")
+    assert refuses(result, "not by the cycle model. The accelerator cannot run this model: "
+                   "intermediate_size is 11008, and at most 6912 fit. A matrix of 11008 outputs")
+
+
 def test_a_checkpoint_is_estimated_with_the_codes_that_it_has(tmp_path):
     out = tmp_path / "four"
     made = run("quantize", "demo-bitnet", "-o", out, "--tensor-format",
