@@ -1,6 +1,8 @@
 """Functions of the package give what the commands write as JSON, and print nothing."""
 
+import dataclasses
 import json
+import math
 
 import pytest
 
@@ -8,6 +10,7 @@ import trilobite
 from support.command import run_json
 from support.small_engine import write_small_engine
 from trilobite.fpga.synth.flow import Synthesis
+from trilobite.sim.descriptions.ddr_timing import DdrTiming
 from trilobite.sim.this_machine.calibrate import Calibration, KernelRate, description_text
 from trilobite.sim.this_machine.calibrate_layers import (
     ATTENTION,
@@ -16,6 +19,7 @@ from trilobite.sim.this_machine.calibrate_layers import (
     STEP,
     LayerRate,
 )
+from trilobite.sim.verify.full_size import PhaseCycles
 
 RATE = (1e9, 2e9, 4e9)
 MACHINE = Calibration(
@@ -74,7 +78,8 @@ def test_estimates_and_their_files(silent, tmp_path):
 def test_one_model_is_enough_and_a_shape_is_one(silent):
     by_name = silent(trilobite.estimate, "bitnet-0.73b", device="zcu104", tokens=2)
     shape = by_name.results[0].model
-    assert silent(trilobite.estimate, shape, device="zcu104", tokens=2).results == by_name.results
+    by_shape = silent(trilobite.estimate, shape, device="zcu104", tokens=2)
+    assert by_shape.to_json() == by_name.to_json()
 
 
 def test_an_accelerator_in_rtl_is_predicted(silent):
@@ -163,10 +168,34 @@ def test_a_decoder(silent):
 
 @pytest.mark.slow
 def test_a_shape(silent, tmp_path):
-    shape, options = "bitnet-0.73b", {"phase": "decode", "context": 128, "layers": 1}
-    counted = silent(trilobite.verify_shape, shape, samples=True, **options)
-    printed = run_json("verify", "shape", shape, "--schedule", tmp_path / "of-command.svg")
+    config = trilobite.inspect("demo-bitnet").config
+    fields = "".join(f"{name} = {json.dumps(value)}\n"
+                     for name, value in dataclasses.asdict(config).items() if value is not None)
+    count = sum(math.prod(shape) for shape in config.tensor_shapes().values())
+    shape = tmp_path / "demo.toml"
+    shape.write_text(f'name = "demo"\nsource = "demo-bitnet"\nparameters = {count}\n'
+                     f"[config]\n{fields}")
+    counted = silent(trilobite.verify_shape, str(shape), hardware="demo", samples=True)
+    printed = run_json("verify", "shape", shape, "--hardware", "demo", "--schedule",
+                       tmp_path / "of-command.svg")
     assert written(counted) == printed
-    assert counted.goal == 75 and counted.goal_met
+    assert counted.goal is None and 0 < counted.read_share < counted.moved_share < 1
     silent(counted.write_schedule, tmp_path / "layer.svg")
     assert (tmp_path / "layer.svg").read_text() == (tmp_path / "of-command.svg").read_text()
+
+
+@pytest.mark.parametrize(("phase", "cycles", "met"), [
+    ("decode", 250e6 / 75, True), ("decode", 250e6 / 74, False),
+    ("prefill", 0.2 * 250e6, True), ("prefill", 0.21 * 250e6, False),
+])
+def test_a_goal_is_kept_or_missed(phase, cycles, met, tmp_path):
+    counts = {"cycles": cycles, "read_words": cycles / 2, "write_words": cycles / 4}
+    counted = trilobite.CountedShape(
+        "bitnet-0.73b", "kv260", "int8", DdrTiming(), 64,
+        PhaseCycles(phase, 128, 128, 24, 24, counts, dict.fromkeys(counts, 0)))
+    assert counted.goal == (75 if phase == "decode" else 0.2) and counted.goal_met is met
+    assert (counted.read_share, counted.moved_share) == (0.5, 0.75)
+    assert counted.bytes_per_second == pytest.approx(0.75 * 64 * 250e6)
+    with pytest.raises(trilobite.TrilobiteError, match="samples=True"):
+        counted.write_schedule(tmp_path / "layer.svg")
+    assert list(tmp_path.iterdir()) == []
