@@ -176,7 +176,7 @@ def _decoder(
     if model is not None:
         loaded = load(model, kv=kv, mmap=mmap)
         return str(model), loaded.decoder, loaded.kv
-    described = load_shape(shape)
+    described = load_shape(str(shape))
     form = parse_format(format)
     decoder = Decoder(described.config, random_weights(described.config, form, seed))
     return f"{described.name}, random {form.name}", decoder, "int8" if kv == "auto" else kv

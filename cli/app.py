@@ -13,13 +13,14 @@ from .failures import report, wants_debug
 __all__ = ["app"]
 
 # What typer prints itself; the class is not public under a name of its own.
-_OF_TYPER = (typer.BadParameter.mro()[2], typer.Exit, typer.Abort)
+_OF_TYPER: tuple[type[BaseException], ...] = (
+    typer.BadParameter.mro()[2], typer.Exit, typer.Abort)
 
 
 class _Commands(TyperGroup):
     """Commands none of which ends in a traceback."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command; an error is reported, and becomes an exit code."""
         try:
             return super().invoke(ctx)

@@ -61,21 +61,21 @@ def bench(
     from ..api.bench import bench as measure
 
     output = Output(json)
-    lengths = [counts(option, text) for option, text in
-               (("--context", context), ("--prompt", prompt), ("--threads", threads))]
+    contexts = None if context is None else counts("--context", context)
+    prompts = None if prompt is None else counts("--prompt", prompt)
+    thread_counts = counts("--threads", threads)
     with output.bar("Loading the model", notes=output.notes) as bar:
-        result = measure(model, shape, format, *lengths, steps, kv.value, seed, mmap, bar)
+        result = measure(model, shape, format, contexts, prompts, thread_counts, steps, kv.value,
+                         seed, mmap, bar)
     _print(output, result)
     output.json(result.to_json())
 
 
-def counts(option: str, text: str | None) -> list[int] | None:
+def counts(option: str, text: str) -> list[int]:
     """Whole numbers above zero from ``text``, "128,1024"; an empty text is none of them.
 
-    None stays None. Raises ``TrilobiteError``, naming ``option``.
+    Raises ``TrilobiteError``, naming ``option``.
     """
-    if text is None:
-        return None
     words = text.split(",") if text else []
     if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
         raise TrilobiteError(

@@ -19,7 +19,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")   # what the terminal's encoding lacks
-    code = 0
+    code: int | str | None = 0
     with ends_in_time(INTERRUPTED), shows_cache_warnings():
         try:
             app()

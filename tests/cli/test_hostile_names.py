@@ -65,6 +65,7 @@ COMMANDS = {
     "explore": [(["{P}/{N}.shape.toml", "--device", "{D}", "--points", "10", "-o",
                   "{P}/{N}.front.html"], None), (["{M}", "--best", "{N}"], 2)],
     "devices": [(["{D}"], 0), (["{N}"], 2)],
+    "study": [([], 0), (["{N}"], 2)],
 }
 
 
