@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import typer
 from rich.table import Table
@@ -37,13 +38,13 @@ def command_class(
     class Command(TyperCommand):
         """A command with lists in its help."""
 
-        def format_help(self, ctx: typer.Context, formatter: object) -> None:
-            super().format_help(ctx, formatter)   # type: ignore[arg-type]
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            super().format_help(ctx, formatter)
             console = make_console()
             for table in tables:
                 console.print(table())
 
-        def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             _refuse_retired(args, retired or {})
             return super().parse_args(ctx, args)
 

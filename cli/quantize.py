@@ -97,7 +97,7 @@ def quantize(
     from ..api.quantize import is_onnx
 
     output = Output(json)
-    options = {
+    options: dict[str, Any] = {
         "format": format, "method": method, "strict": strict, "allow_float": allow_float,
         "overwrite": overwrite, "dry_run": dry_run,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import FormatError
 from .checkpoint import Checkpoint
@@ -36,7 +37,7 @@ def fit_format(stated: StatedFormat, shapes: Shapes) -> Fitted:
     Fitting is to leave as few weights as possible without the format; of equal sizes the larger
     is taken. A group size that was given stays.
     """
-    wanted = stated.form
+    wanted: Any = stated.form   # with groups or without
     if GROUP in stated.given or not isinstance(getattr(wanted, GROUP, None), int):
         return Fitted(wanted)
     sizes = next(p.choices for p in parameters_of(type(wanted)) if p.name == GROUP)

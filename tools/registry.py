@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from ..errors import PluginError, TrilobiteError
 from .plugins import described, find_plugins, load_plugin
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "instance_of"]
 
 Thing = TypeVar("Thing")
 
@@ -97,3 +97,15 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+
+def instance_of(kind: type) -> Callable[[str, Any], str | None]:
+    """A ``wrong`` for things that are instances of ``kind`` and say their own ``name``."""
+
+    def wrong(name: str, thing: Any) -> str | None:
+        if not isinstance(thing, kind):
+            return f"is no {kind.__name__}"
+        stated = getattr(thing, "name", None)
+        return None if stated == name else f"says that its name is {stated!r}, not {name!r}"
+
+    return wrong

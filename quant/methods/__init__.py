@@ -7,10 +7,8 @@ sees what a linear reads on calibration text.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...errors import FormatError
-from ...tools.registry import Registry
+from ...tools.registry import Registry, instance_of
 from ..formats import FORMATS, Format
 from .calibration import Calibration, CalibrationRun
 from .method import Method
@@ -19,21 +17,13 @@ __all__ = ["METHODS", "ROUNDING", "Calibration", "CalibrationRun", "Method", "ch
 
 ROUNDING = "rtn"
 
-
-def _wrong(name: str, thing: Any) -> str | None:
-    """Why ``thing`` is not the method ``name``."""
-    if not isinstance(thing, Method):
-        return "is no Method"
-    return None if thing.name == name else f"says that its name is {thing.name!r}, not {name!r}"
-
-
 METHODS: Registry[Method] = Registry(
     "Method", "trilobite.methods", __package__, {
         "gptq": ".gptq:METHOD",
         "awq": ".awq:METHOD",
         "itf": ".itf:METHOD",
         "cas": ".cas:METHOD",
-    }, _wrong, FormatError,
+    }, instance_of(Method), FormatError,
 )
 
 
