@@ -23,7 +23,9 @@ def assemble(costs: AcceleratorCosts) -> Estimate:
     energies = {corner: costs.token_energy(corner) for corner in Corner}
     prefill, later = costs.prefill, costs.tokens - 1
     return Estimate(
-        costs=costs, first_token=rates.first_token, rate=rates.rate, per_token=rates.per_token,
+        model=costs.model, device=costs.device, hardware=costs.hardware, cycles=costs.cycles,
+        prompt=costs.prompt, tokens=costs.tokens,
+        first_token=rates.first_token, rate=rates.rate, per_token=rates.per_token,
         decode_joules=Range.at_corners(lambda corner: energies[corner].total),
         request_joules=Range.at_corners(
             lambda corner: prefill.energies[corner].total + later * energies[corner].total),
@@ -32,7 +34,8 @@ def assemble(costs: AcceleratorCosts) -> Estimate:
             lambda corner: energies[corner].standing / seconds[corner]
             + energies[corner].working / seconds[corner.opposite]),
         prefill=_phase(costs, prefill), decode=_phase(costs, costs.decode), curve=_curve(costs),
-        comparisons=compare(costs.supplies, costs.model),
+        weight_bytes=costs.weight_bytes, kv_bytes_per_position=costs.kv_bytes_per_position,
+        comparisons=compare(costs.supplies, costs.model), costs=costs,
     )
 
 

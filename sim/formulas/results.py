@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..descriptions.device import Device
@@ -30,63 +30,31 @@ class ContextPoint:
 class Estimate:
     """Everything that is reported about one model on one accelerator and device.
 
-    ``costs`` is the cost model that it was assembled of. ``first_token`` [s]; ``rate`` [token/s],
-    ``per_token`` [s], ``decode_joules`` [J/token] and ``power`` [W]: means over the tokens after
-    the first, as the context grows; ``request_joules`` [J]: the prompt and all tokens. ``decode``
-    is the step in the middle of the generation.
+    ``costs`` is the cost model that it was assembled of, which two equal estimates need not share.
+    ``first_token`` [s]; ``rate`` [token/s], ``per_token`` [s], ``decode_joules`` [J/token] and
+    ``power`` [W]: means over the tokens after the first, as the context grows; ``request_joules``
+    [J]: the prompt and all tokens. ``decode`` is the step in the middle of the generation.
     """
 
-    costs: AcceleratorCosts
+    model: ModelShape
+    device: Device
+    hardware: EstimatedAccelerator
+    cycles: CycleSource
+    prompt: int
+    tokens: int
     first_token: Range
     rate: Range
     per_token: Range
     decode_joules: Range
     request_joules: Range
     power: Range
+    weight_bytes: int
+    kv_bytes_per_position: int
     prefill: PhaseEstimate
     decode: PhaseEstimate
     curve: tuple[ContextPoint, ...]
     comparisons: tuple[Comparison, ...]
-
-    @property
-    def model(self) -> ModelShape:
-        """What runs."""
-        return self.costs.model
-
-    @property
-    def device(self) -> Device:
-        """What it runs on."""
-        return self.costs.device
-
-    @property
-    def hardware(self) -> EstimatedAccelerator:
-        """The accelerator on the device."""
-        return self.costs.hardware
-
-    @property
-    def cycles(self) -> CycleSource:
-        """Where the accelerator's cycles come from."""
-        return self.costs.cycles
-
-    @property
-    def prompt(self) -> int:
-        """Tokens of the prompt."""
-        return self.costs.prompt
-
-    @property
-    def tokens(self) -> int:
-        """Tokens generated after it."""
-        return self.costs.tokens
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of all weights in DRAM."""
-        return self.costs.weight_bytes
-
-    @property
-    def kv_bytes_per_position(self) -> int:
-        """Bytes of keys and values of one position, all layers."""
-        return self.costs.kv_bytes_per_position
+    costs: AcceleratorCosts = field(repr=False, compare=False)
 
     def timelines(self) -> dict[str, Timeline]:
         """What runs when in ``prefill`` and in ``decode``, at nominal constants."""

@@ -94,6 +94,7 @@ def test_the_formulas_are_one_of_them():
     assert (result.first_token, result.rate, result.per_token) == (
         rates.first_token, rates.rate, rates.per_token)
     assert result.decode.time.high == costs.decode.seconds[Corner.WORST]
+    assert assemble(costs) == result != estimate(LARGE, KV260, TLMM, 16, 8)
 
 
 @dataclass
