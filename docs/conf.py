@@ -36,8 +36,6 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = "Trilobite"
-html_static_path = ["static"]
-html_css_files = ["site.css"]
 html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False

@@ -64,6 +64,10 @@ y = x
 ```bash
 no-such-program
 ```
+<!-- exits 3 -->
+```bash
+exit 3
+```
 """
 
 
@@ -78,7 +82,7 @@ def test_blocks_share_a_folder_and_names(tmp_path, slow):
 @pytest.mark.parametrize("page", [
     "```bash\nfalse\n```\n", "```bash\ntrue | false | true\n```\n", "```ruby\n1\n```\n",
     "```python\nassert False\n```\n", "```bash\necho one\n```\n```text\ntwo\n```\n",
-    "<!-- slow -->\n```bash\nfalse\n```\n",
+    "<!-- slow -->\n```bash\nfalse\n```\n", "<!-- exits 2 -->\n```bash\ntrue\n```\n",
 ])
 def test_what_fails_is_noticed(tmp_path, page):
     reader = Reader(tmp_path, slow=True)

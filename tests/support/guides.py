@@ -8,6 +8,7 @@ it is run::
     <!-- slow -->               only with --slow
     <!-- slow, else: TEXT -->   TEXT stands for the block without --slow
     <!-- needs PROGRAM -->      only where the program is on PATH
+    <!-- exits CODE -->         always, and it ends with this exit code instead of 0
 """
 
 import contextlib
@@ -24,7 +25,7 @@ import trilobite
 
 ROOT = Path(trilobite.__file__).parent
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<marker>(?:slow|needs)\b.*?) -->\n)?"
+    r"(?:^<!-- (?P<marker>(?:slow|needs|exits)\b.*?) -->\n)?"
     r"^(?P<fence>```+)(?P<language>\S*)\n(?P<text>.*?)^(?P=fence)$",
     re.MULTILINE | re.DOTALL)
 
@@ -39,6 +40,7 @@ class Block:
     slow: bool = False
     instead: str = ""
     needs: str = ""
+    code: int = 0
 
 
 def read_blocks(text):
@@ -49,10 +51,12 @@ def read_blocks(text):
         marker = found["marker"] or ""
         kind, _, rest = marker.partition(" ")
         slow, needs = kind in ("slow", "slow,"), rest if kind == "needs" else ""
+        code = int(rest) if kind == "exits" and rest.isdecimal() else 0
         instead = rest.removeprefix("else: ") if slow and rest else ""
-        if marker and not (marker == "slow" or (slow and rest.startswith("else: ")) or needs):
+        is_slow = marker == "slow" or (slow and rest.startswith("else: "))
+        if marker and not (is_slow or needs or code):
             raise ValueError(f"line {line}: {marker!r} is no marker")
-        blocks.append(Block(found["language"], found["text"], line, slow, instead, needs))
+        blocks.append(Block(found["language"], found["text"], line, slow, instead, needs, code))
     return blocks
 
 
@@ -76,10 +80,10 @@ class Reader:
             text = block.instead + "\n"
         if block.needs and shutil.which(block.needs) is None:
             text = ""
-        printed = self._run(block.language, text) if text.strip() else ""
+        printed = self._run(block.language, text, block.code) if text.strip() else ""
         self.printed = printed if text == block.text else None
 
-    def _run(self, language, text):
+    def _run(self, language, text, code):
         if language == "python":
             printed = io.StringIO()
             with contextlib.chdir(self.folder), contextlib.redirect_stdout(printed):
@@ -91,7 +95,7 @@ class Reader:
             ["bash", "-euo", "pipefail", "-c", text], cwd=self.folder, text=True, check=False,
             env=os.environ | {"PATH": os.pathsep.join(paths), "COLUMNS": "120"},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert done.returncode == 0, f"exit code {done.returncode}:\n{text}\n{done.stdout}"
+        assert done.returncode == code, f"exit code {done.returncode}:\n{text}\n{done.stdout}"
         return done.stdout
 
 
