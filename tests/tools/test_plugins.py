@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from trilobite.quant.formats import FORMATS, parse_format
 from trilobite.quant.methods import METHODS
 from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.presets import plugin_devices, read_device
+from trilobite.sim.descriptions.shapes import load_shape
 from trilobite.sim.descriptions.tables import bundled_folder
 from trilobite.tools.plugins import find_plugins, load_plugin
 
@@ -134,6 +136,12 @@ def test_a_package_without_a_folder_has_no_devices(site):
     with pytest.raises(PluginError, match="of the package flat 0.1, .* no package in a folder"):
         read_device("zx81")
     assert read_device("kv260")
+
+
+def test_shapes_of_other_packages(site):
+    write_plugin(site, "models", {"trilobite.shapes": {"all": "models"}})
+    shutil.copy(bundled_folder("shapes") / "bitnet-0.73b.toml", site / "models" / "brought.toml")
+    assert load_shape("brought").config == load_shape("bitnet-0.73b").config
 
 
 def test_two_devices_of_one_name_are_refused(site):

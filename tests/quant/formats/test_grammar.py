@@ -88,6 +88,15 @@ def test_what_is_no_format_is_refused(text, message):
     assert message in str(caught.value)
 
 
+@given(name=st.sampled_from(["", "int4,", "int4,group_size=", "fp8,granularity="]), rest=st.text())
+def test_any_other_text_is_one_error(name, rest):
+    try:
+        form = parse_format(name + rest)
+    except FormatError:
+        return
+    assert parse_format(str(form)) == form
+
+
 def test_what_was_given_is_told_from_what_was_not():
     assert state_format("int4,asymmetric").given == {"symmetric"}
     assert state_format(Int4()).given == {"group_size", "symmetric"}

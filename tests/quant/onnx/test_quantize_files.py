@@ -28,6 +28,21 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     assert written[0] == written[1]
 
 
+def test_no_byte_is_written_where_the_last_weight_is_not_finite(tmp_path, monkeypatch):
+    model = perceptron()
+    name = model.graph.initializer[-1].name
+    for tensor in model.graph.initializer:
+        name = tensor.name if len(tensor.dims) == 2 else name
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values.flat[-1] = np.nan
+    weight.raw_data = values.tobytes()
+    monkeypatch.setattr("trilobite.quant.onnx.quantize.TensorSink", None)
+    with pytest.raises(FormatError, match=f"model.onnx: {name}: NaN or infinity"):
+        quantize_onnx(saved(tmp_path / "in", model), tmp_path / "q.onnx", Int8())
+    assert not (tmp_path / "q.onnx").exists()
+
+
 def test_nothing_is_left_behind_by_a_failure(tmp_path):
     model = perceptron()
     weight = random((64, 96), 1)
