@@ -1,6 +1,6 @@
 """A safetensors file that remembers, beside itself, which of its tensors are finished.
 
-After a kill the next run of the same quantization goes on behind them. ``journal.jsonl`` has one
+After a kill the next run of the same quantization continues after them. ``journal.jsonl`` has one
 line for what is being done (a hash of inputs and options) and one per finished tensor: its record,
 and the SHA-256 of the bytes that it is stored as, which are checked before they are trusted.
 """

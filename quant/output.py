@@ -26,7 +26,7 @@ class OutputFolder:
     A context manager: leaving it without ``commit`` (an error, Ctrl-C) removes ``path``. A killed
     process leaves ``.OUT.trilobite-partial``, which the next run for the same ``out`` removes;
     a lock on the folder tells a dead process from one that is still writing. Where
-    ``continues(path)`` says so, it is not removed but gone on with: ``resumed``. With ``overwrite``
+    ``continues(path)`` says so, it is not removed but continued: ``resumed``. With ``overwrite``
     the former folder stays until the new one is complete; between two renames it is called
     ``.OUT.trilobite-replaced``, and the next run puts it back if it finds it so.
 
@@ -115,7 +115,7 @@ class OutputFolder:
             self._replaced.rename(self.out)
 
     def _take_partial(self) -> int | None:
-        """The lock of what a killed process left, if it is gone on with; else it is removed."""
+        """The lock of the folder that a killed process left, if it is continued; else None."""
         if not os.path.lexists(self.path):
             return None
         if self.path.is_symlink() or not self.path.is_dir():   # not a folder that we left

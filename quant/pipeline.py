@@ -75,7 +75,7 @@ def quantize(
     Linear weights of the layers get ``format``; norms and biases keep their type. Rounded tensors
     pass through in row blocks, so memory does not grow with the model; methods that calibrate take
     a weight at a time (``estimate_memory``). The folder ``out`` appears only when it is complete;
-    if the process is killed, the same call goes on behind the tensors that are finished.
+    if the process is killed, the same call continues after the tensors that are finished.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ class _Job:
         return self.manifest(files, [tensor.record() for tensor in self.planned])
 
     def key(self) -> str:
-        """What an unfinished folder must have been made with to be gone on with.
+        """The hash of inputs and options with which an unfinished folder must have been begun.
 
         Inputs by size and time of change: their hashes are known only at the end.
         """

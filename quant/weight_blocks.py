@@ -56,7 +56,7 @@ class WeightBlocks:
         return rows if self._divisors is None else rows / self._divisors[start:stop, None]
 
     def float32(self, every: int = 1) -> Iterator[np.ndarray]:
-        """Float32 rows, block by block; with ``every``, only each so-manieth block."""
+        """Float32 rows, block by block; with ``every``, only the first of each ``every`` blocks."""
         for start, stop in self.ranges[::every]:
             yield self.rows(start, stop)
 

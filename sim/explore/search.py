@@ -171,7 +171,7 @@ def _merged(found: Sequence[Found]) -> tuple[Found, ...]:
 
 
 def _objectives(found: Found) -> tuple[float, ...]:
-    """What less is better of."""
+    """The objectives of a design, each so that a smaller value is better."""
     values = {name: getattr(found, name) for name in _OBJECTIVES}
     values["tokens_per_second"] *= -1
     return tuple(values.values())

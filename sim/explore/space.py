@@ -89,9 +89,9 @@ def make_spaces(
 ) -> list[Space]:
     """Grids of at least ``points`` designs in all; None: a million, or all there are.
 
-    What else an accelerator has is as ``hardware`` says. URAM of the weight buffer stay within each
-    device. All engines that can be built are there if ``points`` ask for so many, and then the
-    clocks become finer; else every so-manieth engine.
+    ``hardware`` says what else an accelerator has. The URAM of the weight buffer stay within each
+    device. If ``points`` ask for more designs than there are engines, all engines are taken and the
+    clocks become finer; otherwise engines are taken at equal distances.
 
     Raises
     ------

@@ -1,13 +1,13 @@
 """What a decoder layer of the runtime takes beside its matmuls: attention and elementwise work.
 
-Before every timed call memory is gone over, as weights go by in a decode step: neither keys nor the
-interpreter's own data are in the CPU's caches then, which more than doubles small calls. Of models
-that lie in the caches nothing goes by: a smaller layer is timed call after call. Attention has an
-int8 cache: one token after so many earlier ones, and whole prompts. Elementwise work is a whole
-``DecoderLayer`` whose linears and cache give prepared arrays: norms, gate, residual, and the calls
-themselves. A step around its layers (embedding, last norm, head, choice of a token) is what two
-small models, of one layer and of two, leave for none. The quantizing of activations is a part of
-the runtime's linears, the rotary embedding one of its attention.
+Before every timed call a block of memory is read, as a decode step reads weights: then neither keys
+nor the interpreter's own data are in the CPU's caches, and small calls take more than twice as
+long. A model that lies in the caches reads nothing from memory, so a smaller layer is timed call
+after call. Attention has an int8 cache: one token after many earlier ones, and whole prompts.
+Elementwise work is a whole ``DecoderLayer`` whose linears and cache give prepared arrays: norms,
+gate, residual, and the calls themselves. What is around the layers (embedding, last norm, head,
+choice of a token) is what two small models, of one layer and of two, leave for none. The quantizing
+of activations is a part of the runtime's linears, the rotary embedding one of its attention.
 """
 
 from __future__ import annotations
