@@ -13,6 +13,7 @@ from ..sim.this_machine.calibrate import Calibration, description_text
 from ..sim.this_machine.calibrate import calibrate as measure
 from ..sim.this_machine.runtime_estimate import THIS_MACHINE
 from ..tools.compiled import numba
+from ..tools.files import write_output
 from ..tools.progress import SILENT, Progress
 
 __all__ = ["CalibratedMachine", "calibrate"]
@@ -59,10 +60,5 @@ def calibrate(
     most = numba.config.NUMBA_NUM_THREADS
     with running_threads(most if threads is None else threads):
         measured = measure(progress)
-    fresh = target.with_suffix(".toml.part")
-    try:
-        fresh.write_text(description_text(measured), encoding="utf-8")
-        fresh.replace(target)
-    except OSError as error:
-        raise TrilobiteError(f"{target} cannot be written: {error}") from None
+    write_output(target, description_text(measured))
     return CalibratedMachine(target, measured)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from ..errors import OutputError
 from ..tools.files import write_output
+from ..tools.json_text import json_text
 from ..tools.progress import Silent
 from .text import marked, visible
 
@@ -49,10 +49,10 @@ class Output:
         self.console = make_console(stderr=json_target == "-")
 
     def json(self, value: dict[str, Any]) -> None:
-        """Write ``value`` where ``--json`` said; nothing without it."""
+        """Write ``value`` where ``--json`` said, see ``json_text``; nothing without it."""
         if self._json_target is None:
             return
-        text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+        text = json_text(value) + "\n"
         if self._json_target == "-":
             sys.stdout.write(text)
             return

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import OutputError
+from ...tools.files import write_output
+from ...tools.json_text import json_text
 from .timeline import Timeline
 
 __all__ = ["chrome_trace", "write_trace"]
@@ -46,13 +46,10 @@ def write_trace(timelines: Mapping[str, Timeline], path: Path) -> None:
     Raises
     ------
     OutputError
-        The file cannot be written.
+        The file cannot be written, and is as it was before.
     """
-    data = json.dumps(chrome_trace(timelines), allow_nan=False).encode()
-    try:
-        path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+    data = json_text(chrome_trace(timelines), indent=None).encode()
+    write_output(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def _meta(kind: str, process: int, thread: int, name: str) -> dict[str, Any]:

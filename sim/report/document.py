@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from ... import __version__
 from ...tools.files import write_output
+from ...tools.json_text import json_text
 from ..formulas.results import Estimate
 from .page import page
 
@@ -54,5 +54,4 @@ def write_json(
     estimates: Sequence[Estimate], path: str | Path, tools: Mapping[str, str] | None = None
 ) -> None:
     """Write ``report_json`` to ``path``. Raises like ``write_report``."""
-    text = json.dumps(report_json(estimates, tools), indent=2, allow_nan=False)
-    write_output(Path(path), text + "\n")
+    write_output(Path(path), json_text(report_json(estimates, tools)) + "\n")

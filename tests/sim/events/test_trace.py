@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import os
 
 import pytest
 
+from support.full_disk import full_disk
 from trilobite.errors import OutputError
 from trilobite.sim.events import (
     Channel,
@@ -46,6 +48,15 @@ def test_a_written_trace_is_json_and_the_same_each_time(tmp_path, name):
     assert {event["pid"] for event in json.loads(text)["traceEvents"]} == {1, 2}
 
 
+def test_a_full_disk_leaves_the_older_file(tmp_path, monkeypatch):
+    path = tmp_path / "trace.json"
+    path.write_text("older")
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OutputError, match="trace.json cannot be written: No space left"):
+        write_trace({"decode": TIMELINE}, path)
+    assert path.read_text() == "older" and list(tmp_path.iterdir()) == [path]
+
+
 def test_a_folder_that_is_not_there_is_explained(tmp_path):
-    with pytest.raises(OutputError, match="none/trace.json cannot be written: No such file"):
+    with pytest.raises(OutputError, match="none/trace.json cannot be written: the folder .* does not exist"):
         write_trace({"decode": TIMELINE}, tmp_path / "none" / "trace.json")
