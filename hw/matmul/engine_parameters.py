@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["TlmmParameters", "check_sizes", "cycles", "sign_select_cycles", "signed_width"]
+__all__ = ["MOST", "TlmmParameters", "check_sizes", "cycles", "sign_select_cycles", "signed_width"]
+
+# Far above any engine, far below what would make a description take memory before it is refused.
+MOST = {"tables": 1 << 16, "columns": 1 << 16, "max_k": 1 << 24, "max_m": 1 << 24,
+        "activation_width": 64}
 
 
 def signed_width(magnitude: int) -> int:
@@ -78,6 +82,10 @@ class TlmmParameters:
         if self.activation_width < 2:
             raise ValueError("TLMM parameter activation_width must be at least 2, not "
                              f"{self.activation_width!r}")
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"TLMM parameter {name} must be at most {most}, not "
+                                 f"{getattr(self, name)!r}")
 
     @property
     def entries(self) -> int:

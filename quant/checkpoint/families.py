@@ -17,13 +17,13 @@ from .fields import Fields, shown
 from .quantization import BitnetStorage, parse_quantization
 from .rope import take_rope
 
-__all__ = ["parse_config"]
+__all__ = ["MAX_LAYERS", "MAX_POSITIONS", "MAX_VOCABULARY", "MAX_WIDTH", "parse_config"]
 
 # Far above any model, far below what would make the toolkit slow before it looks at a tensor.
-_MAX_WIDTH = 1 << 20
-_MAX_LAYERS = 4096
-_MAX_VOCABULARY = 1 << 24
-_MAX_POSITIONS = 1 << 30
+MAX_WIDTH = 1 << 20
+MAX_LAYERS = 4096
+MAX_VOCABULARY = 1 << 24
+MAX_POSITIONS = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -115,17 +115,17 @@ def parse_config(raw: dict[str, Any], path: Path) -> ModelConfig:
     fields = Fields(raw, str(path))
     architecture = _architecture(fields, path)
     storage = parse_quantization(raw, path).bitnet
-    num_heads = fields.integer("num_attention_heads", _MAX_WIDTH)
-    hidden_size = fields.integer("hidden_size", _MAX_WIDTH)
-    num_layers = fields.integer("num_hidden_layers", _MAX_LAYERS)
-    vocab_size = fields.integer("vocab_size", _MAX_VOCABULARY)
-    max_positions = fields.integer("max_position_embeddings", _MAX_POSITIONS)
+    num_heads = fields.integer("num_attention_heads", MAX_WIDTH)
+    hidden_size = fields.integer("hidden_size", MAX_WIDTH)
+    num_layers = fields.integer("num_hidden_layers", MAX_LAYERS)
+    vocab_size = fields.integer("vocab_size", MAX_VOCABULARY)
+    max_positions = fields.integer("max_position_embeddings", MAX_POSITIONS)
     rope_theta, rope_scaling = take_rope(fields, path, max_positions, architecture.rope_theta)
     attention_bias = _bias(fields, "attention_bias", architecture.attention_bias)
     config = ModelConfig(
         family=architecture.family,
         hidden_size=hidden_size,
-        intermediate_size=fields.integer("intermediate_size", _MAX_WIDTH),
+        intermediate_size=fields.integer("intermediate_size", MAX_WIDTH),
         num_layers=num_layers,
         num_heads=num_heads,
         num_kv_heads=_num_kv_heads(fields, architecture, num_heads),
@@ -193,7 +193,7 @@ def _head_dim(
         raise fields.refuse(
             "hidden_size", f'a multiple of the {num_heads} attention heads, or "head_dim" be given'
         )
-    head_dim = fields.integer("head_dim", _MAX_WIDTH, default=default)
+    head_dim = fields.integer("head_dim", MAX_WIDTH, default=default)
     if head_dim % 2:
         raise fields.refuse("head_dim", f"even, as rotary embeddings need (it is {head_dim})")
     return head_dim
@@ -221,7 +221,7 @@ def _windows(
     """How far each layer sees; empty where every layer sees everything."""
     if architecture.windows == "none":
         return ()
-    window = fields.optional_integer("sliding_window", _MAX_POSITIONS)
+    window = fields.optional_integer("sliding_window", MAX_POSITIONS)
     if not fields.stated("sliding_window"):
         window = 4096
     if architecture.windows == "all layers":

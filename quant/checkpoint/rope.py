@@ -15,7 +15,7 @@ _MAX_POSITIONS = 1 << 30
 
 
 def take_rope(
-    config: Fields, path: Path, max_positions: int, default_theta: float
+    config: Fields, path: Path | str, max_positions: int, default_theta: float
 ) -> tuple[float, RopeScaling | None]:
     """The rotary base and how it is stretched, as ``transformers`` 5 reads them.
 
@@ -43,7 +43,7 @@ def take_rope(
     return theta, scaling
 
 
-def _parameters(config: Fields, path: Path) -> Fields | None:
+def _parameters(config: Fields, path: Path | str) -> Fields | None:
     """``rope_parameters`` or ``rope_scaling``; None where neither says anything."""
     spellings = ("rope_scaling", "rope_parameters")
     stated = [name for name in spellings if config.raw(name) not in (None, {})]

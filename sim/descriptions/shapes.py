@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, get_args
 
-from ...errors import EstimateError
-from ...model import ModelConfig
-from .tables import bundled_names, read_toml
+from ...errors import CheckpointError, EstimateError
+from ...model import Activation, Family, ModelConfig
+from ...quant.checkpoint.families import MAX_LAYERS, MAX_POSITIONS, MAX_VOCABULARY, MAX_WIDTH
+from ...quant.checkpoint.fields import Fields
+from ...quant.checkpoint.rope import take_rope
+from .tables import bundled_names, check_keys, read_toml, require
 
 __all__ = ["ModelShape", "load_shape", "shape_names"]
+
+_REQUIRED = {field.name for field in dataclasses.fields(ModelConfig)
+             if field.default is dataclasses.MISSING}
+_OPTIONAL = {field.name for field in dataclasses.fields(ModelConfig)} - _REQUIRED
+_SWITCHES = ("tie_word_embeddings", "qkv_bias", "o_bias", "mlp_bias", "qk_norm", "sub_norm",
+             "bitlinear")
 
 
 @dataclass(frozen=True)
@@ -42,22 +53,73 @@ def load_shape(name: str) -> ModelShape:
     Raises
     ------
     EstimateError
-        The file is missing or malformed, a field is unknown to ``ModelConfig``, or the published
-        count of parameters that the file states is not what the config adds up to.
+        The file is missing or malformed, a key is missing, unknown or out of the range that it has
+        in a checkpoint, or the published count of parameters that the file states is not what the
+        config adds up to.
     """
     data, where = read_toml("shapes", name)
-    if missing := sorted({"name", "source", "parameters", "config"} - set(data)):
-        raise EstimateError(f"{where}: missing key {', '.join(missing)}")
-    known = {field.name for field in dataclasses.fields(ModelConfig)}
-    if unknown := sorted(set(data["config"]) - known):
-        raise EstimateError(f"{where}: config: unknown key {', '.join(unknown)}")
-    try:
-        shape = ModelShape(data["name"], data["source"], ModelConfig(**data["config"]))
-    except TypeError as error:
-        raise EstimateError(f"{where}: config is not complete: {error}") from None
+    check_keys(data, {"name", "source", "parameters", "config"}, where)
+    for key, kind in (("name", str), ("source", str), ("parameters", int)):
+        require(data[key], kind, f"{where}: {key}")
+    config = _config(require(data["config"], dict, f"{where}: config"), f"{where}: config")
+    shape = ModelShape(data["name"], data["source"], config)
     if shape.parameters != data["parameters"]:
         raise EstimateError(
             f"{where}: the config adds up to {shape.parameters} parameters, "
             f"but the file says {data['parameters']}"
         )
     return shape
+
+
+def _config(table: Mapping[str, Any], where: str) -> ModelConfig:
+    """The table ``[config]``, each key within the bounds of a checkpoint's."""
+    check_keys(table, _REQUIRED | _OPTIONAL, where, _OPTIONAL)
+    try:
+        return _read_config(Fields(table, where), where)
+    except CheckpointError as error:
+        raise EstimateError(str(error)) from None
+
+
+def _read_config(fields: Fields, where: str) -> ModelConfig:
+    layers = fields.integer("num_layers", MAX_LAYERS)
+    heads = fields.integer("num_heads", MAX_WIDTH)
+    kv_heads = fields.integer("num_kv_heads", heads)
+    if heads % kv_heads:
+        raise fields.refuse("num_kv_heads", f"a divisor of the {heads} heads")
+    head_dim = fields.integer("head_dim", MAX_WIDTH)
+    if head_dim % 2:
+        raise fields.refuse("head_dim", "even, as rotary embeddings need")
+    vocabulary = fields.integer("vocab_size", MAX_VOCABULARY)
+    positions = fields.integer("max_position_embeddings", MAX_POSITIONS)
+    theta, scaling = take_rope(fields, where, positions, 1.0)
+    return ModelConfig(
+        family=fields.choice("family", get_args(Family)),   # type: ignore[arg-type]
+        hidden_size=fields.integer("hidden_size", MAX_WIDTH),
+        intermediate_size=fields.integer("intermediate_size", MAX_WIDTH),
+        num_layers=layers, num_heads=heads, num_kv_heads=kv_heads, head_dim=head_dim,
+        vocab_size=vocabulary, max_position_embeddings=positions,
+        rms_norm_eps=fields.number("rms_norm_eps", 1e-12, 1.0),
+        rope_theta=theta, rope_scaling=scaling,
+        activation=fields.choice(   # type: ignore[arg-type]
+            "activation", get_args(Activation), default="silu"),
+        **{name: fields.boolean(name, default=False) for name in _SWITCHES},
+        sliding_windows=_windows(fields, layers),
+        bos_token_id=fields.optional_integer("bos_token_id", vocabulary - 1, low=0),
+        eos_token_ids=_integers(fields, "eos_token_ids", 0, vocabulary - 1),
+    )
+
+
+def _windows(fields: Fields, layers: int) -> tuple[int, ...]:
+    windows = _integers(fields, "sliding_windows", 1, MAX_POSITIONS)
+    if len(windows) not in (0, layers):
+        raise fields.refuse("sliding_windows", f"empty, or a window for each of {layers} layers")
+    return windows
+
+
+def _integers(fields: Fields, name: str, low: int, high: int) -> tuple[int, ...]:
+    """A list of integers from ``low`` to ``high``; empty where the key is absent."""
+    values = fields.raw(name) if fields.present(name) else []
+    if not isinstance(values, list) or any(
+            type(value) is not int or not low <= value <= high for value in values):
+        raise fields.refuse(name, f"a list of integers from {low} to {high}")
+    return tuple(values)

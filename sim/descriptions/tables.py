@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ...errors import EstimateError
+from ...tools.files import read_text_bounded
 from ...tools.plugins import plugin_files
 from .quantity import Quantity
 
@@ -28,6 +29,10 @@ __all__ = ["MeasuredIn", "build", "bundled_folder", "bundled_names", "check_keys
 _HERE = Path(__file__).parent
 # Accelerators are described beside their RTL.
 _ELSEWHERE = {"accelerators": _HERE.parents[1] / "fpga" / "configurations"}
+
+_LARGEST_FILE = 1 << 20   # bytes; the largest that is bundled has 30,000
+# Of a constant in its unit: beyond it, sums and products of constants could leave float64.
+_SMALLEST, _LARGEST = 1e-12, 1e18
 
 Description = TypeVar("Description")
 
@@ -101,23 +106,47 @@ def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
         The name is looked for in other packages, and one of them is broken.
     """
     path = Path(name) if name.endswith(".toml") else _named(folder, name)
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
-    except FileNotFoundError:
+    if _is_missing(path):
         known = ", ".join([*bundled_names(folder), *own_names(folder), *plugin_names(folder)])
         raise EstimateError(
             f"There is no description {name!r} in {folder}; give one of {known}, or a .toml file"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise EstimateError(f"{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+        )
+    text = read_text_bounded(path, _LARGEST_FILE, EstimateError)
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:   # also an integer of thousands of digits
         raise EstimateError(f"{path} is not valid TOML: {error}") from None
+    _check_integers(table, str(path))
+    return table, str(path)
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether nothing has this name; a name that cannot be looked up may have something."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def _check_integers(value: Any, where: str) -> None:
+    """Refuse integers of more than the 64 bits that TOML gives them."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_integers(inner, f"{where}: {key}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _check_integers(inner, f"{where}[{index}]")
+    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise EstimateError(f"{where}: an integer of TOML is -2^63 to 2^63 - 1, and this is not")
 
 
 def _named(folder: str, name: str) -> Path:
     """Where the description ``name`` is, or would be if there were one."""
     bundled = bundled_folder(folder) / f"{name}.toml"
-    if bundled.exists():
+    if name in bundled_names(folder):
         return bundled
     if name in own_names(folder):
         return own_folder(folder) / f"{name}.toml"
@@ -183,7 +212,7 @@ def _read_quantity(value: Any, where: str, unit: MeasuredIn) -> Quantity:
         data.update(dict.fromkeys(("low", "nominal", "high"), data.pop("value")))
     for key in ("low", "nominal", "high"):
         if isinstance(data[key], bool) or not isinstance(data[key], int | float):
-            raise EstimateError(f"{where}: {key} must be a number, not {data[key]!r}")
+            raise EstimateError(f"{where}: {key} must be a number, not {_shown(data[key])}")
     for key in labels:
         require(data[key], str, f"{where}: {key}")
     if data["unit"] != unit.name:
@@ -192,8 +221,9 @@ def _read_quantity(value: Any, where: str, unit: MeasuredIn) -> Quantity:
         result = Quantity(**data)
     except EstimateError as error:
         raise EstimateError(f"{where}: {error}") from None
-    except OverflowError:   # a whole number beyond float64
-        raise EstimateError(f"{where}: low, nominal and high must be finite") from None
+    if any(end and not _SMALLEST <= end <= _LARGEST for end in (result.low, result.high)):
+        raise EstimateError(f"{where}: must be 0, or from {_SMALLEST:g} to {_LARGEST:g}, not "
+                            f"{result.low:g} to {result.high:g} {unit.name}")
     if not unit.allows(result):
         said = f"{result.low:g}" if result.low == result.high else (
             f"{result.low:g} to {result.high:g}")
@@ -207,8 +237,14 @@ def require(value: Any, kind: type, where: str) -> Any:
     """``value`` if it is a ``kind`` (dict, list, str or int); else refuse it."""
     names = {dict: "a table", list: "an array of tables", str: "text", int: "a whole number"}
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise EstimateError(f"{where}: must be {names[kind]}, not {value!r}")
+        raise EstimateError(f"{where}: must be {names[kind]}, not {_shown(value)}")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value for a sentence, cut after 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_keys(

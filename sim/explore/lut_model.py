@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ...errors import EstimateError
 from ...hw import TlmmParameters
 from ...npu import ArrayParameters, Stationary
+from ...tools.files import read_text_bounded
 from .around import Around
 
 __all__ = ["GROUPS", "Fit", "Point", "Synthesized", "fit", "load_synthesized"]
@@ -109,8 +110,9 @@ def load_synthesized(path: Path = _POINTS) -> Synthesized:
     EstimateError
         The file cannot be read, or does not hold what it must.
     """
+    text = read_text_bounded(path, 1 << 20, EstimateError)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(text)
         size = data["max_k"], data["max_m"]
         engines = [
             (TlmmParameters(row["group"], row["tables"], row["columns"], *size), row)
@@ -130,7 +132,7 @@ def load_synthesized(path: Path = _POINTS) -> Synthesized:
         }
         around = tuple(Around.read(data["around"]))
         devices, made_by = tuple(map(str, data["devices"])), str(data["made_by"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise EstimateError(f"{path} does not hold synthesized engines: {error}") from None
     return Synthesized({key: fit(of) for key, of in points.items()}, around, devices, made_by)
 

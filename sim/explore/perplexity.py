@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import EstimateError
+from ...tools.files import read_text_bounded
 
 __all__ = ["MEASURED", "Perplexities", "load_perplexities"]
 
 MEASURED = Path(__file__).with_name("perplexities.toml")
+
+
+_LARGEST_FILE = 1 << 20   # bytes
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,17 @@ def load_perplexities(path: Path = MEASURED) -> dict[str, Perplexities]:
     EstimateError
         The file cannot be read, or does not hold what it must.
     """
+    text = read_text_bounded(path, _LARGEST_FILE, EstimateError)
     try:
-        models = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
+        models = tomllib.loads(text)["model"]
         found = {
             str(model["name"]): Perplexities(str(model["name"]), int(model["tokens"]), {
                 (str(row["format"]), int(row["cache"].removeprefix("int"))):
                     float(row["perplexity"]) for row in model["rows"]
             }) for model in models
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError,
+            RecursionError) as error:
         raise EstimateError(f"{path} does not hold measured perplexities: {error}") from None
     for one in found.values():
         if not all(1 <= value < float("inf") for value in one.values.values()):

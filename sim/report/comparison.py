@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import EstimateError
+from ...tools.files import read_text_bounded
 from ..formulas.results import Estimate
 from .html import Markup, tag
 from .numbers import digits, scaled
@@ -25,6 +25,8 @@ _FIGURES = (
     ("DRAM bytes of a decode step", ("decode", "dram_bytes"), "B", False),
 )
 _LARGEST_FILE = 64 << 20
+_LARGEST = 1e60          # of a figure, as of its inverse
+_MOST_TOKENS = 1 << 30
 _EQUAL = 5e-4   # relative: less than three digits show
 
 
@@ -36,18 +38,12 @@ def read_run(path: Path) -> dict[str, Any]:
     EstimateError
         The file cannot be read, is larger than 64 MiB, or is no such report.
     """
+    text = read_text_bounded(path, _LARGEST_FILE, EstimateError)
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise EstimateError(f"{path} is larger than 64 MiB, and no report of an estimate")
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = json.loads(text)
         for estimate in run["estimates"]:
-            str(estimate["model"]["name"]), str(estimate["device"]["name"])
-            str(estimate["hardware"]["name"])
-            for _, place, _, _ in _FIGURES:
-                _figure(estimate, place)
-    except OSError as error:
-        raise EstimateError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+            _check(estimate)
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise EstimateError(
             f"{path} is not the JSON of trilobite estimate: {type(error).__name__} {error}"
         ) from None
@@ -75,13 +71,29 @@ def compare_runs(
     return found
 
 
+def _check(estimate: Mapping[str, Any]) -> None:
+    """Raise ``ValueError``, ``KeyError`` or ``TypeError`` unless ``compare_runs`` can take it."""
+    for key in ("model", "device", "hardware"):
+        if not isinstance(name := estimate[key]["name"], str):
+            raise TypeError(f"{key}.name must be text, not {type(name).__name__}")
+    for key in ("prompt", "tokens"):
+        if type(estimate[key]) is not int or not 0 <= estimate[key] <= _MOST_TOKENS:
+            raise ValueError(f"{key} must be a whole number from 0 to {_MOST_TOKENS}")
+    for _, place, _, _ in _FIGURES:
+        _figure(estimate, place)
+
+
 def _figure(estimate: Mapping[str, Any], place: tuple[str, ...]) -> float:
     value: Any = estimate
     for key in place:
         value = value[key]
-    number = float(value["nominal"] if isinstance(value, Mapping) else value)
-    if not math.isfinite(number):
-        raise ValueError(f"{'.'.join(place)} is {number}")
+    number = value["nominal"] if isinstance(value, Mapping) else value
+    if type(number) not in (int, float):
+        raise TypeError(f"{'.'.join(place)} must be a number, not {type(number).__name__}")
+    number = float(number)
+    if number and not 1 / _LARGEST <= number <= _LARGEST:
+        raise ValueError(f"{'.'.join(place)} is {number}; it must be 0, or from "
+                         f"{1 / _LARGEST:g} to {_LARGEST:g}")
     return number
 
 

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from ...errors import EstimateError
+from ...tools.files import read_text_bounded
 
 __all__ = ["Request", "generate_requests", "read_requests"]
 
 _FIELDS = ("arrival", "prompt", "output")
 _LARGEST_FILE = 64 << 20   # bytes; a million requests take half of it
 _LONGEST = 1 << 24         # tokens
+_LATEST = 1e9              # seconds, 31 years
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Request:
     Raises
     ------
     EstimateError
-        The arrival is negative or not finite, or a length is below 1 or above 2^24.
+        The arrival is negative or after 10^9 s, or a length is below 1 or above 2^24.
     """
 
     arrival: float
@@ -36,8 +38,9 @@ class Request:
     output: int
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.arrival) or self.arrival < 0:
-            raise EstimateError(f"arrival must be at least 0 seconds, not {self.arrival}")
+        if not 0 <= self.arrival <= _LATEST:
+            raise EstimateError(
+                f"arrival must be at least 0 seconds and at most {_LATEST:g}, not {self.arrival}")
         for name in ("prompt", "output"):
             if not 1 <= (value := getattr(self, name)) <= _LONGEST:
                 raise EstimateError(f"{name} must be 1 to {_LONGEST} tokens, not {value}")
@@ -56,14 +59,7 @@ def read_requests(path: Path) -> list[Request]:
     """
     if path.suffix not in (".csv", ".jsonl"):
         raise EstimateError(f"{path}: a trace of requests is a .csv or a .jsonl file")
-    try:
-        if (size := path.stat().st_size) > _LARGEST_FILE:
-            raise EstimateError(f"{path} has {size} bytes; at most {_LARGEST_FILE} are read")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise EstimateError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise EstimateError(f"{path} is not UTF-8 text") from None
+    text = read_text_bounded(path, _LARGEST_FILE, EstimateError)
     rows = _csv_rows(text, path) if path.suffix == ".csv" else _json_rows(text, path)
     if not rows:
         raise EstimateError(f"{path} holds no request")
@@ -107,9 +103,12 @@ def generate_requests(
 
 def _csv_rows(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text))
-    if reader.fieldnames is None or set(reader.fieldnames) != set(_FIELDS):
-        raise EstimateError(f"{path}: the first line must be {','.join(_FIELDS)}")
-    return [(reader.line_num, row) for row in reader]
+    try:
+        if sorted(reader.fieldnames or ()) != sorted(_FIELDS):
+            raise EstimateError(f"{path}: the first line must be {','.join(_FIELDS)}")
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:   # a field of more than 128 KiB
+        raise EstimateError(f"{path}: line {reader.line_num + 1} is not CSV: {error}") from None
 
 
 def _json_rows(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -130,6 +129,8 @@ def _json_rows(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _request(row: dict[str, Any], where: str) -> Request:
+    if len(row) != len(_FIELDS):
+        raise EstimateError(f"{where}: there must be {len(_FIELDS)} values, no more")
     try:
         lengths = {name: int(str(row[name])) for name in ("prompt", "output")}
         return Request(float(str(row["arrival"])), **lengths)

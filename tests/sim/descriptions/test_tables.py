@@ -1,5 +1,6 @@
 """Descriptions at the door: what is refused, and that the message names the file and the key."""
 
+import os
 import re
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 
 import trilobite
 from trilobite.errors import EstimateError
+from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.device import load_device
 from trilobite.sim.descriptions.shapes import load_shape, shape_names
+from trilobite.sim.descriptions.tables import bundled_folder
 
 FOLDER = Path(trilobite.__file__).parent / "sim" / "descriptions"
 PEAK = "peak = { value = 19.2, unit = \"GB/s\", kind = \"source\""
@@ -49,7 +52,17 @@ def refused(load, path, message):
         ("peak = { value = 0, unit = \"GB/s\", kind = \"source\"",
          "dram: peak: must be above 0, not 0 GB/s"),
         ("peak = { value = 1" + 400 * "0" + ", unit = \"GB/s\", kind = \"source\"",
-         "dram: peak: low, nominal and high must be finite"),
+         "dram: peak: value: an integer of TOML is -2.63 to 2.63 - 1, and this is not"),
+        ("peak = { value = 0x1" + 8000 * "0" + ", unit = \"GB/s\", kind = \"source\"",
+         "dram: peak: value: an integer of TOML is -2.63 to 2.63 - 1, and this is not"),
+        ("peak = { value = 1e-320, unit = \"GB/s\", kind = \"source\"",
+         "dram: peak: must be 0, or from 1e-12 to 1e[+]18, not "),
+        ("peak = { value = 1e300, unit = \"GB/s\", kind = \"source\"",
+         "dram: peak: must be 0, or from 1e-12 to 1e[+]18, not 1e[+]300"),
+        ("peak = { value = 1979-05-27, unit = \"GB/s\", kind = \"source\"",
+         "dram: peak: low must be a number, not datetime.date"),
+        ("peak = { value = [1, 2], unit = \"GB/s\", kind = \"source\"",
+         "dram: peak: low must be a number, not .1, 2."),
         ("peak = { value = true, unit = \"GB/s\", kind = \"source\"",
          "dram: peak: low must be a number, not True"),
         ("peak = { value = \"19.2\", unit = \"GB/s\", kind = \"source\"",
@@ -99,8 +112,45 @@ def test_what_is_not_toml_or_not_there_is_refused(tmp_path):
     refused(load_device, str(broken), "is not valid TOML")
     with pytest.raises(EstimateError, match="no description 'zx81' in devices; give one of a"):
         load_device("zx81")
-    with pytest.raises(EstimateError, match="cannot be read"):
+    with pytest.raises(EstimateError, match="is a folder; it must be a regular file"):
         load_device(str(tmp_path.rename(tmp_path.with_suffix(".toml"))))
+
+
+@pytest.mark.parametrize("content", [
+    "a = 1" + 5000 * "0", "a = " + 100_000 * "[", "config = 3", "[[config]]\n",
+])
+@pytest.mark.parametrize("load", [load_device, load_shape, load_accelerator])
+def test_toml_that_is_no_description_is_refused(tmp_path, load, content):
+    path = tmp_path / "hostile.toml"
+    path.write_text(content)
+    refused(load, str(path), "")
+
+
+def test_a_pipe_and_a_large_file_are_no_description(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    refused(load_device, str(tmp_path / "pipe.toml"), "is a pipe; it must be a regular file")
+    large = tmp_path / "large.toml"
+    large.write_text("#" * ((1 << 20) + 1))
+    refused(load_shape, str(large), "is larger than 1 MiB")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 5000 + ".toml", "a\0b", "a\0b.toml"])
+def test_a_name_that_no_file_can_have_is_refused(name):
+    with pytest.raises(EstimateError):
+        load_device(name)
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("activation_width", 10**12), ("tables", 10**9), ("columns", 10**9), ("max_k", 10**12),
+    ("max_m", 10**12),
+])
+def test_an_engine_beyond_its_bounds_is_refused(tmp_path, key, value):
+    text = (bundled_folder("accelerators") / "tlmm-kv260.toml").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith(f"{key} =")]
+    lines.insert(lines.index("[tlmm]") + 1, f"{key} = {value}")
+    path = tmp_path / "large.toml"
+    path.write_text("\n".join(lines))
+    refused(load_accelerator, str(path), f"tlmm: TLMM parameter {key} must be at most")
 
 
 def test_bundled_shapes_are_named():
@@ -111,7 +161,23 @@ def test_bundled_shapes_are_named():
     ("old", "new", "message"),
     [
         ("parameters = 728842752", "parameters = 7", "adds up to 728842752 parameters, .* says 7"),
-        ("head_dim = 96\n", "", "config is not complete: .*head_dim"),
+        ("head_dim = 96\n", "", "config: missing key head_dim"),
+        ("head_dim = 96", "head_dim = 95", '"head_dim" is 95; it must be even'),
+        ("num_layers = 24", "num_layers = 10_000_000",
+         'config: "num_layers" is 10000000; it must be an integer from 1 to 4096'),
+        ("num_layers = 24", "num_layers = [24]", "it must be an integer from 1 to 4096"),
+        ("num_layers = 24", "num_layers = 1979-05-27", "it must be an integer from 1 to 4096"),
+        ("num_heads = 16", "num_heads = true", "it must be an integer from 1 to 1048576"),
+        ("num_kv_heads = 16", "num_kv_heads = 5", "it must be a divisor of the 16 heads"),
+        ("rope_theta = 10000.0", "rope_theta = nan", "it must be a number from 1 to 1e[+]12"),
+        ("rms_norm_eps = 1e-5", "rms_norm_eps = inf", "it must be a number from 1e-12 to 1"),
+        ("activation = \"silu\"", "activation = []", "it must be one of \"silu\", \"relu2\""),
+        ("sub_norm = true", "sub_norm = 1", "it must be true or false"),
+        ("sub_norm = true", "sub_norm = true\nsliding_windows = [1]", "a window for each of 24"),
+        ("sub_norm = true", "sub_norm = true\neos_token_ids = [99999]", "from 0 to 32001"),
+        ("sub_norm = true", "sub_norm = true\nrope_scaling = 3", "it must be a JSON object"),
+        ("name = \"BitNet 0.73B\"", "name = 1979-05-27", "name: must be text, not datetime"),
+        ("parameters = 728842752", "parameters = \"many\"", "parameters: must be a whole number"),
         ("head_dim = 96", "head_dim = 96\nheads = 3", "config: unknown key heads"),
         ("parameters = 728842752\n", "", "missing key parameters"),
     ],

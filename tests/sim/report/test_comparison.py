@@ -68,6 +68,24 @@ def test_a_figure_that_is_not_finite_is_refused(tmp_path, before):
         read_run(path)
 
 
+@pytest.mark.parametrize(("place", "value"), [
+    (("rate", "nominal"), 10**400), (("rate", "nominal"), float("nan")), (("rate",), -1.0),
+    (("rate",), 1e-320), (("rate",), 1e300), (("rate",), [1]), (("rate",), "1"), (("rate",), True),
+    (("model", "name"), ["x"]), (("hardware", "name"), 3), (("prompt",), {}), (("tokens",), None),
+    (("decode",), 3), (("model",), "x"),
+])
+def test_a_value_of_an_earlier_run_that_cannot_be_is_refused(tmp_path, before, place, value):
+    document = json.loads(json.dumps(report_json([before])))
+    holder = document["estimates"][0]
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(EstimateError, match="run.json is not the JSON of trilobite estimate: "):
+        read_run(path)
+
+
 def test_the_table_has_a_line_for_every_operator(before):
     rows = list(csv.DictReader(io.StringIO(report_csv([before]))))
     assert tuple(rows[0]) == COLUMNS

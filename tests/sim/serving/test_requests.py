@@ -33,6 +33,13 @@ def test_files_are_read_in_order_of_arrival(tmp_path, name, text):
     ("a.jsonl", "[" * 100_000, "line 1 is not JSON"),
     ("a.jsonl", '{"arrival": 1}\n', "line 1 must be an object"),
     ("a.jsonl", '{"arrival": 1, "prompt": 2.5, "output": 3}\n', "line 1: arrival must be a"),
+    ("a.csv", "arrival,prompt,output\n1,2,3\n" + "1" * 200_000 + ",2,3\n",
+     "line 3 is not CSV: field larger than field limit"),
+    ("a.csv", "arrival," + "p" * 200_000 + ",output\n1,2,3\n", "line 1 is not CSV"),
+    ("a.csv", "arrival,prompt,output\n1,2,3,4\n", "line 2: there must be 3 values, no more"),
+    ("a.csv", "arrival,prompt,output,output\n1,2,3,4\n", "first line must be"),
+    ("a.csv", "arrival,prompt,output\n1e300,2,3\n", "at least 0 seconds and at most 1e[+]09"),
+    ("a.jsonl", '{"arrival": 1, "prompt": 1' + "0" * 5000 + ', "output": 3}', "is not JSON"),
     ("a.txt", "1 2 3", "is a .csv or a .jsonl file"),
     ("a.csv", b"\xff", "is not UTF-8"),
 ])
