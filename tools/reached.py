@@ -159,6 +159,9 @@ class _Content:
             self._write(str(value.dtype.descr), value.tobytes().hex())
         elif isinstance(value, np.dtype):
             self._write(str(value.descr))
+        elif isinstance(value, tuple):   # with names, which compiled code takes apart by them
+            self._add_all("names", getattr(kind, "_fields", ()), names)
+            self._add_all("items", list(value), names)
         elif isinstance(value, functools.partial):
             self._add_all("partial", [value.func, value.args, value.keywords], names)
         elif isinstance(value, MethodType):

@@ -5,6 +5,7 @@ import importlib.util
 import pkgutil
 import subprocess
 import sys
+from collections import namedtuple
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -142,6 +143,8 @@ def returns(value, default=None):
 
 
 @pytest.mark.parametrize(("one", "other"), [
+    (namedtuple("Places", "a b")(0, 1), namedtuple("Places", "b a")(0, 1)),
+    (namedtuple("Places", "a b")(0, 1), namedtuple("Places", "a b")(1, 0)),
     (1, 2), (1, 1.0), (0.0, -0.0), (1, True), ("1", b"1"), ((1, 2), [1, 2]), ((1, 2), (12,)),
     ({1, 2}, {1, 3}), ({1: 2}, {1: 3}), (np.zeros(2), np.zeros(3)), (np.int8(1), np.int16(1)),
     (np.dtype("i4"), np.dtype("u4")), (numba.types.int32, numba.types.int64),
