@@ -268,7 +268,7 @@ class Runtime:
         self._session = model.session(capacity)
 
     def feed(self, token_ids: Sequence[int]) -> tuple[list[np.ndarray], int]:
-        """See ``Reference.feed``."""
+        """Feed tokens; residual streams and the next token, as ``Reference.feed`` says."""
         seen: dict[str, np.ndarray] = {}
         logits = self._session.feed(token_ids, seen.__setitem__)
         layers = range(self._model.config.num_layers)

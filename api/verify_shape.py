@@ -53,7 +53,7 @@ class CountedShape:
 
     @property
     def seconds(self) -> float:
-        """Of the prefill, or of the decode step."""
+        """The time of the prefill, or of the decode step."""
         return self.cycles.whole() / self.clock
 
     @property

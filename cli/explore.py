@@ -151,7 +151,7 @@ def _row(one: Found) -> tuple[str, ...]:
 
 
 def _print_checks(output: Output, checks: DesignChecks) -> None:
-    """Of a front without designs, nothing."""
+    """Print what the checks found; a front without designs has none."""
     if checks.designs:
         _print_engines(output, checks)
         _print_accelerators(output, checks)

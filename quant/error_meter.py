@@ -18,7 +18,7 @@ class Errors(NamedTuple):
 
 
 def errors_of(weight: np.ndarray, quantized: np.ndarray) -> Errors:
-    """Of a block; both float32 and of one shape."""
+    """The errors of a block; both arrays are float32 and of one shape."""
     error = quantized - weight
     return Errors(_squares(weight), _squares(error), float(np.abs(error).max()))
 

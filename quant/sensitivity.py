@@ -90,7 +90,7 @@ def _bits(form: Format, shape: tuple[int, ...]) -> int:
 
 
 def _fitting(shape: tuple[int, ...]) -> list[Format]:
-    """Of each rung the first format that fits."""
+    """The first format of each rung that fits."""
     found = (next((f for f in rung if _fits(f, shape)), None) for rung in LADDER)
     return [form for form in found if form is not None]
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
 from ..errors import CheckpointError
 from ..model import ModelConfig
@@ -45,16 +46,16 @@ class KeyRecorder(CacheSteps):
         """Memory taken by the cache."""
         return self._cache.nbytes
 
+    @override
     def store(self, layer: int, start: int, keys: np.ndarray, values: np.ndarray) -> None:
-        """See ``KVCache``."""
         half = keys.shape[2] // 2
         radius = np.hypot(keys[:, :, :half], keys[:, :, half:]).max(axis=0)
         np.maximum(self.radius[layer], radius, out=self.radius[layer])
         np.maximum(self.absmax[layer], np.abs(keys).max(axis=0), out=self.absmax[layer])
         self._cache.store(layer, start, keys, values)
 
+    @override
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
-        """See ``KVCache``."""
         return self._cache.attend(layer, start, queries, window)
 
 
@@ -90,12 +91,12 @@ class ScaledKeys(CacheSteps):
         """Memory taken."""
         return self._cache.nbytes + self._factors.nbytes + self._inverses.nbytes
 
+    @override
     def store(self, layer: int, start: int, keys: np.ndarray, values: np.ndarray) -> None:
-        """See ``KVCache``."""
         self._cache.store(layer, start, flush_array(keys * self._factors[layer]), values)
 
+    @override
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
-        """See ``KVCache``."""
         share = queries.shape[1] // self._inverses.shape[1]
         inverses = np.repeat(self._inverses[layer], share, axis=0)
         return self._cache.attend(layer, start, flush_array(queries * inverses), window)

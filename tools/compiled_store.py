@@ -22,6 +22,7 @@ from typing import Any
 
 import llvmlite
 import numpy as np
+from typing_extensions import override
 
 from .cache import CacheWarning, UnusableCacheError, private_folder, warn_once
 from .numba_import import numba
@@ -50,16 +51,16 @@ class CompiledStore(numba.core.caching._Cache):
         self._enabled = True
 
     @property
+    @override
     def cache_path(self) -> str:
-        """See ``_Cache``."""
         return str(private_folder(KIND))
 
+    @override
     def enable(self) -> None:
-        """See ``_Cache``."""
         self._enabled = True
 
+    @override
     def disable(self) -> None:
-        """See ``_Cache``."""
         self._enabled = False
 
     def flush(self) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import CheckpointError
 from ..formats import Codes, Format, Int2, Int3, Int4, Int8
@@ -120,15 +121,15 @@ class AffineTensor(TensorSource):
 
     @cached_property
     def stored_form(self) -> Format | None:
-        """See the class."""
+        """The format that holds the codes exactly, as the class says; None if there is none."""
         form = self._candidate()
         fits = form is not None and all(
             self._fits(form, self.block(start, stop)) for start, stop in self.blocks()
         )
         return form if fits else None
 
+    @override
     def encoded(self, start: int, stop: int) -> Codes:
-        """See ``TensorSource.encoded``."""
         form = self.stored_form
         if form is None:
             return super().encoded(start, stop)

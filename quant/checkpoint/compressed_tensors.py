@@ -19,6 +19,7 @@ from collections.abc import Mapping
 
 import ml_dtypes
 import numpy as np
+from typing_extensions import override
 
 from ...errors import CheckpointError
 from .affine import AffineTensor, Block, stored_floats, unpack_words
@@ -55,8 +56,8 @@ def compressed_scheme(fields: Fields) -> Scheme:
 
 
 class _Compressed(Scheme):
+    @override
     def parts(self, name: str, stored: Mapping[str, StoredEntry]) -> dict[str, str]:
-        """See ``Scheme.parts``."""
         base = name.removesuffix("weight")
         if f"{base}weight_scale" not in stored and f"{base}weight_packed" not in stored:
             return {}
@@ -65,10 +66,10 @@ class _Compressed(Scheme):
         packed = base + ("weight" if name in stored else "weight_packed")
         return {"packed": packed, "scale": f"{base}weight_scale", **found}
 
+    @override
     def source(
         self, name: str, shape: tuple[int, ...], parts: Mapping[str, StoredEntry]
     ) -> AffineTensor:
-        """See ``Scheme.source``."""
         dtype = parts["packed"].tensor.dtype
         kinds = {"I32": _PackedIntegers, "I8": _Plain, "F8_E4M3": _Plain, "U8": _PackedFp4}
         if dtype not in kinds:
@@ -149,8 +150,8 @@ class _PackedIntegers(_Scaled):
         """-2**(bits - 1)."""
         return -(2 ** (self.bits - 1))
 
+    @override
     def block(self, start: int, stop: int) -> Block:
-        """See ``AffineTensor.block``."""
         K = self.info.shape[1]
         codes = unpack_words(self._rows("packed", start, stop), self.bits, K)
         zero_point = None
@@ -182,8 +183,8 @@ class _Plain(_Scaled):
         if "zero_point" in parts:
             check_entry(parts["zero_point"], parts["scale"].tensor.shape, ("I8",))
 
+    @override
     def block(self, start: int, stop: int) -> Block:
-        """See ``AffineTensor.block``."""
         stored = self._rows("packed", start, stop)
         values = stored if self.bits else _FP8[stored]
         zero_point = None
@@ -219,8 +220,8 @@ class _PackedFp4(_Scaled):
         if nvfp4:
             check_entry(parts["global_scale"], (1,), ("F32",))
 
+    @override
     def block(self, start: int, stop: int) -> Block:
-        """See ``AffineTensor.block``."""
         packed = self._rows("packed", start, stop)
         values = np.empty((len(packed), 2 * packed.shape[1]), np.float32)
         values[:, 0::2], values[:, 1::2] = _FP4[packed & 15], _FP4[packed >> 4]

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import CheckpointError
 from .affine import AffineTensor, Block, LastRead, stored_floats, unpack_words
@@ -88,8 +89,8 @@ class _Words(Scheme):
     awq: bool
     last: LastRead
 
+    @override
     def parts(self, name: str, stored: Mapping[str, StoredEntry]) -> dict[str, str]:
-        """See ``Scheme.parts``."""
         base = name.removesuffix("weight")
         if f"{base}qweight" not in stored:
             return {}
@@ -98,10 +99,10 @@ class _Words(Scheme):
             suffixes["g_idx"] = "g_idx"
         return {role: base + suffix for role, suffix in suffixes.items()}
 
+    @override
     def source(
         self, name: str, shape: tuple[int, ...], parts: Mapping[str, StoredEntry]
     ) -> AffineTensor:
-        """See ``Scheme.source``."""
         return _WordsTensor(name, shape, parts, self)
 
 

@@ -138,7 +138,7 @@ class PlainTensor(TensorSource):
         return block
 
     def check_numbers(self, start: int, stop: int) -> None:
-        """See ``TensorSource``; looks at the exponents of the stored bits."""
+        """Look at the exponents of the stored bits; see ``TensorSource``."""
         if not all_finite(self._entry.file.read(self._entry.name, start, stop), self.info.dtype):
             self.rows(start, stop)   # says where
 

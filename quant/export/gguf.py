@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from ...tools.progress import Progress
@@ -42,8 +43,8 @@ class Gguf(Exporter):
     }
     writes = "file"
 
+    @override
     def plan(self, checkpoint: Checkpoint, type: str) -> Export:
-        """See ``Exporter.plan``."""
         return _File(checkpoint, type)
 
 
@@ -134,8 +135,8 @@ class _File(Export):
         factors = rope_factors(config.head_dim, config.rope_theta, config.rope_scaling)
         return factors.astype("<f4")
 
+    @override
     def write(self, path: Path, progress: Progress) -> None:
-        """See ``Export.write``."""
         with GgufWriter(path, self._metadata, self._entries) as writer:
             for planned in self._planned:
                 self._write(planned, writer)

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from ...errors import FormatError
 from ...model import ModelConfig
 from ...tools.progress import Progress
@@ -44,8 +46,8 @@ class HuggingFace(Exporter):
     }
     writes = "folder"
 
+    @override
     def plan(self, checkpoint: Checkpoint, type: str) -> Export:
-        """See ``Exporter.plan``."""
         if type == "auto":
             type = _choose(checkpoint)
         if type == "bitnet":
@@ -74,8 +76,8 @@ class _Folder(Export):
         companions = sum(map(len, self._companions.values()))
         self.needed_bytes = safetensors_bytes(self._stored()) + companions + _CONFIG_BYTES
 
+    @override
     def write(self, path: Path, progress: Progress) -> None:
-        """See ``Export.write``."""
         with SafetensorsWriter(path / "model.safetensors", self._stored()) as writer:
             for tensor in self._planned:
                 tensor.write(writer)

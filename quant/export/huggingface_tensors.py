@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from ..checkpoint import Checkpoint
@@ -57,12 +58,12 @@ class FloatTensor(HuggingFaceTensor):
         held = checkpoint.tensors[name].float_type if checkpoint.format(name) is None else "F32"
         self.exact = dtype in ("F32", held)
 
+    @override
     def stored(self) -> dict[str, StoredTensor]:
-        """See ``HuggingFaceTensor.stored``."""
         return {self.name: StoredTensor(self.type, self.shape)}
 
+    @override
     def write(self, writer: SafetensorsWriter) -> None:
-        """See ``HuggingFaceTensor.write``."""
         if len(self.shape) != 2:
             writer.append(self.name, self._convert(self.checkpoint.read(self.name)))
             return
@@ -90,16 +91,16 @@ class BitnetTensor(HuggingFaceTensor):
                 "of 4"
             )
 
+    @override
     def stored(self) -> dict[str, StoredTensor]:
-        """See ``HuggingFaceTensor.stored``."""
         M, K = self.shape
         return {
             self.name: StoredTensor("U8", (M // 4, K)),
             f"{self.name}_scale": StoredTensor("F32", (1,)),
         }
 
+    @override
     def write(self, writer: SafetensorsWriter) -> None:
-        """See ``HuggingFaceTensor.write``."""
         quarter = self.shape[0] // 4
         scale = None
         for start, stop in row_blocks((quarter, self.shape[1])):
@@ -129,8 +130,8 @@ class CompressedTensor(HuggingFaceTensor):
         size = getattr(form, "group_size", None)
         self._groups = self.shape[1] // size if size else 1
 
+    @override
     def stored(self) -> dict[str, StoredTensor]:
-        """See ``HuggingFaceTensor.stored``."""
         M, K = self.shape
         entries = {
             f"{self.name}_packed": StoredTensor("I32", (M, -(-K * self.bits // 32))),
@@ -142,8 +143,8 @@ class CompressedTensor(HuggingFaceTensor):
             entries[f"{self.name}_zero_point"] = StoredTensor("I32", packed)
         return entries
 
+    @override
     def write(self, writer: SafetensorsWriter) -> None:
-        """See ``HuggingFaceTensor.write``."""
         zero_points = []
         offset = 2 ** (self.bits - 1) if self.symmetric else 0
         for codes in WeightBlocks(self.checkpoint, self.name).stored():

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from typing_extensions import override
+
 from ... import __version__
 from ...errors import FormatError
 from ...tools.progress import Progress
@@ -53,7 +55,7 @@ class Onnx(Exporter):
         return replace(self, opset=opset)
 
     def plan(self, checkpoint: Checkpoint, type: str) -> Export:
-        """See ``Exporter.plan``. Raises ``ToolError`` if the package ``onnx`` is missing."""
+        """Plan the export as ``Exporter.plan`` says; ``ToolError`` if ``onnx`` is missing."""
         require_onnx()
         default = _default_opset(checkpoint, type)
         return _Folder(checkpoint, type, self.opset or default)
@@ -117,8 +119,8 @@ class _Folder(Export):
         shape = self._checkpoint.tensors[name].shape
         return ExportedTensor(name, name, shape, "FLOAT", 4 * shape[0], exact=True)
 
+    @override
     def write(self, path: Path, progress: Progress) -> None:
-        """See ``Export.write``."""
         from onnx import helper  # noqa: PLC0415
 
         from ..onnx.graph import MICROSOFT, GraphBuilder  # noqa: PLC0415

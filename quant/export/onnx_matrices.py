@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from onnx import TensorProto
+from typing_extensions import override
 
 from ...errors import FormatError
 from ..checkpoint import Checkpoint
@@ -87,16 +88,16 @@ class FloatMatrix(Matrix):
         self._stored = StoredTensor(self.info.float_type, self.shape)
 
     @property
+    @override
     def nbytes(self) -> int:
-        """See ``Matrix``."""
         return self._stored.nbytes
 
+    @override
     def exported(self) -> ExportedTensor:
-        """See ``Matrix``."""
         return self._record(_FLOATS[self.info.float_type])
 
+    @override
     def write(self, graph: GraphBuilder) -> None:
-        """See ``Matrix``."""
         blocks = (
             self._stored.from_float32(self._checkpoint.rows(self.name, start, stop))
             for start, stop in self._ranges()
@@ -104,13 +105,13 @@ class FloatMatrix(Matrix):
         kind = _FLOATS[self.info.float_type]
         graph.tensor(graph.sink.stored(self.name, kind, self.shape, blocks, self.nbytes))
 
+    @override
     def multiply(self, graph: GraphBuilder, x: str, path: str) -> str:
-        """See ``Matrix``."""
         columns = graph.op("Transpose", [self._cast(graph, self.name, path)], path, perm=[1, 0])
         return graph.op("MatMul", [x, columns], path)
 
+    @override
     def look_up(self, graph: GraphBuilder, ids: str, path: str) -> str:
-        """See ``Matrix``."""
         return self._cast(graph, graph.op("Gather", [self.name, ids], path, axis=0), path)
 
     def _cast(self, graph: GraphBuilder, value: str, path: str) -> str:
@@ -134,30 +135,30 @@ class CodeMatrix(Matrix):
         self._inputs: list[str] = []
 
     @property
+    @override
     def nbytes(self) -> int:
-        """See ``Matrix``."""
         return self._layout.nbytes
 
+    @override
     def exported(self) -> ExportedTensor:
-        """See ``Matrix``."""
         note = wider_than_needed(self._layout.form, self._layout.type)
         return self._record(self._layout.type.name, note)
 
     def write(self, graph: GraphBuilder) -> None:
-        """See ``Matrix``; holds one byte per code, and again as much to transpose them."""
+        """Write it as ``Matrix`` says, with a byte per code in memory, twice to transpose them."""
         self._inputs = self._add(graph, dequantize_tensors(
             self._layout, self._encoded(), self._parts(), graph.sink
         ))
 
+    @override
     def multiply(self, graph: GraphBuilder, x: str, path: str) -> str:
-        """See ``Matrix``."""
         weight = self._dequantized(graph, path)
         if self._by_row:
             weight = graph.op("Transpose", [weight], path, perm=[1, 0])
         return graph.op("MatMul", [x, weight], path)
 
     def look_up(self, graph: GraphBuilder, ids: str, path: str) -> str:
-        """See ``Matrix``; of codes with a scale per row only the rows that are asked for."""
+        """Read it as ``Matrix`` says; where rows have scales, only the rows that are asked for."""
         if self._layout.form.name != "int8":
             return graph.op("Gather", [self._dequantized(graph, path), ids], path, axis=0)
         codes, scale = (graph.op("Gather", [part, ids], path, axis=0) for part in self._inputs)
@@ -182,33 +183,33 @@ class BlockMatrix(Matrix):
         self._inputs: list[str] = []
 
     @property
+    @override
     def nbytes(self) -> int:
-        """See ``Matrix``."""
         return self._layout.nbytes
 
+    @override
     def exported(self) -> ExportedTensor:
-        """See ``Matrix``."""
         layout = self._layout
         note = None
         if layout.form.name in ("int3", "mxfp4", "nvfp4"):
             note = f"stored in {layout.bits} bits: MatMulNBits has no such numbers of its own"
         return self._record(f"{layout.bits}-bit blocks of {layout.block_size}", note)
 
+    @override
     def write(self, graph: GraphBuilder) -> None:
-        """See ``Matrix``."""
         self._inputs = self._add(graph, nbits_tensors(
             self._layout, self._encoded(), self._parts(), graph.sink
         ))
 
+    @override
     def multiply(self, graph: GraphBuilder, x: str, path: str) -> str:
-        """See ``Matrix``."""
         return graph.op(
             "MatMulNBits", [x, *self._inputs], path, domain=MICROSOFT,
             accuracy_level=self._accuracy_level, **self._layout.attributes,
         )
 
     def look_up(self, graph: GraphBuilder, ids: str, path: str) -> str:
-        """See ``Matrix``; the same tensors serve a tied head."""
+        """Write it as ``Matrix`` says; the same tensors serve a tied head."""
         layout = self._layout
         width = layout.blocks * layout.block_size
         parts = [graph.op("Gather", [part, ids], path, axis=0) for part in self._inputs]

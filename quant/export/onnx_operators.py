@@ -40,18 +40,18 @@ class FusedOperators:
         self._graph = graph
 
     def rms_norm(self, x: str, weight: str, epsilon: float, path: str) -> str:
-        """See ``Operators``."""
+        """Add the norm of ``x``; the name of its result."""
         return self._graph.op("RMSNormalization", [x, weight], path, axis=-1, epsilon=epsilon)
 
     def rotary(self, x: str, tables: tuple[str, str], positions: str, path: str) -> str:
-        """See ``Operators``."""
+        """Add the rotation of ``x``; the name of its result."""
         return self._graph.op("RotaryEmbedding", [x, *tables, positions], path)
 
     def attention(
         self, q: str, k: str, v: str, mask: str, past: tuple[str, str], present: tuple[str, str],
         path: str,
     ) -> str:
-        """See ``Operators``."""
+        """Add attention over past and present; the name of its result."""
         outputs = [f"{path}/Attention/output_0", *present]
         return self._graph.op("Attention", [q, k, v, mask, *past], path, outputs)
 
@@ -72,7 +72,7 @@ class PlainOperators:
         self._heads, self._kv_heads, self._head_dim = heads, kv_heads, head_dim
 
     def rms_norm(self, x: str, weight: str, epsilon: float, path: str) -> str:
-        """See ``Operators``."""
+        """Add the norm of ``x``; the name of its result."""
         op, constant = self._graph.op, self._graph.constant
         square = op("Mul", [x, x], path)
         mean = op("ReduceMean", [square, constant([-1])], path, keepdims=1)
@@ -81,7 +81,7 @@ class PlainOperators:
         return op("Mul", [normed, weight], path)
 
     def rotary(self, x: str, tables: tuple[str, str], positions: str, path: str) -> str:
-        """See ``Operators``."""
+        """Add the rotation of ``x``; the name of its result."""
         op, constant = self._graph.op, self._graph.constant
         cosine, sine = (
             op("Unsqueeze", [op("Gather", [table, positions], path, axis=0), constant([1])], path)
@@ -97,7 +97,7 @@ class PlainOperators:
         self, q: str, k: str, v: str, mask: str, past: tuple[str, str], present: tuple[str, str],
         path: str,
     ) -> str:
-        """See ``Operators``."""
+        """Add attention over past and present; the name of its result."""
         op, constant = self._graph.op, self._graph.constant
         groups = self._heads // self._kv_heads
         keys = op("Concat", [past[0], k], path, [present[0]], axis=2)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from .base import Codes
@@ -43,7 +44,7 @@ class Codebook(GroupFormat):
         check_group_size(self.name, self.group_size)
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
-        """See ``Format.check``; K must fill groups."""
+        """Refuse what ``Format.check`` refuses; K must fill groups."""
         super().check(tensor, shape)
         check_columns(tensor, shape[1], self.group_size)
 
@@ -123,8 +124,8 @@ class Codebook(GroupFormat):
         ordered = np.take_along_axis(levels, order, axis=-1).astype(np.float64)
         return order, (ordered[..., 1:] + ordered[..., :-1]) / 2
 
+    @override
     def round(self, weights: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
-        """See ``GroupFormat.round``."""
         del zero_point
         order, midpoints = self._thresholds(scale)
         place = np.zeros(weights.shape, np.uint8)
@@ -133,8 +134,8 @@ class Codebook(GroupFormat):
         codes = np.broadcast_to(order.astype(np.uint8), (*weights.shape, order.shape[-1]))
         return np.take_along_axis(codes, place[..., None], axis=-1)[..., 0]
 
+    @override
     def restore(self, values: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
-        """See ``GroupFormat.restore``."""
         del zero_point
         total = np.float32(0)
         for p in range(self.parameters):
@@ -142,7 +143,7 @@ class Codebook(GroupFormat):
         return total
 
     def counts(self, values: np.ndarray, zero_point: None) -> np.ndarray:
-        """See ``GroupFormat.counts``: a row of the table."""
+        """A row of the table for each code."""
         del zero_point
         return self.table[values]
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from .base import Codes, Format, TensorLayout
@@ -40,8 +41,8 @@ class E4m3Scaled(Format):
     def from_stored(self, nibbles: np.ndarray) -> np.ndarray:
         """Inverse of ``stored``."""
 
+    @override
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
-        """See ``Format.layout``."""
         M, K = shape
         byte = np.dtype(np.uint8)
         return {
@@ -50,8 +51,8 @@ class E4m3Scaled(Format):
             "global_scale": TensorLayout(np.dtype(np.float32), (1, 1), per_row=False),
         }
 
+    @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
-        """See ``Format.pack``."""
         return {
             "packed": pack_bits(self.stored(codes.values), 4),
             "scale": to_e4m3(codes.scale),
@@ -59,13 +60,13 @@ class E4m3Scaled(Format):
         }
 
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; every nibble is a code."""
+        """Unpack; every nibble is a code."""
         tensors = self.checked(tensors, shape)
         values = self.from_stored(unpack_bits(tensors["packed"], 4))
         return Codes(values, E4M3_VALUES[tensors["scale"]], global_scale=tensors["global_scale"])
 
+    @override
     def check_scale(self, scale: np.ndarray) -> None:
-        """See ``Format.check_scale``."""
         if not ((scale > 0) & (scale < _NAN)).all():
             raise FormatError(f"{self.name} has a scale that is not an E4M3 number above zero")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from .base import Codes, Format, TensorLayout
@@ -62,8 +63,8 @@ class Fp8(Format):
                 f"fp8: granularity must be 'row' or 'tensor', not {self.granularity!r}"
             )
 
+    @override
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
-        """See ``Format.layout``."""
         per_row = self.granularity == "row"
         scale = (shape[0], 1) if per_row else (1, 1)
         return {
@@ -88,12 +89,12 @@ class Fp8(Format):
         np.clip(quotients, -E4M3_MAX, E4M3_MAX, out=quotients)
         return Codes(to_e4m3(quotients), scale)
 
+    @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
-        """See ``Format.pack``."""
         return {"packed": codes.values, "scale": codes.scale}
 
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; the two NaN patterns are no codes."""
+        """Unpack; the two NaN patterns are no codes."""
         tensors = self.checked(tensors, shape)
         if (tensors["packed"] & 0x7F == 0x7F).any():
             raise FormatError("fp8: a code is NaN (0x7F or 0xFF)")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from .base import Codes, TensorLayout
@@ -50,7 +51,7 @@ class GroupedInt(GroupFormat):
 
     @property
     def code_type(self) -> type:
-        """Of ``Codes.values``."""
+        """The type of ``Codes.values``."""
         return np.int8 if self.symmetric else np.uint8
 
     @property
@@ -64,7 +65,7 @@ class GroupedInt(GroupFormat):
         return 2 ** (self.bits - 1)
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
-        """See ``Format.check``; K must fill groups, and whole bytes."""
+        """Refuse what ``Format.check`` refuses; K must fill groups, and whole bytes."""
         super().check(tensor, shape)
         check_columns(tensor, shape[1], self.group_size)
         unit = columns_per_unit(self.bits)
@@ -74,8 +75,8 @@ class GroupedInt(GroupFormat):
                 f"whole bytes in {self.name}; use int8 or fp8"
             )
 
+    @override
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
-        """See ``Format.layout``."""
         M, K = shape
         groups = K // self.group_size if self.group_size else 1
         layout = {
@@ -107,18 +108,18 @@ class GroupedInt(GroupFormat):
         scale = float16_scale(np.subtract(high, low, dtype=np.float64), self.top)
         return scale, np.clip(np.rint(-low / scale), 0, self.top).astype(np.uint8)
 
+    @override
     def round(
         self, weights: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None
     ) -> np.ndarray:
-        """See ``GroupFormat.round``."""
         quotients = np.rint(weights / scale)
         if zero_point is None:
             return np.clip(quotients, -self.half, self.half - 1, out=quotients).astype(np.int8)
         quotients += zero_point
         return np.clip(quotients, 0, self.top, out=quotients).astype(np.uint8)
 
+    @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
-        """See ``Format.pack``."""
         values = codes.values
         unsigned = (values + np.int8(self.half)).view(np.uint8) if self.symmetric else values
         tensors = {
@@ -130,15 +131,15 @@ class GroupedInt(GroupFormat):
         return tensors
 
     def verify(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> None:
-        """See ``Format.verify``; every byte holds codes, but a zero point may be above ``top``."""
+        """Look at the zero points, which may be above ``top``; every byte holds codes."""
         tensors = self.checked(tensors, shape)
         if not self.symmetric and tensors["zero_point"].max() > self.top:
             raise FormatError(
                 f"{self.name}: zero point {tensors['zero_point'].max()} is above {self.top}"
             )
 
+    @override
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``."""
         self.verify(tensors, shape)
         unsigned = unpack_bits(tensors["packed"], self.bits)
         scale = tensors["scale"].astype(np.float32)
@@ -153,10 +154,10 @@ class GroupedInt(GroupFormat):
         values = grouped(codes.values, self.group_size)
         return self.restore(values, codes.scale[:, :, None], zero_point).reshape(codes.values.shape)
 
+    @override
     def restore(
         self, values: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None
     ) -> np.ndarray:
-        """See ``GroupFormat.restore``."""
         weights = values.astype(np.float32)
         if zero_point is not None:
             weights -= zero_point
@@ -164,7 +165,7 @@ class GroupedInt(GroupFormat):
         return weights
 
     def counts(self, values: np.ndarray, zero_point: np.ndarray | None) -> np.ndarray:
-        """See ``GroupFormat.counts``: the code above its zero point."""
+        """The codes, each above its zero point."""
         return self.restore(values, np.float32(1), zero_point).astype(np.float64)[..., None]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from .base import Codes, TensorLayout
 from .group_format import GroupFormat
@@ -46,12 +47,12 @@ class GroupedTernary(GroupFormat):
         check_group_size(self.name, self.group_size)
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
-        """See ``Format.check``; K must fill groups."""
+        """Refuse what ``Format.check`` refuses; K must fill groups."""
         super().check(tensor, shape)
         check_columns(tensor, shape[1], self.group_size)
 
+    @override
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
-        """See ``Format.layout``."""
         M, K = shape
         groups = K // self.group_size if self.group_size else 1
         scale = TensorLayout(np.dtype(np.float16), (M, groups), per_row=True)
@@ -76,28 +77,28 @@ class GroupedTernary(GroupFormat):
             chosen = magnitudes > scale[..., None] / 2
         return float16_scale(scale, 1)
 
+    @override
     def round(self, weights: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
-        """See ``GroupFormat.round``."""
         del zero_point
         return np.clip(np.rint(weights / scale), -1, 1).astype(np.int8)
 
+    @override
     def restore(self, values: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
-        """See ``GroupFormat.restore``."""
         del zero_point
         return values * np.asarray(scale, np.float32)
 
     def counts(self, values: np.ndarray, zero_point: None) -> np.ndarray:
-        """See ``GroupFormat.counts``: the trit."""
+        """The trits."""
         del zero_point
         return values.astype(np.float64)[..., None]
 
+    @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
-        """See ``Format.pack``."""
         packed = _TRITS.pack(Codes(codes.values, np.ones((1, 1), np.float32)))["packed"]
         return {"packed": packed, "scale": codes.scale.astype(np.float16)}
 
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; refuses what ``Ternary`` refuses."""
+        """Unpack; what ``Ternary`` refuses is refused."""
         tensors = self.checked(tensors, shape)
         unit = np.ones((1, 1), np.float32)
         trits = _TRITS.unpack({"packed": tensors["packed"], "scale": unit}, shape).values

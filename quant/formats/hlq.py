@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from .base import Codes, TensorLayout
@@ -38,7 +39,7 @@ class Hlq(Codebook):
     iterations: ClassVar[int] = 10
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
-        """See ``Format.check``; K must also fill whole bytes of every plane."""
+        """Refuse what ``Format.check`` refuses; K must also fill whole bytes of every plane."""
         super().check(tensor, shape)
         if shape[1] % 8:
             raise FormatError(
@@ -46,8 +47,8 @@ class Hlq(Codebook):
                 f"plane of {self.name}; use int8 or fp8"
             )
 
+    @override
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
-        """See ``Format.layout``."""
         M, K = shape
         groups = K // self.group_size if self.group_size else 1
         half = np.dtype(np.float16)
@@ -57,8 +58,8 @@ class Hlq(Codebook):
             "offset": TensorLayout(half, (M, groups), per_row=True),
         }
 
+    @override
     def starts(self, groups: np.ndarray) -> Iterator[np.ndarray]:
-        """See ``Codebook.starts``."""
         low, high = groups.min(axis=-1), groups.max(axis=-1)
         for fraction in _RANGES:
             step = fraction * (high - low) / (2**self.bits - 1)
@@ -73,14 +74,14 @@ class Hlq(Codebook):
         return np.concatenate([np.sort(np.abs(scales), axis=-1), offset], axis=-1)
 
     def storable(self, parameters: np.ndarray) -> np.ndarray:
-        """See ``GroupFormat.storable``; the offset may have either sign."""
+        """The parameters as they are stored; the offset may have either sign."""
         stored = super().storable(parameters)
         offset = np.clip(parameters[..., -1], -LARGEST_FLOAT16, LARGEST_FLOAT16)
         stored[..., -1] = offset.astype(np.float16)
         return stored
 
+    @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
-        """See ``Format.pack``."""
         planes = [pack_bits((codes.values >> b) & np.uint8(1), 1) for b in range(self.bits)]
         scale = codes.scale.astype(np.float16)
         return {
@@ -90,7 +91,7 @@ class Hlq(Codebook):
         }
 
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; every byte holds codes, but an offset may not be finite."""
+        """Unpack; every byte holds codes, but an offset may not be finite."""
         tensors = self.checked(tensors, shape)
         if not np.isfinite(tensors["offset"]).all():
             raise FormatError(f"{self.name} has an offset that is not a finite number")

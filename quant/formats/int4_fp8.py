@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from .base import Codes
@@ -65,7 +66,7 @@ class Int4Fp8(E4m3Scaled):
         return self.group_size
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
-        """See ``Format.check``; K must fill groups."""
+        """Refuse what ``Format.check`` refuses; K must fill groups."""
         super().check(tensor, shape)
         check_columns(tensor, shape[1], self.group_size, one_per_row=False)
 
@@ -96,16 +97,16 @@ class Int4Fp8(E4m3Scaled):
         np.clip(quotients, -_TOP - 1, _TOP, out=quotients)
         return Codes(quotients.astype(np.int8).reshape(rows.shape), scale, global_scale=t)
 
+    @override
     def values(self, codes: np.ndarray) -> np.ndarray:
-        """See ``E4m3Scaled``."""
         return codes
 
+    @override
     def stored(self, codes: np.ndarray) -> np.ndarray:
-        """See ``E4m3Scaled``."""
         return (codes + np.int8(_TOP + 1)).view(np.uint8)
 
+    @override
     def from_stored(self, nibbles: np.ndarray) -> np.ndarray:
-        """See ``E4m3Scaled``."""
         return nibbles.view(np.int8) - np.int8(_TOP + 1)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from .base import Codes, Format, TensorLayout
@@ -27,8 +28,8 @@ class Int8(Format):
     name: ClassVar[str] = "int8"
     kernel: ClassVar[str] = "int8"
 
+    @override
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
-        """See ``Format.layout``."""
         return {
             "packed": TensorLayout(np.dtype(np.int8), shape, per_row=True),
             "scale": TensorLayout(np.dtype(np.float32), (shape[0], 1), per_row=True),
@@ -43,17 +44,17 @@ class Int8(Format):
         np.clip(quotients, -127, 127, out=quotients)
         return Codes(quotients.astype(np.int8), scale)
 
+    @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
-        """See ``Format.pack``."""
         return {"packed": codes.values, "scale": codes.scale}
 
     def verify(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> None:
-        """See ``Format.verify``; -128 is no code."""
+        """Refuse -128, which is no code."""
         if self.checked(tensors, shape)["packed"].min() == -128:
             raise FormatError("int8: code -128; symmetric codes go from -127 to 127")
 
+    @override
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``."""
         self.verify(tensors, shape)
         return Codes(tensors["packed"], tensors["scale"])
 

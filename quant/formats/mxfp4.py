@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from .base import Codes, Format, TensorLayout
@@ -58,12 +59,12 @@ class Mxfp4(Format):
             )
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
-        """See ``Format.check``; K must fill blocks."""
+        """Refuse what ``Format.check`` refuses; K must fill blocks."""
         super().check(tensor, shape)
         check_blocks(tensor, shape[1], self.name, self.block)
 
+    @override
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
-        """See ``Format.layout``."""
         M, K = shape
         byte = np.dtype(np.uint8)
         return {
@@ -82,18 +83,18 @@ class Mxfp4(Format):
         values = to_e2m1(blocks / scale[:, :, None])
         return Codes(values.reshape(rows.shape), scale)
 
+    @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
-        """See ``Format.pack``."""
         exponent = np.frexp(codes.scale)[1] - 1 + _BIAS
         return {"packed": pack_bits(codes.values, 4), "scale": exponent.astype(np.uint8)}
 
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; every nibble is a code."""
+        """Unpack; every nibble is a code."""
         tensors = self.checked(tensors, shape)
         return Codes(unpack_bits(tensors["packed"], 4), _power(tensors["scale"]))
 
     def check_scale(self, scale: np.ndarray) -> None:
-        """See ``Format.check_scale``; 255 is NaN, and 253 and 254 stand for more than a float32."""
+        """Refuse 255, which is NaN, and 253 and 254, which stand for more than a float32."""
         if scale.max() > _LARGEST_SCALE:
             raise FormatError(
                 f"mxfp4: a scale is {scale.max()}; an E8M0 scale here is 0 to {_LARGEST_SCALE}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from .base import Codes
 from .e2m1 import E2M1_MAX, E2M1_VALUES, to_e2m1
@@ -38,7 +39,7 @@ class Nvfp4(E4m3Scaled):
     columns: ClassVar[int] = 16
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
-        """See ``Format.check``; K must fill blocks."""
+        """Refuse what ``Format.check`` refuses; K must fill blocks."""
         super().check(tensor, shape)
         check_blocks(tensor, shape[1], self.name, self.columns)
 
@@ -57,14 +58,14 @@ class Nvfp4(E4m3Scaled):
         values = to_e2m1(blocks / (scale / global_scale)[:, :, None])
         return Codes(values.reshape(rows.shape), scale, global_scale=global_scale)
 
+    @override
     def values(self, codes: np.ndarray) -> np.ndarray:
-        """See ``E4m3Scaled``."""
         return E2M1_VALUES[codes]
 
+    @override
     def stored(self, codes: np.ndarray) -> np.ndarray:
-        """See ``E4m3Scaled``."""
         return codes
 
+    @override
     def from_stored(self, nibbles: np.ndarray) -> np.ndarray:
-        """See ``E4m3Scaled``."""
         return nibbles

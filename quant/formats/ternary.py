@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import FormatError
 from .base import Codes, Format, TensorLayout
@@ -63,8 +64,8 @@ class Ternary(Format):
     def _packing(self) -> Packing:
         return PACKINGS[self.packing]
 
+    @override
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
-        """See ``Format.layout``."""
         M, K = shape
         row_bytes = -(-K // self._packing.trits_per_byte)
         return {
@@ -84,8 +85,8 @@ class Ternary(Format):
         np.clip(trits, -1, 1, out=trits)
         return Codes(trits.astype(np.int8), scale)
 
+    @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
-        """See ``Format.pack``."""
         base, per_byte = self._packing.base, self._packing.trits_per_byte
         digits = (codes.values + np.int8(1)).view(np.uint8)
         padding = -digits.shape[1] % per_byte
@@ -97,7 +98,7 @@ class Ternary(Format):
         return {"packed": packed, "scale": codes.scale.astype(np.float32)}
 
     def verify(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> None:
-        """See ``Format.verify``: looks at the bytes, and at the trits of each row's last one."""
+        """Look at the bytes, and at the trits of each row's last one; see ``Format.verify``."""
         packed, K = self.checked(tensors, shape)["packed"], shape[1]
         if self.packing == "base3" and packed.max() >= 3**5:
             raise FormatError(f"ternary: byte {packed.max()} is not five base-3 digits (0 to 242)")
@@ -108,7 +109,7 @@ class Ternary(Format):
             raise FormatError(f"ternary: a row's padding, after column {K - 1}, is not zero")
 
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; also refuses padding that is not zero."""
+        """Unpack; padding that is not zero is refused, too."""
         self.verify(tensors, shape)
         M, K = shape
         trits = TABLES[self.packing].take(tensors["packed"], axis=0, mode="clip").reshape(M, -1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from .base import Codes, TensorLayout
 from .codebook import Codebook
@@ -42,8 +43,8 @@ class TernaryPlanes(Codebook):
         [np.arange(9) % 3 - 1, np.arange(9) // 3 - 1], axis=1
     ).astype(float)
 
+    @override
     def layout(self, shape: tuple[int, int]) -> dict[str, TensorLayout]:
-        """See ``Format.layout``."""
         M, K = shape
         groups = K // self.group_size if self.group_size else 1
         row_bytes = _TRITS.layout(shape)["packed"].shape[1]
@@ -52,8 +53,8 @@ class TernaryPlanes(Codebook):
             "scale": TensorLayout(np.dtype(np.float16), (M, groups, _PLANES), per_row=True),
         }
 
+    @override
     def starts(self, groups: np.ndarray) -> Iterator[np.ndarray]:
-        """See ``Codebook.starts``."""
         absmax = np.abs(groups).max(axis=-1)
         for ratio, reach in _STARTS:
             first = reach * absmax / (1 + ratio)
@@ -63,8 +64,8 @@ class TernaryPlanes(Codebook):
         """The sign of a scale is that of its trits; the larger scale comes first."""
         return -np.sort(-np.abs(parameters), axis=-1)
 
+    @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
-        """See ``Format.pack``."""
         planes = [_TRITS.pack(Codes(trits, _UNIT))["packed"] for trits in self.trits(codes.values)]
         return {"packed": np.stack(planes, axis=1), "scale": codes.scale.astype(np.float16)}
 
@@ -73,7 +74,7 @@ class TernaryPlanes(Codebook):
         return [self.table[:, plane].astype(np.int8)[values] for plane in range(_PLANES)]
 
     def unpack(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Codes:
-        """See ``Format.unpack``; refuses what ``Ternary`` refuses."""
+        """Unpack; what ``Ternary`` refuses is refused."""
         tensors = self.checked(tensors, shape)
         values = np.zeros(shape, np.uint8)
         for plane in range(_PLANES):

@@ -43,12 +43,12 @@ class DequantizeLayout:
 
     @property
     def type(self) -> ElementType:
-        """Of the codes and zero points."""
+        """The type of the codes and zero points."""
         return element_type(self.form, self.opset)
 
     @property
     def scale_shape(self) -> tuple[int, ...]:
-        """Of the stored scales and zero points."""
+        """The shape of the stored scales and zero points."""
         K = self.shape[self.axis]
         rows = math.prod(self.shape) // K
         scales = self.form.layout((rows, K))["scale"].shape
@@ -66,7 +66,7 @@ class DequantizeLayout:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Of the node."""
+        """The node's attributes."""
         scales = self.scale_shape
         if len(scales) == 0:
             return {}

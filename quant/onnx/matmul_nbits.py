@@ -71,18 +71,18 @@ class NBitsLayout:
 
     @property
     def attributes(self) -> dict[str, int]:
-        """Of the node, but for its accuracy level."""
+        """The node's attributes, but for its accuracy level."""
         M, K = self.shape
         return {"K": K, "N": M, "bits": self.bits, "block_size": self.block_size}
 
     @property
     def packed_shape(self) -> tuple[int, int, int]:
-        """Of the codes, uint8."""
+        """The shape of the codes, uint8."""
         return self.shape[0], self.blocks, self.block_size * self.bits // 8
 
     @property
     def zero_point_shape(self) -> tuple[int, int] | None:
-        """Of the zero points, uint8; None where the operator's default is meant."""
+        """The shape of the zero points, uint8; None where the operator's default is meant."""
         if self._middle is not None and self._middle == 2 ** (self.bits - 1):
             return None
         return self.shape[0], -(-self.blocks * self.bits // 8)

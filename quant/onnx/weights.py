@@ -47,7 +47,7 @@ class FoundWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the tensor."""
+        """The tensor's shape."""
         return tuple(self.tensor.dims)
 
     @property

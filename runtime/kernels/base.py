@@ -55,7 +55,7 @@ class FusedKernel(Protocol):
     nbytes: int
 
     def integer(self, q: np.ndarray) -> np.ndarray:
-        """See ``IntegerLinear.integer``."""
+        """The sums that ``IntegerLinear.integer`` gives."""
 
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """Float32 [N, M] of float32 ``x`` [N, K] and a bias, or an empty one."""

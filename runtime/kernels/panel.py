@@ -11,6 +11,7 @@ from threading import Lock
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from typing_extensions import override
 
 from ...numerics import add, quantize_activation, scale_sum
 from ...tools.compiled import njit
@@ -102,8 +103,8 @@ class RowGroupKernel(ABC):
         self._multiply(prepared(q, self._columns), outputs, self._chunks(len(q)))
         return sums
 
+    @override
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """See ``FusedKernel.output``."""
         y = np.empty((len(x), self.shape[0]), np.float32)
         outputs = Outputs(np.empty(self._sums_shape(0), self.sum_type), y, self._scale, bias)
         self._multiply(quantized(x, self._columns), outputs, self._chunks(len(x)))

@@ -22,7 +22,7 @@ _THREADSAFE = {"omp", "tbb"}
 
 
 class _State:
-    """Of this process: whose turn it is, and the layer that had run before it was forked."""
+    """What a process knows: whose turn it is, and the layer that had run before it was forked."""
 
     turn = Lock()
     parent_layer: str | None = None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from ...hw import TlmmParameters
 from ...npu import ArrayParameters
@@ -90,27 +91,27 @@ class TlmmEngines(Engines):
         self._entries, self._latency = self._axis("entries"), self._axis("latency")
 
     @property
+    @override
     def rows(self) -> Integers:
-        """See ``Engines``."""
         return self._columns
 
+    @override
     def matrix_bytes(self, M: int, K: int) -> Integers:
-        """See ``Engines``."""
         weights = _up(M, self._columns) * _up(K, self._pass)
         return -(-weights * self._bits // (8 * self._group))
 
+    @override
     def row_bits(self, K: int) -> Integers:
-        """See ``Engines``."""
         return _up(K, self._pass) // self._group * self._bits
 
+    @override
     def cycles(self, M: int | Integers, K: int, N: int) -> Integers:
-        """See ``Engines``."""
         blocks, passes = -(-M // self._columns), -(-K // self._pass)
         interval = np.maximum(blocks, self._entries)
         return 1 + self._entries + (N * passes - 1) * interval + blocks + self._latency
 
     def buffer_cycles(self, M: int, K: int, N: int) -> Integers:
-        """See ``Engines``: a beat is written once and read for every token."""
+        """Cycles of the buffer's port: a beat is written once and read for every token."""
         return (N + 1) * -(-M // self._columns) * -(-K // self._pass)
 
     def readings(self, N: int) -> int:
@@ -131,21 +132,21 @@ class ArrayEngines(Engines):
         self._tokens, = {one.tokens for one in one_by_one}
 
     @property
+    @override
     def rows(self) -> Integers:
-        """See ``Engines``."""
         return self._rows
 
+    @override
     def matrix_bytes(self, M: int, K: int) -> Integers:
-        """See ``Engines``."""
         return _up(M, self._rows) * self.row_bits(K) // 8
 
+    @override
     def row_bits(self, K: int) -> Integers:
-        """See ``Engines``."""
         groups = -(-K // self._group)
         return np.full_like(self._rows, groups * (self._group * _CODE + _SCALE))
 
     def cycles(self, M: int | Integers, K: int, N: int) -> Integers:
-        """See ``Engines``: ``ArrayParameters.busy_cycles``, and one to take each job."""
+        """Cycles of the array: ``ArrayParameters.busy_cycles``, and one to take each job."""
         full, rest = divmod(N, self._tokens)
         jobs = [self._tokens] * full + ([rest] if rest else [])
         beats = -(-K // self._group) * self._beats

@@ -55,7 +55,7 @@ class Fit:
     held_out: tuple[float, ...]
 
     def amounts(self, engines: Sequence[Engine]) -> NDArray[np.float64]:
-        """Of each engine alone. EstimateError for a group size not in ``GROUPS``."""
+        """What each engine alone takes; EstimateError for a group size not in ``GROUPS``."""
         return _features(engines) @ self.coefficients
 
     def errors(self) -> dict[str, float]:

@@ -19,7 +19,7 @@ _LARGEST_FILE = 1 << 20   # bytes
 
 @dataclass(frozen=True)
 class Perplexities:
-    """Of ``model``, over ``tokens`` tokens; ``values`` by (format, bits of the cache)."""
+    """What ``model`` has over ``tokens`` tokens; ``values`` by (format, bits of the cache)."""
 
     model: str
     tokens: int

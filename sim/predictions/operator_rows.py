@@ -44,7 +44,7 @@ class OperatorRows:
 
     @property
     def layer(self) -> slice:
-        """Of the operators, those that are in every layer."""
+        """Where the operators stand that every layer has."""
         return slice(self.before, len(self.names) - self.after)
 
     def split(self, program: Program, rows: np.ndarray,

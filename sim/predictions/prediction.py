@@ -88,7 +88,7 @@ class Prediction:
         return 1e-6 / self.accelerator.clock.frequency.nominal
 
     def parts(self, name: str, counts: np.ndarray, tokens: int, runs: int) -> Parts:
-        """Of an operator with these counters in all its ``runs``, done for ``tokens`` tokens."""
+        """The parts of an operator, of its counters over all ``runs`` for ``tokens`` tokens."""
         said = dict(zip(COUNTERS, counts.tolist(), strict=True))
         compute = min(said["cycles"], self._operand_cycles(name, said, tokens * runs))
         # A memory that gives less than a word per cycle may give one a cycle early.

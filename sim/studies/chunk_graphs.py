@@ -67,12 +67,12 @@ class ChunkGraphs:
 
     @property
     def subgraphs(self) -> int:
-        """Of one chunk."""
+        """How many subgraphs one chunk has."""
         return self.config.num_layers * len(STEPS)
 
     @property
     def shared(self) -> int:
-        """Of these, those that all chunks share."""
+        """How many of them all chunks share."""
         return self.config.num_layers * sum(part.shared for part in STEPS)
 
     def built(self, *, sharing: bool = True) -> int:

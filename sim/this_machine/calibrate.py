@@ -120,7 +120,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _kernel_rate(name: str, form: Format) -> KernelRate:
-    """Of weights that no cache holds."""
+    """The rate of a kernel whose weights no cache holds."""
     generator = np.random.default_rng(0)
     large = _copies(_SHAPE, form, generator)
     times = {
@@ -131,7 +131,7 @@ def _kernel_rate(name: str, form: Format) -> KernelRate:
 
 
 def _cached_kernel_rate(name: str, form: Format) -> KernelRate:
-    """Of weights that stay in the cache, call after call."""
+    """The rate of a kernel whose weights stay in the cache, call after call."""
     generator = np.random.default_rng(0)
     linear, second = (make_linear(packed_matrix(shape, form, generator), None)
                       for shape in (_CACHED_SHAPE, _CACHED_SECOND))
@@ -155,7 +155,7 @@ def _rate(
 
 
 def _operations(shape: tuple[int, int]) -> int:
-    """Of one token: a multiply-accumulate is two."""
+    """Operations for one token: a multiply-accumulate is two."""
     return 2 * shape[0] * shape[1]
 
 

@@ -77,7 +77,7 @@ class LayerRate:
 
 
 def attention_operations(config: ModelConfig, pairs: int) -> int:
-    """Of a layer with ``pairs`` pairs of query and visible key: scores and values, two each."""
+    """Operations of a layer with ``pairs`` pairs of query and visible key: two for each product."""
     return 4 * config.num_heads * config.head_dim * pairs
 
 
@@ -93,7 +93,7 @@ def elementwise_elements(config: ModelConfig) -> int:
 
 
 def attention_rates(cached: bool) -> list[LayerRate]:
-    """Of decode steps and of prompts, out of memory or of the cache."""
+    """Rates of decode steps and of prompts, out of memory or out of the cache."""
     small = _Attention(_config(**_SMALL), 1)
     start = statistics.median(_times([small.layer(0)] * _LAYERS, cached))
     config = _config(**_CACHED) if cached else _config()

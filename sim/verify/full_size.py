@@ -48,7 +48,7 @@ class PhaseCycles:
         return self.one[counter] + self.more[counter] * others
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; ``whole`` has the counters of the whole model."""
+        """The counts as JSON values; ``whole`` has the counters of the whole model."""
         values = asdict(replace(self, samples=None))
         del values["samples"]
         return {**values, "whole": {name: self.whole(name) for name in self.one}}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
+from typing_extensions import override
 
 from ....errors import CheckpointError, FormatError
 from ....model import ModelConfig
@@ -96,8 +97,8 @@ class GgufSource(TensorSource):
             return Int4(group_size=32, symmetric=False)
         return self.form
 
+    @override
     def encoded(self, start: int, stop: int) -> Codes:
-        """See ``TensorSource.encoded``."""
         form = self.stored_form
         if form is None:
             return super().encoded(start, stop)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from ....numerics import flush_array, quantize_activations_fp8
 from ....quant.formats.base import PackedWeight
@@ -132,8 +133,8 @@ class Int4Fp8Linear(_ScaledNibbleLinear):
     table: ClassVar[np.ndarray] = np.arange(-8, 8).astype(np.int8)
     unit: ClassVar[np.float32] = np.float32(1) / (_E4M3_UNITS * _E4M3_UNITS)
 
+    @override
     def activations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See ``IntegerLinear.activations``."""
         return quantize_activations_fp8(x)
 
 

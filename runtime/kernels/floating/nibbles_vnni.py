@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from typing_extensions import override
 
 from ....numerics import quantize_activation, quantize_activation_fp8
 from ....tools.compiled import njit, prange
@@ -93,14 +94,14 @@ class VnniScaledBlocks(_Nibbles):
         super().__init__(packed, table, whole_groups(integer_scale), scale)
         self._planes = planes
 
+    @override
     def integer(self, q: np.ndarray) -> np.ndarray:
-        """See ``IntegerLinear.integer``."""
         sums = np.empty((len(q), self.shape[0]), np.int64)
         self._run(q.astype(np.int32), np.empty(0, np.float32), sums, np.empty(0, np.float32))
         return sums
 
+    @override
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """See ``FusedKernel.output``."""
         units, scale = np.empty(x.shape, np.int32), np.empty(len(x), np.float32)
         _quantize(x, self._planes == 1, units, scale)
         y = np.empty((len(x), self.shape[0]), np.float32)

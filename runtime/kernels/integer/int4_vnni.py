@@ -48,14 +48,14 @@ class VnniInt4:
         self.nbytes = self._packed.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
-        """See ``FusedKernel.integer``."""
+        """The sums that ``FusedKernel.integer`` names."""
         M, groups, _ = self._shape
         sums = np.empty((len(q), groups, M), np.int32)
         _integer(q, sums, self._packed, self._form, self._shape, self._zero)
         return sums
 
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """See ``FusedKernel.output``."""
+        """The outputs that ``FusedKernel.output`` names."""
         y = np.empty((len(x), self._shape[0]), np.float32)
         operands = (x, y, self._packed, self._form, self._shape, self._zero, bias)
         chunks = chunks_for(len(self._packed), x.size * self._shape[0], PRODUCTS_PER_CHUNK)

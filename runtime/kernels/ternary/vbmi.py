@@ -68,13 +68,13 @@ class VbmiTernary:
         self.nbytes = self._packed.nbytes + self._mirrored.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
-        """See ``FusedKernel.integer``."""
+        """The sums that ``FusedKernel.integer`` names."""
         sums = np.empty((len(q), self._rows), np.int32)
         _integer(q, sums, self._packed, self._shape, self._mirrored, self._scale)
         return sums
 
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """See ``FusedKernel.output``."""
+        """The outputs that ``FusedKernel.output`` names."""
         y = np.empty((len(x), self._rows), np.float32)
         operands = (x, y, self._packed, self._shape, self._mirrored, self._scale, bias)
         chunks = chunks_for(len(self._packed), x.size * self._rows, PRODUCTS_PER_CHUNK)

@@ -39,13 +39,13 @@ class VnniTernary:
         self.nbytes = self._packed.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
-        """See ``FusedKernel.integer``."""
+        """The sums that ``FusedKernel.integer`` names."""
         sums = np.empty((len(q), self._rows), np.int32)
         _integer(q, sums, self._packed, self._form, self._columns, self._scale)
         return sums
 
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """See ``FusedKernel.output``."""
+        """The outputs that ``FusedKernel.output`` names."""
         y = np.empty((len(x), self._rows), np.float32)
         operands = (x, y, self._packed, self._form, self._columns, self._scale, bias)
         chunks = chunks_for(len(self._packed), len(x) * self._packed.size * 4, PRODUCTS_PER_CHUNK)

@@ -70,7 +70,7 @@ def use_float(decoder: Decoder, weights: dict[str, np.ndarray]) -> None:
 
 
 def log_probabilities(model: LanguageModel, ids: list[int]) -> np.ndarray:
-    """Of the first tokens, float64 [tokens, vocab_size]."""
+    """The logarithms of the first tokens' probabilities, float64 [tokens, vocab_size]."""
     found = []
     for first in range(0, min(_COMPARED, len(ids)), 512):
         logits = model.logits(ids[first:first + 512]).astype(np.float64)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from cocotb_tools import config as cocotb_config
+from typing_extensions import override
 
 from ....errors import ToolError
 from ....tools.cache import cached_folder, content_key
@@ -81,15 +82,15 @@ class Verilator(Simulator):
     make_variables = ("CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines "
                       f"PYTHON3={sys.executable}")
 
+    @override
     def fingerprint(self) -> list[str]:
-        """See ``Simulator.fingerprint``."""
         for name in ("c++", "make", "perl"):
             program(name)
         package_folder("verilator")
         return [package_version("verilator"), *self.options]
 
+    @override
     def compile(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
-        """See ``Simulator.compile``."""
         if wave_suffix == ".fst":
             self._require_header("lz4.h", "liblz4-dev")
             self._require_header("zlib.h", "zlib1g-dev")
@@ -108,12 +109,12 @@ class Verilator(Simulator):
             shutil.copy(compiled, folder)   # newer than its source, so make leaves it alone
         self._make(design, folder)
 
+    @override
     def products(self, design: Design) -> Sequence[str]:
-        """See ``Simulator.products``."""
         return ("simulator", "design.v")
 
+    @override
     def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
-        """See ``Simulator.command``."""
         trace = [] if waves is None else ["--trace", "--trace-file", str(waves)]
         return [str(folder / "simulator"), *trace]
 
@@ -163,15 +164,15 @@ class Icarus(Simulator):
     name = "icarus"
     wave_suffixes = (".fst",)
 
+    @override
     def fingerprint(self) -> list[str]:
-        """See ``Simulator.fingerprint``."""
         program("vvp")
         text = run_program([program("iverilog"), "-V"], Path("/"),
                            "Asking iverilog for its version")
         return [text.splitlines()[0]]
 
+    @override
     def compile(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
-        """See ``Simulator.compile``."""
         (folder / "design.v").write_text(design.verilog)
         (folder / "waves.v").write_text(self._wave_dumper(design))
         command = [program("iverilog"), "-g2012", "-o", "simulator.vvp", "-s", design.name]
@@ -182,12 +183,12 @@ class Icarus(Simulator):
             sources.append("waves.v")
         run_program([*command, *sources], folder, f"Compiling {design.name}")
 
+    @override
     def products(self, design: Design) -> Sequence[str]:
-        """See ``Simulator.products``."""
         return ("simulator.vvp", "design.v")
 
+    @override
     def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
-        """See ``Simulator.command``."""
         trace = ["-none"] if waves is None else ["-fst", f"+waves={waves}"]
         return [program("vvp"), "-m", cocotb_config.lib_entry("vpi", "icarus"),
                 str(folder / "simulator.vvp"), *trace]

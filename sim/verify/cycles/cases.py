@@ -52,7 +52,7 @@ class Case:
 
     @property
     def held_out(self) -> bool:
-        """As of its hardware."""
+        """Whether its hardware is held out."""
         return HARDWARE[self.hardware].held_out
 
 

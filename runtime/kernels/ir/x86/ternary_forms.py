@@ -26,6 +26,7 @@ from typing import ClassVar
 
 import numpy as np
 from llvmlite import ir
+from typing_extensions import override
 
 from .vectors import BYTES, INT16S, WORDS, constant, dot4, opaque
 
@@ -94,8 +95,8 @@ class TwoBit(Form):
     add = staticmethod(_add_fields)
 
     @staticmethod
+    @override
     def encode(digits: np.ndarray) -> np.ndarray:
-        """See ``Form.encode``."""
         packed = digits[..., 0].copy()
         for field in range(1, _FIELDS):
             packed |= digits[..., field] << np.uint8(2 * field)
@@ -103,7 +104,7 @@ class TwoBit(Form):
 
     @staticmethod
     def total(builder: Builder, sums: Values) -> ir.Value:
-        """See ``Form.total``: shifts are exact, field d counts 4^d times."""
+        """Add the fields up: shifts are exact, field d counts 4^d times."""
         result = sums[0]
         for field in range(1, _FIELDS):
             shift = constant(WORDS, 2 * field)
@@ -133,13 +134,13 @@ class Telescoped(Form):
     byte_of = ((_VALUES * 256 + 242) // 243).astype(np.uint8)
 
     @classmethod
+    @override
     def encode(cls, digits: np.ndarray) -> np.ndarray:
-        """See ``Form.encode``."""
         return _encode_base3(digits, cls.byte_of)
 
     @staticmethod
     def digits(builder: Builder, weights: ir.Value) -> Iterator[ir.Value]:
-        """See ``Form.digits``: 3 * x div 256, whether x reaches 256 / 3, and whether 512 / 3."""
+        """The digits: 3 * x div 256 is whether x reaches 256 / 3, and whether 512 / 3."""
         x = weights
         for _ in range(5):
             reached = [builder.icmp_unsigned(">=", x, constant(BYTES, b)) for b in (86, 171)]
@@ -147,8 +148,8 @@ class Telescoped(Form):
             x = _triple(builder, x)
 
     @staticmethod
+    @override
     def add(builder: Builder, weights: ir.Value, fours: Values, sums: Values) -> Values:
-        """See ``Form.add``."""
         x, (these, nexts) = weights, sums
         for four in fours:
             these = dot4(builder, these, x, four)
@@ -157,8 +158,8 @@ class Telescoped(Form):
         return [these, nexts]
 
     @staticmethod
+    @override
     def total(builder: Builder, sums: Values) -> ir.Value:
-        """See ``Form.total``."""
         scaled = builder.sub(builder.mul(sums[0], constant(WORDS, 3)), sums[1])
         return builder.ashr(scaled, constant(WORDS, 8))
 
