@@ -12,6 +12,7 @@ import numpy as np
 from onnx import TensorProto, numpy_helper
 
 from ...errors import CheckpointError
+from ...tools.files import open_regular
 from ..checkpoint.fields import printable
 
 __all__ = ["FLOAT_TYPES", "Payload", "Payloads", "tensor_nbytes", "type_name"]
@@ -133,7 +134,7 @@ class Payloads:
             yield payload.data
             return
         try:
-            with payload.file.open("rb") as file:
+            with open_regular(payload.file, CheckpointError) as file:
                 file.seek(payload.offset)
                 left = payload.length
                 while left:

@@ -11,6 +11,8 @@ descriptors of ``onnx`` name.
 
 from __future__ import annotations
 
+import io
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from onnx import ModelProto, TensorProto
 
 from ...errors import CheckpointError
+from ...tools.files import open_regular
 
 __all__ = ["Skeleton", "read_skeleton"]
 
@@ -56,8 +59,8 @@ def read_skeleton(path: Path) -> Skeleton:
         nesting, or too many bytes outside of raw tensors.
     """
     try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
+        with io.BufferedReader(open_regular(path, CheckpointError)) as file:
+            size = os.fstat(file.fileno()).st_size
             walker = _Walker(path, file)
             data = walker.message(size, ModelProto.DESCRIPTOR, 0)
     except OSError as error:

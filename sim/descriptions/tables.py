@@ -73,14 +73,29 @@ def bundled_names(folder: str) -> list[str]:
 
 
 def own_folder(folder: str) -> Path:
-    """Where a user's own descriptions are: in the user's data folder, as XDG says."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "trilobite" / folder
+    """Where a user's own descriptions are: in the user's data folder, as XDG says.
+
+    Raises
+    ------
+    EstimateError
+        The user has no home.
+    """
+    data = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if not data.is_absolute():   # which XDG's specification says to ignore
+        try:
+            data = Path.home() / ".local" / "share"
+        except RuntimeError:
+            raise EstimateError("There is no folder for descriptions, because HOME is not set; set "
+                                "XDG_DATA_HOME to an absolute folder of yours") from None
+    return data / "trilobite" / folder
 
 
 def own_names(folder: str) -> list[str]:
-    """Names of the descriptions in the user's own folder."""
-    return sorted(file.stem for file in own_folder(folder).glob("*.toml"))
+    """Names of the descriptions in the user's own folder; none where the user has no home."""
+    try:
+        return sorted(file.stem for file in own_folder(folder).glob("*.toml"))
+    except EstimateError:
+        return []
 
 
 def plugin_names(folder: str) -> list[str]:

@@ -20,6 +20,7 @@ from trilobite.errors import CheckpointError, FormatError
 from trilobite.quant.formats import Int4, Int8
 from trilobite.quant.onnx import opset, wire
 from trilobite.quant.onnx.model import open_onnx
+from trilobite.quant.onnx.payload import Payload, Payloads
 from trilobite.quant.onnx.quantize import quantize_onnx
 from trilobite.quant.onnx.structure import tensors_of
 from trilobite.quant.onnx.wire import read_skeleton
@@ -34,6 +35,15 @@ def refused(tmp_path, model, match):
     with pytest.raises(CheckpointError, match=match) as error:
         open_onnx(path)
     assert str(path) in str(error.value)
+
+
+def test_a_pipe_is_no_model_and_holds_no_weights(tmp_path):
+    pipe = tmp_path / "model.onnx"
+    os.mkfifo(pipe)
+    with pytest.raises(CheckpointError, match="model.onnx is a pipe; it must be a regular file"):
+        read_skeleton(pipe)
+    with pytest.raises(CheckpointError, match="model.onnx is a pipe; it must be a regular file"):
+        next(Payloads(pipe, {}).blocks(Payload(8, file=pipe)))
 
 
 def multiply(**tensor):

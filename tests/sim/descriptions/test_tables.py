@@ -11,7 +11,7 @@ from trilobite.errors import EstimateError
 from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.device import load_device
 from trilobite.sim.descriptions.shapes import load_shape, shape_names
-from trilobite.sim.descriptions.tables import bundled_folder
+from trilobite.sim.descriptions.tables import bundled_folder, own_folder, own_names
 
 FOLDER = Path(trilobite.__file__).parent / "sim" / "descriptions"
 PEAK = "peak = { value = 19.2, unit = \"GB/s\", kind = \"source\""
@@ -132,6 +132,28 @@ def test_a_pipe_and_a_large_file_are_no_description(tmp_path):
     large = tmp_path / "large.toml"
     large.write_text("#" * ((1 << 20) + 1))
     refused(load_shape, str(large), "is larger than 1 MiB")
+
+
+def test_a_relative_data_folder_is_ignored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", "stranger")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folder = tmp_path / "stranger" / "trilobite" / "devices"
+    folder.mkdir(parents=True)
+    (folder / "planted.toml").write_text("")
+    assert own_names("devices") == []
+    assert own_folder("devices") == tmp_path / "home/.local/share/trilobite/devices"
+
+
+def test_without_a_home_there_are_no_descriptions_of_ones_own(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert own_names("devices") == []
+    with pytest.raises(EstimateError, match="no folder for descriptions, because HOME is not set"):
+        own_folder("devices")
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "x" * 5000 + ".toml", "a\0b", "a\0b.toml"])
