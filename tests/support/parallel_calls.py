@@ -1,6 +1,7 @@
 """Which calls of kernels in several threads are outside of ``parallel_region``.
 
-``faults`` reads Python, it runs nothing, and knows functions by their names within one file.
+``faults`` reads Python, it runs nothing, and knows functions by their names within one file: those
+with the decorator, what ``in_chunks`` gives, and compiled functions that call one of these.
 """
 
 import ast
@@ -15,6 +16,10 @@ def faults(source: str) -> list[str]:
     tree = ast.parse(source)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     parallel = {function.name for function in functions if _is_parallel(function)}
+    parallel |= {
+        target.id for node in ast.walk(tree) if isinstance(node, ast.Assign) and _makes(node.value)
+        for target in node.targets if isinstance(target, ast.Name)
+    }
     compiled = [function for function in functions if _is_compiled(function)]
     for _ in compiled:   # a compiled function that calls a parallel one is one of them
         parallel |= {function.name for function in compiled if _calls(function) & parallel}
@@ -24,10 +29,9 @@ def faults(source: str) -> list[str]:
     }
     inside = {id(node) for function in compiled for node in ast.walk(function)}
     return [
-        f"line {node.lineno}: {node.func.id} runs in several threads outside of {_REGION}"
+        f"line {node.lineno}: {ast.unparse(node.func)} runs in several threads outside of {_REGION}"
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        and (node.func.id in parallel or node.func.id == "parallel")   # as a parameter's name
+        if isinstance(node, ast.Call) and (ast.unparse(node.func) in parallel or _makes(node.func))
         and id(node) not in guarded | inside
     ]
 
@@ -38,6 +42,10 @@ def _is_compiled(function: ast.FunctionDef) -> bool:
 
 def _is_parallel(function: ast.FunctionDef) -> bool:
     return any("parallel=True" in ast.unparse(one) for one in function.decorator_list)
+
+
+def _makes(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "in_chunks"
 
 
 def _calls(function: ast.FunctionDef) -> set[str]:

@@ -22,9 +22,8 @@ from ....numerics import (
     quantize_int4,
     reciprocal,
 )
-from ....tools.compiled import njit, numba
-from ..parallel_region import parallel_region
-from ..threads import chunks_for
+from ....tools.compiled import njit
+from ..threads import chunks_for, over_range
 from .portable import TILE, _softmax_tile, token_of
 
 __all__ = ["attend_packed", "store_fp8", "store_int4"]
@@ -124,16 +123,20 @@ def _add_tile(
 
 @njit
 def _pairs(
-    queries: np.ndarray, cache: PackedArrays, start: int, window: int, begin: int, end: int,
-    sums: np.ndarray, out: np.ndarray,
+    queries: np.ndarray, cache: PackedArrays, start: int, window: int, no_sums: np.ndarray,
+    out: np.ndarray, begin: int, end: int,
 ) -> None:
-    """The (token, KV head) pairs ``begin`` to ``end - 1``, each for all its query heads."""
+    """The (token, KV head) pairs ``begin`` to ``end - 1``, each for all its query heads.
+
+    ``no_sums`` is empty; its type is that of the exact sums.
+    """
     packed_keys, key_scales, packed_values, value_scales, table = cache
     tokens, heads, width = queries.shape
     kv_heads = packed_keys.shape[0]
     share = heads // kv_heads
     keys = np.zeros((TILE, width), np.int32)
     values = np.zeros((TILE, width), np.int32)
+    sums = np.empty(width, no_sums.dtype)
     codes = np.empty((share, width), np.int8)
     scales = np.empty(share, np.float32)
     state = np.empty((share, 2), np.float32)
@@ -162,18 +165,6 @@ def _pairs(
                 row[d] = mul(row[d], inverse)
 
 
-@njit(parallel=True)
-def _pairs_parallel(
-    queries: np.ndarray, cache: PackedArrays, start: int, window: int, chunks: int,
-    sums: np.ndarray, out: np.ndarray,
-) -> None:
-    """All pairs, in ``chunks`` at the same time; ``sums`` [chunks, head_dim]."""
-    pairs = queries.shape[0] * cache[0].shape[0]
-    for chunk in numba.prange(chunks):
-        begin, end = pairs * chunk // chunks, pairs * (chunk + 1) // chunks
-        _pairs(queries, cache, start, window, begin, end, sums[chunk], out)
-
-
 def attend_packed(
     queries: np.ndarray, cache: PackedArrays, start: int, window: int
 ) -> np.ndarray:
@@ -182,15 +173,12 @@ def attend_packed(
     Keys and values are uint8 [kv_heads, capacity, head_dim / 2], with an int32 table of 16, or
     [kv_heads, capacity, head_dim], with one of 256; scales float32 [kv_heads, capacity].
     """
-    tokens, _, width = queries.shape
+    tokens = len(queries)
     kv_heads, table = cache[0].shape[0], cache[4]
     products = 2 * queries.size * min(start + tokens, window)
-    chunks = max(1, chunks_for(tokens * kv_heads, products))
-    sums = np.empty((chunks, width), np.int32 if len(table) == _NIBBLES else np.int64)
+    chunks = chunks_for(tokens * kv_heads, products)
+    no_sums = np.empty(0, np.int32 if len(table) == _NIBBLES else np.int64)
     out = np.empty_like(queries)
-    if chunks > 1:
-        with parallel_region():
-            _pairs_parallel(queries, cache, start, window, chunks, sums, out)
-    else:
-        _pairs(queries, cache, start, window, 0, tokens * kv_heads, sums[0], out)
+    operands = (queries, cache, start, window, no_sums, out)
+    over_range(_pairs, operands, tokens * kv_heads, chunks)
     return out

@@ -31,9 +31,8 @@ from ....numerics import (
     reciprocal,
     sub,
 )
-from ....tools.compiled import njit, numba
-from ..parallel_region import parallel_region
-from ..threads import chunks_for
+from ....tools.compiled import njit
+from ..threads import chunks_for, over_range
 
 __all__ = ["TILE", "attend_float32", "attend_int8", "store_int8", "token_of"]
 
@@ -196,7 +195,7 @@ def token_of(pair: int, tokens: int, heads: int) -> int:
 @njit
 def _pairs_int8(
     queries: np.ndarray, cache: Int8Arrays, start: int, window: int,
-    begin: int, end: int, out: np.ndarray,
+    out: np.ndarray, begin: int, end: int,
 ) -> None:
     """The (token, head) pairs ``begin`` to ``end - 1``."""
     keys, key_scales, values, value_scales = cache
@@ -213,7 +212,7 @@ def _pairs_int8(
 @njit
 def _pairs_float32(
     queries: np.ndarray, cache: Float32Arrays, start: int, window: int,
-    begin: int, end: int, out: np.ndarray,
+    out: np.ndarray, begin: int, end: int,
 ) -> None:
     """The (token, head) pairs ``begin`` to ``end - 1``."""
     keys, values = cache
@@ -227,41 +226,16 @@ def _pairs_float32(
         )
 
 
-@njit(parallel=True)
-def _parallel_int8(
-    queries: np.ndarray, cache: Int8Arrays, start: int, window: int, chunks: int, out: np.ndarray,
-) -> None:
-    pairs = queries.shape[0] * queries.shape[1]
-    for chunk in numba.prange(chunks):
-        begin, end = pairs * chunk // chunks, pairs * (chunk + 1) // chunks
-        _pairs_int8(queries, cache, start, window, begin, end, out)
-
-
-@njit(parallel=True)
-def _parallel_float32(
-    queries: np.ndarray, cache: Float32Arrays, start: int, window: int, chunks: int,
-    out: np.ndarray,
-) -> None:
-    pairs = queries.shape[0] * queries.shape[1]
-    for chunk in numba.prange(chunks):
-        begin, end = pairs * chunk // chunks, pairs * (chunk + 1) // chunks
-        _pairs_float32(queries, cache, start, window, begin, end, out)
-
-
 def _attend(
-    serial: Callable[..., None], parallel: Callable[..., None],
-    queries: np.ndarray, cache: Int8Arrays | Float32Arrays, start: int, window: int,
+    serial: Callable[..., None], queries: np.ndarray, cache: Int8Arrays | Float32Arrays,
+    start: int, window: int,
 ) -> np.ndarray:
     """Run a kernel over all pairs, in as many threads as the work is worth."""
     out = np.empty_like(queries)
     tokens, heads, _ = queries.shape
     products = 2 * queries.size * min(start + tokens, window)
     chunks = chunks_for(tokens * heads, products)
-    if chunks > 1:
-        with parallel_region():
-            parallel(queries, cache, start, window, chunks, out)
-    else:
-        serial(queries, cache, start, window, 0, tokens * heads, out)
+    over_range(serial, (queries, cache, start, window, out), tokens * heads, chunks)
     return out
 
 
@@ -277,11 +251,11 @@ def attend_int8(
     head h reads KV head ``h // (heads / kv_heads)``. Returns float32 [N, heads, head_dim].
     """
     cache = (keys, key_scales, values, value_scales)
-    return _attend(_pairs_int8, _parallel_int8, queries, cache, start, window)
+    return _attend(_pairs_int8, queries, cache, start, window)
 
 
 def attend_float32(
     queries: np.ndarray, keys: np.ndarray, values: np.ndarray, start: int, window: int,
 ) -> np.ndarray:
     """Causal attention over a float32 cache; shapes as in ``attend_int8``."""
-    return _attend(_pairs_float32, _parallel_float32, queries, (keys, values), start, window)
+    return _attend(_pairs_float32, queries, (keys, values), start, window)

@@ -25,7 +25,7 @@ from ....numerics import (
     reciprocal,
     sub,
 )
-from ....tools.compiled import njit, numba
+from ....tools.compiled import njit
 from ..elementwise import apply_rope
 from ..ir.x86.attention import (
     HEAD_UNIT,
@@ -37,7 +37,7 @@ from ..ir.x86.attention import (
 )
 from ..panel import aligned
 from ..parallel_region import parallel_region
-from ..threads import chunks_for
+from ..threads import chunks_for, in_chunks
 from .portable import token_of
 
 __all__ = [
@@ -283,8 +283,8 @@ def _attend_head(
 
 @njit
 def _attend_pairs(
-    queries: np.ndarray, cache: TiledCache, start: int, window: int, begin: int, end: int,
-    out: np.ndarray,
+    queries: np.ndarray, cache: TiledCache, start: int, window: int, out: np.ndarray,
+    begin: int, end: int,
 ) -> None:
     """The (token, head) pairs ``begin`` to ``end - 1``."""
     tokens, heads = queries.shape[:2]
@@ -300,14 +300,7 @@ def _attend_pairs(
         )
 
 
-@njit(parallel=True)
-def _attend_parallel(
-    queries: np.ndarray, cache: TiledCache, start: int, window: int, chunks: int, out: np.ndarray,
-) -> None:
-    pairs = queries.shape[0] * queries.shape[1]
-    for chunk in numba.prange(chunks):
-        begin, end = pairs * chunk // chunks, pairs * (chunk + 1) // chunks
-        _attend_pairs(queries, cache, start, window, begin, end, out)
+_attend_in_chunks = in_chunks(_attend_pairs)
 
 
 def attend_tiled(
@@ -324,11 +317,11 @@ def _attend(
     queries: np.ndarray, cache: TiledCache, start: int, window: int, chunks: int
 ) -> np.ndarray:
     out = np.empty_like(queries)
+    pairs = queries.shape[0] * queries.shape[1]
     if chunks > 1:
-        _attend_parallel(queries, cache, start, window, chunks, out)
+        _attend_in_chunks(queries, cache, start, window, out, pairs, chunks)
     else:
-        pairs = queries.shape[0] * queries.shape[1]
-        _attend_pairs(queries, cache, start, window, 0, pairs, out)
+        _attend_pairs(queries, cache, start, window, out, 0, pairs)
     return out
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ....numerics import flush
 from ....quant.formats.base import PackedWeight
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..base import IntegerLinear
 from ..choice import chosen_kernel, cpu_features
 from ..threads import over_rows
@@ -52,7 +52,7 @@ class Fp8Linear(IntegerLinear):
         """Exact int64 sums [N, M] of int8 ``q`` [N, K], in units of 2^-9."""
         M = self.shape[0]
         sums = np.empty((M, len(q)), np.int64)   # a row's are written together
-        over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, M, sums)
+        over_rows(_dot_rows, (self._weight,), q, M, sums)
         return np.ascontiguousarray(sums.T)
 
 
@@ -81,10 +81,9 @@ def _decode(codes: np.ndarray, units: np.ndarray) -> None:
 
 @njit
 def _dot_rows(
-    operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
+    weight: np.ndarray, q: np.ndarray, sums: np.ndarray, start: int, stop: int
 ) -> None:
     """Write rows [start, stop) of int64 ``sums`` [M, N]; a product, below 2^25, is an int32."""
-    weight = operands[0]
     units = np.empty(weight.shape[1], np.int32)
     for m in range(start, stop):
         _decode(weight[m], units)
@@ -94,13 +93,3 @@ def _dot_rows(
             for k in range(units.shape[0]):
                 total += np.int64(np.int32(units[k] * np.int32(activations[k])))
             sums[m, n] = total
-
-
-@njit(parallel=True)
-def _dot_rows_parallel(
-    operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
-) -> None:
-    """``_dot_rows`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[0]
-    for chunk in prange(chunks):
-        _dot_rows(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

@@ -11,13 +11,13 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..integer.row_major import VECTOR, RowMajorKernel, rows_of
 from ..ir.x86.fp8 import LARGEST_TILE, PLANES, SHIFTS, dot_row_fp8
 from ..ir.x86.fp8_panel import dot_kept, unpack_fp8
 from ..ir.x86.panel import ROWS, STEP, VECTORS, dot_panel
 from ..panel import Activations, Outputs, aligned, finish
-from ..threads import over_groups
+from ..threads import over_range
 
 __all__ = ["VnniFp8"]
 
@@ -39,7 +39,7 @@ class VnniFp8(RowMajorKernel):
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         operands = (self._weight, self._last, *self._tables, activations, outputs)
-        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
+        over_range(_multiply_groups, operands, self._groups, chunks)
 
 
 def _bytes_of(units: np.ndarray) -> np.ndarray:
@@ -160,17 +160,3 @@ def _multiply_groups(
         else:
             _add_panels(rows, K, shifted, q, scratch, totals)
         finish(totals, 0 if few else _OFFSET, group, activations, outputs)
-
-
-@njit(parallel=True)
-def _multiply_parallel(
-    weight: np.ndarray, last: np.ndarray, magnitudes: np.ndarray, shifted: np.ndarray,
-    activations: Activations, outputs: Outputs, chunks: int,
-) -> None:
-    """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
-    groups = (weight.shape[0] + ROWS - 1) // ROWS
-    for chunk in prange(chunks):
-        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _multiply_groups(
-            weight, last, magnitudes, shifted, activations, outputs, start, stop
-        )

@@ -20,7 +20,7 @@ from ....numerics import flush_array, quantize_activations_fp8
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.e2m1 import E2M1_TWICE
 from ....quant.formats.fp8 import E4M3_VALUES
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..integer.int4 import scale_groups
@@ -51,7 +51,7 @@ class _NibbleLinear(IntegerLinear):
         """Exact int32 sums [N, blocks, M] of integer ``q`` [N, K]."""
         sums = np.empty((len(q), self._blocks, self.shape[0]), np.int32)
         operands = (self._packed, self.table)
-        over_rows(_sum_blocks, _sum_blocks_parallel, operands, q, self.shape[0], sums)
+        over_rows(_sum_blocks, operands, q, self.shape[0], sums)
         return sums
 
 
@@ -148,10 +148,9 @@ def _decode(packed: np.ndarray, table: np.ndarray, integers: np.ndarray) -> None
 
 @njit
 def _sum_blocks(
-    operands: tuple[np.ndarray, np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
+    packed: np.ndarray, table: np.ndarray, q: np.ndarray, sums: np.ndarray, start: int, stop: int
 ) -> None:
-    """Write ``sums[..., start:stop]``; ``operands`` are packed codes and the table."""
-    packed, table = operands
+    """Write ``sums[..., start:stop]`` from ``packed`` codes, which the ``table`` decodes."""
     K = q.shape[1]
     blocks = sums.shape[1]
     size = K // blocks
@@ -164,16 +163,6 @@ def _sum_blocks(
                 for k in range(block * size, (block + 1) * size):
                     total += np.int32(integers[k] * np.int32(q[n, k]))
                 sums[n, block, m] = total
-
-
-@njit(parallel=True)
-def _sum_blocks_parallel(
-    operands: tuple[np.ndarray, np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
-) -> None:
-    """``_sum_blocks`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[2]
-    for chunk in prange(chunks):
-        _sum_blocks(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)
 
 
 @njit

@@ -13,7 +13,7 @@ import numpy as np
 from typing_extensions import override
 
 from ....numerics import quantize_activation, quantize_activation_fp8
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..integer.int4_vnni import finish_groups, group_totals, reorder, whole_groups
 from ..ir.x86.groups import add_group_panel
 from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS
@@ -21,7 +21,7 @@ from ..ir.x86.nibbles import unpack_nibbles
 from ..ir.x86.panel import ROWS, STEP, dot_panel
 from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
-from ..threads import over_groups
+from ..threads import over_range
 
 __all__ = ["VnniBlocks", "VnniScaledBlocks"]
 
@@ -75,7 +75,7 @@ class VnniBlocks(_Nibbles):
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         totals = group_totals(activations.q, self._columns, len(self._scale))
         operands = (self._weight, totals, activations, outputs)
-        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
+        over_range(_multiply_groups, operands, self._groups, chunks)
 
 
 class VnniScaledBlocks(_Nibbles):
@@ -127,7 +127,7 @@ class VnniScaledBlocks(_Nibbles):
         N = max(len(outputs.sums), len(outputs.y))
         totals = _unit_totals(activations.q, N, self._columns, len(self._weight.scale))
         operands = (self._weight, totals, activations, outputs)
-        over_groups(_multiply_scaled, _multiply_scaled_parallel, operands, self._groups, chunks)
+        over_range(_multiply_scaled, operands, self._groups, chunks)
 
 
 @njit
@@ -221,17 +221,6 @@ def _multiply_groups(
     keep_alive(y)
 
 
-@njit(parallel=True)
-def _multiply_parallel(
-    weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: Outputs, chunks: int
-) -> None:
-    """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
-    groups = weight.packed.shape[0]
-    for chunk in prange(chunks):
-        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _multiply_groups(weight, q_totals, activations, outputs, start, stop)
-
-
 @njit
 def _add_scaled(
     sums: np.ndarray, q_totals: np.ndarray, zero: int, scale: np.ndarray, totals: np.ndarray
@@ -270,14 +259,3 @@ def _multiply_scaled(
             scale = weight.scale[block, first:first + ROWS]
             _add_scaled(sums, q_totals[:, block], zero, scale, totals)
         finish(totals, 0, row_group, activations, outputs)
-
-
-@njit(parallel=True)
-def _multiply_scaled_parallel(
-    weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: Outputs, chunks: int
-) -> None:
-    """``_multiply_scaled`` of all groups, in ``chunks`` at the same time."""
-    groups = weight.packed.shape[0]
-    for chunk in prange(chunks):
-        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _multiply_scaled(weight, q_totals, activations, outputs, start, stop)

@@ -15,7 +15,7 @@ from ....errors import FormatError
 from ....numerics import add, add_group, mul
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.grouped_int import GroupedInt
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..threads import over_rows
@@ -71,7 +71,7 @@ class Int4Linear(GroupedIntLinear):
         pairs[1, :, : self.shape[1] // 2] = q[:, 1::2]
         sums = np.empty((len(q), *self._scale.shape), np.int32)
         operands = (self._packed, self._zero_point, pairs)
-        over_rows(_sum_groups, _sum_groups_parallel, operands, q, self.shape[0], sums)
+        over_rows(_sum_groups, operands, q, self.shape[0], sums)
         return sums
 
 
@@ -120,14 +120,10 @@ def _sum_group(
 
 @njit
 def _sum_groups(
-    operands: tuple[np.ndarray, np.ndarray, np.ndarray],
-    q: np.ndarray,
-    start: int,
-    stop: int,
-    sums: np.ndarray,
+    packed: np.ndarray, zero_point: np.ndarray, pairs: np.ndarray, q: np.ndarray,
+    sums: np.ndarray, start: int, stop: int,
 ) -> None:
-    """Write ``sums[..., start:stop]``; ``operands`` are packed, zero points, activation pairs."""
-    packed, zero_point, pairs = operands
+    """Write ``sums[..., start:stop]`` from the low and high nibbles' activations in ``pairs``."""
     groups = sums.shape[1]
     size = packed.shape[0] // groups
     partial = np.empty(stop - start, np.int16)
@@ -143,19 +139,6 @@ def _sum_groups(
                 partial,
                 sums[n, group, start:stop],
             )
-
-
-@njit(parallel=True)
-def _sum_groups_parallel(
-    operands: tuple[np.ndarray, np.ndarray, np.ndarray],
-    q: np.ndarray,
-    chunks: int,
-    sums: np.ndarray,
-) -> None:
-    """``_sum_groups`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[2]
-    for chunk in prange(chunks):
-        _sum_groups(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)
 
 
 @njit

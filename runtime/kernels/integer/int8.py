@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ....quant.formats.base import PackedWeight
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..dot import dot_tokens
@@ -37,25 +37,14 @@ class Int8Linear(IntegerLinear):
         """Exact int32 sums [N, M] of int8 ``q`` [N, K]."""
         M = self.shape[0]
         sums = np.empty((M, len(q)), np.int32)   # a row's are written together
-        over_rows(_dot_rows, _dot_rows_parallel, (self._weight,), q, M, sums)
+        over_rows(_dot_rows, (self._weight,), q, M, sums)
         return np.ascontiguousarray(sums.T)
 
 
 @njit
 def _dot_rows(
-    operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
+    weight: np.ndarray, q: np.ndarray, sums: np.ndarray, start: int, stop: int
 ) -> None:
     """Write rows [start, stop) of int32 ``sums`` [M, N]."""
-    weight = operands[0]
     for m in range(start, stop):
         dot_tokens(weight[m], q, sums[m])
-
-
-@njit(parallel=True)
-def _dot_rows_parallel(
-    operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
-) -> None:
-    """``_dot_rows`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[0]
-    for chunk in prange(chunks):
-        _dot_rows(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

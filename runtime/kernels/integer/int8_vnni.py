@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..ir.x86.int8 import LARGEST_TILE, STREAMS, dot_rows, unpack_int8
 from ..ir.x86.panel import ROWS, dot_panel
 from ..panel import Activations, Outputs, aligned, finish
-from ..threads import over_groups
+from ..threads import over_range
 from .row_major import VECTOR, RowMajorKernel, rows_of
 
 __all__ = ["VnniInt8"]
@@ -26,7 +26,7 @@ class VnniInt8(RowMajorKernel):
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         operands = (self._weight, self._last, activations, outputs)
-        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
+        over_range(_multiply_groups, operands, self._groups, chunks)
 
 
 @njit
@@ -74,14 +74,3 @@ def _multiply_groups(
         else:
             _add_panels(rows, K, activations.q, panel, totals)
         finish(totals, _OFFSET, group, activations, outputs)
-
-
-@njit(parallel=True)
-def _multiply_parallel(
-    weight: np.ndarray, last: np.ndarray, activations: Activations, outputs: Outputs, chunks: int
-) -> None:
-    """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
-    groups = (weight.shape[0] + ROWS - 1) // ROWS
-    for chunk in prange(chunks):
-        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _multiply_groups(weight, last, activations, outputs, start, stop)

@@ -15,7 +15,7 @@ import numpy as np
 from ....quant.formats import GroupedTernary
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.bits import pack_bits, unpack_bits
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..threads import over_rows
 from .int4 import GroupedIntLinear
 
@@ -74,7 +74,7 @@ def narrow_sums(
     padded[:, : q.shape[1]] = q
     M = operands[0].shape[1]
     sums = np.empty((len(q), groups, M), np.int32)
-    over_rows(_sum_groups, _sum_groups_parallel, operands, padded, M, sums)
+    over_rows(_sum_groups, operands, padded, M, sums)
     return sums
 
 
@@ -103,14 +103,10 @@ def _add_plane(
 
 @njit
 def _sum_groups(
-    operands: tuple[np.ndarray, np.ndarray, np.ndarray],
-    q: np.ndarray,
-    start: int,
-    stop: int,
-    sums: np.ndarray,
+    low: np.ndarray, high: np.ndarray, zero_point: np.ndarray, q: np.ndarray, sums: np.ndarray,
+    start: int, stop: int,
 ) -> None:
-    """Write ``sums[..., start:stop]`` from padded int16 ``q``; operands: planes, zero points."""
-    low, high, zero_point = operands
+    """Write ``sums[..., start:stop]`` from planes of low and high bits and padded ``q``."""
     groups = sums.shape[1]
     size = q.shape[1] // groups
     partial = np.empty(stop - start, np.int16)
@@ -132,16 +128,3 @@ def _sum_groups(
                     _add_plane(plane, 1, (columns * np.int16(4)).astype(np.int16), partial)
                 for m in range(totals.shape[0]):
                     totals[m] += np.int32(partial[m])
-
-
-@njit(parallel=True)
-def _sum_groups_parallel(
-    operands: tuple[np.ndarray, np.ndarray, np.ndarray],
-    q: np.ndarray,
-    chunks: int,
-    sums: np.ndarray,
-) -> None:
-    """``_sum_groups`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[2]
-    for chunk in prange(chunks):
-        _sum_groups(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

@@ -20,7 +20,7 @@ import numpy as np
 
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.bits import pack_bits
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..base import IntegerLinear
 from ..choice import lookup_vectors
 from ..threads import over_rows
@@ -70,8 +70,8 @@ class HlqLinear(_PlanesLinear):
     def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, groups * (bits + 1), M] of int8 ``q`` [N, K]."""
         sums = np.empty((len(q), *self._scale.shape), np.int32)
-        operands = (self._packed, np.zeros(self._groups, np.uint8))
-        over_rows(_look_up, _look_up_parallel, operands, q, self.shape[0], sums)
+        operands = (self._packed, self._groups)
+        over_rows(_look_up, operands, q, self.shape[0], sums)
         return sums
 
 
@@ -121,11 +121,10 @@ def _build_tables(q: np.ndarray, tables: np.ndarray) -> None:
 
 @njit
 def _look_up(
-    operands: tuple[np.ndarray, np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
+    packed: np.ndarray, groups: int, q: np.ndarray, sums: np.ndarray, start: int, stop: int
 ) -> None:
-    """Write ``sums[..., start:stop]``; ``operands``: planes uint8 [bits, bytes, M], the groups."""
-    packed, column_groups = operands
-    bits, groups = packed.shape[0], column_groups.shape[0]
+    """Write ``sums[..., start:stop]`` from planes ``packed`` uint8 [bits, bytes, M]."""
+    bits = packed.shape[0]
     row_bytes = packed.shape[1] // groups
     tables = np.empty((2 * packed.shape[1], _ENTRIES), np.int16)
     partial = np.empty(stop - start, np.int16)
@@ -149,13 +148,3 @@ def _look_up(
                             partial[m] += np.int16(low[codes[m] & 15] + high[codes[m] >> 4])
                     for m in range(totals.shape[0]):
                         totals[m] += np.int32(partial[m])
-
-
-@njit(parallel=True)
-def _look_up_parallel(
-    operands: tuple[np.ndarray, np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
-) -> None:
-    """``_look_up`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[2]
-    for chunk in prange(chunks):
-        _look_up(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

@@ -14,13 +14,13 @@ import numpy as np
 
 from ....numerics import add_group
 from ....quant.formats.bits import pack_bits
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..ir.x86.panel import ROWS
 from ..ir.x86.shuffle import TABLES, look_up
 from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, groups_of
 from ..ternary.shuffle import build_pair_tables
-from ..threads import over_groups
+from ..threads import over_range
 from .int4_vnni import finish_groups, group_totals, whole_groups
 
 __all__ = ["ShuffleBits", "ShuffleTrits"]
@@ -57,7 +57,7 @@ class _ShufflePlanes(RowGroupKernel):
         totals = group_totals(activations.q, self._columns, self._column_groups)
         chunk = _CHUNK[self._per_byte]
         operands = (self._packed, tables, totals, activations, outputs, self._vectors, chunk)
-        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
+        over_range(_multiply_groups, operands, self._groups, chunks)
 
 
 class ShuffleBits(_ShufflePlanes):
@@ -154,17 +154,3 @@ def _multiply_groups(
                     _take(totals, group * terms + planes, first, n, y[n], outputs)
         finish_groups(first, y, activations.scale, outputs.bias, outputs.y)
     keep_alive(totals)
-
-
-@njit(parallel=True)
-def _multiply_parallel(
-    packed: np.ndarray, tables: np.ndarray, q_totals: np.ndarray, activations: Activations,
-    outputs: Outputs, vectors: tuple, chunk: int, chunks: int,
-) -> None:
-    """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
-    groups = packed.shape[0]
-    for i in prange(chunks):
-        start, stop = groups * i // chunks, groups * (i + 1) // chunks
-        _multiply_groups(
-            packed, tables, q_totals, activations, outputs, vectors, chunk, start, stop
-        )

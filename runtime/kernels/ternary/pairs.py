@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from ....quant.formats.base import PackedWeight
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..ir.x86.pairs import BLOCK_COLUMNS, add_products
 from ..ir.x86.panel import ROWS, STEP
 from ..ir.x86.ternary_forms import TwoBit
 from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
-from ..threads import over_groups
+from ..threads import over_range
 from .digits import row_groups
 
 __all__ = ["PairsTernary"]
@@ -32,7 +32,7 @@ class PairsTernary(RowGroupKernel):
 
     def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
         operands = (self._packed, activations, outputs, self._vectors)
-        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
+        over_range(_multiply_groups, operands, self._groups, chunks)
 
 
 @njit
@@ -51,14 +51,3 @@ def _multiply_groups(
         )
         finish(totals, 1, group, activations, outputs)
     keep_alive(totals)
-
-
-@njit(parallel=True)
-def _multiply_parallel(
-    packed: np.ndarray, activations: Activations, outputs: Outputs, vectors: tuple, chunks: int
-) -> None:
-    """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
-    groups = packed.shape[0]
-    for chunk in prange(chunks):
-        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _multiply_groups(packed, activations, outputs, vectors, start, stop)

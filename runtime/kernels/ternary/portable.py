@@ -25,7 +25,7 @@ import numpy as np
 from ....errors import FormatError
 from ....quant.formats import Ternary
 from ....quant.formats.base import PackedWeight
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..base import FusedKernel, IntegerLinear
 from ..choice import chosen_kernel, cpu_features, lookup_vectors
 from ..dot import dot_tokens
@@ -91,12 +91,12 @@ class TernaryLinear(IntegerLinear):
         M = self.shape[0]
         if len(q) < _UNPACK_TOKENS:
             sums = np.empty((len(q), M), np.int32)
-            over_rows(_look_up, _look_up_parallel, (self._packed,), padded, M, sums)
+            over_rows(_look_up, (self._packed,), padded, M, sums)
             return sums
         planes = padded.reshape(len(q), -1, _TRITS).transpose(0, 2, 1)
         planes = np.ascontiguousarray(planes).reshape(padded.shape)
         sums = np.empty((M, len(q)), np.int32)   # a row's are written together
-        over_rows(_dot_rows, _dot_rows_parallel, (self._packed,), planes, M, sums)
+        over_rows(_dot_rows, (self._packed,), planes, M, sums)
         return np.ascontiguousarray(sums.T)
 
 
@@ -143,10 +143,9 @@ def _build_tables(q: np.ndarray, first: int, tables: np.ndarray) -> None:
 
 @njit
 def _look_up(
-    operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
+    packed: np.ndarray, q: np.ndarray, sums: np.ndarray, start: int, stop: int
 ) -> None:
     """Write columns [start, stop) of int32 ``sums`` [N, M] from padded ``q``."""
-    packed = operands[0]
     tables = np.empty(_TABLES * _TABLE_STRIDE, np.int16)
     for n in range(q.shape[0]):
         totals = sums[n, start:stop]
@@ -160,16 +159,6 @@ def _look_up(
                     entry = np.uint64(group * _TABLE_STRIDE) + np.uint64(codes[m, group])
                     total = np.int32(total + np.int32(tables[entry]))
                 totals[m] = total
-
-
-@njit(parallel=True)
-def _look_up_parallel(
-    operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
-) -> None:
-    """``_look_up`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[1]
-    for chunk in prange(chunks):
-        _look_up(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)
 
 
 @njit
@@ -188,13 +177,12 @@ def _unpack(rest: np.ndarray, planes: np.ndarray) -> None:
 
 @njit
 def _dot_rows(
-    operands: tuple[np.ndarray], q: np.ndarray, start: int, stop: int, sums: np.ndarray
+    packed: np.ndarray, q: np.ndarray, sums: np.ndarray, start: int, stop: int
 ) -> None:
     """Write rows [start, stop) of int32 ``sums`` [M, N].
 
     ``q`` is padded and in planes: first all activations that meet a byte's first weight, and so on.
     """
-    packed = operands[0]
     passes = packed.shape[0]
     codes = np.empty((passes, _TABLES), np.uint16)
     row = np.empty(passes * _PASS, np.int16)
@@ -203,13 +191,3 @@ def _dot_rows(
             codes[step] = packed[step, m]
         _unpack(codes.reshape(-1), row.reshape(_TRITS, -1))
         dot_tokens(row, q, sums[m])
-
-
-@njit(parallel=True)
-def _dot_rows_parallel(
-    operands: tuple[np.ndarray], q: np.ndarray, chunks: int, sums: np.ndarray
-) -> None:
-    """``_dot_rows`` of all rows, in ``chunks`` at the same time."""
-    M = sums.shape[0]
-    for chunk in prange(chunks):
-        _dot_rows(operands, q, M * chunk // chunks, M * (chunk + 1) // chunks, sums)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from ....quant.formats.base import PackedWeight
-from ....tools.compiled import njit, prange
+from ....tools.compiled import njit
 from ..ir.x86.panel import ROWS
 from ..ir.x86.shuffle import QUADS_PER_CHUNK, TABLES, look_up
 from ..keep_alive import keep_alive
 from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
-from ..threads import over_groups
+from ..threads import over_range
 from .digits import row_digits
 
 __all__ = ["ShuffleTernary", "build_pair_tables"]
@@ -41,7 +41,7 @@ class ShuffleTernary(RowGroupKernel):
         tables = tables.reshape(len(activations.q), -1) if tables.size else tables.reshape(0, 0)
         build_pair_tables(activations.q, tables)
         operands = (self._packed, tables, activations, outputs, self._vectors)
-        over_groups(_multiply_groups, _multiply_parallel, operands, self._groups, chunks)
+        over_range(_multiply_groups, operands, self._groups, chunks)
 
 
 @njit
@@ -87,15 +87,3 @@ def _multiply_groups(
                 look_up(weights, entries, totals[n].ctypes.data, count, vectors)
         finish(totals, 0, group, activations, outputs)
     keep_alive(totals)
-
-
-@njit(parallel=True)
-def _multiply_parallel(
-    packed: np.ndarray, tables: np.ndarray, activations: Activations, outputs: Outputs,
-    vectors: tuple, chunks: int,
-) -> None:
-    """``_multiply_groups`` of all groups, in ``chunks`` at the same time."""
-    groups = packed.shape[0]
-    for chunk in prange(chunks):
-        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _multiply_groups(packed, tables, activations, outputs, vectors, start, stop)

@@ -40,7 +40,7 @@ from ..panel import (
     weight_memory,
 )
 from ..parallel_region import parallel_region
-from ..threads import chunks_for, over_groups
+from ..threads import chunks_for, over_range
 
 __all__ = ["VbmiTernary"]
 
@@ -64,7 +64,7 @@ class VbmiTernary:
         self._mirrored = np.zeros((len(self._packed), ROWS), np.int32)
         operands = (packed, BYTE_OF, self._shape, self._packed.reshape(-1), self._mirrored)
         chunks = chunks_for(len(self._packed), packed.size, _BYTES_PER_CHUNK)
-        over_groups(_reorder, _reorder_parallel, operands, len(self._packed), chunks)
+        over_range(_reorder, operands, len(self._packed), chunks)
         self.nbytes = self._packed.nbytes + self._mirrored.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
@@ -97,18 +97,6 @@ def _reorder(
     """
     for row_group in range(start, stop):
         _reorder_rows(stored, byte_of, shape, packed, mirrored[row_group], row_group)
-
-
-@njit(parallel=True)
-def _reorder_parallel(
-    stored: np.ndarray, byte_of: np.ndarray, shape: tuple, packed: np.ndarray,
-    mirrored: np.ndarray, chunks: int,
-) -> None:
-    """``_reorder`` of all row groups, in ``chunks`` at the same time."""
-    groups = shape[0]
-    for chunk in prange(chunks):
-        start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
-        _reorder(stored, byte_of, shape, packed, mirrored, start, stop)
 
 
 @njit

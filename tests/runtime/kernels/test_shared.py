@@ -70,14 +70,16 @@ def test_every_parallel_kernel_is_called_in_a_parallel_region():
     found = {str(name): problems for name, text in sources()
              if (problems := parallel_calls.faults(text))}
     assert not found
-    assert sum("parallel=True" in text for _, text in sources()) > 15
+    assert sum("parallel=True" in text or "in_chunks(" in text for _, text in sources()) > 4
 
 
 @pytest.mark.parametrize("call", [
-    "f(x)", "if x:\n        f(x)", "with other():\n        f(x)", "g(x)", "parallel(x)"])
+    "f(x)", "if x:\n        f(x)", "with other():\n        f(x)", "g(x)", "h(x)",
+    "in_chunks(s)(x)"])
 def test_a_call_outside_of_a_region_is_found(call):
     source = ("@njit(parallel=True)\ndef f(x):\n    pass\n\n"
-              "@njit(cache=True)\ndef g(x):\n    f(x)\n"
-              "\ndef run(x):\n    with parallel_region():\n        f(x)\n        g(x)\n")
+              "@njit(cache=True)\ndef g(x):\n    f(x)\n\nh = in_chunks(s)\n"
+              "\ndef run(x):\n    with parallel_region():\n"
+              "        f(x)\n        g(x)\n        h(x)\n        in_chunks(s)(x)\n")
     assert parallel_calls.faults(source) == []
     assert len(parallel_calls.faults(f"{source}    {call}\n")) == 1

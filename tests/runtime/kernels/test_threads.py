@@ -1,5 +1,7 @@
 """Threads: only for enough work, the same sums however many."""
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 import pytest
@@ -7,8 +9,11 @@ import pytest
 from support.integer_weights import random_weight
 from trilobite.numerics import quantize_activations
 from trilobite.quant.formats import Fp8, Int4, Int8, Ternary
-from trilobite.runtime.kernels.threads import over_rows
+from trilobite.runtime.kernels.parallel_region import parallel_region
+from trilobite.runtime.kernels.threads import in_chunks, over_rows
 from trilobite.runtime.linear import make_linear
+from trilobite.tools.compiled import njit
+from trilobite.tools.reached import content_of
 
 
 @pytest.fixture
@@ -27,16 +32,59 @@ def test_chunks(M, N, K, threads, chunks, monkeypatch):
     monkeypatch.setattr("numba.get_num_threads", lambda: threads)
     calls = []
 
-    def serial(operands, q, start, stop, sums):
-        assert (start, stop) == (0, M)
-        calls.append(1)
+    def serial(q, sums, start, stop):
+        calls.append((start, stop))
 
-    def parallel(operands, q, count, sums):
-        calls.append(count)
+    def in_chunks(given):
+        assert given is serial
+        return lambda q, sums, count, chunks: calls.append((count, chunks))
 
+    monkeypatch.setattr("trilobite.runtime.kernels.threads.in_chunks", in_chunks)
     q = np.empty((N, K), np.int8)
-    over_rows(serial, parallel, (), q, M, np.empty((N, M), np.int32))
-    assert calls == [chunks]
+    over_rows(serial, (), q, M, np.empty((N, M), np.int32))
+    assert calls == [(M, chunks) if chunks > 1 else (0, M)]
+
+
+class Weight(NamedTuple):
+    codes: np.ndarray
+    scale: float
+
+
+@njit
+def _range_of(weight, shape, out, start, stop):
+    for i in range(start, stop):
+        out[i] += weight.codes[i] * weight.scale + len(shape) * (stop - start)
+
+
+@pytest.mark.parametrize(("count", "chunks"), [(10, 3), (3, 3), (2, 5), (0, 2)])
+def test_chunks_are_the_whole_range_once(count, chunks):
+    operands = (Weight(np.arange(10), 0.5), (7, 8))
+    out, expected = np.zeros(10), np.zeros(10)
+    with parallel_region():
+        in_chunks(_range_of)(*operands, out, count, chunks)
+    for chunk in range(chunks):
+        start, stop = count * chunk // chunks, count * (chunk + 1) // chunks
+        _range_of.py_func(*operands, expected, start, stop)
+    assert np.array_equal(out, expected)
+    assert in_chunks(_range_of) is in_chunks(_range_of)
+
+
+@njit
+def _another_range(out, start, stop):
+    out[start:stop] = 1
+
+
+@njit
+def _third_range(out, start, stop):
+    out[start:stop] = 2
+
+
+def test_each_has_its_own_name_and_content():
+    one, other = in_chunks(_another_range), in_chunks(_third_range)
+    assert one.__module__ == __name__
+    assert {one.__qualname__, other.__qualname__} == {
+        "_another_range_in_chunks", "_third_range_in_chunks"}
+    assert content_of(one) != content_of(other)
 
 
 @pytest.mark.parametrize(
