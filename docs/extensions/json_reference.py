@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "serve-sim": ("serve-sim bitnet-0.73b --requests 3",),
     "explore": ("explore bitnet-0.73b --points 1000",),
     "devices": ("devices kv260",),
+    "study": ("study", "study kv-direct"),
 }
 SLOW = ("verify engine", "verify decoder", "verify shape", "calibrate", "synth")   # of minutes
 
@@ -126,7 +127,7 @@ def written(name: str, folder: Path) -> list[Any]:
             done = CliRunner().invoke(application, [*shlex.split(command), "--json", "result.json"])
         if done.exit_code:
             raise RuntimeError(f"trilobite {command}: {done.output}")
-        if command.startswith(f"{name} "):
+        if f"{command} ".startswith(f"{name} "):
             results.append(json.loads((folder / "result.json").read_text(encoding="utf-8")))
     return results
 
