@@ -20,6 +20,7 @@ from ..sim.formulas.latency import Machine
 from ..sim.serving import BatchCosts, Request, Serving, generate_requests, read_requests, serve
 from ..sim.serving.batch import Policy
 from ..sim.serving.policies import POLICIES
+from ..tools.progress import SILENT, Part, Progress
 from .shapes import Model, find_shapes
 
 __all__ = ["Request", "ServedRequests", "draw_requests", "serve_sim"]
@@ -64,6 +65,7 @@ def serve_sim(
     model: Model, requests: Sequence[Request] | str | Path | None = None,
     policies: Sequence[str] | None = None, chunk: int = 128, groups: int = 4, slack: float = 4.0,
     slots: int = 8, device: str = "kv260", hardware: str = "tlmm-kv260",
+    progress: Progress = SILENT,
 ) -> ServedRequests:
     """Serve requests on a device under each policy.
 
@@ -82,6 +84,8 @@ def serve_sim(
         At most so many requests at once.
     device, hardware
         Descriptions by name, or .toml files.
+    progress
+        Counts requests that are served, under each policy anew.
 
     Raises
     ------
@@ -105,7 +109,9 @@ def serve_sim(
         board, accelerator, CycleModel(accelerator.tlmm.parameters(), {}), Corner.NOMINAL
     )
     costs = BatchCosts(machine, shape.config)
-    results = tuple(serve(costs, requests, policy, slots) for policy in chosen)
+    progress.start(len(requests) * len(chosen))
+    results = tuple(serve(costs, requests, policy, slots, Part(progress, len(requests)))
+                    for policy in chosen)
     return ServedRequests(
         shape, board, accelerator, slots, tuple(requests), results, found.warnings)
 

@@ -58,7 +58,8 @@ def serve_sim(
 
     out = Output(json)
     drawn = trace or draw_requests(requests, rate, prompt, output, seed)
-    served = simulate(model, drawn, policy, chunk, groups, slack, slots, device, hardware)
+    with out.bar("Serving") as bar:
+        served = simulate(model, drawn, policy, chunk, groups, slack, slots, device, hardware, bar)
     for warning in served.warnings:
         out.warn(warning)
     out.show(_table(served))

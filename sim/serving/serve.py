@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Sequence
 
 from ...errors import EstimateError
+from ...tools.progress import SILENT
+from ...tools.progress import Progress as Watcher
 from ..formulas.workload import model_bytes
 from .batch import Batch, Piece, Policy, Progress
 from .costs import BatchCosts
@@ -17,9 +19,12 @@ __all__ = ["serve"]
 
 
 def serve(
-    costs: BatchCosts, requests: Sequence[Request], policy: Policy, slots: int = 8
+    costs: BatchCosts, requests: Sequence[Request], policy: Policy, slots: int = 8,
+    progress: Watcher = SILENT,
 ) -> Serving:
     """Run ``requests`` under ``policy``, at most ``slots`` of them at once.
+
+    ``progress`` counts requests that are served.
 
     Raises
     ------
@@ -28,7 +33,8 @@ def serve(
         the ``slots`` longest do not fit the memory beside the weights.
     """
     _check(costs, requests, slots)
-    return _Loop(costs, requests, policy, slots).run()
+    progress.start(len(requests), policy.name)
+    return _Loop(costs, requests, policy, slots, progress).run()
 
 
 def _check(costs: BatchCosts, requests: Sequence[Request], slots: int) -> None:
@@ -58,8 +64,10 @@ class _Loop:
     """The state of one run."""
 
     def __init__(
-        self, costs: BatchCosts, requests: Sequence[Request], policy: Policy, slots: int
+        self, costs: BatchCosts, requests: Sequence[Request], policy: Policy, slots: int,
+        watcher: Watcher,
     ) -> None:
+        self.watcher = watcher
         self.costs, self.policy, self.slots = costs, policy, slots
         self.coming = sorted(requests, key=lambda request: request.arrival)
         self.coming.reverse()   # the next is popped from the end
@@ -135,3 +143,4 @@ class _Loop:
         if progress.generated == progress.request.output:
             self.running.remove(progress)
             self.served.append(Served(progress.request, tuple(progress.tokens)))
+            self.watcher.advance()

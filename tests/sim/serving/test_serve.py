@@ -7,12 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.estimates import LARGE, machine, small_config
+from trilobite.api.serving import serve_sim
 from trilobite.errors import EstimateError
 from trilobite.sim.formulas.energy import step_energy
 from trilobite.sim.formulas.workload import step
 from trilobite.sim.serving import BatchCosts, Request, generate_requests, serve
 from trilobite.sim.serving.batch import Batch, Piece, Progress
 from trilobite.sim.serving.policies import POLICIES, Chunked, FlowPrefill, Layered, WholePrompt
+from trilobite.tools.progress import Silent
 
 CONFIG = small_config(max_position_embeddings=64)
 MACHINE = machine()
@@ -51,6 +53,23 @@ A, B = (0.0, 4, 3), (9.0, 2, 1)
 def test_whole_by_hand():
     # A's prompt to 8, its second token to 10; B has come, to 14; A's last token to 16.
     assert tokens(WholePrompt(), A, B) == {(0.0, 4): (8, 10, 16), (9.0, 2): (14,)}
+
+
+def test_progress_counts_the_requests_of_every_policy():
+    told = []
+
+    class Told(Silent):
+        def start(self, total, what=""):
+            told.append(total)
+
+        def advance(self, amount=1):
+            told.append(amount)
+
+    serve(ByHand(), [Request(*A), Request(*B)], WholePrompt(), 8, Told())
+    assert told == [2, 1, 1]
+    del told[:]
+    serve_sim("bitnet-0.73b", [Request(*A), Request(*B)], ["whole", "flow"], progress=Told())
+    assert told == [4, 1, 1, 1, 1]
 
 
 def test_chunked_by_hand():
