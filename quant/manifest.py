@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from ..errors import CheckpointError
+from ..tools.json_text import json_text
 
 __all__ = ["InputFile", "Manifest", "Source", "TensorRecord", "Totals"]
 
@@ -140,7 +141,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of ``manifest.json``."""
-        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+        return json_text(asdict(self)) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -158,5 +159,5 @@ class Manifest:
             for key in ("tensor_formats", "warnings"):
                 fields[key] = tuple(fields[key])
             return cls(**fields)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(f"This is not a manifest of Trilobite: {error}") from None

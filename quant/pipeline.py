@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 from collections import Counter
@@ -16,6 +15,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import FormatError
+from ..tools.json_text import json_text
 from ..tools.progress import SILENT, Progress
 from .calibrated import write_layers
 from .checkpoint import DEMOS, Checkpoint, open_checkpoint
@@ -291,7 +291,7 @@ class _Job:
             files = hashes.files(progress)
         for name, content in self.companions.items():
             write_synced(folder / name, content)
-        write_synced(folder / "config.json", json.dumps(self.config(), indent=2) + "\n")
+        write_synced(folder / "config.json", json_text(self.config()) + "\n")
         manifest = self.manifest(files, records)
         write_synced(folder / "manifest.json", manifest.to_json())
         (folder / JOURNAL).unlink()

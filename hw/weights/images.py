@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from ...quant.checkpoint import Checkpoint
 from ...quant.export.base import Export, ExportedTensor, Exporter
 from ...quant.formats import Ternary
 from ...quant.output import write_synced
+from ...tools.json_text import json_text
 from ...tools.progress import Progress
 from ..matmul.engine_parameters import TlmmParameters
 from .weight_layout import WeightLayout
@@ -96,7 +96,7 @@ class _Images(Export):
                 "scale_bits": f"{scale.view('<u4'):08x}",
             })
             progress.advance(self._checkpoint.tensors[tensor.source].nbytes)
-        write_synced(path / INDEX, json.dumps(self._index(matrices), indent=2) + "\n")
+        write_synced(path / INDEX, json_text(self._index(matrices)) + "\n")
 
     def _index(self, matrices: list[dict[str, Any]]) -> dict[str, Any]:
         engine = self._layout.parameters

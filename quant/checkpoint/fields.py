@@ -36,16 +36,24 @@ def parse_json_object(text: bytes | bytearray, where: str) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        It is not JSON, not UTF-8, nested too deeply, or not an object; the message begins
-        with ``where``.
+        It is not JSON, not UTF-8, nested too deeply, not an object, or has a number that is not
+        finite (which could only be written again as what is not JSON); the message begins with
+        ``where``.
     """
     try:
-        value = json.loads(text.decode("utf-8"))
+        value = json.loads(text.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:   # JSONDecodeError, UnicodeDecodeError, huge int
         raise CheckpointError(f"{where} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{where} holds {shown(value)}; it must be a JSON object")
     return value
+
+
+def _finite(text: str) -> float:
+    """A number of JSON; ``ValueError`` if it is NaN, infinite or too large for a float64."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:60]} is not a finite number")
+    return number
 
 
 def read_json(path: Path, within: Path | None = None) -> dict[str, Any]:

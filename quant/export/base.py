@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import ClassVar, Literal
 
 from ... import __version__
 from ...errors import FormatError
+from ...tools.json_text import json_text
 from ...tools.progress import SILENT, Progress
 from ..checkpoint import DEMOS, Checkpoint, open_checkpoint
 from ..manifest import InputFile
@@ -62,7 +62,7 @@ class ExportRecord:
 
     def to_json(self) -> str:
         """The text of the record: what ``--json`` prints, and ``manifest.json`` in a folder."""
-        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+        return json_text(asdict(self)) + "\n"
 
 
 class Export(ABC):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ from typing_extensions import override
 
 from ...errors import FormatError
 from ...model import ModelConfig
+from ...tools.json_text import json_text
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
 from ..formats import Ternary
@@ -87,7 +87,7 @@ class _Folder(Export):
         config = huggingface_config(self._checkpoint, self._dtype)
         if self._quantization is not None:
             config["quantization_config"] = self._quantization
-        write_synced(path / "config.json", json.dumps(config, indent=2) + "\n")
+        write_synced(path / "config.json", json_text(config) + "\n")
 
     def _stored(self) -> dict[str, StoredTensor]:
         return {name: entry for tensor in self._planned for name, entry in tensor.stored().items()}

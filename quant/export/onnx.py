@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing_extensions import override
 
 from ... import __version__
 from ...errors import FormatError
+from ...tools.json_text import json_text
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
 from ..onnx import require_onnx
@@ -150,7 +150,7 @@ class _Folder(Export):
             file.flush()
             os.fsync(file.fileno())
         described = genai_config(config, MODEL, self._positions)
-        write_synced(path / "genai_config.json", json.dumps(described, indent=2) + "\n")
+        write_synced(path / "genai_config.json", json_text(described) + "\n")
         for name, content in self._companions.items():
             write_synced(path / name, content)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ...tools.json_text import json_text
 from ..manifest import Source, TensorRecord
 
 __all__ = ["KeptWeight", "OnnxManifest"]
@@ -68,4 +68,4 @@ class OnnxManifest:
 
     def to_json(self) -> str:
         """The text of the file."""
-        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+        return json_text(asdict(self)) + "\n"

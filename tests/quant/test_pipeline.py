@@ -285,7 +285,8 @@ def test_export_takes_the_name_of_a_target(tmp_path):
 
 
 def test_a_manifest_that_is_none_is_refused():
-    for text in ("", "[]", "{}", '{"source": {"files": []}}'):
+    for text in ("", "[]", "{}", '{"source": {"files": []}}', "[" * 100_000, "1" * 5000, '"x"', "3",
+                 '{"source": {"files": 3}}', '{"source": [], "tensors": [[]]}'):
         with pytest.raises(CheckpointError, match="not a manifest"):
             Manifest.from_json(text)
 

@@ -216,3 +216,12 @@ def test_reading_by_blocks_takes_the_memory_of_a_block(copy_of):
     command = [sys.executable, "-c", READ_BY_BLOCKS, str(folder)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert int(output) < 20_000   # KiB, as Linux counts ru_maxrss
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_a_number_that_is_not_finite_is_no_json(copy_of, number):
+    folder = copy_of("llama")
+    text = (folder / "config.json").read_text().strip()
+    assert text.endswith("}")
+    (folder / "config.json").write_text(f'{text[:-1]}, "time_step_limit": {number}}}')
+    refusal(folder, f"config.json is not valid JSON: {number} is not a finite number")
