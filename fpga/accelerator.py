@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, ResetInserter
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..hw.component import Component
 from ..hw.memory.axi import read_signature, write_signature
 from ..hw.memory.port_drain import PortDrain
 from .accelerator_parameters import AcceleratorParameters
@@ -15,7 +15,7 @@ from .core import Core
 __all__ = ["Accelerator"]
 
 
-class Accelerator(wiring.Component):
+class Accelerator(Component):
     """A ``Core`` that a host controls, and whose runs it can abort at any time.
 
     Parameters

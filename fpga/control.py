@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..hw.component import Component
 from ..hw.memory.axi import Response
 from .counters import COUNTERS, WIDTH
 from .sequencer import run_layout
@@ -39,7 +40,7 @@ def control_signature() -> wiring.Signature:
     })
 
 
-class Control(wiring.Component):
+class Control(Component):
     """An AXI4-Lite slave. One read and one write at a time; unknown addresses answer SLVERR.
 
     ``control`` (write): bit 0 starts a run, bit 1 aborts (resets the core once its memory accesses

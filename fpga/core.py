@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..hw.component import Component
 from ..hw.memory.axi import read_signature, write_signature
 from .accelerator_parameters import AcceleratorParameters
 from .attend_driver import AttendDriver
@@ -23,7 +24,7 @@ from .vocabulary_drivers import EmbedDriver, HeadDriver
 __all__ = ["Core"]
 
 
-class Core(wiring.Component):
+class Core(Component):
     """Run programs of descriptors: the whole decoder of a ternary model, prefill and decode.
 
     Rows of float32 numbers go from memory through norm and quantizer into the activation buffer;
@@ -80,7 +81,7 @@ class Core(wiring.Component):
         self._count(m)
         return m
 
-    def _add(self, m: Module, name: str, component: wiring.Component) -> wiring.Component:
+    def _add(self, m: Module, name: str, component: Component) -> Component:
         m.submodules[name] = component
         return component
 

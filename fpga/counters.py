@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from ..hw.component import Component
 from .sequencer import OPERATIONS
 
 __all__ = ["COUNTERS", "WIDTH", "Counters", "events_layout"]
@@ -34,7 +35,7 @@ def events_layout() -> data.StructLayout:
     return data.StructLayout(dict.fromkeys(COUNTERS, 1))
 
 
-class Counters(wiring.Component):
+class Counters(Component):
     """A counter of ``WIDTH`` bits for each of ``COUNTERS``.
 
     Members

@@ -6,13 +6,14 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..hw.component import Component
 from .accelerator_parameters import AcceleratorParameters
 from .layouts import descriptor_layout, state_layout
 
 __all__ = ["Driver"]
 
 
-class Driver(wiring.Component):
+class Driver(Component):
     """Walks through an operation, and gives the units of the datapath what they need for it.
 
     Parameters

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..hw.component import Component
 from ..hw.memory.axi import COUNT_WIDTH, word_layout
 from ..hw.streams.queue import queue_before
 from ..hw.weights.tile_buffer import tile_layout
@@ -20,7 +21,7 @@ BEATS_WIDTH = 24     # of a weight tile
 REPEATS_WIDTH = 16   # of the tokens that it is given out for
 
 
-class ListFetcher(wiring.Component):
+class ListFetcher(Component):
     """Reads a list in memory, from a word on.
 
     Parameters

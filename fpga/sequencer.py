@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from ..hw.component import Component
 from ..hw.memory.axi import COUNT_WIDTH
 from .accelerator_parameters import AcceleratorParameters
 from .descriptors import Operation, Post
@@ -46,7 +47,7 @@ def run_layout() -> data.StructLayout:
     })
 
 
-class Sequencer(wiring.Component):
+class Sequencer(Component):
     """Give each operation of a program to its driver, and go on when it is done.
 
     An operation is done when its driver has walked through it and everything that it issued has

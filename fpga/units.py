@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amaranth.lib.wiring import Component
-
 from ..hw.attention.attention import Attention
 from ..hw.attention.cache_writer import CacheWriter
+from ..hw.component import Component
 from ..hw.matmul.activation_buffer import ActivationBuffer
 from ..hw.matmul.dequantizer import Dequantizer
 from ..hw.matmul.tlmm import Tlmm

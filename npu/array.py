@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..hw.component import Component
 from ..hw.streams.queue import StreamQueue, queue_before, queue_behind
 from .array_parameters import ArrayParameters, Stationary
 from .datapath import Datapath, activations_layout, totals_layout, weights_layout
@@ -21,7 +22,7 @@ def job_layout() -> data.StructLayout:
     return data.StructLayout({"groups": _COUNT_WIDTH, "tokens": _COUNT_WIDTH})
 
 
-class Array(wiring.Component):
+class Array(Component):
     """Multiply a tile of INT4 weights by FP8 E4M3 activations, exactly as the runtime does.
 
     It computes a part of the matmul rule of ``int4-fp8`` (docs/reference/numerics.md), the int64

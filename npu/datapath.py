@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..hw.component import Component
 from .array_parameters import PRODUCT_WIDTH, SCALE_WIDTH, TOTAL_WIDTH, ArrayParameters, Stationary
 from .multiplier import Multiplier, e4m3_parts
 
@@ -38,7 +39,7 @@ def totals_layout(parameters: ArrayParameters) -> data.ArrayLayout:
     return data.ArrayLayout(rows, parameters.parallel_tokens)
 
 
-class Datapath(wiring.Component):
+class Datapath(Component):
     """A pipeline of ``latency`` stages that moves in the cycles in which ``move`` is high.
 
     Stages: products; sums over lanes; sums over a group; products with the scales; totals.

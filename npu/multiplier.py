@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..hw.component import Component
 from .array_parameters import PRODUCT_WIDTH
 
 __all__ = ["NAN_MAGNITUDE", "Multiplier", "e4m3_parts"]
@@ -24,7 +24,7 @@ def e4m3_parts(code: Value) -> tuple[Value, Value]:
     return mantissa, Mux(exponent.any(), exponent - 1, 0)[:4]
 
 
-class Multiplier(wiring.Component):
+class Multiplier(Component):
     """The product of an INT4 weight and an E4M3 activation, in units of 2^-9.
 
     It is combinational: a product of 4 by 4 bits, moved up by the activation's exponent. So no

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from amaranth.lib.wiring import Component
-
 from ...errors import ToolError
+from ...hw.component import Component
 from ...hw.floats.add import FloatAdd
 from ...hw.floats.compare import FloatCompare, FloatMaximum
 from ...hw.floats.exponential import FloatExp, FloatSigmoid

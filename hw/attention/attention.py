@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Value, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
 from ..rows.elementwise import lanes_layout
@@ -25,7 +26,7 @@ from .words import Scales, Words
 __all__ = ["Attention"]
 
 
-class Attention(wiring.Component):
+class Attention(Component):
     """``attend_int8`` of ``runtime.kernels.attention.portable`` without a window, bit for bit.
 
     It serves decode and prefill.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..memory.axi import COUNT_WIDTH, request_layout
 from ..memory.write_master import written_layout
@@ -27,7 +28,7 @@ def head_layout(parameters: AttentionParameters, address_width: int) -> data.Str
     })
 
 
-class CacheWriter(wiring.Component):
+class CacheWriter(Component):
     """Write the codes of a head, a chunk to a word, and its scale: two requests per head.
 
     A beat per cycle and three cycles more for a head.

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.add import FloatAdd
 from ..floats.exponential import FloatExp
 from ..floats.format import FLOAT32
@@ -17,7 +18,7 @@ from .scores import maximum_layout
 __all__ = ["Exponentials"]
 
 
-class Exponentials(wiring.Component):
+class Exponentials(Component):
     """``exp(score - maximum)`` of every score of a row, and ``exp(before - maximum)``, bit for bit.
 
     One exponential per cycle; the row's factor comes before its first one. The pipeline never stops

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.add import FloatAdd
 from ..floats.format import FLOAT32
 from ..floats.from_integer import IntegerToFloat
@@ -23,7 +24,7 @@ from .softmax_sums import factors_layout
 __all__ = ["Outputs"]
 
 
-class Outputs(wiring.Component):
+class Outputs(Component):
     """``o = o * shrink + float32(sum) * step`` for each job; in the last one o / sum of all.
 
     ``lanes`` elements per cycle. The next job starts when the results of this one are kept, so that

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.shifting import delay
 from ..matmul.accumulators import Accumulators
 from ..matmul.adder_tree import AdderTree
@@ -27,7 +28,7 @@ def word_control_layout(parameters: AttentionParameters) -> data.StructLayout:
     })
 
 
-class QueryLane(wiring.Component):
+class QueryLane(Component):
     """Multiply the words of a tile by one query's codes, or by its softmax weights.
 
     A word of keys gives products with the query's codes of the same chunk; they are summed over the

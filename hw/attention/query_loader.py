@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay, delay_pulse
@@ -21,7 +22,7 @@ def load_layout(parameters: AttentionParameters) -> data.StructLayout:
         "queries": range(parameters.queries + 1), "inverse_root": FLOAT32.layout})
 
 
-class QueryLoader(wiring.Component):
+class QueryLoader(Component):
     """Store the codes of a pass's queries in the lanes while the pass before is worked on.
 
     Each query comes as a row of int8 codes and a scale, as ``Quantizer`` gives them; the scale is

@@ -7,6 +7,7 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.compare import FloatMaximum
 from ..floats.format import FLOAT32, constant
 from ..floats.from_integer import IntegerToFloat
@@ -40,7 +41,7 @@ def maximum_layout() -> data.StructLayout:
     return data.StructLayout({"before": FLOAT32.layout, "now": FLOAT32.layout})
 
 
-class Scores(wiring.Component):
+class Scores(Component):
     """Scores of each tile, query by query: ``(float32(dot) * scale_k) * scale_q``, bit for bit.
 
     One score per cycle, and three cycles between queries. The pipeline never stops: a query of a

@@ -6,6 +6,7 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.add import FloatAdd
 from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
@@ -26,7 +27,7 @@ def factors_layout() -> data.StructLayout:
     return data.StructLayout({"shrink": FLOAT32.layout, "inverse": FLOAT32.layout})
 
 
-class SoftmaxSums(wiring.Component):
+class SoftmaxSums(Component):
     """``sum = sum * shrink + sum_lanes(exponentials)`` for each row of them, bit for bit.
 
     A row takes as many cycles as it has elements, and at least those of ``LaneSum``'s tree. A

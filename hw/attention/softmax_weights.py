@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay
@@ -21,7 +22,7 @@ from .words import Scales, scale_place_layout
 __all__ = ["SoftmaxWeights"]
 
 
-class SoftmaxWeights(wiring.Component):
+class SoftmaxWeights(Component):
     """Each exponential times its value's scale, as int16 with one scale per row, bit for bit.
 
     One weight per cycle in and out. The pipelines do not stop.

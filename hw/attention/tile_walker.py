@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..memory.axi import COUNT_WIDTH, request_layout
 from ..streams.queue import StreamQueue, queue_before
@@ -56,7 +57,7 @@ def block_layout(parameters: AttentionParameters) -> data.StructLayout:
     })
 
 
-class TileWalker(wiring.Component):
+class TileWalker(Component):
     """Ask for the tiles of passes: keys of the next tile, then values of the oldest that waits.
 
     ``TILES_AHEAD`` other tiles' keys come between a tile's keys and its values: while its scores

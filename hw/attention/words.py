@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..floats.shifting import delay, delay_pulse
 from ..memory.axi import word_layout
@@ -30,7 +31,7 @@ def scale_word_layout(parameters: AttentionParameters) -> data.StructLayout:
         "word": data.ArrayLayout(FLOAT32.layout, parameters.word_floats)})
 
 
-class Scales(wiring.Component):
+class Scales(Component):
     """A float32 for each token of ``BANKS`` tiles, written by the word and read one by one.
 
     Members
@@ -70,7 +71,7 @@ class Scales(wiring.Component):
         return m
 
 
-class Words(wiring.Component):
+class Words(Component):
     """Take the words of each block, and say what they are.
 
     Keys wait until their pass's queries are there; values wait until the weights of their tile are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data
 
 from .format import FloatFormat
 from .rounding import Unrounded
@@ -41,7 +42,9 @@ class FloatAdd(BinaryUnit):
         # Order. Infinity has the largest magnitude, so the larger operand's sign is its sign.
         a_larger = Signal()
         sign_b = Signal()
-        larger, smaller = Signal(format.layout), Signal(format.layout)
+        larger: data.View   # mypy takes a signal of a layout for a ``Signal``
+        smaller: data.View
+        larger, smaller = Signal(format.layout), Signal(format.layout)  # type: ignore[assignment]
         m.d.comb += [
             sign_b.eq(b.sign ^ self.subtract),
             a_larger.eq(Cat(a.mantissa, a.exponent) >= Cat(b.mantissa, b.exponent)),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .format import FloatFormat
 from .rounding import Unrounded
 from .shifting import leading_zeros
@@ -13,7 +13,7 @@ from .shifting import leading_zeros
 __all__ = ["IntegerToFloat"]
 
 
-class IntegerToFloat(wiring.Component):
+class IntegerToFloat(Component):
     """``i * 2^exponent``, rounded once to nearest even; 0 gives +0.
 
     With ``exponent`` 0 this is the conversion of ``numerics.scale_sum``; with another one, a

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from amaranth.hdl import Cat, Module
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...numerics.tables import SEGMENTS
+from ..component import Component
 from .format import FLOAT32
 from .from_integer import IntegerToFloat
 from .quadratic import Quadratic
@@ -17,7 +17,7 @@ from .shifting import delay, delay_pulse
 __all__ = ["MantissaFunction"]
 
 
-class MantissaFunction(wiring.Component):
+class MantissaFunction(Component):
     """A table's quadratic at the mantissa of a number: the middle of ``reciprocal`` and ``rsqrt``.
 
     The mantissa's upper bits choose one of ``SEGMENTS`` segments; what is left of it is d.

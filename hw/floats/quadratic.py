@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .add import FloatAdd
 from .format import FLOAT32
 from .multiply import FloatMultiply
@@ -36,7 +36,7 @@ def coefficient_bits(table: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(table).view(np.uint32)
 
 
-class Quadratic(wiring.Component):
+class Quadratic(Component):
     """``c0 + d * (c1 + d * c2)`` in float32, from the inside, with the coefficients of a segment.
 
     The coefficients are three read-only memories, each read just before its coefficient is needed,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .add import FloatAdd
 from .format import FLOAT32
 from .multiply import FloatMultiply
@@ -17,7 +17,7 @@ from .shifting import delay, delay_pulse
 __all__ = ["SharedQuadratic"]
 
 
-class SharedQuadratic(wiring.Component):
+class SharedQuadratic(Component):
     """``Quadratic``, bit for bit, whose two steps take turns: half of its adders and multipliers.
 
     What enters may enter in any cycle but the one that comes ``period`` cycles after another

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .format import FloatFormat
 from .shifting import delay, shift_right_sticky
 
 __all__ = ["FloatToInteger"]
 
 
-class FloatToInteger(wiring.Component):
+class FloatToInteger(Component):
     """``clip(rint(i), -2^(width - 1), 2^(width - 1) - 1)``: the rounding of the quantizers.
 
     To nearest, ties to even. Infinities are clipped, and so is NaN, by its sign.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .format import FLOAT32, FloatFormat
 
 __all__ = ["BinaryUnit", "UnaryUnit"]
 
 
-class UnaryUnit(wiring.Component):
+class UnaryUnit(Component):
     """A function of one float32 number. A new operand may enter in every cycle.
 
     Parameters
@@ -37,7 +38,7 @@ class UnaryUnit(wiring.Component):
         super().__init__(controls | {"i": In(FLOAT32.layout), "o": Out(FLOAT32.layout)})
 
 
-class BinaryUnit(wiring.Component):
+class BinaryUnit(Component):
     """A function of two numbers. New operands may enter in every cycle.
 
     Parameters

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .sign_tree import add_or_subtract
 
 __all__ = ["Accumulators"]
 
 
-class Accumulators(wiring.Component):
+class Accumulators(Component):
     """``depth`` rows of ``columns`` signed accumulators; each cycle adds to one row.
 
     The memory is read in the cycle before the addends arrive, through a port that is transparent

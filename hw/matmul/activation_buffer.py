@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..rows.row_fork import row_layout
 from ..streams.queue import queue_before
@@ -16,7 +17,7 @@ from .table_builder import group_layout
 __all__ = ["ActivationBuffer"]
 
 
-class ActivationBuffer(wiring.Component):
+class ActivationBuffer(Component):
     """Keep rows of int8 codes with their scales; give any of them, as often as it is asked for.
 
     Rows come as ``Quantizer`` gives them and leave as the beats of ``Tlmm.i_activations``. Row n

@@ -8,10 +8,12 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
+
 __all__ = ["AdderTree", "SumTree"]
 
 
-class SumTree(wiring.Component):
+class SumTree(Component):
     """An exact sum of signed integers, with one register stage per level of a binary tree.
 
     A new set of addends enters in every cycle and its sum leaves ``latency`` cycles later. The

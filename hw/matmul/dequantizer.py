@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..floats.from_integer import IntegerToFloat
 from ..floats.multiply import FloatMultiply
@@ -32,7 +33,7 @@ def scaling_layout(parameters: TlmmParameters) -> data.StructLayout:
     })
 
 
-class Dequantizer(wiring.Component):
+class Dequantizer(Component):
     """``numerics.scale_sum`` of every sum of ``Tlmm``, bit for bit, ``lanes`` per cycle.
 
     ``(float32(sum) * scale_x) * scale_w``. The engine gives the C sums of a block in one beat, and
@@ -118,7 +119,7 @@ class Dequantizer(wiring.Component):
         scale_w = Signal(FLOAT32.layout)
         m.d.comb += scale_w.eq(Mux(odd, scaling.scale_odd.as_value(),
                                    scaling.scale_even.as_value()))
-        scale_w = delay(m, scale_w, to_weight, "scale_w")
+        later_w = delay(m, scale_w, to_weight, "scale_w")
         m.d.comb += queue.i.last.eq(
             delay(m, row_ends & (part == beats - 1), self._latency, "last"))
         for lane in range(self.lanes):
@@ -133,7 +134,7 @@ class Dequantizer(wiring.Component):
             m.d.comb += [
                 to_float.i.eq(total),
                 by_x.i_a.eq(to_float.o), by_x.i_b.eq(scale_x),
-                by_w.i_a.eq(by_x.o), by_w.i_b.eq(scale_w),
+                by_w.i_a.eq(by_x.o), by_w.i_b.eq(later_w),
                 queue.i.values[lane].eq(by_w.o),
             ]
         return m

@@ -8,6 +8,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from ..component import Component
 from ..streams.queue import queue_before
 from .accumulators import Accumulators
 from .adder_tree import SumTree
@@ -24,7 +25,7 @@ def output_layout(parameters: TlmmParameters) -> data.StructLayout:
     return Accumulators.output_layout(parameters.columns, parameters.accumulator_width)
 
 
-class Datapath(wiring.Component):
+class Datapath(Component):
     """The part of an engine that keeps the activations of a pass and multiplies them.
 
     It never stops.
@@ -68,7 +69,7 @@ class Datapath(wiring.Component):
         })
 
 
-class MatmulEngine(wiring.Component):
+class MatmulEngine(Component):
     """Multiply vectors of signed activations by ternary matrices, exactly, with some datapath.
 
     ``Tlmm`` says what the streams carry. The datapath, the adders behind it and the accumulation

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .engine_parameters import TlmmParameters
 
 __all__ = ["JobSequencer", "job_layout"]
@@ -19,7 +20,7 @@ def job_layout(parameters: TlmmParameters) -> data.StructLayout:
     })
 
 
-class JobSequencer(wiring.Component):
+class JobSequencer(Component):
     """Say of each beat of a job where in the job it stands: passes outside, blocks inside.
 
     It holds the job in progress and the one after it, so that jobs follow each other without a gap.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import product
 
 from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .engine_parameters import TlmmParameters
 from .table_builder import entry_layout
 
@@ -28,7 +29,7 @@ def index_layout(parameters: TlmmParameters) -> data.ArrayLayout:
     return data.ArrayLayout(column, parameters.columns)
 
 
-class LookupTables(wiring.Component):
+class LookupTables(Component):
     """T tables, each in two banks: while C columns read one bank, the other one is filled.
 
     A table is kept once for every ``READERS`` columns, in a memory with a write port and as many

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import zip_longest
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .adder_tree import SumTree
 from .engine import Datapath, MatmulEngine
 from .engine_parameters import TlmmParameters
@@ -23,7 +24,7 @@ def trit_layout() -> data.StructLayout:
     return data.StructLayout({"nonzero": 1, "negative": 1})
 
 
-class TritDecoder(wiring.Component):
+class TritDecoder(Component):
     """The trits of every index of a weight beat, one cycle later.
 
     A magnitude that no trits have decodes to zeros. Each index is looked up in a read-only table.
@@ -105,7 +106,7 @@ class SelectTree(SumTree):
                 m.d.sync += total.eq(both + carries.pop() if carried else both)
             later = Signal(len(carries), name=f"carries_{level}", reset_less=True)
             m.d.sync += later.eq(Cat(carries))
-            terms, carries = sums, list(later)
+            terms, carries = [*sums], list(later)
         m.d.comb += self.o.eq(terms[0])
 
         return m

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .engine_parameters import TlmmParameters
 
 __all__ = ["TableBuilder", "entry_layout", "group_layout", "walk"]
@@ -55,7 +56,7 @@ def walk(group_size: int) -> list[dict[str, int]]:
     return steps
 
 
-class TableBuilder(wiring.Component):
+class TableBuilder(Component):
     """Turn the activations of one pass into the T lookup tables of that pass.
 
     For each beat of ``i``, ``parameters.entries`` beats of ``o`` follow, starting in the next

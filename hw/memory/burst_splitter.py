@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .axi import BURST_BYTES, request_layout
 
 __all__ = ["BurstSplitter"]
 
 
-class BurstSplitter(wiring.Component):
+class BurstSplitter(Component):
     """Cut requests into bursts of at most ``max_burst`` words.
 
     All bursts but the first start at a multiple of ``max_burst`` words. As that is at most

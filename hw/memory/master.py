@@ -8,13 +8,14 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from ..component import Component
 from .axi import byte_address, describe_bursts, request_layout
 from .burst_splitter import BurstSplitter
 
 __all__ = ["Master"]
 
 
-class Master(wiring.Component):
+class Master(Component):
     """Requests for words, cut into bursts whose addresses are offered on ``channel``.
 
     The address of a request is offered in the cycle after it was taken; its further bursts follow

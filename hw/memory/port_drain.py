@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..streams.queue import StreamQueue
 from .axi import read_signature, write_signature
 
@@ -14,7 +14,7 @@ __all__ = ["PortDrain"]
 _ADDRESS = ("id", "addr", "len", "size", "burst", "cache", "prot")
 
 
-class PortDrain(wiring.Component):
+class PortDrain(Component):
     """Between a master and memory: after ``abort``, hold the master in reset until all has ended.
 
     AXI takes nothing back: an address that was offered stays, data that were asked for come, and

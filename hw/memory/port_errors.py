@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value, ValueLike
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .axi import PortError, Response
 
 __all__ = ["PortErrors", "keep_errors"]
 
 
-class PortErrors(wiring.Component):
+class PortErrors(Component):
     """Remember what went wrong first, until it is cleared.
 
     Parameters
@@ -66,7 +66,7 @@ class PortErrors(wiring.Component):
         return m
 
 
-def keep_errors(m: Module, port: wiring.Component, timeout: int, *, answered: Value,
+def keep_errors(m: Module, port: Component, timeout: int, *, answered: Value,
                 response: Value, waiting: Value, broken: ValueLike = 0) -> None:
     """Add ``PortErrors`` to ``m`` for ``port``, which has the members ``error`` and ``clear``.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from ..component import Component
 from ..streams.queue import BlockRamQueue, StreamQueue
 from .axi import (
     COUNT_WIDTH,
@@ -21,7 +22,7 @@ from .port_errors import keep_errors
 __all__ = ["SharedReader"]
 
 
-class SharedReader(wiring.Component):
+class SharedReader(Component):
     """Read words for several readers, so that none of them can hold up another.
 
     A burst is asked for only when its reader's queue has a place for every word of it that nothing
@@ -118,7 +119,7 @@ class SharedReader(wiring.Component):
         describe_bursts(m, axi, "ar", self.word_bytes)
         with m.If(axi.arready):
             m.d.sync += axi.arvalid.eq(0)
-        chosen_before = Const(0)
+        chosen_before: Value = Const(0)
         for number, (splitter, depth) in enumerate(zip(splitters, self.queues, strict=True)):
             m.submodules[f"splitter_{number}"] = splitter
             out = self.o[number]

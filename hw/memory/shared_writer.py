@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Const, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..streams.queue import queue_before
 from .axi import COUNT_WIDTH, request_layout
 from .write_master import written_layout
@@ -13,7 +14,7 @@ from .write_master import written_layout
 __all__ = ["SharedWriter"]
 
 
-class SharedWriter(wiring.Component):
+class SharedWriter(Component):
     """Pass on the requests and words of several writers, one request after the other.
 
     Of the writers that offer a request, the first one in order is served, with all its words,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .elementwise import lanes_layout
 from .rotary import angles_layout
 from .row_fork import row_layout
@@ -13,7 +14,7 @@ from .row_fork import row_layout
 __all__ = ["AnglePairs"]
 
 
-class AnglePairs(wiring.Component):
+class AnglePairs(Component):
     """Put a beat of cosines and the beat of sines after it together: a beat of angles.
 
     Members

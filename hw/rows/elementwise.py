@@ -8,6 +8,7 @@ from amaranth.hdl import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.add import FloatAdd
 from ..floats.format import FLOAT32
 from ..streams.credits import CreditQueue
@@ -20,7 +21,7 @@ def lanes_layout(lanes: int) -> data.ArrayLayout:
     return data.ArrayLayout(FLOAT32.layout, lanes)
 
 
-class Elementwise(wiring.Component):
+class Elementwise(Component):
     """Apply a float pipeline to every element of the beats of one or more streams.
 
     A beat of each input stream gives one beat of ``o``: the exact bits of the unit, hence of the
@@ -29,7 +30,7 @@ class Elementwise(wiring.Component):
 
     Parameters
     ----------
-    unit : Callable[[], wiring.Component]
+    unit : Callable[[], Component]
         Makes the pipeline of one element: inputs ``i_x`` of ``FLOAT32.layout``, output ``o``,
         and its ``latency``.
     lanes : int
@@ -55,7 +56,7 @@ class Elementwise(wiring.Component):
         ``lanes`` is below 1.
     """
 
-    def __init__(self, unit: Callable[[], wiring.Component], lanes: int) -> None:
+    def __init__(self, unit: Callable[[], Component], lanes: int) -> None:
         if lanes < 1:
             raise ValueError(f"An elementwise function has at least 1 lane, not {lanes!r}")
         self.lanes = lanes

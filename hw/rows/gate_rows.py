@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..streams.credits import CreditQueue
 from ..streams.queue import StreamQueue
@@ -15,7 +16,7 @@ from .gates import Gate
 __all__ = ["GateRows"]
 
 
-class GateRows(wiring.Component):
+class GateRows(Component):
     """``silu_gate`` or ``relu2_gate`` of ``runtime.kernels.elementwise``, bit for bit.
 
     Beats come in blocks: ``block`` beats of gate outputs, then as many of up outputs. Each beat of

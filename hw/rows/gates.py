@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Mux, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.compare import FloatMaximum
 from ..floats.exponential import FloatSigmoid
 from ..floats.format import FLOAT32, constant
@@ -16,7 +17,7 @@ from ..floats.shifting import delay
 __all__ = ["Gate", "GateUnit", "Relu2Gate", "SiluGate"]
 
 
-class GateUnit(wiring.Component):
+class GateUnit(Component):
     """An activation function of ``i_gate``, times ``i_up``: an element of a gate.
 
     It is a pipeline that never stops, as those of ``hw.floats`` are.

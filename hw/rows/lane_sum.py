@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ...numerics import LANES
+from ..component import Component
 from ..floats.add import FloatAdd
 from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
@@ -38,7 +39,7 @@ def tree_schedule(latency: int) -> list[tuple[int, int, int]]:
     return schedule
 
 
-class LaneSum(wiring.Component):
+class LaneSum(Component):
     """``numerics.sum_lanes`` of rows that come ``lanes`` elements per cycle, bit for bit.
 
     With ``squares``, ``numerics.sum_of_squares``.

@@ -11,6 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...numerics import ABSMAX_FLOOR, INT8_MAX, INT8_STEP, WEIGHT_FLOOR, WEIGHT_MAX, WEIGHT_STEP
+from ..component import Component
 from ..floats.format import FLOAT32, constant
 from ..floats.multiply import FloatMultiply
 from ..floats.reciprocal import FloatReciprocal
@@ -44,7 +45,7 @@ ACTIVATIONS = CodeRule(8, INT8_MAX, INT8_STEP, ABSMAX_FLOOR)        # what enter
 SOFTMAX_WEIGHTS = CodeRule(16, WEIGHT_MAX, WEIGHT_STEP, WEIGHT_FLOOR)   # what weighs the values
 
 
-class Quantizer(wiring.Component):
+class Quantizer(Component):
     """Integer codes of every row and one scale, by a ``CodeRule``, bit for bit.
 
     With ``ACTIVATIONS``, ``numerics.quantize_activation``; with ``SOFTMAX_WEIGHTS``, the weights of

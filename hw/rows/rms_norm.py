@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.add import FloatAdd
 from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
@@ -26,7 +27,7 @@ def norm_layout() -> data.StructLayout:
     return data.StructLayout({"inverse_width": FLOAT32.layout, "epsilon": FLOAT32.layout})
 
 
-class RmsNorm(wiring.Component):
+class RmsNorm(Component):
     """``runtime.kernels.elementwise.rms_norm`` of every row, bit for bit.
 
     A row of K elements comes as ceil(K / lanes) beats, zero past K, and leaves as as many. Its

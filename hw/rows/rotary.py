@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.add import FloatAdd
 from ..floats.format import FLOAT32
 from ..floats.multiply import FloatMultiply
@@ -23,7 +24,7 @@ def angles_layout(lanes: int) -> data.StructLayout:
     return data.StructLayout({"cosine": lanes_layout(lanes), "sine": lanes_layout(lanes)})
 
 
-class Rotary(wiring.Component):
+class Rotary(Component):
     """``runtime.kernels.elementwise.apply_rope``: turn the two halves of every head, bit for bit.
 
     A head is a row of ``head_dim`` elements, an even number of beats; it leaves in the same order.

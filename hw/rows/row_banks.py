@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, ShapeLike, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .row_fork import row_layout
 
 __all__ = ["RowBanks"]
 
 
-class RowBanks(wiring.Component):
+class RowBanks(Component):
     """A double buffer of rows, with several readers.
 
     Parameters

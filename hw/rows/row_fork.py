@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, ShapeLike, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..component import Component
 from ..streams.queue import BlockRamQueue
 from .elementwise import lanes_layout
 
@@ -17,7 +18,7 @@ def row_layout(values: ShapeLike) -> data.StructLayout:
     return data.StructLayout({"values": values, "last": 1})
 
 
-class RowFork(wiring.Component):
+class RowFork(Component):
     """Give every beat of a row twice: at once, and through a queue.
 
     Parameters

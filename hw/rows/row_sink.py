@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..memory.axi import COUNT_WIDTH, request_layout
 from ..memory.write_master import written_layout
 from .elementwise import lanes_layout
@@ -14,7 +15,7 @@ from .row_source import beats_in_word, request_rows, row_request_layout
 __all__ = ["RowSink"]
 
 
-class RowSink(wiring.Component):
+class RowSink(Component):
     """Gather beats into words and write each row from the word on with which it begins.
 
     A beat per cycle. A row's last word is written as far as the row reaches.

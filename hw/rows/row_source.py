@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
 from ..streams.queue import StreamQueue
 from .elementwise import lanes_layout
@@ -51,7 +52,7 @@ def request_rows(m: Module, rows: stream.Interface, requests: stream.Interface,
     return lengths
 
 
-class RowSource(wiring.Component):
+class RowSource(Component):
     """Read rows that begin with a word, and give them beat by beat.
 
     A beat per cycle; four rows may be asked for ahead. What a row's last word holds beyond the row

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, ShapeLike, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..component import Component
 from .queue import StreamQueue
 
 __all__ = ["CreditQueue"]
 
 
-class CreditQueue(wiring.Component):
+class CreditQueue(Component):
     """Turn the results of a pipeline into a stream that may stall.
 
     Operands may only enter the pipeline while ``ready``: then the queue has a place for their

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, ShapeLike
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from .queue import queue_before
 
 __all__ = ["StreamFork"]
 
 
-class StreamFork(wiring.Component):
+class StreamFork(Component):
     """Give every beat of ``i`` to each of several readers, each at its own pace.
 
     A reader may be ``depth`` beats behind the fastest. A beat can be read one cycle after it came.

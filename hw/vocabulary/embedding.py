@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.format import FLOAT32
 from ..floats.from_integer import IntegerToFloat
 from ..floats.multiply import FloatMultiply
@@ -31,7 +32,7 @@ def embedding_job_layout(address_width: int, word_bytes: int, max_beats: int) ->
     })
 
 
-class Embedding(wiring.Component):
+class Embedding(Component):
     """``float32(code) * scale`` of the rows of tokens, bit for bit ``runtime.decoder.Embedding``.
 
     For each token its id, its scale and its row are read, one after the other: about three times

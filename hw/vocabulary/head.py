@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..floats.compare import FloatCompare
 from ..floats.format import FLOAT32
 from ..floats.from_integer import IntegerToFloat
@@ -32,7 +33,7 @@ def choice_layout(max_rows: int) -> data.StructLayout:
     return data.StructLayout({"row": range(max_rows), "logit": FLOAT32.layout})
 
 
-class Head(wiring.Component):
+class Head(Component):
     """The row of an int8 or int4 matrix with the largest logit, bit for bit the runtime's.
 
     A logit of int8 rows is ``(float32(sum) * scale_x) * scale_row`` (``numerics.scale_sum``), of

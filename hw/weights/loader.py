@@ -6,6 +6,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from ..component import Component
 from ..matmul.lookup_tables import index_layout
 from ..memory.axi import read_signature, request_layout
 from ..memory.read_master import ReadMaster
@@ -20,7 +21,7 @@ BEATS_WIDTH = 24
 REPEATS_WIDTH = 16
 
 
-class WeightLoader(wiring.Component):
+class WeightLoader(Component):
     """Read matrices from memory, unpack them, keep them in tiles, and give the engine its beats.
 
     A ``ReadMaster``, an ``Unpacker`` and a ``TileBuffer`` in a row. Requests and tiles are

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..streams.queue import queue_behind
 
 __all__ = ["TileBuffer", "tile_layout"]
@@ -17,7 +18,7 @@ def tile_layout(beats_width: int, repeats_width: int) -> data.StructLayout:
     return data.StructLayout({"beats": beats_width, "repeats": repeats_width})
 
 
-class TileBuffer(wiring.Component):
+class TileBuffer(Component):
     """A ring of beats that is given out tile by tile, each tile as often as it is needed.
 
     While a tile is given out, again and again for the tokens of a prefill, the beats of the next

@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..component import Component
 from ..matmul.lookup_tables import index_layout
 from ..matmul.weight_codes import ESCAPE, PAIRS, pair_trits, sign_magnitude
 from ..memory.axi import word_layout
@@ -18,7 +19,7 @@ from .weight_layout import WeightLayout
 __all__ = ["Unpacker"]
 
 
-class Unpacker(wiring.Component):
+class Unpacker(Component):
     """Turn the memory image of a ternary matrix into its weight beats.
 
     Every byte holds five trits, as ``weight_codes`` says; where they lie says ``WeightLayout``.

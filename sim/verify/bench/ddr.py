@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In
 
+from ....hw.component import Component
 from ....hw.memory.axi import Response, read_signature, write_signature
 from ...descriptions.ddr_timing import DdrTiming
 from .ram import Ram
@@ -14,7 +15,7 @@ from .ram import Ram
 __all__ = ["DdrModel"]
 
 
-class DdrModel(wiring.Component):
+class DdrModel(Component):
     """A memory that answers bursts in the order of their addresses, each direction for itself.
 
     Latencies of queued bursts overlap, so a master that keeps enough bursts outstanding gets

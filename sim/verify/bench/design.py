@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # type: ignore[attr-defined]   # the stubs lack it
 from amaranth.lib.wiring import Component, In, Out
 
 from ....errors import ToolError

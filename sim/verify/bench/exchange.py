@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def exchange(build: Build, traffic: Sequence[Traffic], waves: Path | None = None
     """
     with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
         folder = Path(scratch)
-        beats = {f"{number}/{name}": array for number, run in enumerate(traffic)
+        beats: dict[str, Any] = {f"{number}/{name}": array for number, run in enumerate(traffic)
                  for name, array in run.inputs.items()}
         np.savez(folder / "inputs.npz", **beats)
         (folder / "traffic.json").write_text(json.dumps([run.settings() for run in traffic]))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ....fpga.accelerator_parameters import AcceleratorParameters
 from ....fpga.core import Core
+from ....hw.component import Component
 from ....hw.memory.axi import COUNT_WIDTH
 from ....hw.memory.read_master import ReadMaster
 from ...descriptions.ddr_timing import DdrTiming
@@ -16,7 +16,7 @@ from .ddr import DdrModel
 __all__ = ["ProgramBench"]
 
 
-class ProgramBench(wiring.Component):
+class ProgramBench(Component):
     """A ``Core`` and a ``DdrModel``; memory is loaded and looked at between runs.
 
     Parameters

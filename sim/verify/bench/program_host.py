@@ -112,7 +112,7 @@ class Host:
             await self.edge
         dut.i_dump__valid.value = 0
         dut.o_dump__ready.value = 1
-        read = []
+        read: list[int] = []
         mask = (1 << 8 * (self.word_bytes)) - 1
         while len(read) < words:
             await self.edge
@@ -137,7 +137,8 @@ async def program(dut: Any) -> None:
     with np.load(folder / "image.npz") as image:
         for word in image.files:
             await host.load(int(word), image[word])
-    results, dumps = [], {}
+    results: list[dict[str, Any]] = []
+    dumps: dict[str, Any] = {}
     for number, run in enumerate(settings["runs"]):
         wanted, look = run.pop("dumps"), run.pop("look")
         results.append(await host.run(run, look, settings["cycle_limit"]))

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,8 @@ def run_program(
     """
     with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
         folder = Path(scratch)
-        np.savez(folder / "image.npz", **{str(word): words for word, words in image})
+        arrays: dict[str, Any] = {str(word): words for word, words in image}
+        np.savez(folder / "image.npz", **arrays)
         settings = {"cycle_limit": cycle_limit, "runs": [asdict(run) for run in runs]}
         (folder / "runs.json").write_text(json.dumps(settings))
         run_tests(build, f"{__package__}.program_host", ["program"],

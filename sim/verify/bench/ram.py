@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from amaranth.hdl import ClockSignal, Instance, Module
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from ....hw.component import Component
 
 __all__ = ["RAM_MODULE", "RAM_VERILOG", "Ram"]
 
@@ -28,7 +29,7 @@ endmodule
 """
 
 
-class Ram(wiring.Component):
+class Ram(Component):
     """``depth`` words of ``word_bytes``, zero at first; one asynchronous read, one write.
 
     For simulation only. It is not an Amaranth ``Memory``, because that writes a line of Verilog

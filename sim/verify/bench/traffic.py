@@ -97,8 +97,9 @@ class Sink:
             assert beat == self._held, (
                 f"{self.name} offered {self._held:#x}, was not taken, and went on to "
                 f"{'nothing' if beat is None else hex(beat)}")
-        taken = beat is not None and self._accepting
-        if taken:
+        taken = False
+        if beat is not None and self._accepting:
+            taken = True
             self.beats.append(beat)
             assert len(self.beats) <= self._expected, (
                 f"{self.name} gave more than the expected {self._expected} beats")
@@ -130,6 +131,7 @@ async def reset(dut: Any, edge: RisingEdge) -> None:
 async def run(edge: RisingEdge, sources: list[Source], sinks: list[Sink],
               cycle_limit: int | None) -> int:
     """Run until everything has passed (or for ``cycle_limit`` cycles), and count the cycles."""
+    ports: list[Source | Sink] = [*sources, *sinks]
     first = last = None
     quiet = drained = 0
     for cycle in itertools.count():
@@ -142,11 +144,11 @@ async def run(edge: RisingEdge, sources: list[Source], sinks: list[Sink],
         if any(given):
             last = cycle
         quiet = 0 if any(taken) or any(given) else quiet + 1
-        finished = all(port.done for port in (*sources, *sinks))
+        finished = all(port.done for port in ports)
         drained = drained + 1 if finished else 0
         assert quiet < QUIET_LIMIT, _stuck(sources, sinks)
         await edge
-    for port in (*sources, *sinks):
+    for port in ports:
         port.stop()
     return 0 if first is None or last is None else last - first + 1
 
@@ -167,7 +169,7 @@ async def traffic(dut: Any) -> None:
     """Run all traffic that ``exchange`` left in the folder; leave what came out there."""
     folder = Path(os.environ[FOLDER_VARIABLE])
     settings = json.loads((folder / "traffic.json").read_text())
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     cycles = []
     edge = RisingEdge(dut.clk)
     for name in settings[0]["inputs"]:

@@ -35,7 +35,7 @@ def sample(build: Build, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     """
     with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
         folder = Path(scratch)
-        np.savez(folder / "inputs.npz", **dict(inputs))
+        np.savez(folder / "inputs.npz", **dict[str, Any](inputs))
         np.savez(folder / "ports.npz", inputs=build.design.inputs, outputs=build.design.outputs)
         run_tests(build, __name__, ["apply"],
                   environment={FOLDER_VARIABLE: str(folder)})
@@ -68,9 +68,10 @@ async def apply(dut: Any) -> None:
         await edge
         for name, values in recorded.items():
             values.append(int(handles[name].value))
-    np.savez(folder / "outputs.npz", **{
+    outputs: dict[str, Any] = {
         name: _bytes(values, -(-len(handles[name]) // 8)) for name, values in recorded.items()
-    })
+    }
+    np.savez(folder / "outputs.npz", **outputs)
 
 
 def _bytes(values: list[int], width: int) -> np.ndarray:
