@@ -16,8 +16,7 @@ SHARDS ?= 1
 demo: $(VENV)/rtl.stamp          ## checkpoint -> low-bit model -> verified hardware -> report
 	$(BIN)/python examples/demo.py --out demo
 
-test: $(VENV)/dev.stamp          ## lint and the default tests
-	$(BIN)/ruff check .
+test: lint types                 ## lint, types and the default tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-slow: $(VENV)/dev.stamp     ## everything, the tests marked slow included

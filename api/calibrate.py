@@ -12,7 +12,7 @@ from ..sim.descriptions.tables import own_folder
 from ..sim.this_machine.calibrate import Calibration, description_text
 from ..sim.this_machine.calibrate import calibrate as measure
 from ..sim.this_machine.runtime_estimate import THIS_MACHINE
-from ..tools.compiled import numba
+from ..tools.compiled import config
 from ..tools.files import write_output
 from ..tools.progress import SILENT, Progress
 
@@ -57,7 +57,7 @@ def calibrate(
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrilobiteError(f"{target.parent} cannot be made: {error}") from None
-    most = numba.config.NUMBA_NUM_THREADS
+    most = config.NUMBA_NUM_THREADS
     with running_threads(most if threads is None else threads):
         measured = measure(progress)
     write_output(target, description_text(measured))

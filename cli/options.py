@@ -85,4 +85,5 @@ class Simulator(StrEnum):
 
 
 # Devices that ``synth`` knows how to synthesize for.
-SynthDevice = StrEnum("SynthDevice", {name: name for name in TARGETS})
+SynthDevice = StrEnum(  # type: ignore[misc]   # mypy wants the names in the source
+    "SynthDevice", {name: name for name in TARGETS})

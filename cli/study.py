@@ -38,8 +38,8 @@ def study(
         return
     with output.bar("Computing") as progress:
         result = compute(name, progress)
-    for table in result.tables:
-        _print(output, table)
+    for found in result.tables:
+        _print(output, found)
     output.json(result.to_json())
 
 

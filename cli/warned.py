@@ -30,5 +30,5 @@ def shows_cache_warnings() -> Iterator[None]:
             else:
                 others(message, category, *where)
 
-        warnings.showwarning = show
+        warnings.showwarning = show   # type: ignore[assignment]   # ``where`` stands for the rest
         yield

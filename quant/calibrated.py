@@ -131,7 +131,7 @@ class _Layer:
         self, names: tuple[str, ...], moments: np.ndarray, magnitude: np.ndarray
     ) -> np.ndarray:
         weights = [self._weight(name) for name in names]
-        formats = [self._tensor(name).format for name in names]
+        formats = [self._tensor(name).coded_format for name in names]
         return column_scales(weights, formats, moments, magnitude)
 
     def _all_quantized(self, names: tuple[str, ...]) -> bool:
@@ -172,11 +172,12 @@ class _Layer:
             if isinstance(form, self._method.formats) and name not in self._method.rounded:
                 if drift is not None:
                     target = corrected(weight, moments, drift)
+                assert self._method.quantize is not None, "it calibrates"
                 codes = self._method.quantize(target, moments, form)
             else:
                 codes = form.encode(weight)
         except FormatError as error:
             raise FormatError(f"{tensor.name}: {error}") from None
         self._run.set(name, PackedWeight(form, weight.shape, form.pack(codes)))
-        error = relative_output_error(target, form.dequantize(codes), moments)
-        return write_codes(tensor, weight, codes, error, self._writer, self._progress)
+        lost = relative_output_error(target, form.dequantize(codes), moments)
+        return write_codes(tensor, weight, codes, lost, self._writer, self._progress)

@@ -51,8 +51,8 @@ def write_codes(
 ) -> TensorRecord:
     """Write a whole tensor whose ``codes`` a method has chosen for the float32 ``weight``."""
     meter = ErrorMeter()
-    meter.add(errors_of(weight, tensor.format.dequantize(codes)))
-    for suffix, block in tensor.format.pack(codes).items():
+    meter.add(errors_of(weight, tensor.coded_format.dequantize(codes)))
+    for suffix, block in tensor.coded_format.pack(codes).items():
         writer.append(f"{tensor.name}_{suffix}", block)
     progress.advance(tensor.info.nbytes)
     record = _record(tensor, meter, output_nmse)
@@ -81,7 +81,7 @@ def _quantize(
     blocks: WeightBlocks, tensor: PlannedTensor, form: Format, writer: SafetensorsWriter,
     meter: ErrorMeter, progress: Progress,
 ) -> None:
-    layout = form.layout(tensor.info.shape)
+    layout = form.layout(tensor.info.matrix)
     done = 0
     for block in rounded_blocks(blocks, form):
         meter.add(block.errors)

@@ -65,8 +65,9 @@ def continues(folder: Path, key: str) -> bool:
 def _error_value(record: Mapping[str, Any], name: str) -> float | None:
     """An error that a record states: a number that is none but a finite one, or None."""
     value = record.get(name)
-    good = isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
-    return float(value) if good else None
+    if not isinstance(value, float | int) or isinstance(value, bool) or not 0 <= value < math.inf:
+        return None
+    return float(value)
 
 
 class ResumableWriter(SafetensorsWriter):
@@ -111,7 +112,7 @@ class ResumableWriter(SafetensorsWriter):
         parts = {
             name.removeprefix(f"{tensor.name}_"): self.stored(name) for name in tensor.stored()
         }
-        return PackedWeight(tensor.format, tensor.info.shape, parts)
+        return PackedWeight(tensor.coded_format, tensor.info.matrix, parts)
 
     def finish(self, tensor: PlannedTensor, record: TensorRecord) -> None:
         """Write down that all parts of ``tensor`` are in the file."""
@@ -129,7 +130,9 @@ class ResumableWriter(SafetensorsWriter):
         if not isinstance(record, dict) or not isinstance(digests, dict):
             return False
         name = record.get("name")
-        tensor = planned.get(name) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            return False
+        tensor = planned.get(name)
         if tensor is None or name in self._restored or set(digests) != set(tensor.stored()):
             return False
         errors = {key: _error_value(record, key) for key in _ERRORS}

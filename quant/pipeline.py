@@ -304,6 +304,7 @@ class _Job:
         layers: dict[str, TensorRecord] = {}
         planned = {tensor.name: tensor for tensor in self.planned}
         if self.method is not None and self.method.calibrates:
+            assert self.calibration is not None, "a method that calibrates was given a text"
             layers = write_layers(
                 self.checkpoint, planned, self.method, self.calibration, writer, progress
             )

@@ -45,6 +45,13 @@ class PlannedTensor:
     info: TensorInfo
     format: Format | None
 
+    @property
+    def coded_format(self) -> Format:
+        """Its format; raise ``ValueError`` if it is kept as stored."""
+        if self.format is None:
+            raise ValueError(f"{self.name} is kept as stored")
+        return self.format
+
     def stored(self) -> dict[str, StoredTensor]:
         """What it becomes in the file, by full name."""
         if self.format is None:

@@ -55,7 +55,9 @@ class _Layer:
         names = LINEAR_STAGES[STAGE]
         if any(self._tensor(name).format is None for name in names):
             return
-        tensor = self._tensor(norm_before(self._checkpoint.config, STAGE))
+        norm = norm_before(self._checkpoint.config, STAGE)
+        assert norm is not None, "gate and up read a norm in every model"
+        tensor = self._tensor(norm)
         stored = tensor.stored()[tensor.name]
         gain = self._checkpoint.read(tensor.name)
         equal = equal_columns(map(self._magnitudes, names))
@@ -84,11 +86,12 @@ class _Layer:
         """Squared error of a weight's outputs for inputs of ``power`` [K], its columns scaled."""
         tensor = self._tensor(name)
         blocks = WeightBlocks(self._checkpoint, tensor.name, scales)
-        statistics = tensor.format.statistics(blocks.float32())
+        form = tensor.coded_format
+        statistics = form.statistics(blocks.float32())
         total = 0.0
         for rows in blocks.float32():
-            codes = tensor.format.encode(rows, statistics)
-            error = (tensor.format.dequantize(codes) - rows) / scales
+            codes = form.encode(rows, statistics)
+            error = (form.dequantize(codes) - rows) / scales
             total += float(np.square(error, dtype=np.float64).sum(axis=0) @ power)
         return total
 

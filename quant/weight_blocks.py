@@ -36,7 +36,7 @@ class WeightBlocks:
         self._scales, self._divisors = scales, divisors
         self._checkpoint = checkpoint
         self._name = name
-        self.shape: tuple[int, int] = checkpoint.tensors[name].shape
+        self.shape = checkpoint.tensors[name].matrix
         self.ranges = row_blocks(self.shape)
 
     @property

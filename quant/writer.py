@@ -24,7 +24,7 @@ from ..errors import OutputError
 __all__ = ["SafetensorsWriter", "StoredTensor", "safetensors_bytes"]
 
 # Types by their names in the header; BF16 has no numpy type and is written from its bits.
-_DTYPES = {
+_DTYPES: dict[str, np.dtype] = {
     "U8": np.dtype(np.uint8),
     "I8": np.dtype(np.int8),
     "I32": np.dtype("<i4"),

@@ -64,8 +64,8 @@ class _Cache(_Bounded):
     def __init__(self, config: ModelConfig, capacity: int, dtype: type) -> None:
         super().__init__(capacity)
         shape = (config.num_layers, config.num_kv_heads, capacity, config.head_dim)
-        self._keys = np.zeros(shape, dtype)
-        self._values = np.zeros(shape, dtype)
+        self._keys: np.ndarray = np.zeros(shape, dtype)
+        self._values: np.ndarray = np.zeros(shape, dtype)
 
 
 class Float32Cache(_Cache):

@@ -17,6 +17,7 @@ from ..model import LINEAR_NAMES, ModelConfig
 from ..tools.progress import SILENT, Progress
 from .compiling import when_compiling
 from .decoder import Decoder, Observer
+from .kernels.base import IntegerLinear
 from .kv_cache import KVKind, make_cache
 from .kv_scales import ScaledKeys
 from .sampling import Sampler
@@ -301,7 +302,7 @@ class LanguageModel:
         total = 0.0
         for index in range(count):
             begin = index * window
-            logits = self.logits(ids[begin:begin + window])
+            logits = self.logits(ids[begin:begin + window].tolist())
             total += _negative_log_likelihood(logits, ids[begin + 1:begin + window + 1])
             progress.advance(window)
         return Perplexity(_perplexity(total / (count * window)), count * window)
@@ -334,7 +335,7 @@ class LanguageModel:
     def _trace_linear(self, layer: int, name: str, x: np.ndarray) -> LinearTrace:
         linear = self.decoder.linear(layer, name)
         full_name = f"model.layers.{layer}.{name}"
-        if linear.format is None:
+        if not isinstance(linear, IntegerLinear):
             raise TrilobiteError(f"{full_name} is in float; only a quantized model has integers")
         activations, _ = linear.activations(x)
         return LinearTrace(full_name, activations, linear.integer(activations))

@@ -146,7 +146,9 @@ class DecoderLayer:
             observe(f"{self.prefix}output", x.copy())
 
     def _report(self, observe: Observer | None, stage: int, value: np.ndarray) -> None:
-        for name in LINEAR_STAGES[stage] if observe else ():
+        if observe is None:
+            return
+        for name in LINEAR_STAGES[stage]:
             observe(f"{self.prefix}{name}.input", value.copy())
 
     def _norm_heads(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:

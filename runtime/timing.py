@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import TrilobiteError
-from ..tools.compiled import numba
+from ..tools.compiled import config, numba
 from .decoder import Decoder
 from .kv_cache import KVKind
 from .language_model import Session
@@ -79,7 +79,7 @@ def threads(count: int) -> Iterator[None]:
 
     Raises ``TrilobiteError`` if there are not as many (``NUMBA_NUM_THREADS`` sets the limit).
     """
-    most = numba.config.NUMBA_NUM_THREADS
+    most = config.NUMBA_NUM_THREADS
     if not 1 <= count <= most:
         raise TrilobiteError(f"{count} threads are asked for; 1 to {most} can run here")
     before = numba.get_num_threads()
@@ -96,7 +96,8 @@ def memory() -> tuple[int, int]:
     if not status.exists():
         return 0, 0
     sizes = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    return tuple(1024 * int(sizes[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+    now, most = (1024 * int(sizes[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+    return now, most
 
 
 def time_decode(decoder: Decoder, kv: KVKind, context: int, steps: int) -> DecodeTime:
@@ -125,7 +126,7 @@ def time_prefill(
 
     Raises ``TrilobiteError`` if the model has not enough positions.
     """
-    ids = np.random.default_rng(0).integers(0, decoder.config.vocab_size, tokens)
+    ids = np.random.default_rng(0).integers(0, decoder.config.vocab_size, tokens).tolist()
     times: list[float] = []
     while len(times) < warm_up + runs and sum(times) < _ENOUGH:
         session = Session(decoder, kv, tokens)
@@ -165,7 +166,7 @@ def _step_times(session: Session, context: int, steps: int) -> list[float]:
 class _Clocked:
     """A callable with a clock around it."""
 
-    def __init__(self, call: Callable[..., Any], clocks: Counter[str], stage: str) -> None:
+    def __init__(self, call: Callable[..., Any], clocks: dict[str, float], stage: str) -> None:
         self._call, self._clocks, self._stage = call, clocks, stage
 
     def __call__(self, *arguments: Any) -> Any:
@@ -176,17 +177,19 @@ class _Clocked:
 
 
 @contextmanager
-def _clocked(decoder: Decoder, session: Session) -> Iterator[Counter[str]]:
+def _clocked(decoder: Decoder, session: Session) -> Iterator[dict[str, float]]:
     """Seconds by stage, as they add up while the block runs."""
-    clocks: Counter[str] = Counter()
+    clocks: dict[str, float] = defaultdict(float)
     linears = [dict(layer.linears) for layer in decoder.layers]
     head, attend = decoder.head, session.cache.append_and_attend
+
+    def clocked(call: Callable[..., Any], stage: str) -> Any:
+        return _Clocked(call, clocks, stage)
+
     for layer, held in zip(decoder.layers, linears, strict=True):
-        layer.linears.update({
-            name: _Clocked(linear, clocks, "matmul") for name, linear in held.items()
-        })
-    decoder.head = _Clocked(head, clocks, "head")
-    session.cache.append_and_attend = _Clocked(attend, clocks, "attention")
+        layer.linears.update({name: clocked(linear, "matmul") for name, linear in held.items()})
+    decoder.head = clocked(head, "head")
+    setattr(session.cache, "append_and_attend", clocked(attend, "attention"))  # noqa: B010   a method
     try:
         yield clocks
     finally:

@@ -8,9 +8,11 @@ from typing import Any
 from .compiled_store import CompiledStore
 from .numba_import import numba
 
-__all__ = ["intrinsic", "njit", "numba", "prange", "types"]
+__all__ = ["config", "intrinsic", "njit", "numba", "prange", "types"]
 
-intrinsic, prange, types = numba.extending.intrinsic, numba.prange, numba.types
+prange, types = numba.prange, numba.types
+intrinsic: Any = numba.extending.intrinsic   # it takes the function's first parameter away
+config: Any = numba.config   # its names are made when Numba is imported
 
 
 def njit(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:

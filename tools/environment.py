@@ -62,7 +62,7 @@ def import_path(*packages: str) -> list[str]:
     folders = without_current(sys.path)
     for name in (__name__.partition(".")[0], *packages):
         if not _importable(name, folders) and (spec := find_spec(name)):
-            inside = spec.submodule_search_locations or [spec.origin]
+            inside = spec.submodule_search_locations or ([spec.origin] if spec.origin else [])
             folders += [str(Path(path).parent) for path in inside]
     return folders
 

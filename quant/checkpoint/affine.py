@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from ...errors import CheckpointError
 from ..formats import Codes, Format, Int2, Int3, Int4, Int8
+from ..formats.grouped_int import GroupedInt
 from .floats import check_finite, to_float32
 from .locate import StoredEntry
 from .source import TensorInfo, TensorSource
@@ -168,7 +169,8 @@ class AffineTensor(TensorSource):
         if block.zero_point is None:
             return self.lowest < 0
         zero_point = block.zero_point - self.lowest
-        return bool(zero_point.min() >= 0 and zero_point.max() <= form.top)
+        return isinstance(form, GroupedInt) and bool(
+            zero_point.min() >= 0 and zero_point.max() <= form.top)
 
     @cached_property
     def _columns(self) -> np.ndarray:

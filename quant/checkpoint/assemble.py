@@ -57,6 +57,7 @@ def assemble(
         if name in quantization.formats:
             sources[name] = QuantizedTensor(name, shape, quantization.formats[name], held)
         elif name in foreign:
+            assert quantization.scheme is not None, "``_foreign`` found it by the scheme"
             sources[name] = quantization.scheme.source(name, shape, held)
         elif name in packed:
             divides = quantization.scale_divides

@@ -158,6 +158,13 @@ class Checkpoint:
         """The format in which the model computes with a tensor; None: it is float32."""
         return self._source(name).form
 
+    def coded_format(self, name: str) -> Format:
+        """``format(name)``; raise ``ValueError`` if the tensor is float32."""
+        form = self.format(name)
+        if form is None:
+            raise ValueError(f"{name} is float32")
+        return form
+
     def stored_format(self, name: str) -> Format | None:
         """The format that holds a tensor's stored codes exactly; None: there are none."""
         return self._source(name).stored_form

@@ -15,7 +15,7 @@ Which layout a weight has follows from its stored tensors (package compressed-te
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import ml_dtypes
 import numpy as np
@@ -71,7 +71,8 @@ class _Compressed(Scheme):
         self, name: str, shape: tuple[int, ...], parts: Mapping[str, StoredEntry]
     ) -> AffineTensor:
         dtype = parts["packed"].tensor.dtype
-        kinds = {"I32": _PackedIntegers, "I8": _Plain, "F8_E4M3": _Plain, "U8": _PackedFp4}
+        kinds: dict[str, Callable[..., AffineTensor]] = {
+            "I32": _PackedIntegers, "I8": _Plain, "F8_E4M3": _Plain, "U8": _PackedFp4}
         if dtype not in kinds:
             raise CheckpointError(
                 f"{parts['packed']} is stored as {dtype}; a weight with a weight_scale is I32, U8, "
@@ -116,6 +117,7 @@ class _Scaled(AffineTensor):
 
 class _PackedIntegers(_Scaled):
     kind = "pack-quantized"
+    bits: int
 
     def __init__(
         self, name: str, shape: tuple[int, ...], parts: Mapping[str, StoredEntry]

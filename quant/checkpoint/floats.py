@@ -9,7 +9,7 @@ from ...errors import CheckpointError
 __all__ = ["all_finite", "check_finite", "to_float32"]
 
 # By type: its bits as integers, those of the exponent (all ones: no number), and without the sign.
-_BITS = {
+_BITS: dict[str, tuple[type[np.unsignedinteger], int, int]] = {
     "F32": (np.uint32, 0x7F800000, 0x7FFFFFFF), "F16": (np.uint16, 0x7C00, 0x7FFF),
     "BF16": (np.uint16, 0x7F80, 0x7FFF),
 }

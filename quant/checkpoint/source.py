@@ -38,6 +38,12 @@ class TensorInfo:
     begin: int | None = None
 
     @property
+    def matrix(self) -> tuple[int, int]:
+        """Its shape [M, K]; raise ``ValueError`` if it has another number of axes."""
+        M, K = self.shape
+        return M, K
+
+    @property
     def float_type(self) -> str:
         """The float type that holds its numbers exactly: that in the file, else "F32"."""
         return self.dtype if self.dtype in _FLOATS else "F32"

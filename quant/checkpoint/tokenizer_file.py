@@ -59,8 +59,8 @@ def vocabulary(content: dict[str, Any], where: str) -> dict[str, int]:
     else:
         raise CheckpointError(f'{where}: "vocab" is {shown(vocab)}; it must be an object or a list')
     _check_merges(model.get("merges"), where)
-    for token in added_tokens(content, where):
-        tokens[token["content"]] = token["id"]
+    for added in added_tokens(content, where):
+        tokens[added["content"]] = added["id"]
     for token, index in tokens.items():
         if not _is_text(token):
             raise CheckpointError(f"{where}: the token {shown(token)} is no text")

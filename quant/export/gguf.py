@@ -16,6 +16,8 @@ from ..checkpoint import Checkpoint
 from ..checkpoint.gguf.blocks import TYPES
 from ..checkpoint.gguf.names import ROPE_FACTORS, gguf_name, is_paired, paired_rows, scale_name
 from ..formats import Codes, Format, Ternary
+from ..formats.grouped_int import GroupedInt
+from ..formats.grouped_ternary import GroupedTernary
 from ..weight_blocks import WeightBlocks
 from .base import Export, ExportedTensor, Exporter
 from .gguf_encode import LIMITS, place, round_to
@@ -183,7 +185,7 @@ def _rest(type: str) -> str:
 def _is_ternary(form: Format | None) -> bool:
     """Trits whose scale holds for at least a row, as a block of 256 needs."""
     return isinstance(form, Ternary) or (
-        form is not None and form.name == "ternary-group" and form.group_size is None
+        isinstance(form, GroupedTernary) and form.group_size is None
     )
 
 
@@ -197,9 +199,12 @@ def _holds(type: str, form: Format) -> bool:
     group = getattr(form, "group_size", 0)
     if group == 0 or (group is not None and group % width):
         return False   # a scale in float32, or more than one to a block
-    low, high = (-form.half, form.half - 1) if form.symmetric else (-form.top, form.top)
-    if form.name == "ternary-group":
+    if isinstance(form, GroupedTernary):
         low, high = -1, 1
+    elif isinstance(form, GroupedInt):
+        low, high = (-form.half, form.half - 1) if form.symmetric else (-form.top, form.top)
+    else:
+        return False   # HLQ, say, has codes of no one scale
     return LIMITS[type][0] <= low and high <= LIMITS[type][1]
 
 

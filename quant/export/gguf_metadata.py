@@ -132,8 +132,8 @@ def _vocabulary(content: dict[str, Any], size: int, where: str) -> tuple[list[st
                 f"{where}: the token {shown(token)} has the id {index}; the model has {size}"
             )
         tokens[index], types[index] = token, NORMAL
-    for token in added_tokens(content, where):
-        types[token["id"]] = CONTROL if token.get("special") else USER
+    for added in added_tokens(content, where):
+        types[added["id"]] = CONTROL if added.get("special") else USER
     return tokens, types
 
 

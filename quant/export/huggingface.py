@@ -152,7 +152,8 @@ def _compressed(checkpoint: Checkpoint) -> list[HuggingFaceTensor]:
     """Linears with integer codes as they are; the rest (embedding and head too) as float32."""
     linear = set(checkpoint.config.linear_weights())
     forms = {name: checkpoint.stored_format(name) for name in linear}
-    held = {name: form for name, form in forms.items() if weight_bits(form)}
+    held = {name: form for name, form in forms.items()
+            if form is not None and weight_bits(form)}
     if not held:
         raise FormatError(
             f"{checkpoint.folder} has no weight with integer codes, as compressed-tensors holds "

@@ -102,7 +102,7 @@ class BitnetTensor(HuggingFaceTensor):
     @override
     def write(self, writer: SafetensorsWriter) -> None:
         quarter = self.shape[0] // 4
-        scale = None
+        scale = np.ones(1, np.float32)
         for start, stop in row_blocks((quarter, self.shape[1])):
             packed = np.zeros((stop - start, self.shape[1]), np.uint8)
             for part in range(4):
@@ -124,7 +124,10 @@ class CompressedTensor(HuggingFaceTensor):
     def __init__(self, checkpoint: Checkpoint, name: str, form: Format) -> None:
         super().__init__(checkpoint, name)
         self.form = form
-        self.bits = weight_bits(form)
+        bits = weight_bits(form)
+        if bits is None:
+            raise FormatError(f"{name}: {form.name} has no integer codes")
+        self.bits = bits
         self.type = f"int{self.bits} pack-quantized"
         self.symmetric = getattr(form, "symmetric", True)
         size = getattr(form, "group_size", None)

@@ -184,12 +184,14 @@ class DecoderGraph:
         return given + self._caches("past_key_values", "past_sequence_length")
 
     def _outputs(self) -> list[ValueInfoProto]:
-        shape = ["batch_size", "sequence_length", self._config.vocab_size]
+        shape: list[str | int | None] = ["batch_size", "sequence_length", self._config.vocab_size]
         logits = helper.make_tensor_value_info("logits", _FLOAT, shape)
         return [logits, *self._caches("present", "total_sequence_length")]
 
     def _caches(self, name: str, length: str) -> list[ValueInfoProto]:
-        shape = ["batch_size", self._config.num_kv_heads, length, self._config.head_dim]
+        shape: list[str | int | None] = [
+            "batch_size", self._config.num_kv_heads, length, self._config.head_dim,
+        ]
         return [
             helper.make_tensor_value_info(f"{name}.{layer}.{part}", _FLOAT, shape)
             for layer in range(self._config.num_layers)

@@ -32,7 +32,7 @@ class Matrix(ABC):
     def __init__(self, checkpoint: Checkpoint, name: str) -> None:
         self.name = name
         self.info = checkpoint.tensors[name]
-        self.shape: tuple[int, int] = self.info.shape
+        self.shape = self.info.matrix
         self._checkpoint = checkpoint
 
     @property
@@ -130,7 +130,7 @@ class CodeMatrix(Matrix):
     def __init__(self, checkpoint: Checkpoint, name: str, opset: int, by_row: bool) -> None:
         super().__init__(checkpoint, name)
         shape, axis = (self.shape, 1) if by_row else (self.shape[::-1], 0)
-        self._layout = DequantizeLayout(checkpoint.format(name), shape, axis, opset)
+        self._layout = DequantizeLayout(checkpoint.coded_format(name), shape, axis, opset)
         self._by_row = by_row
         self._inputs: list[str] = []
 
@@ -176,7 +176,7 @@ class BlockMatrix(Matrix):
     def __init__(self, checkpoint: Checkpoint, name: str, accuracy_level: int) -> None:
         super().__init__(checkpoint, name)
         try:
-            self._layout = NBitsLayout(checkpoint.format(name), self.shape)
+            self._layout = NBitsLayout(checkpoint.coded_format(name), self.shape)
         except FormatError as error:
             raise FormatError(f"{checkpoint.folder}: {name}: {error}") from None
         self._accuracy_level = accuracy_level
@@ -204,7 +204,7 @@ class BlockMatrix(Matrix):
     @override
     def multiply(self, graph: GraphBuilder, x: str, path: str) -> str:
         return graph.op(
-            "MatMulNBits", [x, *self._inputs], path, domain=MICROSOFT,
+            "MatMulNBits", [x, *self._inputs], path, None, MICROSOFT,
             accuracy_level=self._accuracy_level, **self._layout.attributes,
         )
 

@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from ...errors import FormatError
 from .parameters import written
 
 __all__ = ["Codes", "Format", "PackedWeight", "TensorLayout"]
+
+Kind = TypeVar("Kind")
 
 _VERIFIED_VALUES = 4 << 20   # unpacked at a time
 
@@ -54,6 +56,12 @@ class PackedWeight:
     format: Format
     shape: tuple[int, int]
     tensors: Mapping[str, np.ndarray]
+
+    def format_as(self, kind: type[Kind]) -> Kind:
+        """The format, which must be a ``kind``; raise ``FormatError`` if it is another."""
+        if not isinstance(self.format, kind):
+            raise FormatError(f"{self.format.name} is no format of the class {kind.__name__}")
+        return self.format
 
     def codes(self) -> Codes:
         """Unpack all rows."""

@@ -35,13 +35,17 @@ class Codebook(GroupFormat):
 
     table: ClassVar[np.ndarray]       # float64 [codes, parameters]
     iterations: ClassVar[int]
-    code_type: ClassVar[type] = np.uint8
 
     group_size: GroupSize = 128
 
     def __post_init__(self) -> None:
         """Check the parameter."""
         check_group_size(self.name, self.group_size)
+
+    @property
+    def code_type(self) -> type:
+        """See ``GroupFormat.code_type``."""
+        return np.uint8
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
         """Refuse what ``Format.check`` refuses; K must fill groups."""
@@ -70,7 +74,8 @@ class Codebook(GroupFormat):
         Raises ``FormatError`` where float16 cannot hold them.
         """
         weights = np.array(groups, np.float64, order="C")
-        best = least = None
+        best: np.ndarray | None = None
+        least: np.ndarray | None = None
         for start in self.starts(weights):
             parameters = start
             for _ in range(self.iterations):
@@ -80,10 +85,11 @@ class Codebook(GroupFormat):
                 self.round(weights, stored[..., None, :], None), stored[..., None, :], None
             )
             error = _sums(np.square(restored - weights), importance)
-            if least is None:
+            if best is None or least is None:
                 best, least = stored, error
             best = np.where((error < least)[..., None], stored, best)
             least = np.minimum(error, least)
+        assert best is not None, "there is a start at least"
         if np.abs(best).max(initial=0) >= LARGEST_FLOAT16:
             raise FormatError(
                 f"a group reaches {np.abs(groups).max():g}: float16 scales end at 65504. "
@@ -125,7 +131,9 @@ class Codebook(GroupFormat):
         return order, (ordered[..., 1:] + ordered[..., :-1]) / 2
 
     @override
-    def round(self, weights: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
+    def round(
+        self, weights: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None
+    ) -> np.ndarray:
         del zero_point
         order, midpoints = self._thresholds(scale)
         place = np.zeros(weights.shape, np.uint8)
@@ -135,14 +143,16 @@ class Codebook(GroupFormat):
         return np.take_along_axis(codes, place[..., None], axis=-1)[..., 0]
 
     @override
-    def restore(self, values: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
+    def restore(
+        self, values: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None
+    ) -> np.ndarray:
         del zero_point
-        total = np.float32(0)
+        total = np.zeros((), np.float32)
         for p in range(self.parameters):
             total = total + self.table[:, p].astype(np.float32)[values] * scale[..., p]
         return total
 
-    def counts(self, values: np.ndarray, zero_point: None) -> np.ndarray:
+    def counts(self, values: np.ndarray, zero_point: np.ndarray | None) -> np.ndarray:
         """A row of the table for each code."""
         del zero_point
         return self.table[values]

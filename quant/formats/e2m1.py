@@ -8,7 +8,7 @@ __all__ = ["E2M1_MAX", "E2M1_TWICE", "E2M1_VALUES", "to_e2m1"]
 
 E2M1_MAX = 6.0
 
-_MAGNITUDES = np.float32([0, 0.5, 1, 1.5, 2, 3, 4, 6])   # by the three low bits of a code
+_MAGNITUDES = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], np.float32)   # by the three low bits of a code
 E2M1_VALUES = np.concatenate([_MAGNITUDES, -_MAGNITUDES])
 E2M1_TWICE = (2 * E2M1_VALUES).astype(np.int8)           # the integers that kernels compute with
 

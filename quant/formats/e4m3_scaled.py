@@ -27,7 +27,10 @@ class E4m3Scaled(Format):
     [M, K / columns], E4M3 bit patterns above zero; ``global_scale`` float32 [1, 1].
     """
 
-    columns: int   # that share a scale
+    @property
+    @abstractmethod
+    def columns(self) -> int:
+        """Columns that share a scale."""
 
     @abstractmethod
     def values(self, codes: np.ndarray) -> np.ndarray:
@@ -53,6 +56,7 @@ class E4m3Scaled(Format):
 
     @override
     def pack(self, codes: Codes) -> dict[str, np.ndarray]:
+        assert codes.global_scale is not None, "these formats' codes have one"
         return {
             "packed": pack_bits(self.stored(codes.values), 4),
             "scale": to_e4m3(codes.scale),

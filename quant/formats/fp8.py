@@ -76,13 +76,17 @@ class Fp8(Format):
         """The tensor's scale, float32 [1, 1]; None per row."""
         if self.granularity == "row":
             return None
+        return self._tensor_scale(blocks)
+
+    @staticmethod
+    def _tensor_scale(blocks: Iterable[np.ndarray]) -> np.ndarray:
         absmax = max(np.abs(block).max() for block in blocks)
         return float32_scale(np.full((1, 1), absmax, np.float32), E4M3_MAX)
 
     def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """Bit patterns uint8 [R, K]; see the class for the rule."""
         if self.granularity == "tensor":
-            scale = self.statistics([rows]) if statistics is None else statistics
+            scale = self._tensor_scale([rows]) if statistics is None else statistics
         else:
             scale = float32_scale(np.abs(rows).max(axis=1, keepdims=True), E4M3_MAX)
         quotients = rows / scale

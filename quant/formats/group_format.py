@@ -28,9 +28,13 @@ class GroupFormat(Format):
     """
 
     parameters: ClassVar[int] = 1
-    code_type: type = np.int8
 
     group_size: int | None
+
+    @property
+    def code_type(self) -> type:
+        """Of ``Codes.values``."""
+        return np.int8
 
     @abstractmethod
     def round(

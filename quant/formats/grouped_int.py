@@ -166,7 +166,8 @@ class GroupedInt(GroupFormat):
 
     def counts(self, values: np.ndarray, zero_point: np.ndarray | None) -> np.ndarray:
         """The codes, each above its zero point."""
-        return self.restore(values, np.float32(1), zero_point).astype(np.float64)[..., None]
+        counted = self.restore(values, np.ones((), np.float32), zero_point)
+        return counted.astype(np.float64)[..., None]
 
 
 @dataclass(frozen=True)

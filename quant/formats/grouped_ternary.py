@@ -78,16 +78,20 @@ class GroupedTernary(GroupFormat):
         return float16_scale(scale, 1)
 
     @override
-    def round(self, weights: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
+    def round(
+        self, weights: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None
+    ) -> np.ndarray:
         del zero_point
         return np.clip(np.rint(weights / scale), -1, 1).astype(np.int8)
 
     @override
-    def restore(self, values: np.ndarray, scale: np.ndarray, zero_point: None) -> np.ndarray:
+    def restore(
+        self, values: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None
+    ) -> np.ndarray:
         del zero_point
         return values * np.asarray(scale, np.float32)
 
-    def counts(self, values: np.ndarray, zero_point: None) -> np.ndarray:
+    def counts(self, values: np.ndarray, zero_point: np.ndarray | None) -> np.ndarray:
         """The trits."""
         del zero_point
         return values.astype(np.float64)[..., None]

@@ -73,7 +73,8 @@ class Int4Fp8(E4m3Scaled):
     def statistics(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
         """t, float32 [1, 1]."""
         largest = 0.0
-        missing = [[] for _ in range(_RESCUES)]   # by rows, so that blocks do not show
+        # By rows, so that blocks do not show.
+        missing: list[list[float]] = [[] for _ in range(_RESCUES)]
         for block in blocks:
             absmax = np.abs(grouped(block, self.group_size)).max(axis=2).astype(np.float64)
             largest = max(largest, float(absmax.max()))

@@ -36,7 +36,11 @@ class Nvfp4(E4m3Scaled):
 
     name: ClassVar[str] = "nvfp4"
     kernel: ClassVar[str] = "nvfp4"
-    columns: ClassVar[int] = 16
+
+    @property
+    def columns(self) -> int:
+        """See ``E4m3Scaled.columns``."""
+        return 16
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:
         """Refuse what ``Format.check`` refuses; K must fill blocks."""

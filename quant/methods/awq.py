@@ -84,7 +84,8 @@ def awq(weight: np.ndarray, hessian: np.ndarray, form: Format) -> Codes:
     importance = grouped(np.diag(hessian)[None], form.group_size)[0]
     fitted = [fit_clipped(form, groups[:, g], importance[g]) for g in range(len(importance))]
     scale = np.stack([one for one, _ in fitted], axis=1)
-    zero_point = None if form.symmetric else np.stack([zero for _, zero in fitted], axis=1)
+    zeros = [zero for _, zero in fitted if zero is not None]
+    zero_point = np.stack(zeros, axis=1) if zeros else None
     values = form.round(
         groups, scale[:, :, None], None if zero_point is None else zero_point[:, :, None]
     )

@@ -40,6 +40,9 @@ class CalibrationRun(Protocol):
     def set(self, name: str, weight: PackedWeight | np.ndarray) -> None:
         """Use ``weight`` from now on for the linear ``name``, one of ``LINEAR_NAMES``."""
 
+    def set_norm(self, name: str, gain: np.ndarray) -> None:
+        """Use the float32 ``gain`` from now on for the layer's norm ``name``."""
+
     def end(self) -> None:
         """Pass all tokens through the layer, whose linears are all set."""
 
@@ -47,7 +50,9 @@ class CalibrationRun(Protocol):
 class Calibration(Protocol):
     """Calibration text, and how to run a model on it. The runtime's is passed in from above."""
 
-    tokens: int
+    @property
+    def tokens(self) -> int:
+        """Tokens in all."""
 
     def describe(self) -> dict[str, Any]:
         """The manifest's entry: which text, its SHA-256, how much of it, which seed."""

@@ -33,7 +33,7 @@ def equal_columns(magnitudes: Iterable[np.ndarray]) -> np.ndarray:
     One array [K] or more, which are added up. Columns of zeros keep 1; the others' geometric mean
     is 1.
     """
-    total = np.sum(list(magnitudes), axis=0, dtype=np.float64)
+    total = np.asarray(np.sum(list(magnitudes), axis=0, dtype=np.float64))
     filled = total > 0
     if not filled.any():
         return np.ones(len(total), np.float32)

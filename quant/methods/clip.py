@@ -33,6 +33,6 @@ def fit_clipped(
         better = total < least
         least = np.where(better, total, least)
         best_scale = np.where(better, scale, best_scale)
-        if zero is not None:
+        if zero is not None and best_zero is not None:
             best_zero = np.where(better, zero, best_zero)
     return best_scale, best_zero

@@ -25,6 +25,7 @@ from ..formats import Codes
 from ..formats.codebook import Codebook
 from ..formats.group_format import GroupFormat
 from ..formats.grouped_int import GroupedInt
+from ..formats.grouped_ternary import GroupedTernary
 from .calibration import row_errors
 from .clip import fit_clipped
 from .method import Method
@@ -104,6 +105,7 @@ class _Columns:
         """Codes and rounded weights of a ``part`` of the columns, which all are of ``group``."""
         from .integer_columns import round_in_turn  # noqa: PLC0415   Numba, which others do not need
 
+        assert isinstance(self.form, GroupedInt), "``_round_block`` asks for these alone"
         return round_in_turn(self.form, columns, part.start, part.stop - part.start, factor,
                              *self._parameters(group))
 
@@ -113,7 +115,7 @@ class _Columns:
         """The same for formats of any kind."""
         parameters = self._parameters(group)
         rounded = np.empty(columns[part].shape)
-        codes = np.empty(rounded.shape, self.form.code_type)
+        codes: np.ndarray = np.empty(rounded.shape, self.form.code_type)
         for n, i in enumerate(range(part.start, part.stop)):
             codes[n] = self.form.round(columns[i], *parameters)
             rounded[n] = self.form.restore(codes[n], *parameters)
@@ -131,9 +133,10 @@ class _Columns:
         if isinstance(self.form, GroupedInt):
             scale, zero_point = fit_clipped(self.form, members.T, importance)
         else:
+            assert isinstance(self.form, Codebook | GroupedTernary), "there is no other kind"
             scale, zero_point = self.form.fit(members.T, importance), None
         self.codes.scale[:, group] = scale
-        if zero_point is not None:
+        if zero_point is not None and self.codes.zero_point is not None:
             self.codes.zero_point[:, group] = zero_point
 
     def _parameters(self, group: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -172,7 +175,8 @@ def better_rows(
     return Codes(
         pick(first.values, second.values),
         pick(first.scale, second.scale),
-        None if first.zero_point is None else pick(first.zero_point, second.zero_point),
+        None if first.zero_point is None or second.zero_point is None
+        else pick(first.zero_point, second.zero_point),
     )
 
 

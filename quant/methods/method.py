@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Method:
     """
 
     name: str
-    quantize: Callable[[np.ndarray, np.ndarray, Format], Codes] | None
+    quantize: Callable[[np.ndarray, np.ndarray, Any], Codes] | None   # of one of ``formats``
     formats: tuple[type[Format], ...]
     scales_columns: bool = False
     corrects_inputs: bool = False

@@ -101,7 +101,7 @@ class _Descent:
         parameters = self._parameters(group)
         gradient = np.ascontiguousarray(gradient.T)
         before = self._form.restore(
-            self.codes.values[:, columns].T, *(_as_row(one) for one in parameters)
+            self.codes.values[:, columns].T, *_as_rows(*parameters)
         ).astype(np.float64)
         codes = np.ascontiguousarray(self.codes.values[:, columns].T)
         if isinstance(self._form, GroupedInt):
@@ -133,5 +133,7 @@ class _Descent:
         return self.codes.scale[:, group], None if zero_point is None else zero_point[:, group]
 
 
-def _as_row(parameter: np.ndarray | None) -> np.ndarray | None:
-    return None if parameter is None else parameter[None]
+def _as_rows(
+    scale: np.ndarray, zero_point: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    return scale[None], None if zero_point is None else zero_point[None]

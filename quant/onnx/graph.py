@@ -48,7 +48,7 @@ class GraphBuilder:
 
     def constant(self, values: Any, dtype: type = np.int64) -> str:
         """A small tensor; equal ones are stored once."""
-        array = np.array(values, dtype)
+        array: np.ndarray = np.array(values, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             name = f"constant_{len(self._constants)}"

@@ -106,6 +106,7 @@ class NBitsLayout:
         R, K = codes.values.shape
         middle = self._middle
         if middle is None:
+            assert codes.zero_point is not None, "codes of an asymmetric format have one"
             stored, zero_point = codes.values, codes.zero_point
         else:
             stored = (codes.values.astype(np.int16) + middle).astype(np.uint8)

@@ -121,7 +121,7 @@ class Payloads:
         if payload.data is not None:
             return np.frombuffer(payload.data, dtype).reshape(tensor.dims)
         array = np.empty(math.prod(tensor.dims), dtype)
-        target = memoryview(array).cast("B") if array.nbytes else memoryview(b"")
+        target = array.data.cast("B") if array.nbytes else memoryview(b"")
         done = 0
         for block in self.blocks(payload):
             target[done:done + len(block)] = block
@@ -134,6 +134,7 @@ class Payloads:
             yield payload.data
             return
         try:
+            assert payload.file is not None, "a payload is data, or lies in a file"
             with open_regular(payload.file, CheckpointError) as file:
                 file.seek(payload.offset)
                 left = payload.length

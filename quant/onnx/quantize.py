@@ -17,7 +17,7 @@ from onnx import TensorProto
 from ... import __version__
 from ...errors import FormatError, OutputError
 from ...tools.progress import SILENT, Progress
-from ..checkpoint.source import to_float32
+from ..checkpoint.floats import to_float32
 from ..error_meter import ErrorMeter, errors_of
 from ..fitting import fit_format
 from ..formats import Codes, Format, Ternary
@@ -158,7 +158,8 @@ class _Job:
         self._proto = model.proto
         self._old_ir = model.proto.ir_version < _OLDEST_IR
         self._plan()
-        needed = 0 if self._nbits else max(each.stored.since for each in self.planned)
+        needed = 0 if self._nbits else max(
+            each.stored.since for each in self.planned if isinstance(each.stored, DequantizeLayout))
         self._opset_after = max(needed, model.opset)
         if needed > model.opset:
             self._proto = raise_opset(model.proto, needed, self._where)
@@ -291,6 +292,7 @@ class _Job:
         names = [rewriter.name(f"{weight.name}_{part}") for part in PARTS]
         if isinstance(stored, NBitsLayout):
             tensors = nbits_tensors(stored, encoded(), names, sink)
+            assert self._accuracy_level is not None, "this layout has one"
             rewriter.multiply(weight, stored, tensors, self._accuracy_level)
         else:
             tensors = dequantize_tensors(stored, encoded(), names, sink)
@@ -326,7 +328,8 @@ class _Job:
         proto = self._proto
         oldest = _OLDEST_IR
         if not self._nbits:
-            types = (each.stored.type for each in self.planned)
+            types = (each.stored.type for each in self.planned
+                     if isinstance(each.stored, DequantizeLayout))
             oldest = oldest_ir_version(max(kind.since for kind in types))
         proto.ir_version = max(proto.ir_version, oldest)
         if proto.ByteSize() > _FILE_LIMIT:

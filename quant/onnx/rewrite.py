@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -80,7 +81,7 @@ class Rewriter:
         if weight.replaceable:
             self._drop(weight.value)
             for link in {id(link): link for use in weight.uses for link in use.links}.values():
-                self._dropped_nodes[id(link.scope)].add(link.node)
+                self._dropped_nodes[id(link.scope)].add(link.computed)
         self._tensors[id(weight.value.scope)] += tensors
         attributes = {**layout.attributes, "accuracy_level": accuracy_level}
         given = [tensor.name for tensor in tensors]
@@ -143,7 +144,7 @@ class Rewriter:
         """The type in which a use multiplies: that of the last cast, or the weight's own."""
         kind = weight.tensor.data_type
         for link in use.links:
-            node = link.scope.nodes[link.node]
+            node = link.scope.nodes[link.computed]
             kind = integer_attribute(node, "to", kind) if node.op_type == "Cast" else kind
         return kind
 
@@ -191,7 +192,7 @@ class _Steps:
         self._node = node
         self._steps: list[NodeProto] = []
 
-    def add(self, kind: str, inputs: list[str], domain: str = "", **attributes: int) -> str:
+    def add(self, kind: str, inputs: list[str], domain: str = "", **attributes: Any) -> str:
         """Append a node; the name of its output."""
         base = f"{self._node.name or self._node.output[0]}_{kind}"
         name = self._names.name(base)
@@ -220,7 +221,7 @@ class _Steps:
 
 
 def _casts_to_float(value: Value) -> bool:
-    node = value.scope.nodes[value.node]
+    node = value.scope.nodes[value.computed]
     return node.op_type == "Cast" and integer_attribute(node, "to", 0) == TensorProto.FLOAT
 
 

@@ -28,6 +28,13 @@ class Value:
     is_output: bool = False
     readers: list[Reader] = field(default_factory=list)
 
+    @property
+    def computed(self) -> int:
+        """``node``; raise ``ValueError`` if no node computes it."""
+        if self.node is None:
+            raise ValueError(f"no node computes {self.name}")
+        return self.node
+
 
 @dataclass(frozen=True)
 class Reader:

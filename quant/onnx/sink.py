@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 from onnx import StringStringEntryProto, TensorProto
@@ -77,19 +77,20 @@ class TensorSink:
             tensor.raw_data = b"".join(_bytes(block) for block in blocks)
             written = len(tensor.raw_data)
         else:
-            written = self._append(tensor, blocks, nbytes)
+            written = self._append(self._file, tensor, blocks, nbytes)
         if written != nbytes:
             raise OutputError(f"{name} got {written} of {nbytes} bytes")
         return tensor
 
-    def _append(self, tensor: TensorProto, blocks: Iterable[np.ndarray], nbytes: int) -> int:
+    def _append(self, file: BinaryIO, tensor: TensorProto, blocks: Iterable[np.ndarray],
+                nbytes: int) -> int:
         alignment = _PAGE if nbytes >= _LARGE_BYTES else _ALIGNMENT
-        self._file.write(bytes(-self._file.tell() % alignment))
-        begin = self._file.tell()
+        file.write(bytes(-file.tell() % alignment))
+        begin = file.tell()
         for block in blocks:
-            self._file.write(_bytes(block))
+            file.write(_bytes(block))
         external_tensor(tensor, self._location, begin, nbytes)
-        return self._file.tell() - begin
+        return file.tell() - begin
 
 
 def external_tensor(tensor: TensorProto, location: str, offset: int, nbytes: int) -> None:

@@ -40,7 +40,8 @@ def _joined(stored: DequantizeLayout, encoded: Iterator[Codes]) -> Codes:
     K = stored.shape[stored.axis]
     rows, done = math.prod(stored.shape) // K, 0
     values: np.ndarray | None = None
-    scales, zero_points = [], []
+    scales: list[np.ndarray] = []
+    zero_points: list[np.ndarray] = []
     for block in encoded:
         codes = affine_codes(stored.form, block)
         if values is None:
@@ -48,9 +49,11 @@ def _joined(stored: DequantizeLayout, encoded: Iterator[Codes]) -> Codes:
         values[done:done + len(codes.values)] = codes.values
         done += len(codes.values)
         scales.append(codes.scale)
-        zero_points.append(codes.zero_point)
+        if codes.zero_point is not None:
+            zero_points.append(codes.zero_point)
     scale = scales[0] if stored.scale_shape == () else np.concatenate(scales)
-    zero_point = None if zero_points[0] is None else np.concatenate(zero_points)
+    assert values is not None, "there is a block at least"
+    zero_point = np.concatenate(zero_points) if zero_points else None
     return Codes(values, scale, zero_point)
 
 

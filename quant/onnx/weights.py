@@ -43,6 +43,7 @@ class FoundWeight:
     @property
     def tensor(self) -> TensorProto:
         """The constant."""
+        assert self.value.tensor is not None, "``find_weights`` takes constants alone"
         return self.value.tensor
 
     @property
@@ -85,7 +86,7 @@ def find_weights(scopes: list[Scope]) -> list[FoundWeight]:
 def _trace(value: Value) -> FoundWeight:
     """Follow a constant to the nodes that compute with it."""
     found = FoundWeight(value)
-    rank = len(value.tensor.dims)
+    rank = len(found.tensor.dims)
     waiting: list[tuple[Value, bool, tuple[Value, ...]]] = [(value, False, ())]
     while waiting:
         current, flipped, links = waiting.pop()

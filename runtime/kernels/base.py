@@ -76,6 +76,8 @@ class IntegerLinear(Linear):
         K is so large that a sum could leave int32.
     """
 
+    format: Format
+
     largest_weight: ClassVar[int]   # integer weight, in magnitude
     largest_activation: ClassVar[int] = LARGEST_ACTIVATION
     activation_type: ClassVar[type] = np.int8

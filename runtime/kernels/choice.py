@@ -6,7 +6,7 @@ import os
 from functools import cache
 
 from ...errors import TrilobiteError
-from ...tools.compiled import numba
+from ...tools.compiled import config, numba
 
 __all__ = [
     "KERNELS",
@@ -36,9 +36,9 @@ def cpu_features() -> frozenset[str]:
     ``NUMBA_CPU_FEATURES`` and ``NUMBA_ENABLE_AVX`` restrict them; with ``NUMBA_CPU_NAME`` alone
     they are unknown: none.
     """
-    listed = numba.config.CPU_FEATURES
+    listed = config.CPU_FEATURES
     if listed is None:
-        listed = numba.core.codegen.get_host_cpu_features() if numba.config.CPU_NAME is None else ""
+        listed = numba.core.codegen.get_host_cpu_features() if config.CPU_NAME is None else ""
     return frozenset(name[1:] for name in listed.split(",") if name.startswith("+"))
 
 

@@ -11,7 +11,6 @@ from threading import Lock
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from typing_extensions import override
 
 from ...numerics import add, quantize_activation, scale_sum
 from ...tools.compiled import njit
@@ -98,13 +97,13 @@ class RowGroupKernel(ABC):
 
     def integer(self, q: np.ndarray) -> np.ndarray:
         """Exact sums of int8 ``q`` [N, K]; see ``IntegerLinear.integer``."""
-        sums = np.empty(self._sums_shape(len(q)), self.sum_type)
+        sums: np.ndarray = np.empty(self._sums_shape(len(q)), self.sum_type)
         outputs = Outputs(sums, _NOTHING.reshape(0, 0), self._scale, _NOTHING)
         self._multiply(prepared(q, self._columns), outputs, self._chunks(len(q)))
         return sums
 
-    @override
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Float32 outputs of float32 ``x`` [N, K], with ``bias``; see ``FusedKernel.output``."""
         y = np.empty((len(x), self.shape[0]), np.float32)
         outputs = Outputs(np.empty(self._sums_shape(0), self.sum_type), y, self._scale, bias)
         self._multiply(quantized(x, self._columns), outputs, self._chunks(len(x)))

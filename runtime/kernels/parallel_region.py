@@ -31,7 +31,7 @@ class _State:
 def _layer() -> str | None:
     """The threading layer; None as long as nothing has run in parallel."""
     try:
-        return numba.threading_layer()
+        return numba.threading_layer()   # type: ignore[attr-defined]   # not in its __all__
     except ValueError:
         return None
 

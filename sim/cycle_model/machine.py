@@ -22,7 +22,7 @@ __all__ = ["new_machine", "program_lists"]
 def new_machine(program: Program, timing: DdrTiming, tokens: int, position: int,
                 chooses: bool, started: int, differs: Mapping[str, int]) -> r.Machine:
     """The accelerator before a step: nothing has happened yet."""
-    c = constants(program, timing, tokens, position, chooses, started) | differs
+    c = constants(program, timing, tokens, position, chooses, started) | dict(differs)
     m = np.zeros(1, r.MACHINE).view(np.recarray)[0]
     for name, value in c.items():
         m[name] = value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -106,7 +106,8 @@ MACHINE = np.dtype([
     *((name, np.int64) for name in _NUMBERS),
     *((name, np.int64, shape) for name, shape in _ARRAYS.items()),
 ])
-Machine = np.record   # one element of an array of ``MACHINE``
+# One element of a record array of ``MACHINE``: np.record, whose fields no type checker knows.
+Machine: TypeAlias = Any
 
 CODED_ROWS, CODED_WEIGHTS = range(2)   # rows of ``coded``
 

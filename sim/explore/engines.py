@@ -33,6 +33,10 @@ class Engines(ABC):
     format: str
     one_by_one: tuple[TlmmParameters, ...] | tuple[ArrayParameters, ...]
 
+    @abstractmethod
+    def some(self, places: slice) -> Engines:
+        """Those of the engines that lie at ``places``."""
+
     def __len__(self) -> int:
         return len(self.one_by_one)
 
@@ -85,10 +89,14 @@ class TlmmEngines(Engines):
     sizes = ("group_size", "tables", "columns")
 
     def __init__(self, one_by_one: Sequence[TlmmParameters]) -> None:
-        self.one_by_one = tuple(one_by_one)
+        self.one_by_one: tuple[TlmmParameters, ...] = tuple(one_by_one)
         self._columns, self._pass = self._axis("columns"), self._axis("pass_length")
         self._group, self._bits = self._axis("group_size"), self._axis("index_width")
         self._entries, self._latency = self._axis("entries"), self._axis("latency")
+
+    def some(self, places: slice) -> TlmmEngines:
+        """See ``Engines``."""
+        return TlmmEngines(self.one_by_one[places])
 
     @property
     @override
@@ -126,10 +134,14 @@ class ArrayEngines(Engines):
     sizes = ("rows", "lanes")
 
     def __init__(self, one_by_one: Sequence[ArrayParameters]) -> None:
-        self.one_by_one = tuple(one_by_one)
+        self.one_by_one: tuple[ArrayParameters, ...] = tuple(one_by_one)
         self._rows, self._beats = self._axis("rows"), self._axis("beats_per_group")
         self._group, = {one.group_size for one in one_by_one}
         self._tokens, = {one.tokens for one in one_by_one}
+
+    def some(self, places: slice) -> ArrayEngines:
+        """See ``Engines``."""
+        return ArrayEngines(self.one_by_one[places])
 
     @property
     @override

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +134,8 @@ class _Grid:
 
     def prefill(self, prompt: int, policy: PromptPolicy) -> tuple[_Part, Array | float]:
         """A prompt, and the seconds of its longest piece. All pieces but the last yield nothing."""
-        total, longest = _Part(self.machine.host_time, 0.0), 0.0
+        total = _Part(self.machine.host_time, 0.0)
+        longest: Array | float = 0.0
         for past in range(0, prompt, policy.chunk):
             tokens = min(policy.chunk, prompt - past)
             yields = past + tokens == prompt
@@ -202,11 +204,10 @@ class _Grid:
 
     def _cycles(self, operator: Operator) -> float:
         """Cycles of an operator of another unit than the engine."""
+        integer, vector = self.hardware.integer, self.hardware.vector
         if operator.unit == "integer":
-            unit, work = self.hardware.integer, operator.macs
-        else:
-            unit, work = self.hardware.vector, operator.elements
-        return work / (unit.lanes.count * unit.efficiency.nominal)
+            return operator.macs / (integer.lanes.count * integer.efficiency.nominal)
+        return operator.elements / (vector.lanes.count * vector.efficiency.nominal)
 
     def _matmul(self, operator: Operator, bias: int) -> _Part:
         """A layer's matrix: tile by tile, each passed over by all tokens (``Machine._tiles``)."""
@@ -251,5 +252,7 @@ class _Grid:
         is_ternary = operator.unit == "tlmm" and self.engines.format == "ternary"
         ternary = operator.macs if is_ternary else 0
         per_ternary, per_mac, per_operation, per_byte = self.energies
-        return (ternary * per_ternary + (operator.macs - ternary) * per_mac
-                + operator.operations * per_operation + traffic * per_byte)
+        joules: NDArray[Any] | float = (
+            ternary * per_ternary + (operator.macs - ternary) * per_mac
+            + operator.operations * per_operation + traffic * per_byte)
+        return joules

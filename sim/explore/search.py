@@ -161,7 +161,7 @@ class _Evaluated:
 
 def _merged(found: Sequence[Found]) -> tuple[Found, ...]:
     """The front of several fronts, best rate first."""
-    shortest: dict[tuple[float, ...], Found] = {}
+    shortest: dict[tuple[str | float, ...], Found] = {}
     for one in sorted(found, key=lambda one: one.pause):
         shortest.setdefault((one.design.device, *_objectives(one)), one)
     rows = list(shortest.values())

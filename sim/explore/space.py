@@ -156,4 +156,4 @@ def _part(engines: Engines, share: float) -> Engines:
     """About ``share`` of the engines, evenly spread; the last, which is the largest, is there."""
     count = len(engines)
     step = max(1, int(1 / share))
-    return type(engines)(engines.one_by_one[(count - 1) % step::step])
+    return engines.some(slice((count - 1) % step, None, step))

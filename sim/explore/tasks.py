@@ -43,9 +43,10 @@ def run_tasks(
         raise TrilobiteError(f"--cluster must be one of {', '.join(CLUSTERS)}, not {cluster}")
     distinct = list(dict.fromkeys(items))
     progress.start(len(distinct))
-    run = _on_cluster if cluster else _in_pool
+    results = (_on_cluster(work, distinct, argument, cluster) if cluster
+               else _in_pool(work, distinct, argument, workers))
     found: dict[Item, Result] = {}
-    for item, result in run(work, distinct, argument, cluster or workers):
+    for item, result in results:
         found[item] = result
         progress.advance()
     return [found[item] for item in items]

@@ -63,7 +63,10 @@ class Batch:
 class Policy(Protocol):
     """Who goes when."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the command line and reports call it."""
+        ...
 
     def batch(
         self, waiting: Sequence[Progress], running: Sequence[Progress], layers: int

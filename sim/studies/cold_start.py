@@ -44,6 +44,8 @@ def cold_prefill(soc: Soc, graphs: ChunkGraphs, placement: Placement,
 def _system(soc: Soc, corner: Corner) -> System:
     """The SoC, with its flash and what copies from there into memory."""
     warm = soc_system(soc, corner)
+    if soc.flash is None:
+        raise ValueError("a cold start is asked of a SoC without a flash")
     flash = Channel(_FLASH, Kind.FLASH, soc.flash.rate(corner) * 1e9)
     return System.of([*warm.units.values(), Unit(_STORAGE, Kind.DMA)],
                      [*warm.channels.values(), flash], warm.idle)

@@ -24,7 +24,7 @@ from ...model import LINEAR_NAMES
 from ...numerics import add, flush_array, mul, scale_sum
 from ...quant.formats import Int8
 from ...quant.formats.base import PackedWeight
-from ...runtime.decoder import Decoder
+from ...runtime.decoder import Decoder, Observer
 from ...runtime.kernels.base import Linear
 from ...runtime.kernels.integer.int8 import Int8Linear
 from ...runtime.kv_cache import make_cache
@@ -235,7 +235,7 @@ def measure_ranges(
             for name, channels in largest.items()}
 
 
-def _run(decoder: Decoder, sequences: np.ndarray, observe: object) -> None:
+def _run(decoder: Decoder, sequences: np.ndarray, observe: Observer) -> None:
     for sequence in sequences:
         cache = make_cache("float32", decoder.config, len(sequence))
         decoder.hidden(sequence, cache, 0, observe)

@@ -235,12 +235,12 @@ def _rate_lines(
 ) -> list[str]:
     """A processor's rate, with the fastest of all as its peak."""
     peak = max(high for _, _, high in rates.values())
-    fastest = _quantity(*[peak / 1e12] * 3, "TOPS", "derived", f"the fastest: {measured}")
-    began = _quantity(*[1e6 * start] * 3, "us", "derived", f"a call without its work: {measured}")
+    fastest = _quantity(*_same(peak / 1e12), "TOPS", "derived", f"the fastest: {measured}")
+    began = _quantity(*_same(1e6 * start), "us", "derived", f"a call without its work: {measured}")
     buckets = []
     for tokens, values in rates.items():
-        efficiency = _quantity(
-            *(rate / peak for rate in values), "fraction", "derived", measured)
+        low, nominal, high = (rate / peak for rate in values)
+        efficiency = _quantity(low, nominal, high, "fraction", "derived", measured)
         buckets.append(f"    {{ tokens = {_exact(tokens, 'tokens', 'the bucket')}, "
                        f"efficiency = {efficiency} }},")
     return ["", "[[processors.rates]]", f'operator = "{operator}"', f'precision = "{precision}"',
@@ -250,6 +250,11 @@ def _rate_lines(
 def _quantity(low: float, nominal: float, high: float, unit: str, kind: str, source: str) -> str:
     values = f"low = {float(low):.9g}, nominal = {float(nominal):.9g}, high = {float(high):.9g}"
     return f'{{ {values}, unit = "{unit}", kind = "{kind}", source = "{source}" }}'
+
+
+def _same(value: float) -> tuple[float, float, float]:
+    """A range of one value."""
+    return value, value, value
 
 
 def _exact(value: int, unit: str, source: str) -> str:

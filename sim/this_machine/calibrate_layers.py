@@ -15,8 +15,10 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 
@@ -94,9 +96,9 @@ def elementwise_elements(config: ModelConfig) -> int:
 
 def attention_rates(cached: bool) -> list[LayerRate]:
     """Rates of decode steps and of prompts, out of memory or out of the cache."""
-    small = _Attention(_config(**_SMALL), 1)
+    small = _Attention(_config(changes=_SMALL), 1)
     start = statistics.median(_times([small.layer(0)] * _LAYERS, cached))
-    config = _config(**_CACHED) if cached else _config()
+    config = _config(changes=_CACHED) if cached else _config()
     found = []
     for operator, buckets in ((ATTENTION, CONTEXTS), (PROMPT_ATTENTION, PROMPTS)):
         rates = {}
@@ -114,10 +116,11 @@ def attention_rates(cached: bool) -> list[LayerRate]:
 def elementwise_rates(cached: bool) -> list[LayerRate]:
     """By activation, out of memory or of the cache."""
     found = []
-    for activation in ("silu", "relu2"):
-        small = _elementwise(_config(activation, **_SMALL), 1)
+    activations: tuple[Literal["silu", "relu2"], ...] = ("silu", "relu2")
+    for activation in activations:
+        small = _elementwise(_config(activation, _SMALL), 1)
         start = statistics.median(_times([small] * _LAYERS, cached))
-        config = _config(activation, **(_CACHED if cached else {}))
+        config = _config(activation, _CACHED if cached else {})
         elements = elementwise_elements(config)
         rates = {
             tokens: _spread(tokens * elements,
@@ -130,8 +133,8 @@ def elementwise_rates(cached: bool) -> list[LayerRate]:
 
 def step_rate() -> LayerRate:
     """A decode step without layers; it is one operation."""
-    one, two = (Decoder(replace(_config(**_SMALL), num_layers=layers),
-                        random_weights(_config(**_SMALL), Int8())) for layers in (1, 2))
+    one, two = (Decoder(replace(_config(changes=_SMALL), num_layers=layers),
+                        random_weights(_config(changes=_SMALL), Int8())) for layers in (1, 2))
     times = []
     for _ in range(_ROUNDS):
         with_one, with_two = (time_decode(decoder, "int8", CONTEXTS[0], _STEPS).step
@@ -144,10 +147,13 @@ def _named(operator: str, cached: bool) -> str:
     return in_cache(operator) if cached else operator
 
 
-def _config(activation: str = "silu", **changes: int) -> ModelConfig:
+def _config(
+    activation: Literal["silu", "relu2"] = "silu", changes: Mapping[str, int] = MappingProxyType({})
+) -> ModelConfig:
     """A layer with norms before ``o_proj`` and ``down_proj``, to time."""
-    shape = {"hidden_size": _HIDDEN, "intermediate_size": _INTERMEDIATE, "num_heads": _HEADS,
-             "num_kv_heads": _HEADS, "head_dim": _HEAD_DIM} | changes
+    shape: dict[str, Any] = {
+        "hidden_size": _HIDDEN, "intermediate_size": _INTERMEDIATE, "num_heads": _HEADS,
+        "num_kv_heads": _HEADS, "head_dim": _HEAD_DIM, **changes}
     return ModelConfig(
         family="bitnet", num_layers=_LAYERS, vocab_size=64, max_position_embeddings=4096,
         rms_norm_eps=1e-5, rope_theta=1e4, activation=activation, sub_norm=True, **shape,
@@ -195,12 +201,17 @@ def _elementwise(config: ModelConfig, tokens: int) -> Callable[[], object]:
     layer.load_norms(random_weights(config, Int8()))
     for name in LINEAR_NAMES:
         given = generator.standard_normal((tokens, config.linear_shape(name)[0]), np.float32)
-        layer.linears[name] = lambda _, given=given: given
+        layer.linears[name] = _given(given)
     x = generator.standard_normal((tokens, config.hidden_size), np.float32)
     heads = (tokens, config.num_heads, config.head_dim)
-    cache = _Prepared(generator.standard_normal(heads, np.float32))
+    cache: Any = _Prepared(generator.standard_normal(heads, np.float32))
     rope = Rope(*rope_tables(config, np.arange(tokens)))
     return lambda: layer.forward(x, cache, 0, rope)
+
+
+def _given(output: np.ndarray) -> Any:
+    """What stands for a linear, and gives ``output`` each time."""
+    return lambda _: output
 
 
 def _times(calls: list[Callable[[], object]], cached: bool) -> list[float]:

@@ -114,7 +114,7 @@ def verify_decoder(
     progress.start(len(runs), "Building the accelerator")
     depth = 1 << (program.memory.words - 1).bit_length()
     engine = build(ProgramBench(program.parameters, depth, timing or DdrTiming()),
-                   "accelerator", "verilator", waves and waves.suffix)
+                   "accelerator", "verilator", waves.suffix if waves else None)
     progress.doing("Simulating")
     results = run_program(engine, _image(program, prompt), runs, waves, progress=progress)
     for run, result in zip(runs, results, strict=False):
@@ -134,7 +134,8 @@ def _expected(program: Program, prompt: Sequence[int], new_tokens: int, referenc
               ) -> list[tuple[int, list[int], list[np.ndarray], int | None]]:
     """Per step: position, token ids, residuals, and the runtime's next token."""
     most = program.parameters.max_tokens
-    steps = []
+    steps: list[tuple[int, list[int], list[np.ndarray], int | None]] = []
+    token: int | None
     for position in range(0, len(prompt), most):
         ids = list(prompt[position:position + most])
         residuals, token = reference.feed(ids)
@@ -142,6 +143,7 @@ def _expected(program: Program, prompt: Sequence[int], new_tokens: int, referenc
         steps.append((position, ids, residuals, token if ends else None))
     for number in range(new_tokens - 1):
         token = steps[-1][3]
+        assert token is not None, "a step chose none"
         steps.append((len(prompt) + number, [token], *reference.feed([token])))
     return steps
 

@@ -184,7 +184,7 @@ def verify_tlmm(matrices: Sequence[Matrix], parameters: TlmmParameters,
         matrix.check(parameters)
     progress.start(2 * len(matrices), f"Building the engine for {simulator}")
     target = None if waves is None else Path(waves)
-    engine = build(Tlmm(parameters), "tlmm", simulator, target and target.suffix)
+    engine = build(Tlmm(parameters), "tlmm", simulator, target.suffix if target else None)
     traffic = [
         tlmm_traffic(parameters, matrix.trits, matrix.activations, probability, seed + number)
         for number, matrix in enumerate(matrices) for probability in (stall, 0.0)

@@ -247,8 +247,8 @@ class _Header:
         shape = tuple(self._number("<Q") for _ in range(axes))[::-1]
         number, offset = self._number("<I"), self._number("<Q")
         if number not in _BY_NUMBER:
-            kind = _OTHER_NUMBERS.get(number, f"of the unknown type {number}")
-            raise CheckpointError(f"{fault} is {kind}; the types that are read are "
+            other = _OTHER_NUMBERS.get(number, f"of the unknown type {number}")
+            raise CheckpointError(f"{fault} is {other}; the types that are read are "
                                   f"{', '.join(TYPES)}")
         kind = _BY_NUMBER[number]
         if not all(1 <= extent < _SIZE_LIMIT for extent in shape) or shape[-1] % kind.values:

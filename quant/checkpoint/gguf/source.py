@@ -103,6 +103,7 @@ class GgufSource(TensorSource):
         if form is None:
             return super().encoded(start, stop)
         if isinstance(form, Ternary):
+            assert self._ternary_scale is not None, "``form`` is ternary where there is one"
             trits = np.sign(self.rows(start, stop)).astype(np.int8)
             return Codes(trits, self._ternary_scale)
         return _int4(self._ordered(start, stop, lambda rows: rows))
@@ -138,6 +139,7 @@ class GgufSource(TensorSource):
 
     @cached_property
     def _factor(self) -> np.float32:
+        assert self._scale_name is not None, "``rows`` asks where there is a scale"
         value = self._file.rows(self._scale_name)[0].view("<f4")[0]
         if not 0 < value < np.inf:
             raise CheckpointError(f"{self._file.path}: {printable(self._scale_name)} is {value}; a "
@@ -153,7 +155,7 @@ class GgufSource(TensorSource):
         for start, stop in self.blocks():
             largest = max(largest, np.abs(self.rows(start, stop)).max())
         uniform = largest > 0 and all(
-            np.isin(np.abs(self.rows(start, stop)), (0, largest)).all()
+            np.isin(np.abs(self.rows(start, stop)), np.array([0, largest], np.float32)).all()
             for start, stop in self.blocks()
         )
         if not uniform and self._bitnet:

@@ -15,13 +15,14 @@ from ....errors import FormatError
 from ....numerics import add, add_group, mul
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.grouped_int import GroupedInt
+from ....quant.formats.grouped_ternary import GroupedTernary
 from ....tools.compiled import njit
 from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..threads import over_rows
 from .int4_vnni import VnniInt4
 
-__all__ = ["GroupedIntLinear", "Int4Linear", "scale_groups"]
+__all__ = ["GroupedIntLinear", "Int4Linear", "grouped_format", "scale_groups"]
 
 _STEP = 8   # bytes of a column, hence 16 products, to an int16 sum
 
@@ -75,9 +76,16 @@ class Int4Linear(GroupedIntLinear):
         return sums
 
 
+def grouped_format(weight: PackedWeight) -> GroupedInt | GroupedTernary:
+    """The format, whose codes are integers; raise ``FormatError`` if it is another."""
+    if isinstance(weight.format, GroupedTernary):
+        return weight.format
+    return weight.format_as(GroupedInt)
+
+
 def _zero_points(weight: PackedWeight) -> np.ndarray:
     """uint8 [groups, M]; [1, M] where all groups have the same."""
-    form: GroupedInt = weight.format
+    form = grouped_format(weight)
     stored = weight.tensors.get("zero_point")
     if stored is None:
         return np.full((1, weight.shape[0]), form.half, np.uint8)

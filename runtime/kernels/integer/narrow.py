@@ -15,9 +15,10 @@ import numpy as np
 from ....quant.formats import GroupedTernary
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.bits import pack_bits, unpack_bits
+from ....quant.formats.grouped_int import GroupedInt
 from ....tools.compiled import njit
 from ..threads import over_rows
-from .int4 import GroupedIntLinear
+from .int4 import GroupedIntLinear, grouped_format
 
 __all__ = ["GroupedTernaryLinear", "NarrowIntLinear", "narrow_sums"]
 
@@ -41,13 +42,13 @@ class NarrowIntLinear(GroupedIntLinear):
         self._columns = codes.shape[1]
         self._low = np.ascontiguousarray(pack_bits(codes & 3, _LOW_BITS).T)
         self._high = np.empty((0, len(codes)), np.uint8)
-        if weight.format.top >= 2**_LOW_BITS:
+        if grouped_format(weight).top >= 2**_LOW_BITS:
             self._high = np.ascontiguousarray(pack_bits(codes >> _LOW_BITS, 1).T)
         self.nbytes += self._low.nbytes + self._high.nbytes
 
     def _codes(self, weight: PackedWeight) -> np.ndarray:
         """uint8 [M, K], from 0."""
-        return unpack_bits(weight.tensors["packed"], weight.format.bits)
+        return unpack_bits(weight.tensors["packed"], weight.format_as(GroupedInt).bits)
 
     def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, groups, M] of int8 ``q`` [N, K]."""

@@ -20,6 +20,8 @@ import numpy as np
 
 from ....quant.formats.base import PackedWeight
 from ....quant.formats.bits import pack_bits
+from ....quant.formats.hlq import Hlq
+from ....quant.formats.ternary_planes import TernaryPlanes
 from ....tools.compiled import njit
 from ..base import IntegerLinear
 from ..choice import lookup_vectors
@@ -53,7 +55,7 @@ class HlqLinear(_PlanesLinear):
     """y = x W^T with W = offset + sum over b of scale_b * bit_b; the offset counts as a plane."""
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
-        self._bits = weight.format.bits
+        self._bits = weight.format_as(Hlq).bits
         super().__init__(weight, bias)
         stored = weight.tensors
         scale = np.concatenate([stored["scale"], stored["offset"][:, :, None]], axis=2)
@@ -80,7 +82,7 @@ class TernaryPlanesLinear(_PlanesLinear):
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
-        planes = weight.format.trits(weight.codes().values)
+        planes = weight.format_as(TernaryPlanes).trits(weight.codes().values)
         self._groups = weight.tensors["scale"].shape[1]
         if vectors := lookup_vectors():
             self._fused = ShuffleTrits(planes, self._groups, self._scale, vectors)

@@ -17,6 +17,7 @@ takes its place, with AVX2 or AVX-512 alone ``ternary.pairs``; ``ternary.shuffle
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -55,7 +56,7 @@ def _lookup(weight: PackedWeight, scale: np.ndarray) -> FusedKernel:
     return ShuffleTernary(weight, scale, lookup_vectors())
 
 
-_FUSED = {
+_FUSED: dict[str, Callable[[PackedWeight, np.ndarray], FusedKernel]] = {
     "vnni": _vnni,
     "avx512": partial(PairsTernary, vectors=4),
     "avx2": partial(PairsTernary, vectors=8),

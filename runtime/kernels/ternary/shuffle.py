@@ -20,8 +20,8 @@ from .digits import row_digits
 __all__ = ["ShuffleTernary", "build_pair_tables"]
 
 # Of entry d0 + 4 * d1, what the two activations count; entries with a digit 3 are never read.
-_FIRST = np.int16([entry % 4 - 1 for entry in range(16)])
-_SECOND = np.int16([entry // 4 - 1 for entry in range(16)])
+_FIRST = np.array([entry % 4 - 1 for entry in range(16)], np.int16)
+_SECOND = np.array([entry // 4 - 1 for entry in range(16)], np.int16)
 
 
 class ShuffleTernary(RowGroupKernel):

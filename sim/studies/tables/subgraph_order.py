@@ -62,7 +62,8 @@ def of_model(model: str, chunks: int, layers: int) -> list[Subgraph]:
     placement = Placement("NPU", "int8", "CPU", "int8")
     tasks = prefill_tasks(load_soc("snapdragon-8-gen-3"), shape, chunks, 256, placement)
     places = {task.name: place for place, task in enumerate(tasks)}
-    return [Subgraph(task.unit, task.start + task.compute, tuple(map(places.get, task.after)))
+    return [Subgraph(task.unit, task.start + task.compute,
+                     tuple(places[name] for name in task.after))
             for task in tasks]
 
 

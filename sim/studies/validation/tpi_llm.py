@@ -8,7 +8,7 @@ computing and all-reduces always hid behind reading.
 from __future__ import annotations
 
 from ..soc_tasks import LayerShape
-from ..tensor_parallel import BlockTimes, link_term, stream_weights
+from ..tensor_parallel import BlockTimes, Topology, link_term, stream_weights
 from .llm_npu import gated
 from .row import Basis, Row
 
@@ -44,10 +44,11 @@ def rows() -> list[Row]:
 
 
 def _formulas() -> list[Row]:
+    references: tuple[tuple[Topology, int], ...] = (("star", 8), ("tree", 16), ("ring", 56))
     return [
         Row(_SOURCE, f"all-reduce over 8 nodes, {topology}", "link latencies",
             link_term(topology, 8), reference, Basis.FORMULA, 0.0)
-        for topology, reference in (("star", 8), ("tree", 16), ("ring", 56))
+        for topology, reference in references
     ]
 
 
