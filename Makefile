@@ -80,9 +80,10 @@ $(VENV)/docs.stamp: pyproject.toml $(VENV)/bin/python
 
 # Versions and hashes of the lock file; torch apart, since its build for the CPU alone is another file.
 $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml $(VENV)/bin/python
-	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet "$$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)"
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
 	touch $@ $(VENV)/rtl.stamp $(VENV)/docs.stamp
 
 clean:
