@@ -79,7 +79,7 @@ def generate_requests(
     Raises
     ------
     EstimateError
-        A number is not positive, or a length is too large for a request.
+        A number is not positive, the seed is negative, or a length is too large for a request.
     """
     if not 1 <= count <= 1_000_000 or not (math.isfinite(rate) and rate > 0):
         raise EstimateError(
@@ -89,6 +89,8 @@ def generate_requests(
         raise EstimateError(
             f"mean lengths must be 1 to {_LONGEST // 2} tokens, not {prompt} and {output}"
         )
+    if seed < 0:
+        raise EstimateError(f"the seed must not be negative, and is {seed}")
     random = np.random.default_rng(seed)
     arrivals = np.cumsum(random.exponential(1 / rate, count))
     lengths = [

@@ -55,6 +55,11 @@ def test_a_missing_file_is_refused(tmp_path):
         read_requests(tmp_path / "none.csv")
 
 
+def test_a_negative_seed_is_refused():
+    result = CliRunner().invoke(app, ["serve-sim", "bitnet-0.73b", "--seed", "-1"])
+    assert result.exit_code == 2 and "the seed must not be negative, and is -1" in result.output
+
+
 def test_drawn_requests_follow_their_seed_and_means():
     drawn = generate_requests(4000, 2.0, 100, 20, seed=1)
     assert drawn == generate_requests(4000, 2.0, 100, 20, seed=1)
