@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 
+from ..errors import TrilobiteError
 from ..model import LINEAR_NAMES, ModelConfig
 from ..quant.formats import Int8
 from ..quant.formats.base import Format, PackedWeight
@@ -32,7 +33,11 @@ def random_weights(config: ModelConfig, form: Format, seed: int = 0,
     ------
     FormatError
         A weight's shape does not fit its format; all are checked before the first is made.
+    TrilobiteError
+        The seed is negative.
     """
+    if seed < 0:
+        raise TrilobiteError(f"The seed must be 0 or a positive integer, not {seed}")
     vocabulary = vocabulary or Int8()
     shapes = config.tensor_shapes()
     for name in LINEAR_NAMES:

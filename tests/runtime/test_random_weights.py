@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from support.format_table import FORMAT_TABLE
-from trilobite.errors import FormatError
+from trilobite.errors import FormatError, TrilobiteError
 from trilobite.model import ModelConfig
 from trilobite.quant.formats import Int4, Ternary
 from trilobite.runtime.random_weights import random_weights
@@ -51,3 +51,8 @@ def test_a_shape_that_the_format_cannot_hold_is_refused_at_once():
     odd = ModelConfig(**{**vars(CONFIG), "intermediate_size": 100})
     with pytest.raises(FormatError, match=r"mlp.down_proj: K = 100 .* group size 32"):
         random_weights(odd, Int4(32))
+
+
+def test_a_negative_seed_is_refused_at_once():
+    with pytest.raises(TrilobiteError, match="The seed must be 0 or a positive integer, not -1"):
+        random_weights(CONFIG, Ternary(), -1)
