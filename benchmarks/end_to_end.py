@@ -33,8 +33,8 @@ from trilobite.sim.descriptions.shapes import load_shape
 MODELS = ("bitnet-0.73b", "bitnet-2b", "llama-2-7b")
 # Options of ``trilobite bench``, and llama.cpp's type.
 TYPES = {
-    "ternary16": (("--format", "ternary", "--packing", "base3"), "TQ2_0"),
-    "ternary2": (("--format", "ternary", "--packing", "2bit"), "TQ2_0"),
+    "ternary16": (("--format", "ternary,packing=base3"), "TQ2_0"),
+    "ternary2": (("--format", "ternary,packing=2bit"), "TQ2_0"),
     "int4": (("--format", "int4,group_size=32"), "Q4_0"),
     "int4g128": (("--format", "int4,group_size=128"), "Q4_0"),
 }

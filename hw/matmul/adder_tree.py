@@ -50,10 +50,7 @@ class SumTree(Component):
     """
 
     def __init__(self, count: int, width: int, terms: int, **signs: wiring.Member) -> None:
-        for name, value in (("count", count), ("width", width)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{type(self).__name__}'s {name} must be a positive integer, not "
-                                 f"{value!r}")
+        self.check(count, width)
         self.count = count
         self.width = width
         self.latency = (terms - 1).bit_length()
@@ -61,6 +58,14 @@ class SumTree(Component):
             "i": In(data.ArrayLayout(signed(width), count)), **signs,
             "o": Out(signed(width + self.latency)),
         })
+
+    @classmethod
+    def check(cls, count: int, width: int) -> None:
+        """Raise ``ValueError`` unless both are positive integers."""
+        for name, value in (("count", count), ("width", width)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{cls.__name__}'s {name} must be a positive integer, not "
+                                 f"{value!r}")
 
 
 class AdderTree(SumTree):

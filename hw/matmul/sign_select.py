@@ -82,6 +82,7 @@ class SelectTree(SumTree):
     """
 
     def __init__(self, count: int, width: int) -> None:
+        self.check(count, width)   # before members are made of it
         super().__init__(count, width, terms=count + 1,
                          i_trits=In(data.ArrayLayout(trit_layout(), count)))
 

@@ -40,6 +40,7 @@ class SignTree(SumTree):
     """
 
     def __init__(self, count: int, width: int) -> None:
+        self.check(count, width)   # before members are made of it
         super().__init__(count, width, terms=count, i_negative=In(count), o_negative=Out(1))
 
     def elaborate(self, platform):
