@@ -1,6 +1,7 @@
 """Options and skips that hold for the whole suite."""
 
 import shutil
+import signal
 import subprocess
 
 import hypothesis
@@ -9,6 +10,9 @@ import pytest
 # How long an example takes depends on the machine; a slow one is not a wrong one.
 hypothesis.settings.register_profile("trilobite", deadline=None)
 hypothesis.settings.load_profile("trilobite")
+
+# What a shell starts in the background ignores Ctrl-C, and so does all that it starts itself.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
