@@ -9,7 +9,7 @@ from numba import njit
 from support.integer_weights import pack_values, random_weight
 from trilobite.quant.formats import Ternary
 from trilobite.runtime.kernels.choice import VARIABLE, available_kernels, cpu_features
-from trilobite.runtime.kernels.ir.x86 import vbmi as intrinsics_vbmi
+from trilobite.runtime.kernels.ir.x86 import vbmi as vbmi_ir
 from trilobite.runtime.kernels.ir.x86.vbmi import BYTE_OF, TABLE, UNIT_COLUMNS
 from trilobite.runtime.kernels.ternary import portable as ternary
 from trilobite.runtime.kernels.ternary.portable import TernaryLinear
@@ -36,7 +36,7 @@ def test_a_byte_is_a_value_or_its_opposite():
 def test_tables_hold_every_sum_of_five():
     @njit
     def build(q, tables):
-        intrinsics_vbmi.build_tables(q, tables, 2)
+        vbmi_ir.build_tables(q, tables, 2)
 
     q = np.int8([-128] * 5 + [127, -3, 5, -128, 77])
     tables = np.zeros((2, TABLE), np.uint8)
@@ -52,7 +52,7 @@ def test_tables_hold_every_sum_of_five():
 def test_activations_meet_their_columns():
     @njit
     def reorder(q, ordered):
-        intrinsics_vbmi.in_unit_order(q, ordered, 2)
+        vbmi_ir.in_unit_order(q, ordered, 2)
 
     q = np.arange(2 * UNIT_COLUMNS).astype(np.uint8)
     ordered = np.zeros_like(q)
