@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 
 from ..errors import CheckpointError, TrilobiteError
-from ..quant.checkpoint.fields import parse_json_object, read_json, shown
+from ..quant.checkpoint.fields import parse_json_object, read_json
+from ..quant.checkpoint.special_tokens import wants_begin_token, with_stated_tokens
 from ..quant.checkpoint.tokenizer_file import check_tokenizer
 from ..tools.files import read_bounded
 
@@ -37,9 +40,11 @@ class Tokenizer:
     Parameters
     ----------
     file
-        The ``tokenizer.json``; ``tokenizer_config.json`` beside it is read for the begin token.
+        The ``tokenizer.json``; ``tokenizer_config.json`` and ``added_tokens.json`` beside it are
+        read for tokens that it lacks, and for ``add_bos_token``.
     bos_token_id, eos_token_ids
-        From the model's config.
+        From the model's config. The begin token is put before a text if ``add_bos_token`` is true;
+        where it is not, the template of ``tokenizer.json`` alone says what a text begins with.
     files
         The content of both by name, where they are not on the disk.
 
@@ -56,30 +61,24 @@ class Tokenizer:
         content = _content(file, files)
         if content is None:
             raise CheckpointError(f"{file} does not exist; text needs the model's tokenizer.json")
-        check_tokenizer(parse_json_object(content, str(file)), str(file))
+        settings, added = (
+            _object(file.with_name(name), files)
+            for name in ("tokenizer_config.json", "added_tokens.json")
+        )
+        stated = parse_json_object(content, str(file))
+        check_tokenizer(stated, str(file))
+        complete = with_stated_tokens(stated, settings, added, str(file))
+        if complete is not stated:
+            content = json.dumps(complete).encode()
         self._file = file
         with self._library("is not a tokenizer"):
             self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
             # A tokenizer that trained a model may cut and fill up its texts. Here text is text.
             self._tokenizer.no_truncation()
             self._tokenizer.no_padding()
-        self.bos_token_id = bos_token_id if self._wants_bos(file, files) else None
+        wants_begin = wants_begin_token(settings, str(file.with_name("tokenizer_config.json")))
+        self.bos_token_id = bos_token_id if wants_begin else None
         self.eos_token_ids = eos_token_ids
-
-    @staticmethod
-    def _wants_bos(tokenizer: Path, files: Mapping[str, bytes] | None) -> bool:
-        """Whether text starts with the begin token, where the tokenizer does not add it itself."""
-        file = tokenizer.with_name("tokenizer_config.json")
-        content = _content(file, files)
-        if content is None:
-            return True
-        settings = parse_json_object(content, str(file))
-        adds = settings.get("add_bos_token", True)
-        if adds is not None and not isinstance(adds, bool):
-            raise CheckpointError(
-                f'{file}: "add_bos_token" is {shown(adds)}; it must be true or false'
-            )
-        return bool(adds) and settings.get("bos_token") is not None
 
     @contextmanager
     def _library(self, what: str) -> Iterator[None]:
@@ -145,6 +144,12 @@ class Tokenizer:
         """What ``waiting`` adds to the text of ``shown``; by itself, if it changes that text."""
         before, after = self.decode(shown), self.decode([*shown, *waiting])
         return after.removeprefix(before) if after.startswith(before) else self.decode(waiting)
+
+
+def _object(file: Path, files: Mapping[str, bytes] | None) -> dict[str, Any]:
+    """The JSON object that ``file`` holds; empty where it does not exist."""
+    content = _content(file, files)
+    return {} if content is None else parse_json_object(content, str(file))
 
 
 def _content(file: Path, files: Mapping[str, bytes] | None) -> bytes | None:

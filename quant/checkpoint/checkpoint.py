@@ -24,6 +24,7 @@ from .gguf.tokenizer import tokenizer_files
 from .locate import TensorFiles, is_gguf, resolve
 from .quantization import parse_quantization
 from .source import TensorInfo, TensorSource
+from .special_tokens import with_stated_ends
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
@@ -192,7 +193,7 @@ class Checkpoint:
 def _read_folder(folder: Path, mmap: bool) -> _Content:
     path = folder / "config.json"
     raw_config = read_json(path, folder)
-    config = parse_config(raw_config, path)
+    config = with_stated_ends(parse_config(raw_config, path), folder)
     quantization = parse_quantization(raw_config, path)
     manifest = folder / "manifest.json"
     quantized = quantization.stated is not None and manifest.exists()

@@ -16,6 +16,7 @@ from ...model import Activation, Family, ModelConfig
 from .fields import Fields, shown
 from .quantization import BitnetStorage, parse_quantization
 from .rope import take_rope
+from .special_tokens import end_token_ids
 
 __all__ = ["MAX_LAYERS", "MAX_POSITIONS", "MAX_VOCABULARY", "MAX_WIDTH", "parse_config"]
 
@@ -147,7 +148,7 @@ def parse_config(raw: dict[str, Any], path: Path) -> ModelConfig:
         bitlinear=_bitlinear(fields, architecture, storage),
         sliding_windows=_windows(fields, architecture, num_layers),
         bos_token_id=fields.optional_integer("bos_token_id", vocab_size - 1, low=0),
-        eos_token_ids=_eos_token_ids(fields, vocab_size),
+        eos_token_ids=end_token_ids(fields, vocab_size),
     )
     _finish(fields)
     return config
@@ -247,14 +248,6 @@ def _sliding_layers(fields: Fields, num_layers: int, window: int | None) -> list
     if any(sliding) and window is None:
         raise fields.refuse("layer_types", "without sliding_attention, as there is no window")
     return sliding
-
-
-def _eos_token_ids(fields: Fields, vocab_size: int) -> tuple[int, ...]:
-    value = fields.raw("eos_token_id")
-    ids = value if isinstance(value, list) else [] if value is None else [value]
-    if any(type(token) is not int or not 0 <= token < vocab_size for token in ids):
-        raise fields.refuse("eos_token_id", f"an integer below {vocab_size}, or a list of them")
-    return tuple(ids)
 
 
 def _finish(fields: Fields) -> None:

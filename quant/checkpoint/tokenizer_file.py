@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import CheckpointError
 from .fields import shown
 
-__all__ = ["added_tokens", "check_tokenizer", "vocabulary"]
+__all__ = ["added_tokens", "check_tokenizer", "template_steps", "vocabulary"]
 
 _GROWTH = 64           # characters that a normalizer or decoder may make of one; NFKD's most is 18
 _ADDED_LENGTH = 1024   # of what is put before a text, and of a token in a template
@@ -38,9 +38,14 @@ def check_tokenizer(content: dict[str, Any], where: str) -> None:
                 f"{where}: its {part} makes up to {growth:.0f} characters of one; "
                 f"{_GROWTH} are the most that are taken"
             )
-    for step in _steps(content.get("post_processor"), "post_processor", where):
-        if step.get("type") == "TemplateProcessing":
-            _check_template(step, where)
+    for step in template_steps(content, where):
+        _check_template(step, where)
+
+
+def template_steps(content: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    """The templates of begin and end tokens among what is done to a split text."""
+    steps = _steps(content.get("post_processor"), "post_processor", where)
+    return [step for step in steps if step.get("type") == "TemplateProcessing"]
 
 
 def vocabulary(content: dict[str, Any], where: str) -> dict[str, int]:

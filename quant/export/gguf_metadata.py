@@ -9,6 +9,11 @@ from ...model import ModelConfig
 from ..checkpoint import Checkpoint
 from ..checkpoint.fields import parse_json_object, shown
 from ..checkpoint.gguf.tokenizer import CONTROL, NORMAL, UNUSED, USER, split_name
+from ..checkpoint.special_tokens import (
+    begins_by_template,
+    wants_begin_token,
+    with_stated_tokens,
+)
 from ..checkpoint.tokenizer_file import added_tokens, check_tokenizer, vocabulary
 from .gguf_writer import Unsigned
 
@@ -99,6 +104,10 @@ def _rope(config: ModelConfig, name: str) -> dict[str, Any]:
 
 def _tokenizer(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, Any]:
     where = str(checkpoint.folder / "tokenizer.json")
+    settings, added = (
+        parse_json_object(files.get(name, b"{}"), str(checkpoint.folder / name))
+        for name in ("tokenizer_config.json", "added_tokens.json")
+    )
     content = parse_json_object(files["tokenizer.json"], where)
     model = content.get("model")
     if not isinstance(model, dict) or model.get("type") != "BPE" or model.get("byte_fallback"):
@@ -110,6 +119,7 @@ def _tokenizer(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, Any
         raise CheckpointError(f"{where}: the normalizer {shown(content['normalizer'])} has no "
                               "counterpart in llama.cpp")
     check_tokenizer(content, where)
+    content = with_stated_tokens(content, settings, added, where)
     tokens, types = _vocabulary(content, checkpoint.config.vocab_size, where)
     values: dict[str, Any] = {
         "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": split,
@@ -119,7 +129,8 @@ def _tokenizer(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, Any
               for merge in model.get("merges") or []]
     if merges:
         values["tokenizer.ggml.merges"] = merges
-    return values | _settings(checkpoint.config, files)
+    begins = begins_by_template(content, where)
+    return values | _settings(checkpoint.config, files, settings, begins)
 
 
 def _vocabulary(content: dict[str, Any], size: int, where: str) -> tuple[list[str], list[int]]:
@@ -147,14 +158,13 @@ def _special(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _settings(config: ModelConfig, files: dict[str, bytes]) -> dict[str, Any]:
+def _settings(
+    config: ModelConfig, files: dict[str, bytes], settings: dict[str, Any], begins: bool
+) -> dict[str, Any]:
     """Whether text begins with the begin token (as ``runtime.text`` decides it); the template."""
-    settings = parse_json_object(files.get("tokenizer_config.json", b"{}"), "tokenizer_config.json")
-    stated = "tokenizer_config.json" in files
-    begins = settings.get("add_bos_token", True) and settings.get("bos_token") is not None
+    begins = begins or wants_begin_token(settings, "tokenizer_config.json")
     values: dict[str, Any] = {
-        "tokenizer.ggml.add_bos_token":
-        config.bos_token_id is not None and (bool(begins) or not stated)
+        "tokenizer.ggml.add_bos_token": begins and config.bos_token_id is not None
     }
     try:
         template = files.get("chat_template.jinja", b"").decode() or settings.get("chat_template")

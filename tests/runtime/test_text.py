@@ -35,12 +35,34 @@ def test_streamed_pieces_join_to_the_text_even_inside_a_character():
     assert all("\ufffd" not in piece for piece in pieces)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"bos_token": None}, {"bos_token": "<|begin|>", "add_bos_token": False}]
-)
-def test_models_without_a_begin_token_get_none(folder, settings):
+def without_template(folder):
+    content = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(content | {"post_processor": None}))
+
+
+@pytest.mark.parametrize("adds", [None, False])
+@pytest.mark.parametrize("template", [True, False])
+def test_a_text_begins_as_in_transformers(folder, template, adds):
+    transformers = pytest.importorskip("transformers")
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin|>"}
+    if adds is not None:
+        settings["add_bos_token"] = adds
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    assert 0 not in Tokenizer(folder / "tokenizer.json", 0, (1,)).encode("x = 1")
+    shutil.copy(DEMO / "config.json", folder)
+    if not template:
+        without_template(folder)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)("x = 1").input_ids
+    assert Tokenizer(folder / "tokenizer.json", 0, (1,)).encode("x = 1") == theirs
+    assert (theirs[0] == 0) is template
+
+
+@pytest.mark.parametrize("begin", ["<|begin|>", None])
+def test_a_begin_token_that_is_asked_for_is_added_without_a_template(folder, begin):
+    without_template(folder)
+    settings = {"bos_token": begin, "add_bos_token": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    ids = Tokenizer(folder / "tokenizer.json", 0, (1,)).encode("x = 1")
+    assert (ids[0] == 0) is (begin is not None)
 
 
 def test_documents_are_wrapped_in_begin_and_end_tokens():

@@ -13,6 +13,7 @@ import numpy as np
 
 from ....errors import CheckpointError
 from ..fields import shown
+from ..special_tokens import begin_template, wants_begin_token
 from .container import GgufFile
 
 __all__ = ["CONTROL", "NORMAL", "SPLITS", "UNUSED", "USER", "split_name", "tokenizer_files"]
@@ -79,10 +80,12 @@ def tokenizer_files(file: GgufFile) -> dict[str, bytes]:
             f"known; known are {', '.join([*SPLITS, *_ALIASES])}"
         )
     tokens, types = _vocabulary(file)
-    files = {
-        "tokenizer.json": _tokenizer(tokens, types, _merges(file, set(tokens)), split),
-        "tokenizer_config.json": _settings(file, tokens, split),
-    }
+    content = _tokenizer(tokens, types, _merges(file, set(tokens)), split)
+    settings = _settings(file, tokens, split)
+    if wants_begin_token(settings, str(file.path)):
+        begin = settings["bos_token"]
+        content["post_processor"] = begin_template(begin, tokens.index(begin))
+    files = {"tokenizer.json": content, "tokenizer_config.json": settings}
     return {name: json.dumps(value, ensure_ascii=False).encode() for name, value in files.items()}
 
 
