@@ -1,4 +1,4 @@
-"""What blocks of the hardware take of a device: LUT, FF, DSP, memory, and a clock."""
+"""What blocks of the hardware take of a device, and the clock that they can have."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import ToolError
 from ..fpga.synth.blocks import select_blocks
-from ..fpga.synth.flow import Synthesis, synthesize
+from ..fpga.synth.flow import Synthesis, counted, map_block
 from ..fpga.synth.targets import Target, find_target
+from ..fpga.timing.analysis import BlockTiming, analyse, target_clock
 from ..sim.descriptions.accelerator import load_accelerator
 from ..sim.descriptions.device import load_device
 from ..tools.progress import SILENT, Progress
@@ -23,6 +25,7 @@ class SynthesizedBlocks:
     """What each block takes of ``target``, made as large as the accelerator ``configuration`` says.
 
     ``total`` is the sum over the blocks, ``available`` what the device has, both by resource.
+    ``timing`` has the static timing analysis of each block, if it was asked for.
     """
 
     target: Target
@@ -30,6 +33,7 @@ class SynthesizedBlocks:
     blocks: tuple[Synthesis, ...]
     total: dict[str, float]
     available: dict[str, int]
+    timing: tuple[BlockTiming, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; docs/reference/json.md has the keys."""
@@ -38,12 +42,14 @@ class SynthesizedBlocks:
             "available": self.available,
             "blocks": [dataclasses.asdict(block) for block in self.blocks],
             "total": self.total,
+            **({"timing": [dataclasses.asdict(block) for block in self.timing]}
+               if self.timing else {}),
         }
 
 
 def synth(
     device: str = "kv260", blocks: Sequence[str] = (), hardware: str | None = None,
-    progress: Progress = SILENT,
+    progress: Progress = SILENT, *, timing: bool = False, clock: float | None = None,
 ) -> SynthesizedBlocks:
     """Synthesize blocks for a device; what was synthesized before is read from the cache.
 
@@ -57,11 +63,16 @@ def synth(
         An accelerator in RTL by name, or a .toml file; None takes that of the device.
     progress
         Is told of each block.
+    timing
+        Also analyse which clock each block can have, and by which paths.
+    clock
+        The frequency in MHz to which the analysis compares; None takes that of the device.
 
     Raises
     ------
     TrilobiteError
-        There is no such device, block or accelerator.
+        There is no such device, block or accelerator, or no analysis of the device's timing; the
+        clock is not above 0, or was given without ``timing``.
     ToolError
         A tool is missing or failed.
     """
@@ -69,16 +80,24 @@ def synth(
     name = hardware or target.configuration
     parameters = load_accelerator(name).whole()
     selected = select_blocks(blocks)
+    frequency = target_clock(target, clock) if timing or clock is not None else None
+    if frequency and not timing:
+        raise ToolError("A clock is what the analysis of timing compares to; ask for it, too")
     progress.start(len(selected))
-    results = []
+    results, analysed = [], []
     for block in selected:
         progress.doing(f"Synthesizing {block.name}")
-        results.append(synthesize(block, parameters, target))
+        mapped = map_block(block, parameters, target)
+        results.append(counted(mapped, parameters))
+        if frequency:
+            progress.doing(f"Analysing {block.name}")
+            analysed.append(analyse(mapped, frequency))
         progress.advance()
     total: Counter[str] = Counter()
     for result in results:
         total.update(result.resources)
-    return SynthesizedBlocks(target, name, tuple(results), dict(total), _available(device))
+    return SynthesizedBlocks(target, name, tuple(results), dict(total), _available(device),
+                             tuple(analysed))
 
 
 def _available(device: str) -> dict[str, int]:

@@ -10,6 +10,7 @@ from rich.text import Text
 from .app import app
 from .console import Output, make_table
 from .options import Json, SynthDevice
+from .synth_timing import print_timing
 
 if TYPE_CHECKING:
     from ..api.synth import SynthesizedBlocks
@@ -23,6 +24,9 @@ _IN_JSON_ONLY = {"SRL"}   # few, and counted as LUT too
 
 @app.command(epilog="Example: trilobite synth --device kv260 --block 'float-*'")
 def synth(
+    part: Annotated[
+        list[str] | None, typer.Argument(metavar="[PART]...", help="Blocks, as by --block.")
+    ] = None,
     device: Annotated[
         SynthDevice, typer.Option(help="The device to synthesize for.")
     ] = _KV260,
@@ -36,6 +40,13 @@ def synth(
         typer.Option("--hardware", "--configuration",
                      help="An accelerator in RTL, or a .toml file. Default: that of the device."),
     ] = None,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Analyse the clock of each block and its paths.")
+    ] = False,
+    clock: Annotated[
+        float | None,
+        typer.Option(metavar="MHZ", help="What --timing compares to. Default: the device's."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Synthesize hardware blocks: LUT, FF, DSP, memory blocks; for the ECP5 also its clock."""
@@ -43,8 +54,12 @@ def synth(
 
     output = Output(json)
     with output.bar("Synthesizing") as bar:
-        found = synthesize(device.value, block or (), hardware, bar)
-    _print(output, found)
+        found = synthesize(device.value, [*(part or ()), *(block or ())], hardware, bar,
+                           timing=timing, clock=clock)
+    if timing:
+        print_timing(output, found.timing)
+    else:
+        _print(output, found)
     output.json(found.to_json())
 
 

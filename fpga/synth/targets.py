@@ -8,9 +8,9 @@ from pathlib import Path
 from ...errors import ToolError
 from .cells import XILINX_RESOURCES
 
-__all__ = ["TARGETS", "Target", "find_target"]
+__all__ = ["TARGETS", "TOP", "Target", "find_target"]
 
-_TOP = "top"
+TOP = "top"   # the module that is synthesized
 
 # Instead of abc9, in which the WebAssembly build of Yosys crashes, the tail of synth_xilinx is
 # written out with the plain abc, for LUTs of six inputs: with the wider ones that MUXF7 to MUXF9
@@ -21,7 +21,7 @@ _TOP = "top"
 #
 # Registers and adders beside a multiplier are packed into its DSP block for the 7 series only
 # (xilinx_dsp): multipliers become DSP48E1 first, which DSP48E2 can stand for.
-_XILINX = f"synth_xilinx -family xcup -flatten -uram -noiopad -top {_TOP}"
+_XILINX = f"synth_xilinx -family xcup -flatten -uram -noiopad -top {TOP}"
 _DSP48E2 = Path(__file__).with_name("dsp48e2.v")
 _ULTRASCALE = (
     f"{_XILINX} -run begin:map_dsp; "
@@ -35,7 +35,7 @@ _ULTRASCALE = (
     "xilinx_dffopt; opt_lut_ins -tech xilinx; "
     f"{_XILINX} -run finalize:check"
 )
-_ECP5 = f"synth_lattice -family ecp5 -top {_TOP} -json netlist.json"
+_ECP5 = f"synth_lattice -family ecp5 -top {TOP}"
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ class Target:
 
     @property
     def script(self) -> str:
-        """All of Yosys' work: from ``design.il`` to ``stat.json``."""
+        """All of Yosys' work: from ``design.il`` to ``netlist.json`` and ``stat.json``."""
         # $scopeinfo cells say where flattened modules were, and are nothing.
         return (f"read_rtlil design.il; {self.steps}; delete t:$scopeinfo; "
+                f"select -module {TOP}; write_json -selected netlist.json; select -clear; "
                 "tee -q -o stat.json stat -json")
 
 

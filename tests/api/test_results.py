@@ -136,9 +136,9 @@ def test_requests(silent):
 
 
 def test_synthesis(silent, monkeypatch):
-    monkeypatch.setattr("trilobite.api.synth.synthesize", lambda block, parameters, target:
-                        Synthesis(block.name, 0, dict.fromkeys(target.resources, 2.0), {}, 1.0,
-                                  None))
+    monkeypatch.setattr("trilobite.api.synth.map_block", lambda *arguments: arguments)
+    monkeypatch.setattr("trilobite.api.synth.counted", lambda mapped, _: Synthesis(
+        mapped[0].name, 0, dict.fromkeys(mapped[2].resources, 2.0), {}, 1.0, None))
     found = silent(trilobite.synth, "ecp5-85f", ["counters", "float-*"])
     assert written(found) == run_json("synth", "--device", "ecp5-85f", "--block", "counters",
                                        "--block", "float-*")

@@ -5,15 +5,18 @@ import pytest
 from support.command import refuses, run
 from trilobite.fpga.synth.flow import Synthesis
 from trilobite.fpga.synth.targets import TARGETS
+from trilobite.fpga.timing.analysis import BlockTiming
+from trilobite.fpga.timing.paths import Path, Step
 
 
 def test_what_a_block_takes_is_printed_and_kept_as_json(tmp_path, monkeypatch):
-    def synthesize(block, parameters, target):
-        resources = dict.fromkeys(target.resources, 0.0) | {"LUT": 4200.0, "BRAM36": 14.4}
-        return Synthesis(block.name, block.macs_per_cycle(parameters), resources,
-                         {"LUT6": 4200}, 1.5, None)
+    def counted(mapped, parameters):
+        resources = dict.fromkeys(TARGETS["kv260"].resources, 0.0)
+        return Synthesis(mapped.name, mapped.macs_per_cycle(parameters),
+                         resources | {"LUT": 4200.0, "BRAM36": 14.4}, {"LUT6": 4200}, 1.5, None)
 
-    monkeypatch.setattr("trilobite.api.synth.synthesize", synthesize)
+    monkeypatch.setattr("trilobite.api.synth.map_block", lambda block, *_: block)
+    monkeypatch.setattr("trilobite.api.synth.counted", counted)
     path = tmp_path / "blocks.json"
     printed = run("synth", "--block", "tlmm-g3", "--block", "counters", "--json", path).stdout
     assert "tlmm-g3" in printed and "5.00" in printed   # 4,200 LUT over 840 MAC per cycle
@@ -23,7 +26,41 @@ def test_what_a_block_takes_is_printed_and_kept_as_json(tmp_path, monkeypatch):
     assert result["total"]["LUT"] == 8400 and result["available"]["URAM"] == 64
 
 
+def test_the_timing_of_a_block_is_printed_in_80_columns_and_kept_as_json(tmp_path, monkeypatch):
+    steps = (Step("sum.schedule.cycle[3]", "FDRE", 0.1, 9, "hw/rows/lane_sum.py:167"),)
+    corners = dict.fromkeys(("optimistic", "nominal", "pessimistic"), 0.0)
+    path = Path({**corners, "nominal": 8.1}, 11, steps[0].net, "sum.add.distance", "D",
+                "hw/floats/add.py:55", steps)
+
+    def analyse(mapped, clock):
+        mhz = {"optimistic": 149.6, "nominal": 124.4, "pessimistic": 87.0}
+        return BlockTiming(mapped.name, corners, mhz, 11, 12, clock, 65612,
+                           {**corners, "nominal": 4479}, ("a_larger",),
+                           {"DSP48E2 with no register": 4}, (), (path,))
+
+    monkeypatch.setattr("trilobite.api.synth.map_block", lambda block, *_: block)
+    monkeypatch.setattr("trilobite.api.synth.counted", lambda mapped, _: Synthesis(
+        mapped.name, None, dict.fromkeys(TARGETS["kv260"].resources, 1.0), {}, 1.0, None))
+    monkeypatch.setattr("trilobite.api.synth.analyse", analyse)
+    file = tmp_path / "timing.json"
+    printed = run("synth", "--timing", "norm", "--block", "gate", "--json", file).stdout
+    assert max(map(len, printed.splitlines())) <= 80
+    words = " ".join(printed.split())
+    assert "124 (150-87) 4,479 sum.schedule.cycle[3]" in words and "slow for 250 MHz" in words
+    assert "8 DSP48E2 with no register" in words
+    assert "Credited beyond the netlist: nothing" in words
+    assert "norm: 1 combinational loop is cut" in words and "behind a_larger." in words
+    found = json.loads(file.read_text())
+    assert [block["block"] for block in found["blocks"]] == ["norm", "gate"]
+    assert [block["mhz"]["nominal"] for block in found["timing"]] == [124.4, 124.4]
+    assert found["timing"][0]["paths"][0]["steps"][0]["source"] == "hw/rows/lane_sum.py:167"
+    assert "slow for 300 MHz" in run("synth", "--timing", "norm", "--clock", "300").stdout
+
+
 @pytest.mark.parametrize(("arguments", "sentence"), [
+    (("--timing", "--clock", "0"), "must be a frequency above 0 MHz: 0"),
+    (("--timing", "--clock", "nan"), "must be a frequency above 0 MHz: nan"),
+    (("norm", "--clock", "250"), "A clock is what the analysis of timing compares to"),
     (("--block", "alu"), "no block 'alu'; there are"),
     (("--hardware", "vcu118"), "no description 'vcu118' in accelerators"),
     (("--configuration", "vcu118"), "no description 'vcu118' in accelerators"),

@@ -1,3 +1,4 @@
+import inspect
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from trilobite.errors import ToolError
 from trilobite.fpga.synth import flow
 from trilobite.fpga.synth.blocks import BLOCKS, SynthBlock
-from trilobite.fpga.synth.flow import synthesize
+from trilobite.fpga.synth.flow import map_block, synthesize
 from trilobite.fpga.synth.targets import TARGETS, find_target
 from trilobite.sim.descriptions.accelerator import load_accelerator
 
@@ -44,6 +45,7 @@ def tools(monkeypatch):
         assert (folder / "design.il").read_text().startswith("attribute")
         (folder / "stat.json").write_text(json.dumps(
             {"design": {"num_cells_by_type": {"LUT4": 5, "FDRE": 2}}}))
+        (folder / "netlist.json").write_text('{"modules": {"top": {"cells": {}}}}')
         return ""
 
     def nextpnr(folder, *options):
@@ -80,6 +82,18 @@ def test_the_same_design_is_synthesized_once(cache, tools):
     assert first.cells == {"LUT4": 5, "FDRE": 2} and first.timing is None
 
 
+def test_a_line_of_source_more_changes_no_netlist(cache, tools):
+    """The key is the design without the places where it is written, which are kept beside."""
+    first = map_block(block(), PARAMETERS, TARGETS["kv260"])
+    moved = compile("\n" * 7 + inspect.getsource(Sum), "moved.py", "exec")
+    place = globals().copy()
+    exec(moved, place)
+    second = map_block(block(make=lambda _: place["Sum"]()), PARAMETERS, TARGETS["kv260"])
+    assert first.folder == second.folder and len(tools) == 1
+    assert "moved.py" in second.design and second.design != first.design
+    assert second.netlist() == {"cells": {}}
+
+
 def test_another_design_or_device_is_synthesized_anew(cache, tools):
     synthesize(block(), PARAMETERS, TARGETS["kv260"])
     synthesize(block(make=BLOCKS["float-compare"].make), PARAMETERS, TARGETS["kv260"])
@@ -98,7 +112,8 @@ def test_a_placed_block_has_a_clock_and_a_slowest_path(cache, tools):
 ])
 def test_output_that_is_not_understood_is_refused(cache, tools, monkeypatch, text, sentence):
     monkeypatch.setattr(flow, "yosys",
-                        lambda folder, _: (folder / "stat.json").write_text(text))
+                        lambda folder, _: [(folder / name).write_text(text)
+                                           for name in ("stat.json", "netlist.json")])
     with pytest.raises(ToolError, match=sentence):
         synthesize(block(), PARAMETERS, TARGETS["kv260"])
 

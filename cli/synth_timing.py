@@ -1,0 +1,59 @@
+"""The table of ``trilobite synth --timing``: which clock each block can have, and why no higher."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .console import Output, make_table
+
+if TYPE_CHECKING:
+    from ..fpga.timing.analysis import BlockTiming
+    from ..fpga.timing.paths import Path
+
+__all__ = ["print_timing"]
+
+
+def print_timing(output: Output, blocks: Sequence[BlockTiming]) -> None:
+    """Print a row for each block, and what the figures rest on."""
+    table = make_table("block", ">levels", ">MHz", ">over", "slowest path")
+    table.columns[0].no_wrap = True
+    table.columns[-1].overflow = "fold"
+    table.padding = (0, 1, 0, 0)   # 80 characters hold all columns
+    for block in blocks:
+        table.add_row(block.block, str(block.levels), _clocks(block), f"{block.over['nominal']:,}",
+                      _way(block.paths[0]) if block.paths else "")
+    output.show(table)
+    output.print("MHz: nominal (optimistic to pessimistic). over: endpoints of paths that are too "
+                 "slow for {:g} MHz, nominal.", blocks[0].target)
+    _print_cells(output, blocks)
+
+
+def _clocks(block: BlockTiming) -> str:
+    mhz = {corner: f"{value:.0f}" for corner, value in block.mhz.items()}
+    return f"{mhz['nominal']} ({mhz['optimistic']}-{mhz['pessimistic']})"
+
+
+def _way(path: Path) -> str:
+    """Start and end, with the line that declares each, where one is known."""
+    start = f"{path.start} ({source})" if (source := path.steps[0].source) else path.start
+    end = f"{path.end} ({path.end_source})" if path.end_source else path.end
+    return f"{start} > {end}"
+
+
+def _print_cells(output: Output, blocks: Sequence[BlockTiming]) -> None:
+    """Print which registers the blocks' cells have, what is granted, and what was left out."""
+    cells: Counter[str] = Counter()
+    for block in blocks:
+        cells.update(block.cells)
+    if cells:
+        output.print("The netlists have: {}.", "; ".join(
+            f"{count} {cell}" for cell, count in sorted(cells.items())))
+    credited = sorted({sentence for block in blocks for sentence in block.credited})
+    output.print("Credited beyond the netlist: {}", "; ".join(credited) or "nothing.")
+    for block in blocks:
+        if block.cut:
+            loops = "loop is" if len(block.cut) == 1 else "loops are"
+            output.print("{}: {} combinational {} cut, and paths through the cut not analysed: "
+                         "behind {}.", block.block, len(block.cut), loops, ", ".join(block.cut))

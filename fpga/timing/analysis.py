@@ -1,0 +1,142 @@
+"""Static timing analysis of a block that was mapped, kept in the cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path as File
+from typing import Any
+
+import numpy as np
+
+from ...errors import ToolError
+from ...tools.cache import cached_folder, content_key
+from ..synth.flow import Mapped
+from ..synth.targets import Target
+from .arcs import CORNERS, Arcs, arcs_file, load_arcs
+from .graph import arrivals
+from .netlist import Netlist
+from .paths import Path, Step, net_names, slowest_paths
+from .xilinx import build_xilinx
+
+__all__ = ["BlockTiming", "analyse", "analyse_netlist", "target_clock"]
+
+_UNTIMED = ("clk", "rst")   # the reset is held for many cycles
+_PATHS = 5
+_FILE = "timing.json"
+
+
+@dataclass(frozen=True)
+class BlockTiming:
+    """What static timing analysis says of one block.
+
+    Dictionaries with corners as keys are in the order of ``arcs.CORNERS``.
+
+    Parameters
+    ----------
+    ns, mhz
+        The shortest period of the clock, and the frequency that it gives, by corner.
+    levels
+        Levels of logic on the nominally slowest path.
+    deepest
+        The most levels on any path.
+    target
+        The frequency in MHz that was asked for.
+    endpoints
+        Pins at which a path ends.
+    over
+        How many of them need a longer period than the target's, by corner.
+    cut
+        Arcs that were left out because they close a combinational loop, by the net where they
+        begin. Paths through them are not in the analysis.
+    cells
+        Which registers the netlist's DSP blocks and memories have, counted.
+    credited
+        What the analysis grants beyond the netlist, as sentences.
+    paths
+        The slowest ones, the slowest first.
+    """
+
+    block: str
+    ns: dict[str, float]
+    mhz: dict[str, float]
+    levels: int
+    deepest: int
+    target: float
+    endpoints: int
+    over: dict[str, int]
+    cut: tuple[str, ...]
+    cells: dict[str, int]
+    credited: tuple[str, ...]
+    paths: tuple[Path, ...]
+
+
+def target_clock(device: Target, clock: float | None = None) -> float:
+    """The frequency in MHz that is asked for: ``clock``, or that of the delays of ``device``.
+
+    Raises
+    ------
+    ToolError
+        There are no delays for the device, or ``clock`` is not above 0.
+    """
+    usual = load_arcs(arcs_file(device.name)).clock
+    if clock is None:
+        return usual
+    if not 0 < clock < float("inf"):
+        raise ToolError(f"The clock must be a frequency above 0 MHz: {clock:g}")
+    return clock
+
+
+def analyse(mapped: Mapped, target: float) -> BlockTiming:
+    """Analyse a block that was mapped, or read what was found before from the cache.
+
+    ``target`` is the frequency in MHz that is asked for.
+
+    Raises
+    ------
+    ToolError
+        There are no delays for the target, or its netlist has a cell that is not known.
+    """
+    file = arcs_file(mapped.target.name)
+    arcs = load_arcs(file)
+    code = sorted(File(__file__).parent.glob("*.py"))
+
+    def fill(folder: File) -> None:
+        timing = analyse_netlist(mapped.block.name, Netlist(mapped.netlist()), arcs, target,
+                                 mapped.design)
+        (folder / _FILE).write_text(json.dumps(dataclasses.asdict(timing)))
+
+    key = content_key([mapped.folder.name, mapped.design, str(target), file.read_text(),
+                       *(path.read_text() for path in code)])
+    folder = cached_folder("timing", f"{mapped.block.name}-{mapped.target.name}-{key}", fill)
+    return _read(json.loads((folder / _FILE).read_text()))
+
+
+def analyse_netlist(block: str, netlist: Netlist, arcs: Arcs, target: float,
+                    design: str = "") -> BlockTiming:
+    """Analyse ``netlist``; ``design`` is the RTLIL that declares its signals, or empty."""
+    builder, cells = build_xilinx(netlist, _UNTIMED)
+    graph = builder.build(arcs, netlist.fanout)
+    arrived = arrivals(graph)
+    paths = slowest_paths(netlist, graph, arrived, design, _PATHS)
+    times = np.maximum(arrived.total[:, :len(CORNERS)], 0)
+    ns = dict(zip(CORNERS, times.max(axis=0, initial=0).tolist(), strict=True))
+    over = dict(zip(CORNERS, (times > 1000 / target).sum(axis=0).tolist(), strict=True))
+    depth = arrived.total[:, -1]
+    begins = sorted({int(graph.source[arc]) for arc in arrived.cut})
+    named = net_names(netlist, begins)
+    return BlockTiming(
+        block, {corner: round(value, 3) for corner, value in ns.items()},
+        {corner: round(1000 / value, 1) if value else float("inf") for corner, value in ns.items()},
+        paths[0].levels if paths else 0, int(depth.max(initial=0)), target,
+        len(graph.end), over, tuple(named.get(net, f"net {net}") for net in begins), cells, (),
+        paths)
+
+
+def _read(value: dict[str, Any]) -> BlockTiming:
+    """A result as ``dataclasses.asdict`` and JSON left it."""
+    paths = tuple(Path(**path | {"steps": tuple(Step(**step) for step in path["steps"])})
+                  for path in value["paths"])
+    return BlockTiming(**value | {
+        "paths": paths, "cut": tuple(value["cut"]), "credited": tuple(value["credited"])})
