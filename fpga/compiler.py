@@ -364,6 +364,9 @@ def _check_model(config: ModelConfig, p: AcceleratorParameters, capacity: int) -
     chunk = p.attention.chunk
     if config.head_dim % chunk:
         problems.append(f"head_dim is {config.head_dim}, which is no multiple of {chunk}")
+    if config.activation not in p.activations:
+        problems.append(f"its activation function is {config.activation}, and the gate computes "
+                        f"{' and '.join(p.activations)}")
     columns = p.tlmm.columns
     rows = {
         "hidden_size": config.hidden_size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -124,15 +124,17 @@ class TileFetcher(ListFetcher):
 
     def elaborate(self, platform):
         m = Module()
-        per_word = self.parameters.word_bytes // TILE_BYTES
+        per_word = max(1, self.parameters.word_bytes // TILE_BYTES)
+        words = max(1, TILE_BYTES // self.parameters.word_bytes)   # of an entry
         address, left = Signal(32), Signal(COUNT_WIDTH)
         place = Signal(range(per_word))
         entry = Signal(weight_tile_layout())
+        there, first_words = self._gather(m, words)
         weights_taken, tile_taken, done = Signal(), Signal(), Signal()
         m.d.comb += [
-            entry.eq(Cat(self.i_words.p.data).word_select(place, 8 * TILE_BYTES)),
+            entry.eq(Cat(first_words, self.i_words.p.data).word_select(place, 8 * TILE_BYTES)),
             self.o_request.p.word.eq(address),
-            self.o_request.p.more.eq((left + (per_word - 1)) // per_word - 1),
+            self.o_request.p.more.eq((left + (per_word - 1)) // per_word * words - 1),
             self.o_weights.p.word.eq(entry.word), self.o_weights.p.more.eq(entry.words - 1),
             self.o_tile.p.beats.eq(entry.beats), self.o_tile.p.repeats.eq(self.i_state.tokens),
         ]
@@ -146,11 +148,12 @@ class TileFetcher(ListFetcher):
                     m.next = "entries"
             with m.State("entries"):
                 m.d.comb += [
-                    self.o_weights.valid.eq(self.i_words.valid & ~weights_taken),
-                    self.o_tile.valid.eq(self.i_words.valid & ~tile_taken),
-                    done.eq(self.i_words.valid & (weights_taken | self.o_weights.ready)
+                    self.o_weights.valid.eq(there & ~weights_taken),
+                    self.o_tile.valid.eq(there & ~tile_taken),
+                    done.eq(there & (weights_taken | self.o_weights.ready)
                             & (tile_taken | self.o_tile.ready)),
-                    self.i_words.ready.eq(done & ((place == per_word - 1) | (left == 1))),
+                    self.i_words.ready.eq(
+                        ~there | (done & ((place == per_word - 1) | (left == 1)))),
                 ]
                 m.d.sync += [
                     weights_taken.eq((weights_taken | (self.o_weights.valid & self.o_weights.ready))
@@ -163,3 +166,15 @@ class TileFetcher(ListFetcher):
                     with m.If(left == 1):
                         m.next = "idle"
         return m
+
+    def _gather(self, m: Module, words: int) -> tuple[Value, Value]:
+        """Whether a whole entry is there, and what came of it before the word that is offered."""
+        if words == 1:
+            return self.i_words.valid, Const(0, 0)
+        part = Signal(range(words))
+        gathered = Signal(8 * (TILE_BYTES - self.parameters.word_bytes), reset_less=True)
+        width = 8 * self.parameters.word_bytes
+        with m.If(self.i_words.valid & self.i_words.ready):
+            m.d.sync += [part.eq(part + 1),
+                         gathered.eq(Cat(gathered, self.i_words.p.data)[width:])]
+        return self.i_words.valid & (part == words - 1), gathered

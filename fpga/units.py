@@ -78,7 +78,7 @@ UNITS: dict[str, Callable[[AcceleratorParameters], Component]] = {
     "quantizer": lambda p: Quantizer(p.lanes, p.max_beats),
     "rotary": lambda p: Rotary(p.lanes, p.max_head_dim // (2 * p.lanes), p.max_heads),
     "angles": lambda p: AnglePairs(p.lanes),
-    "gate": lambda p: GateRows(p.lanes, p.tlmm.columns // p.lanes),
+    "gate": lambda p: GateRows(p.lanes, p.tlmm.columns // p.lanes, p.activations),
     "residual": lambda p: residual_add(p.lanes),
     "attention": lambda p: Attention(p.attention, p.address_width),
     "cache_writer": lambda p: CacheWriter(p.attention, p.address_width),

@@ -14,7 +14,7 @@ from ..floats.format import FLOAT32, constant
 from ..floats.multiply import FloatMultiply
 from ..floats.shifting import delay
 
-__all__ = ["Gate", "GateUnit", "Relu2Gate", "SiluGate"]
+__all__ = ["Gate", "GateUnit", "Relu2Gate", "SiluGate", "gate_unit"]
 
 
 class GateUnit(Component):
@@ -141,3 +141,21 @@ class Gate(GateUnit):
             activation.i_a.eq(chosen(gate, relu.o)), activation.i_b.eq(chosen(sigmoid.o, relu.o)),
         ]
         return activation.o
+
+
+def gate_unit(activations: tuple[str, ...]) -> type[GateUnit]:
+    """The kind of unit that computes ``silu``, ``relu2``, or whichever of both is chosen.
+
+    Raises
+    ------
+    ValueError
+        There is no such unit.
+    """
+    units: dict[frozenset[str], type[GateUnit]] = {
+        frozenset({"silu"}): SiluGate, frozenset({"relu2"}): Relu2Gate,
+        frozenset({"silu", "relu2"}): Gate,
+    }
+    unit = units.get(frozenset(activations))
+    if unit is None:
+        raise ValueError(f"A gate computes silu, relu2 or both, not {activations!r}")
+    return unit

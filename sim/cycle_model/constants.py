@@ -17,7 +17,7 @@ from ...hw.floats.multiply import FloatMultiply
 from ...hw.floats.reciprocal import FloatReciprocal
 from ...hw.floats.shared_quadratic import SharedQuadratic
 from ...hw.floats.to_integer import FloatToInteger
-from ...hw.rows.gates import Gate
+from ...hw.rows.gates import gate_unit
 from ...hw.rows.lane_sum import LaneSum
 from ...hw.rows.rms_norm import RmsNorm
 from ...hw.rows.rotary import Rotary
@@ -59,7 +59,7 @@ def _memory(p: AcceleratorParameters, timing: DdrTiming) -> dict[str, int]:
         "turnaround": timing.turnaround, "ddr_queue": timing.queue,
         "list_bursts": READER_BURSTS, "row_bursts": READER_BURSTS, "data_bursts": READER_BURSTS,
         "descriptor_words": DESCRIPTOR_BYTES // p.word_bytes,
-        "tiles_per_word": p.word_bytes // TILE_BYTES, "word_beats": p.word_beats,
+        "tiles_per_word": max(1, p.word_bytes // TILE_BYTES), "word_beats": p.word_beats,
     }
 
 
@@ -84,7 +84,7 @@ def _rows(p: AcceleratorParameters) -> dict[str, int]:
         "largest_latency": quantizer, "code_latency": code,
         "quantizer_wait": quantizer + code + 2, "reciprocal_period": SharedQuadratic.period,
         "add_latency": _ADD, "turn_latency": Rotary.latency - 2,
-        "gate_latency": Gate.latency, "gate_elements": p.lanes,
+        "gate_latency": gate_unit(p.activations).latency, "gate_elements": p.lanes,
     }
 
 

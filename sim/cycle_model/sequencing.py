@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...fpga.descriptors import Operation
+from ...fpga.descriptors import DESCRIPTOR_BYTES, TILE_BYTES, Operation
 from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
@@ -91,13 +91,18 @@ def _fetch_descriptors(m: r.Machine, program: np.ndarray, now: int) -> None:
 @njit
 def _fetch_tiles(m: r.Machine, tiles: np.ndarray, now: int) -> None:
     count = tiles.shape[0]
+    entry_words = max(1, m.descriptor_words * TILE_BYTES // DESCRIPTOR_BYTES)
     if m.listing == 1:
         m.listing = 2
     elif m.listing == 2:
         if can_ask(m, q.TILE_WORDS, now):
-            ask(m, q.TILE_WORDS, m.list, -(-count // m.tiles_per_word), now)
+            ask(m, q.TILE_WORDS, m.list, -(-count // m.tiles_per_word) * entry_words, now)
             m.listing = 3
     elif m.listing == 3 and can_take(m, q.TILE_WORDS, now):
+        if m.list_place < entry_words - 1:   # an entry of several words is gathered
+            m.list_place += 1
+            take_word(m, q.TILE_WORDS)
+            return
         if m.weights_asked == 0 and can_ask(m, q.WEIGHT_WORDS, now):
             ask(m, q.WEIGHT_WORDS, tiles[m.listed, FIRST_WORD], tiles[m.listed, WORDS], now)
             m.weights_asked = 1
@@ -108,7 +113,7 @@ def _fetch_tiles(m: r.Machine, tiles: np.ndarray, now: int) -> None:
             m.weights_asked, m.tile_told = 0, 0
             m.listed += 1
             m.list_place += 1
-            if m.list_place == m.tiles_per_word or m.listed == count:
+            if m.list_place >= m.tiles_per_word or m.listed == count:
                 m.list_place = 0
                 take_word(m, q.TILE_WORDS)
             if m.listed == count:

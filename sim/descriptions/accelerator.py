@@ -90,7 +90,7 @@ def accelerator_names(whole: bool = False) -> list[str]:
 
 
 def load_accelerator(name: str) -> AcceleratorDescription:
-    """Read the accelerator ``name`` (``kv260``, ``demo``, ``tlmm-kv260``), or a .toml file.
+    """Read the accelerator ``name`` (``kv260``, ``demo``, ``ulx3s``, ...), or a .toml file.
 
     docs/reference/accelerators.md says what each key means.
 

@@ -206,8 +206,10 @@ def _read_field(hint: Any, value: Any, where: str) -> Any:
         return _read_quantity(value, where, hint.__metadata__[0])
     if get_origin(hint) is tuple:
         rows = require(value, list, where)
+        kind = get_args(hint)[0]
         return tuple(
-            build(get_args(hint)[0], require(row, dict, where), f"{where}[{index}]")
+            build(kind, require(row, dict, f"{where}[{index}]"), f"{where}[{index}]")
+            if dataclasses.is_dataclass(kind) else require(row, kind, f"{where}[{index}]")
             for index, row in enumerate(rows)
         )
     if dataclasses.is_dataclass(hint):

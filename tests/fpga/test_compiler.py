@@ -45,6 +45,13 @@ def test_regions_do_not_overlap_and_lists_lie_where_they_are_said_to(checkpoint)
     assert stored.startswith(packed)
 
 
+def test_a_gate_of_another_function_is_refused(checkpoint):
+    with pytest.raises(TrilobiteError, match="its activation function is relu2, and the gate "
+                                             "computes silu$"):
+        compile_model(checkpoint.config, checkpoint.weight,
+                      replace(DEMO, activations=("silu",)), 16)
+
+
 def test_every_weight_is_in_the_image_once(checkpoint):
     """Unpack the tiles in their order and compare with the model's trits."""
     program = compile_model(checkpoint.config, checkpoint.weight, DEMO, 16)

@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from support.float32 import to_bits
+from support.unused import never_elaborated
 from trilobite.hw.matmul.reference import pack_floats, unpack_floats
 from trilobite.hw.rows.gate_rows import GateRows
 from trilobite.hw.rows.gates import Gate
@@ -84,3 +85,15 @@ def test_an_element_per_cycle_after_the_first_block():
     cycles = exchange(simulation("silu"), [traffic(0)])[0].cycles
     # The first gate outputs go ahead; the elements of the last beat enter one after the other.
     assert cycles == BLOCK + 1 + BLOCKS * VALUES + Gate.latency + 1
+
+
+@pytest.mark.parametrize("chosen", ["silu", "relu2"])
+def test_a_gate_of_one_function_needs_no_choice(chosen):
+    simulated = build(GateRows(LANES, BLOCK, (chosen,)), f"gate_rows_only_{chosen}")
+    check(chosen, 2, exchange(simulated, [traffic(2, stall=0.3)])[0])
+
+
+@pytest.mark.parametrize("activations", [(), ("gelu",), ("silu", "gelu")])
+def test_a_gate_of_another_function_is_refused(activations):
+    with never_elaborated(), pytest.raises(ValueError, match="silu, relu2 or both, not"):
+        GateRows(LANES, BLOCK, activations)

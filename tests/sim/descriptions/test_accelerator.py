@@ -12,6 +12,7 @@ from support.tiny_accelerator import TINY
 from trilobite.errors import EstimateError
 from trilobite.fpga.accelerator_parameters import (
     _BURST_BYTES,
+    ACTIVATIONS,
     CHOICES,
     RANGES,
     AcceleratorParameters,
@@ -53,8 +54,8 @@ def refused(path, sentence):
 
 
 def test_the_accelerators_of_the_package_can_be_loaded():
-    assert accelerator_names() == ["demo", "kv260", "tlmm-kv260"]
-    assert accelerator_names(whole=True) == ["demo", "kv260"]
+    assert accelerator_names() == ["demo", "kv260", "tlmm-kv260", "ulx3s"]
+    assert accelerator_names(whole=True) == ["demo", "kv260", "ulx3s"]
     for name in accelerator_names():
         description = load_accelerator(name)
         assert description.engine == description.formulas.tlmm.parameters()
@@ -95,7 +96,7 @@ def test_an_unknown_accelerator_is_named(tmp_path):
      "accelerator: max_heads must be a whole number from 1 to 255, not 256"),
     ("max_tokens = 64", "max_token = 64", "accelerator: unknown key max_token; known are activ"),
     ("max_tokens = 64\n", "", "accelerator: missing key max_tokens"),
-    ("word_bytes = 16", "word_bytes = 48", "accelerator: word_bytes must be 16, 32 or 64, not 48"),
+    ("word_bytes = 16", "word_bytes = 48", "accelerator: word_bytes must be 4, 8, 16, 32 or 64"),
     ("lanes = 4", "lanes = 3", "accelerator: lanes must be 1, 2 or 4, not 3"),
     ("columns = 8", "columns = 6", "accelerator: columns = 6 is not a multiple of 4 lanes"),
     ("max_width = 768", "max_width = 766", "accelerator: max_width = 766 is not a multiple of 4"),
@@ -143,7 +144,7 @@ def test_an_engine_alone_is_no_whole_accelerator(tmp_path):
         assert getattr(description.formulas, table) == getattr(usual, table)
     assert description.formulas.tlmm.columns.count == 8
     with pytest.raises(EstimateError, match=re.escape(path) + r" describes an engine and no whole "
-                       r"accelerator: .* take one of demo, kv260, or a \.toml file"):
+                       r"accelerator: .* take one of demo, kv260, ulx3s, or a \.toml file"):
         description.whole()
     port = 'name = "an engine"\n' + ENGINE + "[port]\nlatency = 1\n"
     refused(written(tmp_path, port), r"port: there is none without a table \[accelerator\]")
@@ -156,7 +157,7 @@ def test_what_is_not_toml_is_refused(tmp_path):
 
 
 def test_constants_of_an_accelerator_in_rtl_follow_from_its_parameters():
-    for name in ("demo", "kv260"):
+    for name in ("demo", "kv260", "ulx3s"):
         description = load_accelerator(name)
         parameters, formulas = description.whole(), description.formulas
         assert formulas.vector.lanes.count == parameters.lanes
@@ -176,7 +177,7 @@ def test_formulas_estimate_an_accelerator_in_rtl():
 
 def test_parameters_in_python_are_checked_like_those_of_a_file():
     assert BURST_BYTES == _BURST_BYTES
-    names = {field.name for field in fields(AcceleratorParameters)} - {"tlmm"}
+    names = {field.name for field in fields(AcceleratorParameters)} - {"tlmm", "activations"}
     assert set(CHOICES) | set(RANGES) == names
     for name, (least, most) in RANGES.items():
         for value in (least - 1, most + 1, float(getattr(TINY, name)), True):
@@ -185,6 +186,10 @@ def test_parameters_in_python_are_checked_like_those_of_a_file():
     for name, choices in CHOICES.items():
         with pytest.raises(ValueError, match=f"{name} must be .* not {choices[-1] + 1}"):
             replace(TINY, **{name: choices[-1] + 1})
+    for wrong in ((), ("gelu",), ("silu", "gelu"), "silu", None):
+        with pytest.raises(ValueError, match="activations must be a list of one or more of silu"):
+            replace(TINY, activations=wrong)
+    assert replace(TINY, activations=["relu2", "silu"]) == TINY
 
 
 def test_a_description_of_parameters_alone_has_the_usual_constants():
@@ -221,8 +226,10 @@ def test_the_reference_has_every_key_with_its_values_and_its_default():
     rows = documented()
     assert set(rows) == set(rtl) | set(engine) | set(quantities)
     for key, (_, default) in {**rtl, **engine}.items():
-        assert rows[key][1] == ("-" if default is MISSING else str(default)), key
-    for key in rtl:
+        said = ", ".join(default) if isinstance(default, tuple) else str(default)
+        assert rows[key][1] == ("-" if default is MISSING else said), key
+    assert rows["accelerator.activations"][0] == f"list of {', '.join(ACTIVATIONS)}"
+    for key in set(rtl) - {"accelerator.activations"}:
         name = key.partition(".")[2]
         assert rows[key][0] == (", ".join(map(str, CHOICES[name])) if name in CHOICES
                                 else "{} to {}".format(*RANGES[name])), key

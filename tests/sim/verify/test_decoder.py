@@ -111,6 +111,18 @@ def test_an_embedding_of_eight_bits_beside_a_head_of_four():
     assert [d.four_bits for d in heads] == [0, 1]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("word_bytes", [4, 8])
+def test_words_may_be_narrower_than_the_entries_of_the_lists(word_bytes):
+    small = replace(TINY, word_bytes=word_bytes, lanes=1, activations=("relu2",))
+    config = replace(MODEL, activation="relu2")
+    weights = random_weights(config, Ternary(), 5)
+    program = compile_model(config, weights, small, 20, keep_residuals=True)
+    report = verify_decoder(program, [5, 40, 7, 1, 30, 2, 8, 9, 11], 3,
+                            Sequence(config, weights, 20), TIMING)
+    assert report.equal
+
+
 def altered(program, number, **fields):
     """The memory image with one descriptor changed."""
     number %= len(program.descriptors)

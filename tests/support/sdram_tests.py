@@ -1,0 +1,142 @@
+"""Cocotb tests of the SDRAM's port: AXI4 masters of cocotbext-axi, and a host."""
+
+import random
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, RisingEdge
+from cocotbext.axi import AxiReadBus, AxiWriteBus
+from cocotbext.axi.axi_master import AxiMasterRead, AxiMasterWrite
+
+from trilobite.hw.memory.sdram import Command
+from trilobite.sim.verify.bench.sdram import Broken
+
+SIZE = 1 << 16   # bytes that the model keeps
+
+
+class System:
+    """The masters, and what memory must hold."""
+
+    def __init__(self, dut, seed):
+        self.dut, self.rng = dut, random.Random(seed)
+        self.held = bytearray(SIZE)
+        self.reads = self.writes = None
+
+    async def start(self):
+        dut = self.dut
+        Clock(dut.clk, 20, unit="ns").start()
+        self.reads = AxiMasterRead(AxiReadBus.from_prefix(dut, "read_"), dut.clk, dut.rst)
+        self.writes = AxiMasterWrite(AxiWriteBus.from_prefix(dut, "write_"), dut.clk, dut.rst)
+        dut.i_host__valid.value = 0
+        dut.o_host__ready.value = 1
+        dut.rst.value = 1
+        await ClockCycles(dut.clk, 3)
+        dut.rst.value = 0
+        await RisingEdge(dut.clk)
+
+    def stall(self, probability):
+        for channel in (self.reads.ar_channel, self.reads.r_channel, self.writes.aw_channel,
+                        self.writes.w_channel, self.writes.b_channel):
+            rng = random.Random(self.rng.random())
+            channel.set_pause_generator(iter(lambda rng=rng: rng.random() < probability, None))
+
+    def place(self, most):
+        """An address and a length; one in three begins near the end of a row of 1,024 bytes."""
+        length = self.rng.randrange(1, most)
+        at = self.rng.randrange(SIZE - length)
+        if self.rng.random() < 0.3:
+            at = min(SIZE - length, at // 1024 * 1024 + 1000)
+        return at, length
+
+    async def write(self, at, contents):
+        self.held[at:at + len(contents)] = contents
+        await self.writes.write(at, bytes(contents), awid=0)
+
+    async def check(self, at, length):
+        answer = await self.reads.read(at, length, arid=0)
+        assert answer.data == bytes(self.held[at:at + length]), f"{at:#x}, {length} bytes"
+
+    async def host(self, word, written=None, strobe=15):
+        """Write a word, or read it."""
+        dut = self.dut
+        fields = word | (written is not None) << 23 | (written or 0) << 24 | strobe << 56
+        dut.i_host__payload.value = fields
+        dut.i_host__valid.value = 1
+        await RisingEdge(dut.clk)
+        while not dut.i_host__ready.value:
+            await RisingEdge(dut.clk)
+        dut.i_host__valid.value = 0
+        if written is not None:
+            old = int.from_bytes(self.held[4 * word:4 * word + 4], "little")
+            mask = sum(255 << 8 * lane for lane in range(4) if strobe >> lane & 1)
+            self.held[4 * word:4 * word + 4] = (old & ~mask | written & mask).to_bytes(4, "little")
+            return None
+        while True:
+            await RisingEdge(dut.clk)
+            if dut.o_host__valid.value:
+                return int(dut.o_host__payload.value)
+
+    def kept_the_rules(self):
+        return Broken(int(self.dut.o_broken.value)) == Broken.NONE
+
+
+@cocotb.test()
+async def what_was_written_is_read(dut):
+    system = System(dut, 1)
+    await system.start()
+    for stall in (0.0, 0.3, 0.7):
+        system.stall(stall)
+        for _ in range(25):
+            at, length = system.place(600)
+            await system.write(at, system.rng.randbytes(length))
+            await system.check(*system.place(1200))
+        await system.check(0, 8192)
+    assert system.kept_the_rules(), Broken(int(dut.o_broken.value)).name
+
+
+@cocotb.test()
+async def both_directions_and_a_host_at_once(dut):
+    """Each in an eighth of memory of its own, so that the order between them does not matter."""
+    system = System(dut, 2)
+    await system.start()
+    system.stall(0.2)
+    part = SIZE // 8
+
+    async def by_axi(first):
+        for _ in range(30):
+            at = first * part + system.rng.randrange(part - 300)
+            await system.write(at, system.rng.randbytes(system.rng.randrange(1, 300)))
+            await system.check(at, 290)
+
+    async def by_host(first):
+        for _ in range(60):
+            word = (first * part) // 4 + system.rng.randrange(part // 4)
+            await system.host(word, system.rng.getrandbits(32), system.rng.randrange(16))
+            read = await system.host(word)
+            assert read == int.from_bytes(system.held[4 * word:4 * word + 4], "little")
+
+    tasks = [cocotb.start_soon(by_axi(0)), cocotb.start_soon(by_axi(3)),
+             cocotb.start_soon(by_host(5))]
+    for task in tasks:
+        await task
+    assert system.kept_the_rules(), Broken(int(dut.o_broken.value)).name
+
+
+@cocotb.test()
+async def a_stream_within_rows_takes_a_cycle_per_word(dut):
+    """Eight bursts of 64 words, asked for together: 512 words, two rows, at most one refresh."""
+    system = System(dut, 3)
+    await system.start()
+    await ClockCycles(dut.clk, 100)
+    reads, cycles = 0, 0
+    task = cocotb.start_soon(system.check(0, 2048))
+    while not task.done():
+        await RisingEdge(dut.clk)
+        cycles += reads > 0
+        reads += int(dut.o_command.value) == Command.READ
+        if reads == 512:
+            break
+    await task
+    refresh, rows = 12, 2 * 3
+    assert reads == 512
+    assert cycles <= 512 + rows + refresh * (1 + cycles // 120)
