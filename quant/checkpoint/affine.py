@@ -91,6 +91,11 @@ class AffineTensor(TensorSource):
         """Groups of a row."""
 
     @property
+    def group_width(self) -> int:
+        """Columns of a group."""
+        return self.info.shape[1] // self.groups
+
+    @property
     @abstractmethod
     def lowest(self) -> int:
         """The smallest code: 0, or -2**(bits - 1)."""
@@ -144,8 +149,10 @@ class AffineTensor(TensorSource):
     def _candidate(self) -> Format | None:
         """The format that would hold the codes, were scales and zero points of the right kind."""
         K, groups = self.info.shape[1], self.groups
-        size = None if groups == 1 else K // groups
-        if self.bits is None or self._ordered or (size is not None and size not in _GROUP_SIZES):
+        size = None if groups == 1 else self.group_width
+        if self.bits is None or self._ordered or (
+            size is not None and (size not in _GROUP_SIZES or K % size)
+        ):
             return None
         if self.bits == 8:
             return Int8() if groups == 1 and self._symmetric else None
@@ -177,7 +184,7 @@ class AffineTensor(TensorSource):
         """The group of each column: int64 [K]."""
         K = self.info.shape[1]
         if self._group_index is None:
-            return np.arange(K) // (K // self.groups)
+            return np.arange(K) // self.group_width
         index = self._group_index.file.read(self._group_index.name).astype(np.int64)
         if index.min() < 0 or index.max() >= self.groups:
             raise CheckpointError(
@@ -192,7 +199,7 @@ class AffineTensor(TensorSource):
         if self._group_index is None:
             return False
         K = self.info.shape[1]
-        return not np.array_equal(self._columns, np.arange(K) // (K // self.groups))
+        return not np.array_equal(self._columns, np.arange(K) // self.group_width)
 
 
 def unpack_words(words: np.ndarray, bits: int, count: int) -> np.ndarray:

@@ -23,7 +23,9 @@ _RENAMED = {
     "mlp.ffn_layernorm.weight": "mlp.ffn_sub_norm.weight",
 }
 # Old versions of transformers stored it; it follows from the config.
-_DERIVED = ".self_attn.rotary_emb.inv_freq"
+_DERIVED = ".rotary_emb.inv_freq"
+# Scales with which other tools quantize activations, and what attention keeps and gives.
+_SCALES_OF_OTHERS = (".k_scale", ".v_scale", ".q_scale", ".prob_scale", ".output_scale")
 _EMBEDDING = "model.embed_tokens.weight"
 _HEAD = "lm_head.weight"
 
@@ -50,6 +52,7 @@ def assemble(
     parts |= foreign
     head = entries.pop(_HEAD, None) if config.tie_word_embeddings else None
     needed = [part for held in parts.values() for part in held.values()]
+    entries = _without_zero_biases(config, entries)
     _check_complete(folder, config, needed, entries)
     sources: dict[str, TensorSource] = {}
     for name, shape in shapes.items():
@@ -70,10 +73,10 @@ def assemble(
 
 
 def _canonical(stored: dict[str, StoredEntry]) -> dict[str, StoredEntry]:
-    """Stored tensors by canonical name, without those that follow from the config."""
+    """Stored tensors by canonical name, without those that the model's numbers do not need."""
     entries: dict[str, StoredEntry] = {}
     for name, entry in stored.items():
-        if name.endswith(_DERIVED):
+        if name.endswith((_DERIVED, *_SCALES_OF_OTHERS)):
             continue
         canonical = name
         for old, new in _RENAMED.items():
@@ -83,6 +86,28 @@ def _canonical(stored: dict[str, StoredEntry]) -> dict[str, StoredEntry]:
             raise CheckpointError(f"{entry} is the same tensor as {entries[canonical]}; drop one")
         entries[canonical] = entry
     return entries
+
+
+def _without_zero_biases(
+    config: ModelConfig, entries: dict[str, StoredEntry]
+) -> dict[str, StoredEntry]:
+    """``entries`` without biases of linears that have none: some packers write zeros for them.
+
+    Raises ``CheckpointError`` if one is not zero.
+    """
+    shapes = config.tensor_shapes()
+    extra = {
+        name: weight for weight in config.linear_weights()
+        if (name := weight.removesuffix("weight") + "bias") in entries and name not in shapes
+    }
+    for name, weight in extra.items():
+        bias = PlainTensor(name, shapes[weight][:1], entries[name])
+        if bias.read().any():
+            raise CheckpointError(
+                f"{entries[name]} is not zero, and the {config.family} model that config.json "
+                "describes has no such bias; it would be lost"
+            )
+    return {name: entry for name, entry in entries.items() if name not in extra}
 
 
 def _foreign(

@@ -48,8 +48,10 @@ def compressed_scheme(fields: Fields) -> Scheme:
 
     Raises ``CheckpointError`` if weights were pruned or transformed as well.
     """
-    for name in ("sparsity_config", "transform_config"):
-        fields.fixed(name, {})
+    sparsity = fields.raw("sparsity_config")
+    if sparsity and not (isinstance(sparsity, dict) and sparsity.get("format") == "dense"):
+        raise fields.refuse("sparsity_config", 'absent, or of the format "dense"')
+    fields.fixed("transform_config", {})
     fields.ignore(_NOTES)
     fields.finish()
     return _Compressed()

@@ -79,11 +79,12 @@ _BOOKKEEPING = (
     "torchscript", "transformers.js_config", "transformers_version", "unsloth_fixed",
     "unsloth_version", "use_bfloat16", "use_cache", "return_dict", "output_attentions",
     "output_hidden_states", "pad_token_id", "sep_token_id", "cls_token_id", "is_decoder",
-    "is_llama_config", "quantization_config", "source_quantization_config",
+    "is_bitnet_config", "is_llama_config", "quantization_config", "source_quantization_config",
 )
 _TRAINING = (
     "attention_dropout", "chunk_size_feed_forward", "classifier_dropout", "finetuning_task",
-    "hidden_dropout", "id2label", "initializer_range", "label2id", "num_labels", "pretraining_tp",
+    "hidden_dropout", "id2label", "initializer_range", "label2id", "max_sequence_length",
+    "neftune_noise_alpha", "num_labels", "pretraining_tp",
     "problem_type", "resid_pdrop", "task_specific_params",
 )
 _GENERATION = (

@@ -17,6 +17,7 @@ from .scheme import Scheme
 __all__ = ["BitnetStorage", "Quantization", "parse_quantization"]
 
 TRILOBITE_VERSION = 1
+_NO_LINEARS = ("lm_head", "embed_tokens", "model.embed_tokens", "norm", "model.norm")
 _SCHEMES = {"gptq": gptq_scheme, "awq": awq_scheme, "compressed-tensors": compressed_scheme}
 
 
@@ -92,9 +93,15 @@ def _bitnet(fields: Fields) -> BitnetStorage:
     """``transformers.BitNetQuantConfig``, its defaults included."""
     kind = fields.choice("linear_class", ["bitlinear", "autobitlinear"], default="bitlinear")
     mode = fields.choice("quantization_mode", ["offline", "online"], default="offline")
-    fields.fixed("modules_to_not_convert", ["lm_head"])
     fields.fixed("use_rms_norm", False)
-    fields.ignore(["rms_norm_eps"])   # of the norm that use_rms_norm would add
+    kept = fields.raw("modules_to_not_convert")
+    if kept is not None and not (
+        isinstance(kept, list) and "lm_head" in kept and all(name in _NO_LINEARS for name in kept)
+    ):
+        raise fields.refuse("modules_to_not_convert", 'a list with "lm_head" and no other linear')
+    # rms_norm_eps: of the norm that use_rms_norm would add. Some packers state bits; the stored
+    # type says them.
+    fields.ignore(["rms_norm_eps", "bits"])
     fields.finish()
     if kind == "bitlinear":
         return BitnetStorage(packed=True, scale_divides=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import CheckpointError
 from ..formats import Codes, Format, PackedWeight, Ternary
+from ..formats.ternary import absmean_scale
 from .floats import all_finite, check_finite, to_float32
 from .locate import StoredEntry
 
@@ -128,7 +129,7 @@ class PlainTensor(TensorSource):
 
     @cached_property
     def _scale(self) -> np.ndarray:
-        return Ternary().statistics(self.rows(start, stop) for start, stop in self.blocks())
+        return absmean_scale(self.rows(start, stop) for start, stop in self.blocks())
 
     def encoded(self, start: int, stop: int) -> Codes:
         """Trits by absmean over the whole tensor, for master weights."""
@@ -151,7 +152,10 @@ class PlainTensor(TensorSource):
     def weight(self) -> PackedWeight | np.ndarray:
         """Float32, or ternary by absmean for master weights."""
         if self._form:
-            return self._form.quantize(self.read(), self.name)
+            rows = self.read()
+            codes = self._form.encode(rows, absmean_scale([rows]))
+            M, K = self.info.shape
+            return PackedWeight(self._form, (M, K), self._form.pack(codes))
         return self._view() if self.info.dtype == "F32" else self.read()
 
     def _view(self) -> np.ndarray:

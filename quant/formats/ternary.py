@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -13,9 +13,10 @@ from typing_extensions import override
 from ...errors import FormatError
 from .base import Codes, Format, TensorLayout
 
-__all__ = ["Ternary", "absmean"]
+__all__ = ["Ternary", "absmean", "absmean_scale"]
 
 SMALLEST_SCALE = np.float32(1e-5)
+_TINY = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Ternary(Format):
     layers of transformers (``integrations/bitnet.py``). The mean is float64, rounded to float32
     once: see ``absmean``. A row is padded to whole bytes with t = 0. The rule is that of
     BitNet b1.58 (Ma et al. 2024, arXiv 2402.17764).
+
+    A tensor that has no values but -s, 0 and s already is ternary: s is its scale, and its trits
+    are exact. (Absmean would shrink them by the share of zeros.)
 
     Stored: ``packed`` uint8 [M, ceil(K / trits per byte)], ``scale`` float32 [1, 1].
 
@@ -75,7 +79,9 @@ class Ternary(Format):
 
     def statistics(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
         """The scale, float32 [1, 1]."""
-        return np.maximum(absmean(blocks), SMALLEST_SCALE).reshape(1, 1)
+        magnitude = _OneMagnitude()
+        scale = absmean_scale(magnitude.watched(blocks))
+        return scale if magnitude.value is None else magnitude.value.reshape(1, 1)
 
     def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
         """Trits int8 [R, K]; see the class for the rule."""
@@ -118,6 +124,46 @@ class Ternary(Format):
     def dequantize(self, codes: Codes) -> np.ndarray:
         """``t * scale``, exact."""
         return codes.values * codes.scale
+
+
+def absmean_scale(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """The scale of a model that was trained with the absmean rule, float32 [1, 1].
+
+    Such a layer computes with it whatever its weights are.
+    """
+    return np.maximum(absmean(blocks), SMALLEST_SCALE).reshape(1, 1)
+
+
+class _OneMagnitude:
+    """Finds out whether all values of a tensor but its zeros have one magnitude, ``value``.
+
+    It is None where there are two, or none, or one so small that its reciprocal overflows.
+    """
+
+    def __init__(self) -> None:
+        self._found: np.float32 | None = None
+        self._several = False
+
+    @property
+    def value(self) -> np.float32 | None:
+        return None if self._several else self._found
+
+    def watched(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The same float32 ``blocks``, each looked at as it goes by."""
+        for block in blocks:
+            for row in block:
+                if self._several:
+                    break
+                self._look(np.abs(row))
+            yield block
+
+    def _look(self, magnitudes: np.ndarray) -> None:
+        largest = magnitudes.max(initial=np.float32(0))
+        if largest == 0:
+            return
+        found = largest if self._found is None else self._found
+        self._several = largest < _TINY or bool(((magnitudes != found) & (magnitudes != 0)).any())
+        self._found = found
 
 
 def absmean(blocks: Iterable[np.ndarray]) -> np.float32:

@@ -104,7 +104,7 @@ def _parameters(weight: torch.Tensor, arguments: QuantizationArgs) -> dict[str, 
 
 def write_gptq(
     folder: Path, bits: int, group_size: int, version: str = "gptq", act_order: bool = False,
-    seed: int = 0,
+    seed: int = 0, symmetric: bool = False,
 ) -> dict[str, np.ndarray]:
     """Store random codes in GPTQ's layout, bit by bit; the numbers they stand for."""
     random = np.random.default_rng(seed)
@@ -118,8 +118,11 @@ def write_gptq(
             if act_order:
                 random.shuffle(index)
             codes = random.integers(0, 2**bits, (K, M))
-            zeros = random.integers(1, 2**bits, (K // size, M))
-            scales = (random.random((K // size, M)) * 0.02 + 0.001).astype(np.float16)
+            groups = -(-K // size)
+            zeros = random.integers(1, 2**bits, (groups, M))
+            if symmetric:
+                zeros[:] = 2 ** (bits - 1)
+            scales = (random.random((groups, M)) * 0.02 + 0.001).astype(np.float16)
             numbers[name] = ((codes - zeros[index]) * scales[index].astype(np.float32)).T
             base = name.removesuffix("weight")
             stored = zeros - 1 if version == "gptq" else zeros
@@ -131,7 +134,7 @@ def write_gptq(
     edit_tensors(folder, pack)
     edit_config(folder, lambda config: config.update(quantization_config={
         "quant_method": "gptq", "bits": bits, "group_size": group_size, "desc_act": act_order,
-        "sym": False, "checkpoint_format": version, "lm_head": False, "damp_percent": 0.01,
+        "sym": symmetric, "checkpoint_format": version, "lm_head": False, "damp_percent": 0.01,
     }))
     return numbers
 

@@ -231,6 +231,16 @@ def test_rope_spelled_twice_must_agree():
         parse(rope_scaling=linear, rope_parameters={**linear, "factor": 4.0})
 
 
+@pytest.mark.parametrize("quantization", [
+    {"bits": 2}, {"modules_to_not_convert": None},
+    {"modules_to_not_convert": ["lm_head", "model.embed_tokens"]},
+])
+def test_notes_of_bitnet_packers_change_nothing(quantization):
+    noted = parse(quantization_config={**ONLINE, **quantization}, is_bitnet_config=True,
+                  max_sequence_length=2048, neftune_noise_alpha=5)
+    assert noted == parse(quantization_config=ONLINE)
+
+
 @pytest.mark.parametrize(("quantization", "message"), [
     ({"quant_method": "hqq", "bits": 4}, '"quant_method" is "hqq"; it must be one of '),
     ({"bits": 4}, 'the field "quant_method" is missing'),
@@ -239,7 +249,8 @@ def test_rope_spelled_twice_must_agree():
     ({**ONLINE, "quantization_mode": "dynamic"}, '"quantization_mode" is "dynamic"'),
     ({**ONLINE, "use_rms_norm": True}, '"use_rms_norm" is true'),
     ({**ONLINE, "modules_to_not_convert": []}, '"modules_to_not_convert" is []'),
-    ({**ONLINE, "bits": 2}, 'the field "bits" (here 2) is not understood'),
+    ({**ONLINE, "modules_to_not_convert": ["lm_head", "q_proj"]}, '["lm_head", "q_proj"]; it must'),
+    ({**ONLINE, "stride": 2}, 'the field "stride" (here 2) is not understood'),
     ({"quant_method": "trilobite", "version": 2, "tensors": {}}, '"version" is 2'),
     ({"quant_method": "trilobite", "version": 1, "tensors": []}, '"tensors" is []'),
     ({"quant_method": "trilobite", "version": 1, "tensors": {"a": 1}}, "the format of a is 1"),

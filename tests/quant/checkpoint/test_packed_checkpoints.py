@@ -68,6 +68,80 @@ def test_gptq_in_another_order_of_columns(copy_of):
     check(folder, write_gptq(folder, 4, 32, act_order=True), None)
 
 
+@pytest.mark.parametrize("version", ["gptq", "gptq_v2"])
+@pytest.mark.parametrize("stored_as", ["gptq", "gptq_v2"])
+def test_symmetric_codes_have_one_zero_point_however_it_was_stored(copy_of, version, stored_as):
+    folder = copy_of("llama")
+    numbers = write_gptq(folder, 4, 32, stored_as, symmetric=True)
+    edit_config(folder, lambda config: config["quantization_config"].update(
+        checkpoint_format=version))
+    check(folder, numbers, Int4(32, symmetric=False))
+
+
+def test_symmetric_codes_with_another_zero_point_are_refused(copy_of):
+    folder = copy_of("llama")
+    write_gptq(folder, 4, 32)
+    edit_config(folder, lambda config: config["quantization_config"].update(sym=True))
+    with pytest.raises(CheckpointError, match=r"all must be 7 or all 8"), \
+            open_checkpoint(folder) as checkpoint:
+        checkpoint.read(Q)
+
+
+@pytest.mark.parametrize("act_order", [False, True])
+def test_gptq_with_a_shorter_last_group(copy_of, act_order):
+    folder = copy_of("llama")
+    check(folder, write_gptq(folder, 4, 48, act_order=act_order), None)
+
+
+def test_settings_that_gptqmodel_only_notes(copy_of):
+    folder = copy_of("llama")
+    numbers = write_gptq(folder, 4, 32)
+    edit_config(folder, lambda config: config["quantization_config"].update(
+        offload_to_disk=True, pack_impl="cpu", mock_quantization=False, adapter=None, gptaq=None,
+        meta={"quantizer": ["gptqmodel:5.0.0"], "act_group_aware": True}, dynamic=None,
+    ))
+    check(folder, numbers, Int4(32, symmetric=False))
+
+
+def test_awq_as_gptqmodel_states_it(copy_of):
+    folder = copy_of("llama")
+    numbers = write_awq(folder, 32)
+    edit_config(folder, lambda config: config["quantization_config"].update(
+        format="gemm", checkpoint_format="gemm", sym=False, desc_act=False, lm_head=False,
+        pack_dtype="int32", meta={"quantizer": ["gptqmodel:5.0.0"]},
+    ))
+    check(folder, numbers, Int4(32, symmetric=False))
+
+
+def test_dense_sparsity_is_none(copy_of):
+    folder = copy_of("llama")
+    numbers = write_compressed(folder, "int4-group")
+    dense = {"format": "dense", "sparsity_structure": "unstructured", "global_sparsity": 0.1}
+    edit_config(folder, lambda config: config["quantization_config"].update(sparsity_config=dense))
+    check(folder, numbers, Int4(32))
+
+
+def test_zero_biases_are_dropped_and_others_refused(copy_of):
+    folder = copy_of("llama")
+    numbers = write_gptq(folder, 4, 32)
+    edit_tensors(folder, lambda tensors: tensors.update({BASE + "bias": torch.zeros(64)}))
+    check(folder, numbers, Int4(32, symmetric=False))
+    edit_tensors(folder, lambda tensors: tensors[BASE + "bias"].fill_(0.5))
+    with pytest.raises(CheckpointError, match=r"q_proj.bias is not zero.* would be lost"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", [
+    "model.rotary_emb.inv_freq", "model.layers.0.self_attn.k_scale",
+    "model.layers.1.self_attn.v_proj.output_scale",
+])
+def test_tensors_that_the_numbers_do_not_need(copy_of, name):
+    folder = copy_of("llama")
+    edit_tensors(folder, lambda tensors: tensors.update({name: torch.ones(1)}))
+    with open_checkpoint(folder) as checkpoint:
+        assert name not in checkpoint.tensors
+
+
 def test_gptq_with_a_group_per_row(copy_of):
     folder = copy_of("llama")
     check(folder, write_gptq(folder, 4, -1), Int4(None, symmetric=False))
@@ -131,11 +205,13 @@ def test_a_damaged_compressed_checkpoint_is_named(copy_of, edit, message):
 @pytest.mark.parametrize(("change", "message"), [
     ({"bits": 5}, '"bits" is 5; it must be 2, 3, 4 or 8'),
     ({"group_size": 0}, '"group_size" is 0; it must be -1'),
-    ({"group_size": 48}, "does not fill groups of 48 columns"),
+    ({"group_size": 16}, "config.json calls for [4, 8]"),
     ({"checkpoint_format": "marlin"}, '"checkpoint_format" is "marlin"'),
     ({"dynamic": {"+:.*": {}}}, '"dynamic" is'),
     ({"lm_head": True}, '"lm_head" is true'),
-    ({"rotation": "hadamard"}, 'the field "rotation"'),
+    ({"rotation": "hadamard"}, '"rotation" is "hadamard"'),
+    ({"adapter": {"name": "lora"}}, '"adapter" is {"name": "lora"}'),
+    ({"purpose": 3}, 'the field "purpose"'),
     ({"quant_method": "exl2"}, 'one of "bitnet", "trilobite", "gptq", "awq", "compressed-tensors"'),
 ])
 def test_a_setting_that_is_not_understood_is_refused(copy_of, change, message):

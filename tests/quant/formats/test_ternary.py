@@ -94,6 +94,32 @@ def test_parameters_are_checked(packing):
         Ternary(packing)
 
 
+@given(
+    st.floats(float(np.finfo(np.float32).tiny), 2.0**100, width=32), st.integers(1, 9),
+    st.integers(1, 40), st.floats(0, 1), st.integers(0, 2**32 - 1),
+)
+def test_weights_that_are_ternary_come_out_exactly(scale, rows, columns, zeros, seed):
+    generator = np.random.default_rng(seed)
+    trits = generator.choice([-1, 1], (rows, columns)) * (generator.random((rows, columns)) > zeros)
+    weight = (trits * np.float32(scale)).astype(np.float32)
+    packed = Ternary().quantize(weight)
+    np.testing.assert_array_equal(packed.dequantize(), weight)
+    form = Ternary()
+    blocks = (weight[row:row + 2] for row in range(0, rows, 2))
+    assert form.statistics(blocks) == packed.tensors["scale"]
+
+
+def test_a_second_magnitude_anywhere_makes_it_an_average():
+    weight = np.full((3, 4), 2, np.float32)
+    weight[2, 3] = -1
+    assert Ternary().quantize(weight).tensors["scale"] == np.float32(23 / 12)
+
+
+def test_a_magnitude_without_a_reciprocal_is_below_the_lower_limit():
+    weight = np.float32([[1e-40, 0, -1e-40]])
+    assert Ternary().quantize(weight).tensors["scale"] == np.float32(1e-5)
+
+
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_absmean_does_not_depend_on_the_blocks(rows, columns, size, seed):
     generator = np.random.default_rng(seed)
