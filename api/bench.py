@@ -13,7 +13,7 @@ from ..quant.formats import Format, parse_format
 from ..runtime.compiling import when_compiling
 from ..runtime.decoder import Decoder
 from ..runtime.kernels.choice import chosen_kernel
-from ..runtime.kv_cache import KVKind
+from ..runtime.kv_cache.cache import KVKind
 from ..runtime.random_weights import random_weights
 from ..runtime.timing import (
     WARM_UP_STEPS,

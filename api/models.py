@@ -9,12 +9,12 @@ from typing import Literal, get_args
 
 from ..errors import TrilobiteError
 from ..quant.checkpoint import Checkpoint, open_checkpoint
-from ..quant.output import OutputFile
+from ..quant.output.atomic import OutputFile
 from ..runtime.calibration_text import SEQUENCES, CalibrationText, choose_text
 from ..runtime.compiling import when_compiling
 from ..runtime.decoder import Decoder
-from ..runtime.kv_cache import KVKind, make_cache
-from ..runtime.kv_scales import KeyRecorder, key_factors, read_factors, write_factors
+from ..runtime.kv_cache.cache import KVKind, make_cache
+from ..runtime.kv_cache.key_scales import KeyRecorder, key_factors, read_factors, write_factors
 from ..runtime.language_model import LanguageModel
 from ..runtime.text import read_text
 from ..tools.progress import SILENT, Progress
@@ -204,9 +204,9 @@ def calibrate_kv(
 ) -> KVCalibration:
     """Write static scales of a model's key channels, measured on ``text``, to the file ``out``.
 
-    A safetensors file for ``load(..., kv_scales=out)``; see ``runtime.kv_scales`` for the rule. The
-    keys are those that the model computes with an int8 cache, or float32 if it is not quantized.
-    ``progress`` counts tokens.
+    A safetensors file for ``load(..., kv_scales=out)``; see ``runtime.kv_cache.key_scales`` for the
+    rule. The keys are those that the model computes with an int8 cache, or float32 if it is not
+    quantized. ``progress`` counts tokens.
 
     Raises
     ------

@@ -32,11 +32,10 @@ from unittest import mock
 
 import numpy as np
 
-from trilobite.quant import calibrated
 from trilobite.quant.checkpoint import parse_config
-from trilobite.quant.manifest import TensorRecord
-from trilobite.quant.pipeline import quantize
-from trilobite.quant.writer import SafetensorsWriter, StoredTensor
+from trilobite.quant.output.manifest import TensorRecord
+from trilobite.quant.output.safetensors_writer import SafetensorsWriter, StoredTensor
+from trilobite.quant.pipeline import calibrated, quantize
 from trilobite.runtime.calibration import CalibrationRun
 from trilobite.runtime.calibration_text import SEQUENCES, CalibrationText
 from trilobite.tools.progress import Silent

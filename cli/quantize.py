@@ -15,8 +15,8 @@ from .console import Output, bytes_text, make_table
 from .options import Json, Layout
 
 if TYPE_CHECKING:
-    from ..quant.manifest import Manifest, TensorRecord
     from ..quant.onnx.record import OnnxManifest
+    from ..quant.output.manifest import Manifest, TensorRecord
 
 __all__ = ["quantize", "tensor_line"]
 

@@ -11,7 +11,7 @@ from ..model import ModelConfig
 from ..numerics import flush_array, rope_tables
 from ..quant.formats.base import PackedWeight
 from .decoder import Embedding
-from .kv_cache import make_cache
+from .kv_cache.cache import make_cache
 from .layer import DecoderLayer, Rope, Weights
 
 __all__ = ["CalibrationRun"]

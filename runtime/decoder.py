@@ -11,7 +11,7 @@ from ..numerics import flush_array, rope_tables
 from ..quant.formats.base import PackedWeight
 from ..tools.progress import SILENT, Progress
 from .kernels.elementwise import rms_norm
-from .kv_cache import KVCache, KVKind, make_cache
+from .kv_cache.cache import KVCache, KVKind, make_cache
 from .layer import DecoderLayer, Observer, Rope, Weights, vector
 from .linear import Linear, make_linear
 

@@ -18,8 +18,8 @@ from ..tools.progress import SILENT, Progress
 from .compiling import when_compiling
 from .decoder import Decoder, Observer
 from .kernels.base import IntegerLinear
-from .kv_cache import KVKind, make_cache
-from .kv_scales import ScaledKeys
+from .kv_cache.cache import KVKind, make_cache
+from .kv_cache.key_scales import ScaledKeys
 from .sampling import Sampler
 from .text import Tokenizer, held_out_documents
 from .watched import first_not_finite

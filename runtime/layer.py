@@ -12,7 +12,7 @@ from ..model import LINEAR_NAMES, LINEAR_STAGES, ModelConfig
 from ..numerics import flush_array
 from ..quant.formats.base import PackedWeight
 from .kernels.elementwise import add_and_norm, add_residual, gate_for, rms_norm
-from .kv_cache import KVCache
+from .kv_cache.cache import KVCache
 from .linear import Linear, make_linear
 
 __all__ = ["DecoderLayer", "Observer", "Rope", "Weights", "vector"]

@@ -13,9 +13,9 @@ from typing import Any
 import tokenizers
 
 from ..errors import CheckpointError, TrilobiteError
-from ..quant.checkpoint.fields import parse_json_object, read_json
-from ..quant.checkpoint.special_tokens import wants_begin_token, with_stated_tokens
-from ..quant.checkpoint.tokenizer_file import check_tokenizer
+from ..quant.checkpoint.files.fields import parse_json_object, read_json
+from ..quant.checkpoint.files.special_tokens import wants_begin_token, with_stated_tokens
+from ..quant.checkpoint.files.tokenizer_file import check_tokenizer
 from ..tools.files import read_bounded
 
 __all__ = ["Tokenizer", "held_out_documents", "read_text", "training_documents"]

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import TrilobiteError
 from ..tools.compiled import config, numba
 from .decoder import Decoder
-from .kv_cache import KVKind
+from .kv_cache.cache import KVKind
 from .language_model import Session
 from .sampling import Sampler
 

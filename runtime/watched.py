@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .decoder import Decoder
-from .kv_cache import KVCache
+from .kv_cache.cache import KVCache
 
 __all__ = ["first_not_finite"]
 

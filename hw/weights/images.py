@@ -11,7 +11,7 @@ from ...errors import CheckpointError
 from ...quant.checkpoint import Checkpoint
 from ...quant.export.base import Export, ExportedTensor, Exporter
 from ...quant.formats import Ternary
-from ...quant.output import write_synced
+from ...quant.output.atomic import write_synced
 from ...tools.json_text import json_text
 from ...tools.progress import Progress
 from ..matmul.engine_parameters import TlmmParameters

@@ -7,7 +7,7 @@ before any weight is read.
 
 from .checkpoint import Checkpoint, open_checkpoint
 from .families import parse_config
-from .locate import DEMOS, resolve
-from .source import TensorInfo
+from .files.locate import DEMOS, resolve
+from .files.source import TensorInfo
 
 __all__ = ["DEMOS", "Checkpoint", "TensorInfo", "open_checkpoint", "parse_config", "resolve"]

@@ -14,9 +14,9 @@ from typing_extensions import override
 from ...errors import CheckpointError
 from ..formats import Codes, Format, Int2, Int3, Int4, Int8
 from ..formats.grouped_int import GroupedInt
-from .floats import check_finite, to_float32
-from .locate import StoredEntry
-from .source import TensorInfo, TensorSource
+from .files.floats import check_finite, to_float32
+from .files.locate import StoredEntry
+from .files.source import TensorInfo, TensorSource
 
 __all__ = ["AffineTensor", "Block", "LastRead", "stored_floats", "unpack_words"]
 

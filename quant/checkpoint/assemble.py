@@ -9,11 +9,11 @@ import numpy as np
 from ...errors import CheckpointError, FormatError
 from ...model import ModelConfig
 from .bitnet import PackedTrits
-from .fields import printable
-from .locate import StoredEntry
+from .files.fields import printable
+from .files.locate import StoredEntry
+from .files.source import PlainTensor, TensorSource
 from .quantization import Quantization
 from .quantized import QuantizedTensor
-from .source import PlainTensor, TensorSource
 
 __all__ = ["assemble"]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from ...errors import CheckpointError
 from ..formats import Codes, Format, PackedWeight, Ternary
-from .floats import check_finite, to_float32
-from .locate import StoredEntry
-from .source import TensorInfo, TensorSource, check_entry
+from .files.floats import check_finite, to_float32
+from .files.locate import StoredEntry
+from .files.source import TensorInfo, TensorSource, check_entry
 
 __all__ = ["PackedTrits", "unpack_rows"]
 

@@ -16,15 +16,15 @@ from ...tools.files import read_bounded
 from ..formats import Codes, Format, PackedWeight
 from .assemble import assemble
 from .families import parse_config
-from .fields import read_json
+from .files.fields import read_json
+from .files.gguf_file import GgufFile
+from .files.locate import TensorFiles, is_gguf, resolve
+from .files.source import TensorInfo, TensorSource
+from .files.special_tokens import with_stated_ends
 from .gguf.assemble import assemble_gguf
 from .gguf.config import huggingface_config
-from .gguf.container import GgufFile
 from .gguf.tokenizer import tokenizer_files
-from .locate import TensorFiles, is_gguf, resolve
 from .quantization import parse_quantization
-from .source import TensorInfo, TensorSource
-from .special_tokens import with_stated_ends
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 

@@ -23,10 +23,10 @@ from typing_extensions import override
 
 from ...errors import CheckpointError
 from .affine import AffineTensor, Block, stored_floats, unpack_words
-from .fields import Fields
-from .locate import StoredEntry
+from .files.fields import Fields
+from .files.locate import StoredEntry
+from .files.source import check_entry
 from .scheme import Scheme
-from .source import check_entry
 
 __all__ = ["compressed_scheme"]
 

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from ...errors import CheckpointError
 from ...model import Activation, Family, ModelConfig
-from .fields import Fields, shown
+from .files.fields import Fields, shown
+from .files.special_tokens import end_token_ids
 from .quantization import BitnetStorage, parse_quantization
 from .rope import take_rope
-from .special_tokens import end_token_ids
 
 __all__ = ["MAX_LAYERS", "MAX_POSITIONS", "MAX_VOCABULARY", "MAX_WIDTH", "parse_config"]
 

@@ -21,10 +21,10 @@ from typing_extensions import override
 
 from ...errors import CheckpointError
 from .affine import AffineTensor, Block, LastRead, stored_floats, unpack_words
-from .fields import Fields
-from .locate import StoredEntry
+from .files.fields import Fields
+from .files.locate import StoredEntry
+from .files.source import check_entry
 from .scheme import Scheme
-from .source import check_entry
 
 __all__ = ["awq_scheme", "gptq_scheme"]
 

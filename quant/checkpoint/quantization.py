@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import CheckpointError, FormatError
 from ..formats import Format, format_from_spec
 from .compressed_tensors import compressed_scheme
-from .fields import Fields, shown
+from .files.fields import Fields, shown
 from .gptq import awq_scheme, gptq_scheme
 from .scheme import Scheme
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from ...errors import CheckpointError, FormatError
 from ..formats import Codes, Format, PackedWeight
-from .floats import check_finite
-from .locate import StoredEntry
-from .source import TensorInfo, TensorSource, check_entry
+from .files.floats import check_finite
+from .files.locate import StoredEntry
+from .files.source import TensorInfo, TensorSource, check_entry
 
 __all__ = ["QuantizedTensor"]
 

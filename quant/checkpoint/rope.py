@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...errors import CheckpointError
 from ...model import RopeScaling
-from .fields import Fields
+from .files.fields import Fields
 
 __all__ = ["take_rope"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from .locate import StoredEntry
-from .source import TensorSource
+from .files.locate import StoredEntry
+from .files.source import TensorSource
 
 __all__ = ["Scheme"]
 

@@ -13,8 +13,8 @@ from ...errors import FormatError
 from ...tools.json_text import json_text
 from ...tools.progress import SILENT, Progress
 from ..checkpoint import DEMOS, Checkpoint, open_checkpoint
-from ..manifest import InputFile
-from ..output import OutputFile, OutputFolder, write_synced
+from ..output.atomic import OutputFile, OutputFolder, write_synced
+from ..output.manifest import InputFile
 
 __all__ = ["Export", "ExportRecord", "ExportedTensor", "Exporter", "export"]
 

@@ -13,12 +13,12 @@ from typing_extensions import override
 from ...errors import FormatError
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
-from ..checkpoint.gguf.blocks import TYPES
+from ..checkpoint.files.gguf_blocks import TYPES
 from ..checkpoint.gguf.names import ROPE_FACTORS, gguf_name, is_paired, paired_rows, scale_name
 from ..formats import Codes, Format, Ternary
 from ..formats.grouped_int import GroupedInt
 from ..formats.grouped_ternary import GroupedTernary
-from ..weight_blocks import WeightBlocks
+from ..rounding.weight_blocks import WeightBlocks
 from .base import Export, ExportedTensor, Exporter
 from .gguf_encode import LIMITS, place, round_to
 from .gguf_metadata import metadata

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..checkpoint.gguf.blocks import TYPES
+from ..checkpoint.files.gguf_blocks import TYPES
 
 __all__ = ["LIMITS", "bfloat16", "place", "round_to"]
 

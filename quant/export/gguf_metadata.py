@@ -7,14 +7,14 @@ from typing import Any
 from ...errors import CheckpointError
 from ...model import ModelConfig
 from ..checkpoint import Checkpoint
-from ..checkpoint.fields import parse_json_object, shown
-from ..checkpoint.gguf.tokenizer import CONTROL, NORMAL, UNUSED, USER, split_name
-from ..checkpoint.special_tokens import (
+from ..checkpoint.files.fields import parse_json_object, shown
+from ..checkpoint.files.special_tokens import (
     begins_by_template,
     wants_begin_token,
     with_stated_tokens,
 )
-from ..checkpoint.tokenizer_file import added_tokens, check_tokenizer, vocabulary
+from ..checkpoint.files.tokenizer_file import added_tokens, check_tokenizer, vocabulary
+from ..checkpoint.gguf.tokenizer import CONTROL, NORMAL, UNUSED, USER, split_name
 from .gguf_writer import Unsigned
 
 __all__ = ["architecture", "metadata"]

@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 
 from ...errors import OutputError
-from ..checkpoint.gguf.blocks import TYPES
-from ..checkpoint.gguf.container import ALIGNMENT, MAGIC
+from ..checkpoint.files.gguf_blocks import TYPES
+from ..checkpoint.files.gguf_file import ALIGNMENT, MAGIC
 
 __all__ = ["GgufEntry", "GgufWriter", "Unsigned", "gguf_bytes"]
 

@@ -13,8 +13,8 @@ from ...tools.json_text import json_text
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
 from ..formats import Ternary
-from ..output import write_synced
-from ..writer import SafetensorsWriter, StoredTensor, safetensors_bytes
+from ..output.atomic import write_synced
+from ..output.safetensors_writer import SafetensorsWriter, StoredTensor, safetensors_bytes
 from .base import Export, Exporter
 from .huggingface_tensors import (
     BitnetTensor,

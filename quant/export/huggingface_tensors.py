@@ -11,8 +11,8 @@ from ...errors import FormatError
 from ..checkpoint import Checkpoint
 from ..formats import Format
 from ..formats.grouped_int import GroupedInt
-from ..weight_blocks import WeightBlocks, row_blocks
-from ..writer import SafetensorsWriter, StoredTensor
+from ..output.safetensors_writer import SafetensorsWriter, StoredTensor
+from ..rounding.weight_blocks import WeightBlocks, row_blocks
 from .base import ExportedTensor
 from .gguf_encode import bfloat16
 

@@ -16,7 +16,7 @@ from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
 from ..onnx import require_onnx
 from ..onnx.package import ir_version
-from ..output import write_synced
+from ..output.atomic import write_synced
 from .base import Export, ExportedTensor, Exporter
 from .onnx_genai import genai_config
 

@@ -17,8 +17,8 @@ from ..onnx.graph import MICROSOFT, GraphBuilder
 from ..onnx.matmul_nbits import NBitsLayout
 from ..onnx.store import PARTS, dequantize_tensors, nbits_tensors
 from ..onnx.types import wider_than_needed
-from ..weight_blocks import row_blocks
-from ..writer import StoredTensor
+from ..output.safetensors_writer import StoredTensor
+from ..rounding.weight_blocks import row_blocks
 from .base import ExportedTensor
 
 __all__ = ["BlockMatrix", "CodeMatrix", "FloatMatrix", "Matrix"]

@@ -14,7 +14,7 @@ Formats that fit their levels to each group's weights (``Codebook``) are not mad
 HLQ3 came out worse than rounded, and HLQ2 better by 0.01 of perplexity for a minute and a half.
 
 The magnitude here is the root of the mean square, which the Hessian has; the paper takes the mean
-of the absolute values. ``quant.folding`` says what is divided.
+of the absolute values. ``quant.pipeline.folding`` says what is divided.
 """
 
 from __future__ import annotations

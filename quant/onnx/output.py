@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from ...errors import OutputError
-from ..output import OutputFile
+from ..output.atomic import OutputFile
 
 __all__ = ["ModelOutput"]
 

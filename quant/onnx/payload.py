@@ -13,7 +13,7 @@ from onnx import TensorProto, numpy_helper
 
 from ...errors import CheckpointError
 from ...tools.files import open_regular
-from ..checkpoint.fields import printable
+from ..checkpoint.files.fields import printable
 
 __all__ = ["FLOAT_TYPES", "Payload", "Payloads", "tensor_nbytes", "type_name"]
 

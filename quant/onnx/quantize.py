@@ -17,18 +17,18 @@ from onnx import TensorProto
 from ... import __version__
 from ...errors import FormatError, OutputError
 from ...tools.progress import SILENT, Progress
-from ..checkpoint.floats import to_float32
-from ..error_meter import ErrorMeter, errors_of
-from ..fitting import fit_format
+from ..checkpoint.files.floats import to_float32
 from ..formats import Codes, Format, Ternary
 from ..formats.grammar import StatedFormat, state_format
-from ..input_files import hashed
-from ..manifest import InputFile, Source, TensorRecord
 from ..methods import ROUNDING
-from ..output import write_synced
+from ..output.atomic import write_synced
+from ..output.manifest import InputFile, Source, TensorRecord
 from ..pipeline import NOT_TRAINED_TERNARY
-from ..plan import ALLOW, FLOAT_SHARE
-from ..weight_blocks import row_blocks
+from ..pipeline.input_files import hashed
+from ..plan.fitting import fit_format
+from ..plan.plan import ALLOW, FLOAT_SHARE
+from ..rounding.error_meter import ErrorMeter, errors_of
+from ..rounding.weight_blocks import row_blocks
 from .dequantize import DequantizeLayout, to_rows
 from .matmul_nbits import NBitsLayout
 from .model import OnnxModel, open_onnx

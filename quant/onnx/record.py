@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...tools.json_text import json_text
-from ..manifest import Source, TensorRecord
+from ..output.manifest import Source, TensorRecord
 
 __all__ = ["KeptWeight", "OnnxManifest"]
 

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from ...errors import CheckpointError
-from ..checkpoint.fields import printable
+from ..checkpoint.files.fields import printable
 
 __all__ = [
     "STANDARD_DOMAINS", "attributes_of", "check_structure", "constant_tensor", "initializers_of",

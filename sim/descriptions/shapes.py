@@ -11,7 +11,7 @@ from typing import Any, get_args
 from ...errors import CheckpointError, EstimateError
 from ...model import Activation, Family, ModelConfig
 from ...quant.checkpoint.families import MAX_LAYERS, MAX_POSITIONS, MAX_VOCABULARY, MAX_WIDTH
-from ...quant.checkpoint.fields import Fields
+from ...quant.checkpoint.files.fields import Fields
 from ...quant.checkpoint.rope import take_rope
 from .tables import bundled_names, check_keys, read_toml, require
 

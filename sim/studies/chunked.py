@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import TrilobiteError
 from ...runtime.decoder import Decoder
-from ...runtime.kv_cache import KVCache
+from ...runtime.kv_cache.cache import KVCache
 
 __all__ = ["padded_length", "prefill_in_chunks"]
 

@@ -27,7 +27,7 @@ from ...quant.formats.base import PackedWeight
 from ...runtime.decoder import Decoder, Observer
 from ...runtime.kernels.base import Linear
 from ...runtime.kernels.integer.int8 import Int8Linear
-from ...runtime.kv_cache import make_cache
+from ...runtime.kv_cache.cache import make_cache
 from ...tools.compiled import njit
 
 __all__ = ["ActivationRanges", "HotChannels", "Placement", "ShadowLinear", "clip_scale",

@@ -26,7 +26,7 @@ from ...model import LINEAR_NAMES, ModelConfig
 from ...numerics import rope_tables
 from ...quant.formats import Int8
 from ...runtime.decoder import Decoder
-from ...runtime.kv_cache import make_cache
+from ...runtime.kv_cache.cache import make_cache
 from ...runtime.layer import DecoderLayer, Rope
 from ...runtime.random_weights import random_weights
 from ...runtime.timing import time_decode

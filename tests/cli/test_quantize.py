@@ -106,7 +106,7 @@ def test_an_interrupt_ends_with_one_line_and_nothing_written(tmp_path, monkeypat
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trilobite.quant.pipeline.write_tensor", interrupt)
+    monkeypatch.setattr("trilobite.quant.pipeline.pipeline.write_tensor", interrupt)
     result = run("quantize", "demo-llama", "-o", tmp_path / "q", "--format", "int8")
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr

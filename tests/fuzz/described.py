@@ -16,7 +16,7 @@ from support.json_mutations import change_json
 from support.toml_mutations import change_toml
 from trilobite.api.inspect import inspect
 from trilobite.errors import CheckpointError, EstimateError
-from trilobite.quant.manifest import Manifest
+from trilobite.quant.output.manifest import Manifest
 from trilobite.quant.pipeline import quantize
 from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.device import Device, load_device

@@ -26,11 +26,11 @@ from support import hostile_tokenizers, onnx_mutations
 from support.json_mutations import change_json, change_prefixed
 from trilobite.errors import TrilobiteError
 from trilobite.quant.checkpoint import Checkpoint, open_checkpoint
-from trilobite.quant.checkpoint.safetensors_file import SafetensorsFile
+from trilobite.quant.checkpoint.files.safetensors_file import SafetensorsFile
 from trilobite.quant.export.gguf_metadata import metadata
 from trilobite.quant.formats import Fp8, Int4, Int8
-from trilobite.quant.journal import JOURNAL
 from trilobite.quant.pipeline import quantize
+from trilobite.quant.pipeline.journal import JOURNAL
 from trilobite.runtime.text import Tokenizer
 from trilobite.tools.progress import Silent
 

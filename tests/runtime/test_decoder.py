@@ -11,7 +11,7 @@ from trilobite.model import ModelConfig
 from trilobite.quant.formats import Int8
 from trilobite.runtime import decoder as module
 from trilobite.runtime.decoder import Decoder
-from trilobite.runtime.kv_cache import make_cache
+from trilobite.runtime.kv_cache.cache import make_cache
 
 CONFIG = ModelConfig(
     family="llama", hidden_size=32, intermediate_size=48, num_layers=2, num_heads=2,

@@ -87,7 +87,7 @@ def _attentions(kinds: str) -> Iterator[tuple[str, Callable[[], list[np.ndarray]
     """Name, and what fills a KV cache to its end and attends, for each kind and head."""
     from trilobite.model import ModelConfig
     from trilobite.numerics import rope_tables
-    from trilobite.runtime.kv_cache import KVKind, make_cache
+    from trilobite.runtime.kv_cache.cache import KVKind, make_cache
 
     pieces = (1, 5, 33, 1, 30)
     for kind, width in product(get_args(KVKind), (6, 16, 24, 64)):

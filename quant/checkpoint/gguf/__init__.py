@@ -4,7 +4,7 @@ Nothing here runs llama.cpp or needs its packages; tests compare with them. Sour
 docs/gguf.md, the block layouts in ggml-common.h, the architectures in llama.cpp's src/models.
 """
 
-from .blocks import TYPES, BlockType
-from .container import GgufFile, GgufTensor
+from ..files.gguf_blocks import TYPES, BlockType
+from ..files.gguf_file import GgufFile, GgufTensor
 
 __all__ = ["TYPES", "BlockType", "GgufFile", "GgufTensor"]

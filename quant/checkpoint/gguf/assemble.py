@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ....errors import CheckpointError
 from ....model import ModelConfig
-from ..fields import printable
-from ..source import TensorSource
+from ..files.fields import printable
+from ..files.gguf_file import GgufFile
+from ..files.source import TensorSource
 from .config import BITNET
-from .container import GgufFile
 from .names import ROPE_FACTORS, gguf_name, is_paired, scale_name
 from .source import GgufSource
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ....errors import CheckpointError
 from ....model import RopeScaling
-from ..fields import Fields, shown
-from .container import GgufFile
+from ..files.fields import Fields, shown
+from ..files.gguf_file import GgufFile
 from .names import ROPE_FACTORS
 
 __all__ = ["ARCHITECTURES", "BITNET", "huggingface_config"]

@@ -11,11 +11,11 @@ from typing_extensions import override
 from ....errors import CheckpointError, FormatError
 from ....model import ModelConfig
 from ...formats import Codes, Format, Int4, PackedWeight, Ternary
-from ..fields import printable
-from ..floats import check_finite
-from ..source import TensorInfo, TensorSource
-from .blocks import half
-from .container import GgufFile
+from ..files.fields import printable
+from ..files.floats import check_finite
+from ..files.gguf_blocks import half
+from ..files.gguf_file import GgufFile
+from ..files.source import TensorInfo, TensorSource
 from .names import canonical_rows
 
 __all__ = ["GgufSource"]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ....errors import CheckpointError
-from ..fields import shown
-from ..special_tokens import begin_template, wants_begin_token
-from .container import GgufFile
+from ..files.fields import shown
+from ..files.gguf_file import GgufFile
+from ..files.special_tokens import begin_template, wants_begin_token
 
 __all__ = ["CONTROL", "NORMAL", "SPLITS", "UNUSED", "USER", "split_name", "tokenizer_files"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ....quant.checkpoint import open_checkpoint
 from ....runtime.decoder import Decoder
-from ....runtime.kv_cache import make_cache
+from ....runtime.kv_cache.cache import make_cache
 from ....tools.progress import Progress
 from ..chunk_graphs import ChunkGraphs
 from ..chunked import prefill_in_chunks

@@ -7,13 +7,12 @@ import trilobite
 from support.checkpoints import edit_tensors
 from support.llama_folder import contents, write_llama
 from trilobite.errors import FormatError
-from trilobite.quant import calibrated, folding
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.formats import Fp8, Hlq2, Hlq3, Int2, Int3, Int4, TernaryPlanes
 from trilobite.quant.methods import awq, choose_method
 from trilobite.quant.methods.calibration import row_errors
-from trilobite.quant.pipeline import quantize
-from trilobite.quant.writer import StoredTensor
+from trilobite.quant.output.safetensors_writer import StoredTensor
+from trilobite.quant.pipeline import calibrated, folding, quantize
 from trilobite.runtime.calibration_text import CalibrationText
 
 OPTIONS = {"format": "int3,group_size=32", "method": "awq"}

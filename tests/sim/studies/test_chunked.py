@@ -6,7 +6,7 @@ import pytest
 from trilobite.api.models import load
 from trilobite.errors import TrilobiteError
 from trilobite.quant.pipeline import quantize
-from trilobite.runtime.kv_cache import make_cache
+from trilobite.runtime.kv_cache.cache import make_cache
 from trilobite.sim.studies.chunked import padded_length, prefill_in_chunks
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trilobite.errors import FormatError
-from trilobite.quant.checkpoint.gguf.blocks import TYPES
+from trilobite.quant.checkpoint.files.gguf_blocks import TYPES
 from trilobite.quant.export.gguf_encode import LIMITS, bfloat16, place, round_to
 
 QUANTIZED = [name for name, type in TYPES.items() if type.values > 1]

@@ -14,7 +14,7 @@ from trilobite.model import ModelConfig
 from trilobite.runtime.kernels.attention.portable import TILE
 from trilobite.runtime.kernels.choice import available_kernels
 from trilobite.runtime.kernels.elementwise import apply_rope
-from trilobite.runtime.kv_cache import Int8Cache, KVKind, TiledInt8Cache, make_cache
+from trilobite.runtime.kv_cache.cache import Int8Cache, KVKind, TiledInt8Cache, make_cache
 
 needs_vnni = pytest.mark.skipif(
     "vnni" not in available_kernels(), reason="this CPU has no AVX-512 VNNI"

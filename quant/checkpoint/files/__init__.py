@@ -1,0 +1,1 @@
+"""Files of checkpoints, not trusted: JSON, safetensors, GGUF, tokenizers, and their tensors."""

@@ -1,0 +1,132 @@
+"""ggml's tensor types: a row is a run of blocks of equal size, each with its own scale.
+
+Decoding follows the layouts of ggml-common.h and the float32 operations of ggml-quants.c, in their
+order. ``gguf.quants`` is the oracle in the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....errors import FormatError
+from .floats import to_float32
+
+__all__ = ["SUPERBLOCK", "TYPES", "BlockType"]
+
+SUPERBLOCK = 256
+_FP4_DOUBLED = np.array(   # twice the values of E2M1, as ggml keeps them
+    [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32
+)
+_POWERS = (1, 3, 9, 27, 81)
+
+Decoder = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class BlockType:
+    """One type: ``number`` in the file, ``values`` in a block of ``nbytes`` bytes.
+
+    ``decode`` turns blocks uint8 [n, nbytes] into float32 [n, values].
+    """
+
+    name: str
+    number: int
+    values: int
+    nbytes: int
+    decode: Decoder
+
+    def row_bytes(self, K: int) -> int:
+        """Bytes of a row of ``K`` values, which must be a multiple of ``values``."""
+        return K // self.values * self.nbytes
+
+    def dequantize(self, rows: np.ndarray) -> np.ndarray:
+        """Float32 [R, K] of uint8 rows [R, row_bytes(K)]; scales that are none give NaN, infinity.
+
+        Raises ``FormatError`` on a code that the type does not have.
+        """
+        blocks = np.ascontiguousarray(rows).reshape(-1, self.nbytes)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return self.decode(blocks).reshape(len(rows), -1)
+
+
+def half(blocks: np.ndarray, at: int) -> np.ndarray:
+    """The float16 at byte ``at`` of every block, as float32 [n, 1]."""
+    return np.ascontiguousarray(blocks[:, at : at + 2]).view("<f2").astype(np.float32)
+
+
+def trits_tq1(blocks: np.ndarray) -> np.ndarray:
+    """Trits int8 [n, 256] of TQ1_0 blocks: five to a byte of the first 48, four of the last 4."""
+    trits = np.empty((len(blocks), SUPERBLOCK), np.int8)
+    for first, width, at, digits in ((0, 32, 0, 5), (160, 16, 32, 5), (240, 4, 48, 4)):
+        codes = blocks[:, at : at + width]
+        for n in range(digits):
+            shifted = (codes * np.uint8(_POWERS[n])).astype(np.uint16)   # modulo 256
+            trits[:, first + n * width : first + (n + 1) * width] = (shifted * 3 >> 8) - 1
+    return trits
+
+
+def trits_tq2(blocks: np.ndarray) -> np.ndarray:
+    """Trits int8 [n, 256] of TQ2_0 blocks; ``FormatError`` on a code of 3."""
+    codes = blocks[:, :64].reshape(-1, 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
+    if (codes == 3).any():
+        raise FormatError("TQ2_0 holds the code 3; a trit is coded 0, 1 or 2")
+    return codes.reshape(len(blocks), SUPERBLOCK).astype(np.int8) - np.int8(1)
+
+
+def _nibbles(packed: np.ndarray) -> np.ndarray:
+    """Uint8 [n, 2 * bytes]: low nibbles of all bytes, then the high ones."""
+    return np.concatenate([packed & 15, packed >> 4], axis=1)
+
+
+def _scales_q4k(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scales and minimums, 6 bits each, of the eight groups of a Q4_K block's twelve bytes."""
+    low, high, rest = packed[:, :4], packed[:, 4:8], packed[:, 8:]
+    scales = np.concatenate([low & 63, rest & 15 | low >> 2 & 48], axis=1)
+    minimums = np.concatenate([high & 63, rest >> 4 | high >> 2 & 48], axis=1)
+    return scales.astype(np.float32), minimums.astype(np.float32)
+
+
+def _q4_k(blocks: np.ndarray) -> np.ndarray:
+    scales, minimums = _scales_q4k(blocks[:, 4:16])
+    codes = blocks[:, 16:].reshape(-1, 4, 1, 32) >> np.array([0, 4], np.uint8)[:, None] & 15
+    scale = (half(blocks, 0) * scales)[:, :, None]
+    minimum = (half(blocks, 2) * minimums)[:, :, None]
+    return (codes.reshape(-1, 8, 32) * scale - minimum).reshape(-1, SUPERBLOCK)
+
+
+def _q6_k(blocks: np.ndarray) -> np.ndarray:
+    low = blocks[:, :128].reshape(-1, 2, 1, 64) >> np.array([0, 4], np.uint8)[:, None] & 15
+    high = blocks[:, 128:192].reshape(-1, 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
+    codes = low.reshape(-1, 256) | high.reshape(-1, 256) << 4
+    values = (codes.astype(np.int8) - np.int8(32)).reshape(-1, 16, 16)
+    scale = half(blocks, 208) * blocks[:, 192:208].view(np.int8)
+    return (scale[:, :, None] * values).reshape(-1, SUPERBLOCK)
+
+
+def _mxfp4(blocks: np.ndarray) -> np.ndarray:
+    scale = np.ldexp(np.float32(1), blocks[:, :1].astype(np.int32) - 128)
+    return scale * _FP4_DOUBLED[_nibbles(blocks[:, 1:])]
+
+
+def _plain(dtype: str, name: str) -> Decoder:
+    return lambda blocks: to_float32(blocks.view(dtype), name)
+
+
+_ALL = (
+    BlockType("F32", 0, 1, 4, _plain("<f4", "F32")),
+    BlockType("F16", 1, 1, 2, _plain("<f2", "F16")),
+    BlockType("BF16", 30, 1, 2, _plain("<u2", "BF16")),
+    BlockType("Q4_0", 2, 32, 18,
+              lambda b: half(b, 0) * (_nibbles(b[:, 2:]).view(np.int8) - np.int8(8))),
+    BlockType("Q4_1", 3, 32, 20, lambda b: half(b, 0) * _nibbles(b[:, 4:]) + half(b, 2)),
+    BlockType("Q8_0", 8, 32, 34, lambda b: half(b, 0) * b[:, 2:].view(np.int8)),
+    BlockType("Q4_K", 12, SUPERBLOCK, 144, _q4_k),
+    BlockType("Q6_K", 14, SUPERBLOCK, 210, _q6_k),
+    BlockType("TQ1_0", 34, SUPERBLOCK, 54, lambda b: half(b, 52) * trits_tq1(b)),
+    BlockType("TQ2_0", 35, SUPERBLOCK, 66, lambda b: half(b, 64) * trits_tq2(b)),
+    BlockType("MXFP4", 39, 32, 17, _mxfp4),
+)
+TYPES: dict[str, BlockType] = {type.name: type for type in _ALL}

@@ -1,0 +1,166 @@
+"""From what a user names to a folder, and from a folder to the tensors in its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from ....errors import CheckpointError
+from ....tools.files import check_within, open_regular
+from .fields import printable, read_json, shown
+from .gguf_file import MAGIC
+from .safetensors_file import SafetensorsFile, StoredTensor
+
+__all__ = ["DEMOS", "StoredEntry", "TensorFiles", "is_gguf", "resolve"]
+
+DEMOS = ("demo-bitnet", "demo-llama")
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+
+
+def resolve(source: str | Path) -> Path:
+    """The folder or GGUF file that ``source`` names: a shipped demo by its name, else a path.
+
+    A folder of one's own called like a demo is reached as ``./demo-bitnet``.
+
+    Raises
+    ------
+    CheckpointError
+        There is nothing of that name, or no GGUF file and no folder with a config.json.
+    """
+    if str(source) in DEMOS:
+        return Path(__file__).parents[3] / "checkpoints" / str(source)
+    demos = " or ".join(DEMOS)
+    try:
+        folder = Path(source).expanduser()
+        there = folder.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{str(source)[:80]!r} is no path: {error}") from None
+    if not there:
+        raise CheckpointError(
+            f"There is no checkpoint at {folder}; give a folder with config.json and "
+            f"model.safetensors, or a shipped checkpoint by its name: {demos}"
+        )
+    if not folder.is_dir():
+        if is_gguf(folder):
+            return folder
+        raise CheckpointError(
+            f"{folder} is a file, and not GGUF; give the folder that holds config.json"
+        )
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder} has no config.json; give a Hugging Face checkpoint folder, or {demos}"
+        )
+    return folder
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether ``path`` is a file that begins as GGUF files do."""
+    try:
+        with open_regular(path, CheckpointError) as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except (CheckpointError, OSError):
+        return False
+
+
+class StoredEntry(NamedTuple):
+    """A tensor under its stored name in one of a checkpoint's files."""
+
+    file: SafetensorsFile
+    name: str
+
+    @property
+    def tensor(self) -> StoredTensor:
+        """Type, shape and place."""
+        return self.file.tensors[self.name]
+
+    def __str__(self) -> str:
+        return f"{self.file.path}: {printable(self.name)}"
+
+
+class TensorFiles:
+    """The safetensors files of a folder, one or many, as one table; a context manager.
+
+    ``entries`` maps stored names to entries; ``index`` has the index file, if it was read. As in
+    ``transformers``, ``model.safetensors`` goes before ``model.safetensors.index.json``.
+    ``mapped``: see ``SafetensorsFile``.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing or damaged, the index leads out of the folder, or index and files
+        disagree about which tensors there are.
+    """
+
+    def __init__(self, folder: Path, mapped: bool = False) -> None:
+        self._mapped = mapped
+        self.entries: dict[str, StoredEntry] = {}
+        self._files: list[SafetensorsFile] = []
+        self.index: tuple[Path, ...] = ()   # the index file, where that is what was read
+        try:
+            if (folder / _SINGLE).is_file():
+                self._add(folder / _SINGLE)
+            elif (folder / _INDEX).is_file():
+                self._add_shards(folder)
+                self.index = (folder / _INDEX,)
+            else:
+                raise CheckpointError(
+                    f"{folder} has neither {_SINGLE} nor {_INDEX}; convert its weights to "
+                    "safetensors first"
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every file."""
+        for file in self._files:
+            file.close()
+
+    def _add(self, path: Path) -> SafetensorsFile:
+        check_within(path.parent, path, CheckpointError)
+        file = SafetensorsFile(path, self._mapped)
+        self._files.append(file)
+        self.entries.update({name: StoredEntry(file, name) for name in file.tensors})
+        return file
+
+    def _add_shards(self, folder: Path) -> None:
+        index = folder / _INDEX
+        weight_map = read_json(index, folder).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise CheckpointError(f'{index}: "weight_map" must say which file holds which tensor')
+        for name, shard in weight_map.items():
+            _check_shard(index, name, shard)
+        for shard in sorted(set(weight_map.values())):
+            listed = {name for name, holder in weight_map.items() if holder == shard}
+            self._add_shard(folder / shard, listed, index)
+
+    def _add_shard(self, path: Path, listed: set[str], index: Path) -> None:
+        if not path.is_file():
+            raise CheckpointError(f"{index} calls for {path.name}, which is not there")
+        found = set(self._add(path).tensors)
+        if absent := sorted(listed - found):
+            raise CheckpointError(
+                f"{path}: {printable(absent[0])} is missing, which {index.name} looks for here"
+            )
+        if extra := sorted(found - listed):
+            raise CheckpointError(f"{path}: {printable(extra[0])} is not listed in {index.name}")
+
+
+def _check_shard(index: Path, name: str, shard: Any) -> None:
+    """A shard is a plain file name, so that an index cannot point outside of its folder."""
+    if (
+        not isinstance(shard, str)
+        or not shard.endswith(".safetensors")
+        or any(character in shard for character in "/\\:\0")
+    ):
+        raise CheckpointError(
+            f"{index}: {printable(name)} is said to be in {shown(shard)}; it must be the name of a "
+            ".safetensors file in the same folder"
+        )
