@@ -8,9 +8,9 @@ from support.packed_checkpoints import write_gptq
 from trilobite.errors import FormatError
 from trilobite.quant.formats import Int4
 from trilobite.quant.pipeline import quantize
+from trilobite.quant.rounding import rounded_blocks
 from trilobite.quant.rounding.error_meter import errors_of
 from trilobite.quant.rounding.int4 import round_int4
-from trilobite.quant.rounding.rounded_blocks import rounded_blocks as rounding
 
 FORMS = [Int4(128), Int4(32, symmetric=False), Int4(64), Int4(None), Int4(None, symmetric=False)]
 
@@ -68,7 +68,7 @@ def test_a_scale_that_overflows_is_refused():
 def test_the_pipeline_writes_the_same_folder(tmp_path, monkeypatch, format):
     write_llama(tmp_path / "llama")
     quantize(tmp_path / "llama", tmp_path / "numpy", format)
-    monkeypatch.setattr(rounding, "COMPILED_VALUES", 0)
+    monkeypatch.setattr(rounded_blocks, "COMPILED_VALUES", 0)
     monkeypatch.setattr("trilobite.quant.rounding.weight_blocks.BLOCK_VALUES", 500)
     quantize(tmp_path / "llama", tmp_path / "compiled", format)
     assert contents(tmp_path / "compiled") == contents(tmp_path / "numpy")
@@ -80,7 +80,7 @@ def test_stored_codes_of_a_large_weight_stay_as_they_are(tmp_path, monkeypatch):
     write_gptq(tmp_path / "llama", 4, 32)
     form = Int4(32, symmetric=False)
     quantize(tmp_path / "llama", tmp_path / "numpy", form)
-    monkeypatch.setattr(rounding, "COMPILED_VALUES", 0)
+    monkeypatch.setattr(rounded_blocks, "COMPILED_VALUES", 0)
     manifest = quantize(tmp_path / "llama", tmp_path / "compiled", form)
     assert contents(tmp_path / "compiled") == contents(tmp_path / "numpy")
     assert all(record.nmse == 0 for record in manifest.tensors if "_proj" in record.name)
