@@ -27,3 +27,7 @@ class EstimateError(TrilobiteError):
 
 class PluginError(TrilobiteError):
     """Another package registers something with this one that cannot be used; names the package."""
+
+
+class HostError(TrilobiteError):
+    """A board does not answer, refuses what it is asked for, or ended a run by an error."""

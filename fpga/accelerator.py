@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import Module, ResetInserter, Value
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..hw.component import Component
@@ -22,22 +22,31 @@ class Accelerator(Component):
     ----------
     parameters : AcceleratorParameters
         The sizes of the accelerator.
+    port_address_width : int
+        Bits of a byte address of the memory port: those of the system.
 
     Members
     -------
     control : ``In(control_signature())``
-        Registers: see ``Control``.
+        Registers: see ``registers.REGISTERS``.
     read, write : ``Out(read_signature(...))``, ``Out(write_signature(...))``
-        The AXI4 memory port.
+        The AXI4 memory port. The image lies from the address in the register ``base`` on.
+    interrupt : ``Out(1)``
+        A cause that the host enabled is set.
     """
 
-    def __init__(self, parameters: AcceleratorParameters) -> None:
+    def __init__(self, parameters: AcceleratorParameters, port_address_width: int = 40) -> None:
         p = self.parameters = parameters
-        port = {"address_width": p.address_width, "word_bytes": p.word_bytes}
-        self._core, self._control, self._drain = Core(p), Control(), PortDrain(**port)
+        if port_address_width < p.address_width:
+            raise ValueError(f"port_address_width = {port_address_width} is less than the "
+                             f"{p.address_width} bits of an address in the image")
+        port = {"address_width": port_address_width, "word_bytes": p.word_bytes}
+        self._core, self._drain = Core(p), PortDrain(**port)
+        self._control = Control(p, port_address_width)
         super().__init__({
             "control": In(control_signature()),
             "read": Out(read_signature(**port)), "write": Out(write_signature(**port)),
+            "interrupt": Out(1),
         })
 
     def elaborate(self, platform):
@@ -47,8 +56,8 @@ class Accelerator(Component):
         m.submodules.control, m.submodules.drain = control, drain
         connect(m, flipped(self.control), control.axi)
         connect(m, control.o_run, core.i)
-        connect(m, core.read, drain.i_read)
-        connect(m, core.write, drain.i_write)
+        _move(m, core.read, drain.i_read, "ar", control.o_base)
+        _move(m, core.write, drain.i_write, "aw", control.o_base)
         connect(m, drain.o_read, flipped(self.read))
         connect(m, drain.o_write, flipped(self.write))
         m.d.comb += [
@@ -58,5 +67,19 @@ class Accelerator(Component):
             control.i_read_error.eq(core.o_port_errors.read),
             control.i_write_error.eq(core.o_port_errors.write),
             control.i_counts.eq(core.o_counts),
+            control.i_token.eq(core.o_token), control.i_written.eq(core.o_written),
+            core.i_timeout.eq(control.o_timeout), core.i_patience.eq(control.o_patience),
+            self.interrupt.eq(control.interrupt),
         ]
         return m
+
+
+def _move(m: Module, inner, outer, channel: str, base: Value) -> None:
+    """Connect a master to the memory port, ``base`` bytes further on."""
+    address = f"{channel}addr"
+    for name, member in inner.signature.members.items():
+        here, there = getattr(inner, name), getattr(outer, name)
+        if name == address:
+            m.d.comb += there.eq(base + here)
+        else:
+            m.d.comb += there.eq(here) if member.flow == Out else here.eq(there)

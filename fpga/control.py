@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..hw.component import Component
 from ..hw.memory.axi import Response
-from .counters import COUNTERS, WIDTH
+from .accelerator_parameters import AcceleratorParameters
+from .events import COUNTERS, WIDTH
+from .registers import (
+    ADDRESS_WIDTH,
+    BASE_ALIGNMENT,
+    COUNTER_REGISTERS,
+    IDENTITY,
+    PATIENCE,
+    REGISTERS,
+    RUN_REGISTERS,
+    TIMEOUT,
+    VERSION,
+    configuration_hash,
+)
 from .sequencer import run_layout
 
-__all__ = ["ADDRESS_WIDTH", "COUNTER_REGISTERS", "REGISTERS", "RUN_REGISTERS", "Control",
-           "control_signature"]
+__all__ = ["TOKEN_WIDTH", "Control", "control_signature"]
 
-ADDRESS_WIDTH = 8
-COUNTERS_AT = 0x40
-
-# Byte addresses; those of a run can be written and read, the others are described in Control.
-RUN_REGISTERS: dict[str, int] = {
-    name: 0x10 + 4 * number for number, (name, _) in enumerate(run_layout())
-}
-REGISTERS: dict[str, int] = {
-    "control": 0x00, "status": 0x04, "error": 0x08, "failed": 0x0C,
-}
-COUNTER_REGISTERS: dict[str, int] = {
-    name: COUNTERS_AT + 8 * number for number, name in enumerate(COUNTERS)
-}
+TOKEN_WIDTH = 24   # of an id, as in a descriptor's ``rows``
+_INTERRUPTS = 2    # causes of an interrupt
 
 
 def control_signature() -> wiring.Signature:
@@ -41,16 +44,17 @@ def control_signature() -> wiring.Signature:
 
 
 class Control(Component):
-    """An AXI4-Lite slave. One read and one write at a time; unknown addresses answer SLVERR.
+    """An AXI4-Lite slave with ``REGISTERS``, which say what each one does.
 
-    ``control`` (write): bit 0 starts a run, bit 1 aborts (resets the core once its memory accesses
-    have ended), bit 2 clears the counters. Reads as 0.
-    ``status`` (read): bit 0 busy, bit 1 failed, bit 2 aborting, bit 3 a start was refused, because
-    the accelerator was busy, failed or aborting; an abort clears it.
-    ``error`` (read): bits 2..0 the ``RunError``, 10..8 and 18..16 the ``PortError`` of reads and
-    of writes.
-    ``failed`` (read): the first 32 bits of the descriptor at which it happened.
-    A counter: its low 32 bits, and 4 bytes on its high ones as they were when the low were read.
+    One read and one write at a time; unknown addresses, and writes to what can only be read,
+    answer SLVERR. All registers but those of the core keep their values through an abort.
+
+    Parameters
+    ----------
+    parameters : AcceleratorParameters
+        What the registers tell of the accelerator.
+    port_address_width : int
+        Bits of a byte address of the memory port, 13 to 64.
 
     Members
     -------
@@ -59,29 +63,60 @@ class Control(Component):
         Runs.
     o_abort, o_clear : ``Out(1)``
         They are high for one cycle.
+    o_base : ``Out(port_address_width)``
+        The byte address of the image's first word.
+    o_timeout, o_patience : ``Out(32)``
+        Cycles, or 0.
+    interrupt : ``Out(1)``
+        It is high while an enabled cause is set.
     i_busy, i_aborting : ``In(1)``, i_error, i_read_error, i_write_error : ``In(3)``
     i_failed : ``In(32)``
     i_counts : ``In(...)``
         ``Counters.o``.
+    i_token : ``In(24)``, i_written : ``In(1)``
+        Memory has acknowledged this token in this cycle.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: AcceleratorParameters, port_address_width: int = 40) -> None:
+        if not 12 < port_address_width <= 64:
+            raise ValueError(f"port_address_width must be from 13 to 64, not {port_address_width}")
+        self.parameters = parameters
         super().__init__({
             "axi": In(control_signature()), "o_run": Out(stream.Signature(run_layout())),
-            "o_abort": Out(1), "o_clear": Out(1), "i_busy": In(1), "i_aborting": In(1),
+            "o_abort": Out(1), "o_clear": Out(1), "o_base": Out(port_address_width),
+            "o_timeout": Out(32, init=TIMEOUT), "o_patience": Out(32, init=PATIENCE),
+            "interrupt": Out(1),
+            "i_busy": In(1), "i_aborting": In(1),
             "i_error": In(3), "i_read_error": In(3), "i_write_error": In(3), "i_failed": In(32),
             "i_counts": In(data.StructLayout(dict.fromkeys(COUNTERS, WIDTH))),
+            "i_token": In(TOKEN_WIDTH), "i_written": In(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        self._refused = Signal()
+        self._refused, self._scratch = Signal(), Signal(32)
+        self._enabled, self._raised = Signal(_INTERRUPTS), Signal(_INTERRUPTS)
+        self._token, self._tokens = Signal(TOKEN_WIDTH), Signal(32 - TOKEN_WIDTH)
         self._write(m)
+        self._follow_run(m)
         self._read(m)
         return m
 
+    def _follow_run(self, m: Module) -> None:
+        """Keep the token written last, and raise interrupts."""
+        run, was_busy = self.o_run, Signal()
+        m.d.sync += [was_busy.eq(self.i_busy),
+                     self.interrupt.eq((self._enabled & self._raised).any())]
+        with m.If(run.valid & run.ready):
+            m.d.sync += [run.valid.eq(0), self._tokens.eq(0)]
+        with m.Elif(self.i_written):
+            m.d.sync += [self._token.eq(self.i_token), self._tokens.eq(self._tokens + 1)]
+        for bit, event in enumerate((was_busy & ~self.i_busy & ~self.i_aborting, self.i_written)):
+            with m.If(event):
+                m.d.sync += self._raised[bit].eq(1)
+
     def _write(self, m: Module) -> None:
-        axi, run = self.axi, self.o_run
+        axi = self.axi
         taken, known = Signal(), Signal()
         m.d.comb += [
             taken.eq(axi.awvalid & axi.wvalid & ~axi.bvalid),
@@ -91,21 +126,36 @@ class Control(Component):
             m.d.sync += [axi.bvalid.eq(1), axi.bresp.eq(_response(known))]
         with m.Elif(axi.bready):
             m.d.sync += axi.bvalid.eq(0)
-        with m.If(run.valid & run.ready):
-            m.d.sync += run.valid.eq(0)
 
         m.d.sync += [self.o_abort.eq(0), self.o_clear.eq(0)]
         with m.Switch(axi.awaddr[2:]):
-            with m.Case(REGISTERS["control"] >> 2):
+            with m.Case(REGISTERS["control"].address >> 2):
                 m.d.comb += known.eq(1)
                 with m.If(taken & axi.wstrb[0]):
                     self._command(m, axi.wdata)
-            for name, address in RUN_REGISTERS.items():
+            with m.Case(REGISTERS["interrupt_status"].address >> 2):
+                m.d.comb += known.eq(1)
+                with m.If(taken & axi.wstrb[0]):
+                    m.d.sync += self._raised.eq(self._raised & ~axi.wdata)
+            for address, register, lowest, allowed in self._stored():
                 with m.Case(address >> 2):
-                    # A run that has been offered must not change until it is taken.
-                    m.d.comb += known.eq(~run.valid)
-                    with m.If(taken & ~run.valid):
-                        _store(m, getattr(run.p, name), axi)
+                    m.d.comb += known.eq(allowed)
+                    with m.If(taken & allowed):
+                        _store(m, register, axi, lowest)
+
+    def _stored(self) -> Iterator[tuple[int, Value, int, Value | int]]:
+        """Registers that keep what is written: address, value, its lowest bit, and when."""
+        # A run that has been offered must not change until it is taken.
+        for name, address in RUN_REGISTERS.items():
+            yield address, getattr(self.o_run.p, name), 0, ~self.o_run.valid
+        idle = ~(self._busy | self.i_aborting | self.o_abort)
+        lowest = BASE_ALIGNMENT.bit_length() - 1
+        for name, register, low, allowed in (
+                ("base", self.o_base[lowest:32], lowest, idle),
+                ("base_high", self.o_base[32:], 0, idle),
+                ("timeout", self.o_timeout, 0, idle), ("patience", self.o_patience, 0, idle),
+                ("interrupt_enable", self._enabled, 0, 1), ("scratch", self._scratch, 0, 1)):
+            yield REGISTERS[name].address, register, low, allowed
 
     def _command(self, m: Module, bits: Value) -> None:
         start, abort, clear = bits[0], bits[1], bits[2]
@@ -123,19 +173,32 @@ class Control(Component):
     def _busy(self) -> Value:
         return self.i_busy | self.o_run.valid
 
+    def _words(self) -> dict[int, Value | int]:
+        """What is read at each address, but for counters."""
+        p, configuration = self.parameters, configuration_hash(self.parameters)
+        by_name: dict[str, Value | int] = {
+            "control": 0,
+            "status": Cat(self._busy, self.i_error != 0, self.i_aborting | self.o_abort,
+                          self._refused),
+            "error": self.i_error | self.i_read_error << 8 | self.i_write_error << 16,
+            "failed": self.i_failed,
+            **{name: getattr(self.o_run.p, name) for name in RUN_REGISTERS},
+            "identity": IDENTITY, "version": VERSION,
+            "configuration": configuration & 0xFFFF_FFFF, "configuration_high": configuration >> 32,
+            "word_bytes": p.word_bytes, "max_tokens": p.max_tokens,
+            "max_context": p.max_context, "max_vocabulary": p.max_vocabulary,
+            "base": self.o_base[:32], "base_high": self.o_base[32:],
+            "timeout": self.o_timeout, "patience": self.o_patience,
+            "interrupt_enable": self._enabled, "interrupt_status": self._raised,
+            "token": Cat(self._token, self._tokens), "scratch": self._scratch,
+        }
+        return {REGISTERS[name].address: word for name, word in by_name.items()}
+
     def _read(self, m: Module) -> None:
         axi = self.axi
         value, known = Signal(32), Signal()
         high, kept = Signal(WIDTH - 32), Signal(WIDTH - 32)
-        words = {
-            REGISTERS["control"]: 0,
-            REGISTERS["status"]: Cat(self._busy, self.i_error != 0,
-                                     self.i_aborting | self.o_abort, self._refused),
-            REGISTERS["error"]: (self.i_error | self.i_read_error << 8
-                                 | self.i_write_error << 16),
-            REGISTERS["failed"]: self.i_failed,
-            **{address: getattr(self.o_run.p, name) for name, address in RUN_REGISTERS.items()},
-        }
+        words = self._words()
         with m.Switch(axi.araddr[2:]):
             for address, word in words.items():
                 with m.Case(address >> 2):
@@ -161,8 +224,9 @@ def _response(known: Value) -> Value:
     return Mux(known, Response.OKAY, Response.SLVERR)
 
 
-def _store(m: Module, register: Value, axi) -> None:
-    """Write the bytes that are strobed, as far as the register is wide."""
-    for number in range(0, len(register), 8):
-        with m.If(axi.wstrb[number // 8]):
-            m.d.sync += register[number:number + 8].eq(axi.wdata[number:number + 8])
+def _store(m: Module, register: Value, axi, lowest: int) -> None:
+    """Write the bytes that are strobed, as far as the register has them: from bit ``lowest`` on."""
+    for bit in range(lowest - lowest % 8, lowest + len(register), 8):
+        first, end = max(bit, lowest), min(bit + 8, lowest + len(register))
+        with m.If(axi.wstrb[bit // 8]):
+            m.d.sync += register[first - lowest:end - lowest].eq(axi.wdata[first:end])

@@ -10,14 +10,17 @@ from ..hw.component import Component
 from ..hw.memory.axi import read_signature, write_signature
 from .accelerator_parameters import AcceleratorParameters
 from .attend_driver import AttendDriver
-from .counters import COUNTERS, WIDTH, Counters
+from .counters import Counters
 from .descriptors import Operation, Post
+from .events import COUNTERS, WIDTH
 from .fetchers import DescriptorFetcher, TileFetcher
 from .layouts import descriptor_layout
 from .matmul_driver import MatmulDriver
 from .quantize_driver import QuantizeDriver
+from .registers import PATIENCE, TIMEOUT
 from .routing import route
-from .sequencer import OPERATIONS, RunError, Sequencer, run_layout
+from .runs import RunError
+from .sequencer import OPERATIONS, Sequencer, run_layout
 from .units import READERS, UNITS
 from .vocabulary_drivers import EmbedDriver, HeadDriver
 
@@ -54,6 +57,10 @@ class Core(Component):
         The descriptor at which the error happened.
     o_counts : ``Out(...)``
         ``Counters.o``.
+    o_token : ``Out(24)``, o_written : ``Out(1)``
+        Memory has acknowledged this token in this cycle: it can be read behind the others.
+    i_timeout, i_patience : ``In(32)``
+        Cycles without an answer of memory, and without any progress, that are an error; 0: none.
     clear : ``In(1)``
         Counters back to 0.
     """
@@ -68,6 +75,8 @@ class Core(Component):
             "o_port_errors": Out(data.StructLayout({"read": 3, "write": 3})),
             "o_failed": Out(descriptor_layout()),
             "o_counts": Out(data.StructLayout(dict.fromkeys(COUNTERS, WIDTH))), "clear": In(1),
+            "o_token": Out(24), "o_written": Out(1),
+            "i_timeout": In(32, init=TIMEOUT), "i_patience": In(32, init=PATIENCE),
         })
 
     def elaborate(self, platform):
@@ -134,6 +143,16 @@ class Core(Component):
             self.o_failed.eq(sequencer.o_failed),
             self.o_port_errors.read.eq(self._reader.error),
             self.o_port_errors.write.eq(self._write_master.error),
+        ]
+        # A HEAD ends when memory has acknowledged its token, or by an error.
+        heads, headed = self._is(Operation.HEAD), Signal()
+        m.d.sync += headed.eq(heads)
+        m.d.comb += [
+            self.o_token.eq(self._drivers[Operation.HEAD].o_token),
+            self.o_written.eq(headed & ~heads & (sequencer.o_error == RunError.NONE)),
+            sequencer.i_patience.eq(self.i_patience),
+            self._reader.i_timeout.eq(self.i_timeout),
+            self._write_master.i_timeout.eq(self.i_timeout),
         ]
         for fetcher in (self._descriptors, self._tile_fetcher):
             m.d.comb += fetcher.i_start.eq(sequencer.o_begin)

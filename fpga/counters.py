@@ -7,27 +7,9 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from ..hw.component import Component
-from .sequencer import OPERATIONS
+from .events import COUNTERS, WIDTH
 
-__all__ = ["COUNTERS", "WIDTH", "Counters", "events_layout"]
-
-WIDTH = 40
-
-# By name, what adds one in a cycle.
-COUNTERS: dict[str, str] = {
-    "cycles": "a run is under way",
-    **{f"{operation.name.lower()}_cycles": f"a {operation.name} is being done"
-       for operation in OPERATIONS},
-    "read_words": "a word came from memory",
-    "write_words": "a word went to memory",
-    "memory_waits": "words were asked for and none came",
-    "weight_beats": "the matmul engine took a beat of weights",
-    "engine_waits": "a MATMUL was being done and the engine took no weights",
-    "table_passes": "the matmul engine took activations for its tables",
-    "attention_words": "attention took a word of the cache",
-    "head_words": "the head took a word of the vocabulary",
-    "tokens": "a token was chosen",
-}
+__all__ = ["Counters", "events_layout"]
 
 
 def events_layout() -> data.StructLayout:

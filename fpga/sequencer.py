@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import enum
-
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
@@ -13,25 +11,13 @@ from ..hw.memory.axi import COUNT_WIDTH
 from .accelerator_parameters import AcceleratorParameters
 from .descriptors import Operation, Post
 from .layouts import descriptor_layout, state_layout
+from .registers import PATIENCE
+from .runs import RUN_FIELDS, RunError
 
-__all__ = ["RunError", "Sequencer", "run_layout"]
+__all__ = ["Sequencer", "run_layout"]
 
 OPERATIONS = (Operation.EMBED, Operation.QUANTIZE, Operation.MATMUL, Operation.ATTEND,
               Operation.HEAD)
-NO_TOKEN = 0xFFFF_FFFF   # as ``end_token``: no token ends the run
-
-
-class RunError(enum.IntEnum):
-    """Why a run ended early."""
-
-    NONE = 0
-    OPERATION = 1   # a descriptor's operation or post does not exist
-    SIZE = 2        # a descriptor exceeds what the accelerator was made for
-    TOKENS = 3      # no tokens, or more than the accelerator or its context holds
-    READ = 4        # the read port reported an error
-    WRITE = 5       # the write port did
-    WEIGHTS = 6     # a weight byte that no encoder writes, or a tile larger than the buffer
-    STUCK = 7       # nothing moved for too long
 
 
 def run_layout() -> data.StructLayout:
@@ -41,10 +27,7 @@ def run_layout() -> data.StructLayout:
     chooses a token if ``new_tokens`` is not 0; then come steps of one token each until
     ``new_tokens`` have been chosen, or ``end_token`` has.
     """
-    return data.StructLayout({
-        "program": 32, "tiles": 32, "tile_count": COUNT_WIDTH, "tokens": 16, "position": 24,
-        "new_tokens": 16, "end_token": 32,
-    })
+    return data.StructLayout(RUN_FIELDS)
 
 
 class Sequencer(Component):
@@ -58,8 +41,6 @@ class Sequencer(Component):
     ----------
     parameters : AcceleratorParameters
         The sizes of the accelerator.
-    patience : int
-        Cycles without any progress after which a run is stuck.
 
     Members
     -------
@@ -83,6 +64,8 @@ class Sequencer(Component):
         A ``RunError`` that another part reports.
     i_progress : ``In(1)``
         Something moved in this cycle.
+    i_patience : ``In(32)``
+        Cycles without any progress after which a run is stuck; 0: it never is.
     o_busy : ``Out(1)``
         A run has begun and not ended.
     o_error : ``Out(3)``
@@ -91,9 +74,8 @@ class Sequencer(Component):
         The descriptor at which it happened.
     """
 
-    def __init__(self, parameters: AcceleratorParameters, patience: int = 1 << 16) -> None:
+    def __init__(self, parameters: AcceleratorParameters) -> None:
         self.parameters = parameters
-        self.patience = patience
         count = len(OPERATIONS)
         super().__init__({
             "i": In(stream.Signature(run_layout())),
@@ -103,7 +85,7 @@ class Sequencer(Component):
             "o_active": Out(1).array(count), "i_walked": In(1).array(count),
             "o_descriptor": Out(descriptor_layout()), "o_state": Out(state_layout(parameters)),
             "i_issued": In(2), "i_completed": In(1), "i_token": In(32), "i_fault": In(3),
-            "i_progress": In(1),
+            "i_progress": In(1), "i_patience": In(32, init=PATIENCE),
             "o_busy": Out(1), "o_error": Out(3), "o_failed": Out(descriptor_layout()),
         })
 
@@ -180,13 +162,13 @@ class Sequencer(Component):
             m.next = "failed"
 
     def _stuck(self, m: Module) -> Signal:
-        still = Signal(range(self.patience + 1))
-        stuck = Signal(3)
+        """Count down the cycles without progress; ``RunError.STUCK`` where none are left."""
+        left, stuck = Signal(32), Signal(3)
         with m.If(self.i_progress | ~self.o_busy):
-            m.d.sync += still.eq(0)
-        with m.Elif(still != self.patience):
-            m.d.sync += still.eq(still + 1)
-        m.d.comb += stuck.eq(Mux(still == self.patience, RunError.STUCK, RunError.NONE))
+            m.d.sync += left.eq(self.i_patience)
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+            m.d.sync += stuck.eq(Mux(left == 1, RunError.STUCK, RunError.NONE))
         return stuck
 
     def _too_many_tokens(self, run) -> Value:

@@ -47,7 +47,7 @@ def _port(p: AcceleratorParameters) -> dict[str, int]:
 
 def _bursts(p: AcceleratorParameters) -> dict[str, int]:
     return {"max_burst": p.max_burst, "outstanding": p.outstanding, "count_width": COUNT_WIDTH,
-            **_port(p)}
+            "timeout": None, **_port(p)}
 
 
 def _rows(p: AcceleratorParameters) -> dict[str, int]:

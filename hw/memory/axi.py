@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
-
 from amaranth.hdl import Cat, Const, Module, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
+from .responses import PortError, Response
 
 __all__ = ["BURST_BYTES", "COUNT_WIDTH", "PortError", "Response", "byte_address",
            "describe_bursts", "read_signature", "request_layout", "word_layout", "write_signature"]
@@ -15,25 +15,6 @@ BURST_BYTES = 4096   # no burst may cross a multiple of that
 COUNT_WIDTH = 24     # of the words of a request, less one: a large vocabulary is one request
 INCREMENTING = 1     # AxBURST
 MODIFIABLE = 0b0011  # AxCACHE: an interconnect may merge or split bursts, and buffer writes
-
-
-class Response(enum.IntEnum):
-    """RRESP and BRESP."""
-
-    OKAY = 0
-    EXOKAY = 1
-    SLVERR = 2
-    DECERR = 3
-
-
-class PortError(enum.IntEnum):
-    """The first thing that went wrong on a port."""
-
-    NONE = 0
-    SLAVE = 1       # a response SLVERR
-    DECODE = 2      # a response DECERR: no memory at that address
-    PROTOCOL = 3    # RLAST at the wrong beat, or EXOKAY, which was not asked for
-    TIMEOUT = 4     # the other side did nothing for too long
 
 
 def read_signature(address_width: int, word_bytes: int) -> wiring.Signature:

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out, connect
 from ..component import Component
 from .axi import byte_address, describe_bursts, request_layout
 from .burst_splitter import BurstSplitter
+from .port_errors import timeout_port
 
 __all__ = ["Master"]
 
@@ -27,8 +28,8 @@ class Master(Component):
         The same as the parameters of ``BurstSplitter``.
     outstanding : int
         The number of bursts that may have been announced and not answered in full.
-    timeout : int
-        The number of cycles without an answer after which ``error`` is set.
+    timeout : int | None
+        The number of cycles without an answer after which ``error`` is set; None: a port says.
 
     Members
     -------
@@ -40,6 +41,8 @@ class Master(Component):
         The first ``PortError`` since reset or ``clear``.
     clear : ``In(1)``
         Forget the error.
+    i_timeout : ``In(32)``
+        With ``timeout`` None: as of ``PortErrors``.
     busy : ``Out(1)``
         A request has not been answered in full.
 
@@ -62,7 +65,7 @@ class Master(Component):
         raise NotImplementedError
 
     def __init__(self, *, address_width: int, word_bytes: int, max_burst: int, outstanding: int,
-                 count_width: int = 20, timeout: int = 4096) -> None:
+                 count_width: int = 20, timeout: int | None = 4096) -> None:
         if not isinstance(outstanding, int) or outstanding < 1:
             raise ValueError(f"outstanding must be a positive integer, not {outstanding!r}")
         self.word_bytes = word_bytes
@@ -74,7 +77,7 @@ class Master(Component):
         super().__init__({
             "i_request": In(stream.Signature(request)), **self.words(word_bytes),
             "axi": Out(self.port(address_width, word_bytes)),
-            "error": Out(3), "clear": In(1), "busy": Out(1),
+            "error": Out(3), "clear": In(1), "busy": Out(1), **timeout_port(timeout),
         })
 
     def _announce(self, m: Module, room: Value) -> tuple[stream.Interface, Signal]:

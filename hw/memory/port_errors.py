@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Const, Module, Mux, Signal, Value, ValueLike
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..component import Component
 from .axi import PortError, Response
 
-__all__ = ["PortErrors", "keep_errors"]
+__all__ = ["PortErrors", "keep_errors", "timeout_port"]
 
 
 class PortErrors(Component):
@@ -16,8 +17,8 @@ class PortErrors(Component):
 
     Parameters
     ----------
-    timeout : int
-        Cycles of waiting without progress that count as an error.
+    timeout : int | None
+        Cycles of waiting without progress that count as an error; None: there is a port for it.
 
     Members
     -------
@@ -27,28 +28,34 @@ class PortErrors(Component):
         A rule of the protocol was broken in this cycle.
     waiting : ``In(1)``
         The other side has something to do and is not doing it in this cycle.
+    i_timeout : ``In(32)``
+        With ``timeout`` None: that many cycles; 0: none are an error.
     clear : ``In(1)``
         Forget the error.
     error : ``Out(3)``
         A ``PortError``, from the cycle after it happened.
     """
 
-    def __init__(self, timeout: int) -> None:
-        if not isinstance(timeout, int) or timeout < 1:
+    def __init__(self, timeout: int | None) -> None:
+        if timeout is not None and (not isinstance(timeout, int) or timeout < 1):
             raise ValueError(f"timeout must be a positive number of cycles, not {timeout!r}")
         self.timeout = timeout
         super().__init__({
             "response": In(2), "broken": In(1), "waiting": In(1), "clear": In(1), "error": Out(3),
+            **timeout_port(timeout),
         })
 
     def elaborate(self, platform):
         m = Module()
 
-        waited = Signal(range(self.timeout + 1))
+        # Once per wait: the cycle in which none is left.
+        limit = self.i_timeout if self.timeout is None else Const(self.timeout)
+        left, late = Signal(len(limit), init=self.timeout or 0), Signal()
+        m.d.comb += late.eq(self.waiting & (left == 1))
         with m.If(~self.waiting):
-            m.d.sync += waited.eq(0)
-        with m.Elif(waited != self.timeout):
-            m.d.sync += waited.eq(waited + 1)
+            m.d.sync += left.eq(limit)
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
 
         with m.If(self.clear):
             m.d.sync += self.error.eq(PortError.NONE)
@@ -59,17 +66,22 @@ class PortErrors(Component):
                 m.d.sync += self.error.eq(PortError.SLAVE)
             with m.Elif(self.response == Response.DECERR):
                 m.d.sync += self.error.eq(PortError.DECODE)
-            # Once per wait: the cycle in which the limit is reached.
-            with m.Elif(self.waiting & (waited == self.timeout - 1)):
+            with m.Elif(late):
                 m.d.sync += self.error.eq(PortError.TIMEOUT)
 
         return m
 
 
-def keep_errors(m: Module, port: Component, timeout: int, *, answered: Value,
+def timeout_port(timeout: int | None) -> dict[str, wiring.Member]:
+    """The member ``i_timeout`` of a port whose time-out is not a number."""
+    return {} if timeout is not None else {"i_timeout": In(32)}
+
+
+def keep_errors(m: Module, port: Component, timeout: int | None, *, answered: Value,
                 response: Value, waiting: Value, broken: ValueLike = 0) -> None:
     """Add ``PortErrors`` to ``m`` for ``port``, which has the members ``error`` and ``clear``.
 
+    Where ``timeout`` is None, it has ``i_timeout`` too.
     ``response`` counts in the cycles in which it is ``answered``; the others are as of
     ``PortErrors``.
     """
@@ -81,3 +93,5 @@ def keep_errors(m: Module, port: Component, timeout: int, *, answered: Value,
         errors.clear.eq(port.clear),
         port.error.eq(errors.error),
     ]
+    if timeout is None:
+        m.d.comb += errors.i_timeout.eq(port.i_timeout)

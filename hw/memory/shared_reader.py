@@ -17,7 +17,7 @@ from .axi import (
     word_layout,
 )
 from .burst_splitter import BurstSplitter
-from .port_errors import keep_errors
+from .port_errors import keep_errors, timeout_port
 
 __all__ = ["SharedReader"]
 
@@ -43,8 +43,8 @@ class SharedReader(Component):
         The same as the parameters of ``BurstSplitter``.
     outstanding : int
         Bursts that may have been asked for and not delivered.
-    timeout : int
-        Cycles without an answer after which ``error`` is set.
+    timeout : int | None
+        Cycles without an answer after which ``error`` is set; None: a port says.
 
     Members
     -------
@@ -55,6 +55,8 @@ class SharedReader(Component):
         The first ``PortError`` since reset or ``clear``.
     clear : ``In(1)``
         Forget the error.
+    i_timeout : ``In(32)``
+        With ``timeout`` None: as of ``PortErrors``.
     o_word : ``Out(1)``
         A word came in this cycle.
     o_waiting : ``Out(1)``
@@ -68,7 +70,7 @@ class SharedReader(Component):
 
     def __init__(self, *, queues: tuple[int, ...], address_width: int, word_bytes: int,
                  max_burst: int, outstanding: int, count_width: int = COUNT_WIDTH,
-                 timeout: int = 4096) -> None:
+                 timeout: int | None = 4096) -> None:
         if not queues or min(queues) < max_burst:
             raise ValueError(f"Every reader's queue must hold a burst of {max_burst} words; the "
                              f"queues are {queues}")
@@ -84,6 +86,7 @@ class SharedReader(Component):
             "o": Out(stream.Signature(word_layout(word_bytes))).array(len(queues)),
             "axi": Out(read_signature(address_width, word_bytes)),
             "error": Out(3), "clear": In(1), "o_word": Out(1), "o_waiting": Out(1),
+            **timeout_port(timeout),
         })
 
     def elaborate(self, platform):

@@ -8,8 +8,8 @@ import numpy as np
 
 from ...errors import TrilobiteError
 from ...fpga.compiler import Program
-from ...fpga.counters import COUNTERS
 from ...fpga.descriptors import Operation
+from ...fpga.events import COUNTERS
 from ...tools.compiled import njit
 from ..descriptions.ddr_timing import DdrTiming
 from . import registers as r

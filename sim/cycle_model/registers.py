@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...fpga.counters import COUNTERS
 from ...fpga.descriptors import FIELDS as _DESCRIPTOR_FIELDS
+from ...fpga.events import COUNTERS
 from ...fpga.units import READERS as _READERS
 from . import streams as q
 

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 
 from ...fpga.accelerator_parameters import AcceleratorParameters
-from ...fpga.counters import COUNTERS
+from ...fpga.events import COUNTERS
 from ...fpga.planner import plan_program
 from ...model import ModelConfig
 from ..descriptions.ddr_timing import DdrTiming

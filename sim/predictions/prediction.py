@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...fpga.accelerator_parameters import AcceleratorParameters
-from ...fpga.counters import COUNTERS
+from ...fpga.events import COUNTERS
 from ...model import ModelConfig
 from ..descriptions.ddr_timing import DdrTiming
 from ..formulas.cycle_source import DetailTable, Method, TableRow

@@ -9,7 +9,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from ...fpga.counters import COUNTERS
+from ...fpga.events import COUNTERS
 from ...fpga.sequencer import OPERATIONS
 from .html import Markup, join, tag
 from .svg import polygon, text

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import ToolError, TrilobiteError
 from ...fpga.compiler import Program
-from ...fpga.sequencer import RunError
+from ...fpga.runs import RunError
 from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming
 from .bench import build

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import ToolError, TrilobiteError
 from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.compiler import Program, Weights, compile_model
-from ...fpga.sequencer import RunError
+from ...fpga.runs import RunError
 from ...model import ModelConfig
 from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming

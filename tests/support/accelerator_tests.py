@@ -13,8 +13,8 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiReadBus, AxiResp, AxiWri
 from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 
 from support.axi_bench import Memory
-from trilobite.fpga.control import COUNTER_REGISTERS, REGISTERS, RUN_REGISTERS
-from trilobite.fpga.sequencer import RunError
+from trilobite.fpga.registers import COUNTER_REGISTERS, REGISTERS, RUN_REGISTERS
+from trilobite.fpga.runs import RunError
 from trilobite.hw.memory.axi import PortError
 
 START, ABORT, CLEAR = 1, 2, 4
@@ -66,7 +66,7 @@ class System:
             channel.set_pause_generator(iter(lambda rng=rng: rng.random() < probability, None))
 
     async def get(self, register):
-        return await self.host.read_dword(REGISTERS[register])
+        return await self.host.read_dword(REGISTERS[register].address)
 
     async def count(self, counter):
         return await self.host.read_dword(COUNTER_REGISTERS[counter])
@@ -76,7 +76,7 @@ class System:
         self.memory.data = bytearray(self.image)
         for address, value in zip(RUN_REGISTERS.values(), self.run, strict=True):
             await self.host.write_dword(address, value)
-        await self.host.write_dword(REGISTERS["control"], START | CLEAR)
+        await self.host.write_dword(REGISTERS["control"].address, START | CLEAR)
 
     async def wait(self, bit):
         """Until a status bit is 0; the status."""
@@ -94,7 +94,7 @@ class System:
         return bytes(self.memory.data)
 
     async def abort(self):
-        await self.host.write_dword(REGISTERS["control"], ABORT)
+        await self.host.write_dword(REGISTERS["control"].address, ABORT)
         assert await self.wait(ABORTING) == 0
         assert await self.get("error") == await self.count("cycles") == 0
 

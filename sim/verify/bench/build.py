@@ -30,7 +30,7 @@ class Build:
     wave_suffix: str | None
 
 
-def build(component: Component, name: str, simulator: str = "verilator",
+def build(component: Component, name: str, simulator: str | Simulator = "verilator",
           wave_suffix: str | None = None) -> Build:
     """Compile ``component`` as module ``name``, or find the build of the very same design.
 
@@ -44,9 +44,9 @@ def build(component: Component, name: str, simulator: str = "verilator",
     """
     # First, because Amaranth warns of a component that was made and then not elaborated.
     design = Design.elaborate(component, name)
-    chosen = get_simulator(simulator)
+    chosen = get_simulator(simulator) if isinstance(simulator, str) else simulator
     if wave_suffix is not None and wave_suffix not in chosen.wave_suffixes:
-        raise ToolError(f"Simulator {simulator} cannot write {wave_suffix!r} waves; it writes "
+        raise ToolError(f"Simulator {chosen.name} cannot write {wave_suffix!r} waves; it writes "
                         f"{' and '.join(chosen.wave_suffixes)}")
 
     def compile_into(folder: Path) -> None:
@@ -57,8 +57,8 @@ def build(component: Component, name: str, simulator: str = "verilator",
 
     key = content_key([
         design.name, design.verilog, *design.inputs, "|", *design.outputs, str(wave_suffix),
-        simulator, *chosen.fingerprint(),
+        chosen.name, *chosen.fingerprint(),
         package_version("cocotb"), str(cocotb_config.libs_dir), sys.platform,
     ])
-    folder = cached_folder("sim", f"{name}-{simulator}-{key}", compile_into)
+    folder = cached_folder("sim", f"{name}-{chosen.name}-{key}", compile_into)
     return Build(design, chosen, folder, wave_suffix)

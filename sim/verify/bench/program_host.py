@@ -13,8 +13,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge, Timer, with_timeout
 from cocotb.utils import get_sim_time
 
-from ....fpga.counters import COUNTERS, WIDTH
 from ....fpga.descriptors import Operation, Post
+from ....fpga.events import COUNTERS, WIDTH
 from ....fpga.sequencer import run_layout
 from .program_run import FOLDER_VARIABLE
 from .run import DONE

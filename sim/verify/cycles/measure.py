@@ -18,7 +18,7 @@ import numpy as np
 
 from ....errors import ToolError
 from ....fpga.compiler import Program, compile_model
-from ....fpga.sequencer import RunError
+from ....fpga.runs import RunError
 from ....quant.formats import Ternary
 from ....runtime.random_weights import random_weights
 from ....tools.cache import cached_folder, content_key

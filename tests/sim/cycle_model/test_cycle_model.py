@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trilobite.errors import EstimateError, TrilobiteError
-from trilobite.fpga.counters import COUNTERS
+from trilobite.fpga.events import COUNTERS
 from trilobite.fpga.planner import plan_program
 from trilobite.sim.cycle_model.predict import predict_step
 from trilobite.sim.descriptions.ddr_timing import DdrTiming

@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from trilobite.errors import EstimateError, TrilobiteError
-from trilobite.fpga.counters import COUNTERS
+from trilobite.fpga.events import COUNTERS
 from trilobite.fpga.planner import plan_program
 from trilobite.sim.descriptions.accelerator import AcceleratorDescription, load_accelerator
 from trilobite.sim.descriptions.device import load_device

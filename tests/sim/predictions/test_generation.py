@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trilobite.errors import TrilobiteError
-from trilobite.fpga.counters import COUNTERS
+from trilobite.fpga.events import COUNTERS
 from trilobite.fpga.planner import plan_program
 from trilobite.sim.cycle_model.predict import predict_step, trace_step
 from trilobite.sim.descriptions.accelerator import load_accelerator

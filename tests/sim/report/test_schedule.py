@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from trilobite.fpga.counters import COUNTERS
+from trilobite.fpga.events import COUNTERS
 from trilobite.fpga.planner import plan_program
 from trilobite.sim.report.schedule import Samples, draw_schedule
 from trilobite.sim.verify.cycles.cases import HARDWARE, MODELS

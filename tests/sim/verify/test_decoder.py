@@ -11,7 +11,7 @@ from trilobite.api.verify import Runtime
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
 from trilobite.fpga.descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Post
-from trilobite.fpga.sequencer import RunError
+from trilobite.fpga.runs import RunError
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.formats import Int4, Int8, Ternary
 from trilobite.quant.pipeline import quantize

@@ -1,0 +1,1 @@
+"""A simulated board: the very RTL of the accelerator under Verilator, for the host program."""

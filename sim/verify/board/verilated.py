@@ -1,0 +1,51 @@
+"""Verilator without cocotb: a program of our own drives the clock, as fast as it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typing_extensions import override
+
+from ..bench.design import Design
+from ..bench.ram import RAM_MODULE
+from ..bench.simulators import Verilator
+
+__all__ = ["VerilatedBoard"]
+
+_MAIN = Path(__file__).with_name("main.cpp")
+_WORDS = "memory.ram.ram.words"   # where a ``BoardBench`` has its memory
+
+
+class VerilatedBoard(Verilator):
+    """A ``BoardBench`` with ``main.cpp``.
+
+    Parameters
+    ----------
+    optimize : bool
+        Compile for a fast simulation; else for a fast compilation.
+    """
+
+    name = "verilator-board"
+
+    def __init__(self, optimize: bool = True) -> None:
+        level = "-O2" if optimize else "-O0"
+        self.options = tuple(level if option == "-O2" else option for option in Verilator.options)
+
+    @override
+    def fingerprint(self) -> list[str]:
+        return [*super().fingerprint(), _MAIN.read_text()]
+
+    @override
+    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
+        return [str(folder / "simulator"), *([] if waves is None else [str(waves)])]
+
+    @override
+    def _main(self, design: Design, wave_suffix: str | None) -> list[str]:
+        words = "__DOT__".join([design.name, *_WORDS.split(".")])
+        traced = {None: [], ".vcd": ["-DTRACE_VCD"], ".fst": ["-DTRACE_FST"]}[wave_suffix]
+        flags = " ".join([f"-DMEMORY={words}", *traced])
+        return ["-CFLAGS", flags, str(_MAIN)]
+
+    @override
+    def _public_ports(self, design: Design) -> str:
+        return f'`verilator_config\npublic_flat_rw -module "{RAM_MODULE}" -var "words"\n'

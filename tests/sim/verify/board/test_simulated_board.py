@@ -1,0 +1,158 @@
+"""A whole tiny decoder through registers and AXI ports, under the host program."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from support.tiny_accelerator import MODEL, TINY
+from trilobite.errors import HostError
+from trilobite.fpga.compiler import compile_model
+from trilobite.fpga.descriptors import DESCRIPTOR_BYTES
+from trilobite.fpga.image import image_of
+from trilobite.fpga.runs import RunError
+from trilobite.host.driver import Driver, Run, RunFailed
+from trilobite.hw.memory.responses import PortError
+from trilobite.quant.formats import Ternary
+from trilobite.runtime.decoder import Decoder
+from trilobite.runtime.language_model import Session
+from trilobite.runtime.random_weights import random_weights
+from trilobite.sim.verify.board.simulated_board import SimulatedBoard, build_board
+
+PROMPT = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9]   # more than a step of TINY takes
+CAPACITY, NEW_TOKENS = 24, 3
+WEIGHTS = random_weights(MODEL, Ternary())
+
+
+@pytest.fixture(scope="module")
+def image():
+    return image_of(compile_model(MODEL, WEIGHTS, TINY, CAPACITY), "a tiny model", CAPACITY)
+
+
+@pytest.fixture(scope="module")
+def built(image):
+    return build_board(TINY, image.nbytes, optimize=False)
+
+
+@pytest.fixture
+def board(built):
+    with SimulatedBoard(built) as opened:
+        yield opened
+
+
+@pytest.fixture
+def driver(board, image):
+    rubbish = np.random.default_rng(1).integers(0, 256, board.memory_bytes, np.uint8)
+    board.write_memory(0, rubbish.tobytes())   # as memory is when a board is switched on
+    loaded = Driver(board)
+    loaded.load(image)
+    return loaded
+
+
+def chosen(prompt, count, session=None):
+    """The tokens that the runtime chooses."""
+    session = session or Session(Decoder(MODEL, WEIGHTS), "int8", CAPACITY)
+    tokens = [int(np.argmax(session.prefill(prompt)))]
+    while len(tokens) < count:
+        tokens.append(int(np.argmax(session.prefill(tokens[-1:]))))
+    return tokens
+
+
+def test_the_tokens_are_the_runtimes(driver, board):
+    """A prompt of two steps, tokens, and a second prompt behind them."""
+    session = Session(Decoder(MODEL, WEIGHTS), "int8", CAPACITY)
+    first = chosen(PROMPT, NEW_TOKENS, session)
+    assert list(driver.generate(PROMPT, NEW_TOKENS)) == first
+    counters = driver.counters()
+    assert counters["tokens"] == NEW_TOKENS
+    assert 0 < counters["cycles"] < board.cycles
+    more = [first[-1], 40, 2]
+    place = len(PROMPT) + NEW_TOKENS - 1
+    assert list(driver.generate(more, 2, position=place)) == chosen(more, 2, session)
+
+
+def test_an_end_token_ends_a_run(driver):
+    expected = chosen(PROMPT, NEW_TOKENS)
+    for ends in ([expected[0]], [47, expected[0]]):   # by the accelerator, and by the host
+        assert list(driver.generate(PROMPT, NEW_TOKENS, ends)) == expected[:1]
+        assert list(driver.generate(PROMPT, NEW_TOKENS)) == expected
+
+
+def test_an_image_for_another_accelerator_is_refused(driver, board, image):
+    other = compile_model(MODEL, WEIGHTS, replace(TINY, max_context=32), CAPACITY)
+    before = board.read_memory(0, board.memory_bytes)
+    with pytest.raises(HostError, match="was made for the accelerator with the hash"):
+        driver.load(image_of(other, "another", CAPACITY))
+    assert board.read_memory(0, board.memory_bytes) == before
+    with pytest.raises(HostError, match="has no image"):
+        next(driver.generate(PROMPT, 1))
+    driver.load(image)
+    assert list(driver.generate(PROMPT, NEW_TOKENS)) == chosen(PROMPT, NEW_TOKENS)
+
+
+def test_a_run_that_is_given_up_is_aborted(driver, board):
+    tokens = driver.generate(PROMPT, NEW_TOKENS)
+    assert next(tokens) == chosen(PROMPT, 1)[0]
+    tokens.close()
+    assert driver.counters()["cycles"] == 0
+    driver.write_tokens(0, PROMPT)
+    driver.start(Run(8, 0, 0))
+    with pytest.raises(HostError, match="refused to start"):
+        driver.start(Run(8, 0, 0))
+    driver.abort()
+    assert list(driver.generate(PROMPT, NEW_TOKENS)) == chosen(PROMPT, NEW_TOKENS)
+
+
+def test_a_damaged_program_ends_in_an_error_and_the_next_run_is_right(driver, board, image):
+    place, _ = image.region("program")
+    second = place + DESCRIPTOR_BYTES
+    right = board.read_memory(second, 1)
+    board.write_memory(second, b"\x09")
+    with pytest.raises(RunFailed, match="ended with OPERATION at operation 9") as failed:
+        list(driver.generate(PROMPT, NEW_TOKENS))
+    assert failed.value.error == RunError.OPERATION
+    board.write_memory(second, right)
+    assert list(driver.generate(PROMPT, NEW_TOKENS)) == chosen(PROMPT, NEW_TOKENS)
+
+
+def test_limits_are_kept(driver):
+    driver.limits(timeout=20)   # fewer cycles than this memory takes
+    with pytest.raises(RunFailed, match="READ") as failed:
+        list(driver.generate(PROMPT, NEW_TOKENS))
+    assert (failed.value.error, failed.value.read_error) == (RunError.READ, PortError.TIMEOUT)
+    driver.limits(timeout=0, patience=20)
+    with pytest.raises(RunFailed, match="STUCK"):
+        list(driver.generate(PROMPT, NEW_TOKENS))
+    driver.limits(timeout=0, patience=0)
+    assert list(driver.generate(PROMPT, NEW_TOKENS)) == chosen(PROMPT, NEW_TOKENS)
+
+
+def test_no_memory_at_the_base_is_an_error_of_the_port(driver, board):
+    driver._set("base_high", 0xFF)
+    with pytest.raises(RunFailed, match="READ .reads DECODE.") as failed:
+        list(driver.generate(PROMPT, 1))
+    assert failed.value.read_error == PortError.DECODE
+
+
+@pytest.mark.parametrize(("prompt", "count", "position"), [
+    ([], 1, 0), ([48], 1, 0), ([-1], 1, 0), (PROMPT, 0, 0),
+    (PROMPT, CAPACITY - len(PROMPT) + 2, 0), (PROMPT, 1, CAPACITY)])
+def test_what_cannot_be_run_is_refused_before(driver, board, prompt, count, position):
+    cycles = board.cycles
+    with pytest.raises(HostError):
+        list(driver.generate(prompt, count, position=position))
+    assert board.cycles == cycles
+
+
+def test_registers_that_are_none_are_refused_by_a_sentence(board):
+    with pytest.raises(HostError, match="register 0xff0 cannot be read: SLVERR"):
+        board.read_register(0xFF0)
+    with pytest.raises(HostError, match="register 0x4 cannot be written: SLVERR"):
+        board.write_register(4, 0)
+
+
+def test_a_simulation_that_dies_is_said_so(board):
+    board._process.terminate()   # its supervisor, which ends it
+    board._process.wait()
+    with pytest.raises(HostError, match="The simulation ended"):
+        board.read_register(0x100)
