@@ -178,23 +178,27 @@ class Scores(Component):
         """Follow the maximum of the query; a register for each keeps it from tile to tile."""
         p = self.parameters
         valid = delay_pulse(m, enters, self._latency, "score_valid")
-        s_first = delay(m, first_token, self._latency, "score_first")
-        s_lane = delay(m, lane, self._latency, "score_lane")
-        s_first_tile = delay(m, first_tile, self._latency, "score_first_tile")
+        starts = delay_pulse(m, enters & first_token, self._latency, "score_starts")
         kept = Array(Signal(FLOAT32.width, name=f"maximum_{number}", reset_less=True)
                      for number in range(p.queries))
         lowest = constant(np.float32(-np.inf)).as_bits()
-        before = Signal(FLOAT32.width)
+
+        # What was kept is read a cycle ahead: three cycles lie between queries.
+        b_lane = delay(m, lane, self._latency - 1, "before_lane")
+        b_first_tile = delay(m, first_tile, self._latency - 1, "before_first_tile")
+        before = Signal(FLOAT32.width, reset_less=True)
+        m.d.sync += before.eq(Mux(b_first_tile, lowest, kept[b_lane]))
+
+        # Between scores the maximum of what it is and -infinity is taken, which is what it is.
         m.submodules.running = running = FloatMaximum(FLOAT32)
         m.d.comb += [
-            before.eq(Mux(s_first_tile, lowest, kept[s_lane])),
-            running.i_a.eq(Mux(s_first & valid, before, running.o.as_value())),
-            running.i_b.eq(Mux(valid, score.as_value(), running.i_a.as_value())),
+            running.i_a.eq(Mux(starts, before, running.o.as_value())),
+            running.i_b.eq(Mux(valid, score.as_value(), lowest)),
         ]
         began = Signal(FLOAT32.width, reset_less=True)
-        with m.If(valid & s_first):
+        with m.If(starts):
             m.d.sync += began.eq(before)
         m.d.comb += [maxima.i.before.eq(began), maxima.i.now.eq(running.o)]
-        kept_lane = delay(m, s_lane, 1, "kept_lane")
+        kept_lane = delay(m, b_lane, 2, "kept_lane")
         with m.If(delay_pulse(m, valid, 1, "kept_valid")):
             m.d.sync += kept[kept_lane].eq(running.o)

@@ -21,11 +21,15 @@ class _Comparison(BinaryUnit):
         return ordered, self._order(m, self.i_a, "a"), self._order(m, self.i_b, "b")
 
     def _order(self, m: Module, number: data.View, name: str) -> Signal:
-        """An integer that orders as ``number`` does, which is not NaN; both zeros are 0."""
+        """An integer that orders as ``number`` does, which is not NaN; both zeros are 0.
+
+        Of a negative number it is the ones' complement of the magnitude: no carry.
+        """
         order = Signal(signed(self.format.width), name=f"order_{name}")
         magnitude = Cat(number.mantissa, number.exponent)
         with m.If(~self.format.is_zero(number)):
-            m.d.comb += order.eq(Mux(number.sign, -magnitude, magnitude))
+            sign = number.sign
+            m.d.comb += order.eq(Cat(magnitude ^ sign.replicate(len(magnitude)), sign))
         return order
 
 

@@ -81,13 +81,17 @@ class FloatFormat:
         """``number`` is zero, or counts as zero."""
         return number.exponent == 0
 
+    def is_special(self, number: data.View) -> Value:
+        """``number`` is an infinity or a NaN."""
+        return number.exponent == self.special_exponent
+
     def is_infinite(self, number: data.View) -> Value:
         """``number`` is an infinity."""
-        return (number.exponent == self.special_exponent) & (number.mantissa == 0)
+        return self.is_special(number) & (number.mantissa == 0)
 
     def is_nan(self, number: data.View) -> Value:
         """``number`` is a NaN."""
-        return (number.exponent == self.special_exponent) & (number.mantissa != 0)
+        return self.is_special(number) & (number.mantissa != 0)
 
 
 FLOAT32 = FloatFormat(exponent_width=8, mantissa_width=23)

@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..component import Component
 from .format import FloatFormat
-from .rounding import Unrounded
-from .shifting import leading_zeros
+from .rounding import Unrounded, digits_width
+from .shifting import delay, ones_in_fours, shift_by_fours
 
 __all__ = ["IntegerToFloat"]
 
@@ -19,7 +19,7 @@ class IntegerToFloat(Component):
     With ``exponent`` 0 this is the conversion of ``numerics.scale_sum``; with another one, a
     fixed-point number's.
 
-    Stages: sign and magnitude (s), normalize, round.
+    Stages: sign and magnitude (s); normalize by fours; normalize and round.
 
     Parameters
     ----------
@@ -62,27 +62,25 @@ class IntegerToFloat(Component):
         m = Module()
         format = self.format
 
-        # Sign and magnitude: unsigned, so that the lowest integer fits.
+        # Sign and magnitude: unsigned, so that the lowest integer fits. Zeros go below a magnitude
+        # that is narrower than the digits.
+        kept = digits_width(format, 3)
+        magnitude = Signal(self.width)
+        padding = Cat(*[0] * max(0, kept - self.width))
         s_magnitude = Signal(self.width, reset_less=True)
-        s_sign = Signal(reset_less=True)
-        m.d.sync += [
-            s_magnitude.eq(Mux(self.i[-1], -self.i, self.i)),
-            s_sign.eq(self.i[-1]),
-        ]
+        s_ones = delay(m, ones_in_fours(Cat(padding, magnitude)), 1, "s_ones")
+        s_sign = delay(m, self.i[-1], 1, "s_sign")
+        m.d.comb += magnitude.eq(Mux(self.i[-1], -self.i, self.i))
+        m.d.sync += s_magnitude.eq(magnitude)
 
-        # Normalize, with zeros below a magnitude that is narrower than a significand.
-        places = max(self.width, format.mantissa_width + 3)
-        below = places - format.mantissa_width - 1
+        # Normalize.
+        shifted, zeros, zero = shift_by_fours(m, Cat(padding, s_magnitude), s_ones, "magnitude")
         top_exponent = self.width - 1 + self.exponent + format.bias
-        zeros, zero = leading_zeros(m, s_magnitude, "magnitude")
-        normalized = Signal(places)
-        m.d.comb += normalized.eq(Cat(*[0] * (places - self.width), s_magnitude) << zeros)
         span = max(abs(top_exponent), format.special_exponent) + self.width
-        unrounded = Unrounded(format, span.bit_length() + 2)
+        unrounded = Unrounded(format, span.bit_length() + 2, most_above=3)
         unrounded.load(
-            m, sign=s_sign, exponent=top_exponent - zeros, significand=normalized[below:],
-            round=normalized[below - 1], sticky=normalized[:below - 1].any(),
-            zero=zero, infinite=0, nan=0)
+            m, sign=s_sign, exponent=top_exponent - zeros, digits=shifted[-kept:],
+            above=zeros[:2], sticky=shifted[:-kept].any(), zero=zero, infinite=0, nan=0)
 
         m.d.comb += self.o.eq(unrounded.round(m))
         return m

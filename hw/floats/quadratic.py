@@ -40,7 +40,8 @@ class Quadratic(Component):
     """``c0 + d * (c1 + d * c2)`` in float32, from the inside, with the coefficients of a segment.
 
     The coefficients are three read-only memories, each read just before its coefficient is needed,
-    so that the segment's few bits wait and not the coefficients.
+    so that the segment's few bits wait and not the coefficients. A register follows each memory:
+    that of the multiplier's operand, or one of its own before an adder.
 
     Parameters
     ----------
@@ -88,9 +89,10 @@ class Quadratic(Component):
                             attrs={"rom_style": "block"})
             m.submodules[f"table_{number}"] = memory
             port = memory.read_port()
-            segment = delay(m, self.i_segment, cycles - 1, f"segment_{number}")
+            kept = min(cycles - 1, 1)
+            segment = delay(m, self.i_segment, cycles - 1 - kept, f"segment_{number}")
             m.d.comb += port.addr.eq(segment)
-            return port.data
+            return delay(m, port.data, kept, f"coefficient_{number}")
 
         def multiply_add(name: str, factor: Value, d: Value, addend: Value) -> Value:
             """``addend + d * factor``; ``addend`` comes later, with the product."""

@@ -71,21 +71,23 @@ class SharedQuadratic(Component):
             attrs={"rom_style": "block"})
         factor, addend = factors.read_port(), addends.read_port()
 
-        # A memory is read in the cycle before its coefficient is needed.
+        # A register follows each memory. The multiplier's operand is one; the addends have one of
+        # their own, and are read two cycles before they are needed.
         again = delay_pulse(m, self.i_valid, 1 + self.period, "again")
         distance = Signal(FLOAT32.layout, name="distance")
         m.d.comb += distance.eq(self.i_d)
         first_d = delay(m, distance, 1, "first_d")
         second_d = delay(m, first_d, self.period, "second_d")
-        early = delay(m, self.i_segment, FloatMultiply.latency, "early_segment")
+        until_read = FloatMultiply.latency - 1
+        early = delay(m, self.i_segment, until_read, "early_segment")
         late = delay(m, early, self.period, "late_segment")
-        adds_inner = delay_pulse(m, self.i_valid, FloatMultiply.latency, "adds_inner")
+        reads_inner = delay_pulse(m, self.i_valid, until_read, "reads_inner")
         m.d.comb += [
             factor.addr.eq(self.i_segment),
             multiply.i_a.eq(Mux(again, add.o.as_value(), factor.data)),
             multiply.i_b.eq(Mux(again, second_d.as_value(), first_d.as_value())),
-            addend.addr.eq(Mux(adds_inner, Cat(early, 1), Cat(late, 0))),
-            add.i_a.eq(addend.data), add.i_b.eq(multiply.o),
+            addend.addr.eq(Mux(reads_inner, Cat(early, 1), Cat(late, 0))),
+            add.i_a.eq(delay(m, addend.data, 1, "addend")), add.i_b.eq(multiply.o),
             self.o.eq(add.o),
         ]
         return m

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
-__all__ = ["delay", "delay_pulse", "leading_zeros", "shift_right_sticky"]
+__all__ = ["delay", "delay_pulse", "leading_zeros", "ones_in_fours", "shift_by_fours",
+           "shifted_out"]
 
 
 def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
@@ -31,20 +32,48 @@ def delay_pulse(m: Module, value: Value, cycles: int, name: str) -> Value:
     return value
 
 
-def shift_right_sticky(m: Module, value: Value, amount: Value, name: str) -> Value:
-    """``value >> amount`` with one bit more below: whether a one was shifted out (the sticky bit).
+def shifted_out(m: Module, value: Value, amount: Value, name: str) -> Value:
+    """Whether ``value >> amount`` loses a one: the sticky bit, beside the shifter.
 
-    One multiplexer per bit of ``amount``.
+    Each bit of ``value`` knows the amounts that lose it, so that it is a sum of products.
     """
-    width = len(value)
-    shifted: Value = Cat(0, value)
-    for bit in reversed(range(len(amount))):
-        step = min(1 << bit, width)
-        moved = Cat(shifted[:step + 1].any(), shifted[step + 1:])
-        level = Signal(width + 1, name=f"{name}_{bit}")
-        m.d.comb += level.eq(Mux(amount[bit], moved, shifted))
-        shifted = level
-    return shifted
+    lost = Signal(len(value), name=f"{name}_lost")
+    m.d.comb += [lost[place].eq(value[place] & (amount > place)) for place in range(len(value))]
+    return lost.any()
+
+
+def ones_in_fours(value: Value) -> Value:
+    """Which four bits of ``value`` hold a one, counted from the top; the last ones may be fewer."""
+    return Cat(four.any() for four in _fours(value))
+
+
+def shift_by_fours(m: Module, value: Value, ones: Value, name: str) -> tuple[Value, Value, Value]:
+    """``value``, shifted by whole fours until its highest one is among the top four bits.
+
+    Also the number of zeros that were above that one, the lowest two bits of which are those that
+    still are; and whether there is no one at all, when the others are unspecified. The shifted
+    value has as many zeros more below as make its width a multiple of four. ``ones`` is
+    ``ones_in_fours(value)``, which may be known before ``value`` is looked at.
+    """
+    from_top = _fours(value)
+    padded = Cat(*reversed(from_top))
+    count, zero = leading_zeros(m, ones[::-1], f"{name}_fours")
+    above = Signal(2, name=f"{name}_above")
+    shifted = Signal(len(padded), name=f"{name}_shifted")
+    with m.Switch(count):
+        for number, four in enumerate(from_top):
+            with m.Case(number):
+                m.d.comb += [
+                    above.eq(Cat(~four[3] & (four[2] | ~four[1]), ~four[3] & ~four[2])),
+                    shifted.eq(Cat(*[0] * (4 * number), padded)),
+                ]
+    return shifted, Cat(above, count), zero
+
+
+def _fours(value: Value) -> list[Value]:
+    """The bits of ``value`` by fours, the highest ones first, with zeros behind the last ones."""
+    padded = Cat(*[0] * (-len(value) % 4), value)
+    return [padded[place - 4:place] for place in range(len(padded), 0, -4)]
 
 
 def leading_zeros(m: Module, value: Value, name: str) -> tuple[Value, Value]:

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..component import Component
 from .format import FloatFormat
-from .shifting import delay, shift_right_sticky
+from .shifting import delay, shifted_out
 
 __all__ = ["FloatToInteger"]
 
@@ -58,27 +58,34 @@ class FloatToInteger(Component):
         format, width = self.format, self.width
 
         # Shift: the leading one starts at the integer's highest place, 2^(width - 1), and goes
-        # right to its own. One place more than those down to 1/2 leave nothing but a sticky bit.
+        # right to its own. Below the place of 1/2 only the sticky bit is kept.
         top_exponent = format.bias + width - 1
         distance = Signal(signed(max(format.exponent_width, top_exponent.bit_length()) + 1))
         m.d.comb += distance.eq(top_exponent - self.i.exponent)
         too_large = distance < 0
-        amount = Signal(range(width + 2))
-        m.d.comb += amount.eq(Mux(distance > width + 1, width + 1, distance))
+        amount_width = (width + 1).bit_length()
+        amount, far = distance[:amount_width], distance[amount_width:].any()
         places = max(width, format.mantissa_width) + 1
         padding = [0] * (places - format.mantissa_width - 1)
         significand = Signal(places)
         with m.If(~format.is_zero(self.i)):
             m.d.comb += significand.eq(Cat(*padding, self.i.mantissa, 1))
-        s_shifted = delay(m, shift_right_sticky(m, significand, amount, "shifted"), 1, "s_shifted")
+        placed, rest = significand[-width - 1:], significand[:-width - 1]
+        s_placed = Signal(width + 1, reset_less=True)
+        s_below = Signal(reset_less=True)
+        m.d.sync += [
+            s_placed.eq(Mux(far, 0, placed >> amount)),
+            s_below.eq(rest.any() | Mux(far, significand[-1],
+                                        shifted_out(m, placed, amount, "placed"))),
+        ]
         s_too_large = delay(m, too_large, 1, "s_too_large")
         sign = delay(m, self.i.sign, 2, "sign")
 
         # Round.
-        integer, half, below = (s_shifted[-width:], s_shifted[-width - 1], s_shifted[:-width - 1])
+        half, integer = s_placed[0], s_placed[1:]
         r_magnitude = Signal(width + 1, reset_less=True)
         r_too_large = delay(m, s_too_large, 1, "r_too_large")
-        m.d.sync += r_magnitude.eq(integer + (half & (below.any() | integer[0])))
+        m.d.sync += r_magnitude.eq(integer + (half & (s_below | integer[0])))
 
         # Clip.
         highest = (1 << (width - 1)) - 1

@@ -150,7 +150,10 @@ class Quantizer(Component):
         return m
 
     def _absmax(self, m: Module, fork: RowFork) -> Signal:
-        """The row's largest magnitude, ceil(log2(lanes)) + 1 cycles after its last beat."""
+        """The largest of the row's magnitudes and the rule's floor.
+
+        It is there ceil(log2(lanes)) + 1 cycles after the row's last beat.
+        """
         valid: Value = fork.o_now.valid
         last: Value = fork.o_now.beat.last
         terms = [fork.o_now.beat.values[lane].as_value()[:-1] for lane in range(self.lanes)]
@@ -164,12 +167,12 @@ class Quantizer(Component):
             m.d.sync += valid.eq(was_valid)
             last = delay(m, last, 1, f"last_{level}")
 
-        so_far = Signal(FLOAT32.width - 1)
+        floor = constant(self.rule.floor).as_bits()
+        so_far = Signal(FLOAT32.width - 1, init=floor)
         largest = Signal(FLOAT32.width - 1)
         m.d.comb += largest.eq(Mux(terms[0] > so_far, terms[0], so_far))
         with m.If(valid):
-            m.d.sync += so_far.eq(Mux(last, 0, largest))
-        floor = constant(self.rule.floor).as_bits()
+            m.d.sync += so_far.eq(Mux(last, floor, largest))
         absmax = Signal(FLOAT32.layout, name="absmax", reset_less=True)
-        m.d.sync += absmax.eq(Mux(largest > floor, largest, floor))
+        m.d.sync += absmax.eq(largest)
         return absmax

@@ -86,14 +86,13 @@ class Rotary(Component):
         wiring.connect(m, wiring.flipped(self.i), heads.i)
         wiring.connect(m, wiring.flipped(self.i_angles), angles.i)
 
-        # Walk through the beats of a head and the heads of a token.
-        beat = Signal.like(heads.beats)
+        # Walk through the beats of a head and of its halves (``place``), the heads of a token.
+        beat, place = Signal.like(heads.beats), Signal.like(heads.beats)
         head = Signal(range(self.max_heads))
         half = Signal.like(heads.beats)
         upper, head_ends, token_ends = Signal(), Signal(), Signal()
         m.d.comb += [
             half.eq(heads.beats >> 1),
-            upper.eq(beat >= half),
             head_ends.eq(beat + 1 == heads.beats),
             token_ends.eq(head_ends & (head + 1 >= self.i_token.p)),
             queue.enter.eq(heads.full & angles.full & self.i_token.valid & queue.ready),
@@ -101,13 +100,16 @@ class Rotary(Component):
             angles.release.eq(queue.enter & token_ends),
             self.i_token.ready.eq(queue.enter & token_ends),
             heads.addresses[0].eq(beat),
-            heads.addresses[1].eq(Mux(upper, beat - half, beat + half)),
-            angles.addresses[0].eq(Mux(upper, beat - half, beat)),
+            heads.addresses[1].eq(Mux(upper, place, place + half)),
+            angles.addresses[0].eq(place),
         ]
         with m.If(queue.enter):
-            m.d.sync += beat.eq(beat + 1)
+            m.d.sync += [beat.eq(beat + 1), place.eq(place + 1)]
+            with m.If(place + 1 == half):
+                m.d.sync += [place.eq(0), upper.eq(1)]
             with m.If(head_ends):
-                m.d.sync += [beat.eq(0), head.eq(Mux(token_ends, 0, head + 1))]
+                m.d.sync += [beat.eq(0), place.eq(0), upper.eq(0),
+                             head.eq(Mux(token_ends, 0, head + 1))]
 
         # Turn: the beat and its partner come out of the memories one cycle later.
         p_upper = delay(m, upper, 1 + FloatMultiply.latency, "p_upper")
