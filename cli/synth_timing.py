@@ -52,8 +52,15 @@ def _print_cells(output: Output, blocks: Sequence[BlockTiming]) -> None:
             f"{count} {cell}" for cell, count in sorted(cells.items())))
     credited = sorted({sentence for block in blocks for sentence in block.credited})
     output.print("Credited beyond the netlist: {}", "; ".join(credited) or "nothing.")
+    if cut := sum(len(block.cut) for block in blocks):
+        output.print("{} where no signal passes {}.", _loops(cut, "is cut", "are cut"),
+                     "it" if cut == 1 else "them")
     for block in blocks:
-        if block.cut:
-            loops = "loop is" if len(block.cut) == 1 else "loops are"
-            output.print("{}: {} combinational {} cut, and paths through the cut not analysed: "
-                         "behind {}.", block.block, len(block.cut), loops, ", ".join(block.cut))
+        if block.lost:
+            count = len(block.lost)
+            output.print("[bold yellow]{}: paths through {} not analysed: behind {}.[/]",
+                         block.block, _loops(count, "are", "are"), ", ".join(block.lost))
+
+
+def _loops(count: int, one: str, several: str) -> str:
+    return f"{count} combinational {f'loop {one}' if count == 1 else f'loops {several}'}"

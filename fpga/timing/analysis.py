@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path as File
 from typing import Any
@@ -16,13 +17,14 @@ from ..synth.flow import Mapped
 from ..synth.targets import Target
 from .arcs import CORNERS, Arcs, arcs_file, load_arcs
 from .graph import arrivals
+from .loops import LoopCutter
 from .netlist import Netlist
 from .paths import Path, Step, net_names, slowest_paths
 from .xilinx import build_xilinx
 
 __all__ = ["BlockTiming", "analyse", "analyse_netlist", "target_clock"]
 
-_UNTIMED = ("clk", "rst")   # the reset is held for many cycles
+UNTIMED = ("clk", "rst")
 _PATHS = 5
 _FILE = "timing.json"
 
@@ -47,9 +49,10 @@ class BlockTiming:
         Pins at which a path ends.
     over
         How many of them need a longer period than the target's, by corner.
-    cut
-        Arcs that were left out because they close a combinational loop, by the net where they
-        begin. Paths through them are not in the analysis.
+    cut, lost
+        Arcs that were left out because they close a combinational loop, by the nets where they
+        begin. No signal passes those that were ``cut``, by the functions of the LUTs, so no path is
+        missing. Paths through those that are ``lost`` are not in the analysis.
     cells
         Which registers the netlist's DSP blocks and memories have, counted.
     credited
@@ -67,6 +70,7 @@ class BlockTiming:
     endpoints: int
     over: dict[str, int]
     cut: tuple[str, ...]
+    lost: tuple[str, ...]
     cells: dict[str, int]
     credited: tuple[str, ...]
     paths: tuple[Path, ...]
@@ -114,23 +118,32 @@ def analyse(mapped: Mapped, target: float) -> BlockTiming:
 
 
 def analyse_netlist(block: str, netlist: Netlist, arcs: Arcs, target: float,
-                    design: str = "") -> BlockTiming:
-    """Analyse ``netlist``; ``design`` is the RTLIL that declares its signals, or empty."""
-    builder, cells = build_xilinx(netlist, _UNTIMED)
+                    design: str = "", untimed: Collection[str] = UNTIMED) -> BlockTiming:
+    """Analyse ``netlist``.
+
+    ``design`` is the RTLIL that declares its signals, or empty. No path begins or ends at the ports
+    called ``untimed``; usually these are the clock, and the reset, which is held for many cycles.
+    """
+    builder, cells = build_xilinx(netlist, untimed)
     graph = builder.build(arcs, netlist.fanout)
-    arrived = arrivals(graph)
+    cutter = LoopCutter(netlist, graph)
+    arrived = arrivals(graph, cutter)
     paths = slowest_paths(netlist, graph, arrived, design, _PATHS)
     times = np.maximum(arrived.total[:, :len(CORNERS)], 0)
     ns = dict(zip(CORNERS, times.max(axis=0, initial=0).tolist(), strict=True))
     over = dict(zip(CORNERS, (times > 1000 / target).sum(axis=0).tolist(), strict=True))
     depth = arrived.total[:, -1]
-    begins = sorted({int(graph.source[arc]) for arc in arrived.cut})
-    named = net_names(netlist, begins)
+    named = net_names(netlist, (int(graph.source[arc]) for arc in arrived.cut))
+
+    def behind(arcs: list[int]) -> tuple[str, ...]:
+        nets = [int(graph.source[arc]) for arc in arcs]
+        return tuple(sorted(named.get(net, f"net {net}") for net in nets))
+
     return BlockTiming(
         block, {corner: round(value, 3) for corner, value in ns.items()},
         {corner: round(1000 / value, 1) if value else float("inf") for corner, value in ns.items()},
         paths[0].levels if paths else 0, int(depth.max(initial=0)), target,
-        len(graph.end), over, tuple(named.get(net, f"net {net}") for net in begins), cells, (),
+        len(graph.end), over, behind(cutter.false), behind(cutter.other), cells, (),
         paths)
 
 
@@ -139,4 +152,5 @@ def _read(value: dict[str, Any]) -> BlockTiming:
     paths = tuple(Path(**path | {"steps": tuple(Step(**step) for step in path["steps"])})
                   for path in value["paths"])
     return BlockTiming(**value | {
-        "paths": paths, "cut": tuple(value["cut"]), "credited": tuple(value["credited"])})
+        "paths": paths, "cut": tuple(value["cut"]), "lost": tuple(value["lost"]),
+        "credited": tuple(value["credited"])})

@@ -41,7 +41,7 @@ def add_dsp(graph: GraphBuilder, cell: Cell) -> None:
     for port, register in (("A", "AREG"), ("B", "BREG"), ("D", "DREG")):
         if port == "D" and cell.text("AMULTSEL", "A") != "AD":
             continue
-        into = ("dsp.multiply",) if multiplies else ("dsp.alu",)
+        into: tuple[str, ...] = ("dsp.multiply",) if multiplies else ("dsp.alu",)
         if port == "D":
             into = ("dsp.pre_adder", *into)
         nets = list(cell.nets(port))

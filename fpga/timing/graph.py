@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arcs import CORNERS, Arcs
 
-__all__ = ["Arrivals", "Graph", "GraphBuilder", "Net", "arrivals"]
+__all__ = ["Arrivals", "Cutter", "Graph", "GraphBuilder", "Net", "arrivals"]
 
 _COLUMNS = len(CORNERS) + 1   # the last one counts levels
 _NEVER = -np.inf
@@ -26,6 +28,8 @@ class Net(IntEnum):
     INSIDE = 4     # it stays in the cell
 
 
+# Chooses the arc at which a loop is cut.
+Cutter: TypeAlias = Callable[[Sequence[int], NDArray[np.bool_]], int]
 # The delay in a device's file of each but ROUTED, which follows from the fan-out, and INSIDE.
 _NET_ARCS = {Net.LOCAL: "net.local", Net.CARRY: "net.carry", Net.DEDICATED: "net.dedicated"}
 
@@ -134,10 +138,11 @@ class Arrivals:
     cut: list[int]
 
 
-def arrivals(graph: Graph) -> Arrivals:
+def arrivals(graph: Graph, cutter: Cutter) -> Arrivals:
     """The latest arrival at every node and endpoint.
 
-    A loop has no latest arrival: one arc of it is cut, so that it ends there, and is reported.
+    A loop has no latest arrival: ``cutter`` chooses an arc of it, at which it is cut. It is given
+    the arcs in the order of signals, and for each node whether its arrival is known already.
     """
     at = graph.start.copy()
     weight = graph.weight.copy()
@@ -158,11 +163,11 @@ def arrivals(graph: Graph) -> Arrivals:
             ready = reached[missing[reached] == 0]
         if done.all():
             return Arrivals(at, at[graph.end] + graph.end_weight, cut)
-        closing = _closing_arc(graph, done, is_cut)
-        cut.append(closing)
-        is_cut[closing] = True
-        weight[closing] = _NEVER
-        target = graph.target[closing]
+        chosen = cutter(_loop(graph, done, is_cut), done)
+        cut.append(chosen)
+        is_cut[chosen] = True
+        weight[chosen] = _NEVER
+        target = graph.target[chosen]
         missing[target] -= 1
         ready = np.array([target] if missing[target] == 0 else [], np.int64)
 
@@ -187,17 +192,18 @@ def _ranges(first: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.in
     return np.repeat(first[nodes], lengths) + offsets
 
 
-def _closing_arc(graph: Graph, done: NDArray[np.bool_], is_cut: NDArray[np.bool_]) -> int:
-    """An arc of a loop; there is one, since nothing that is left is ``done``.
+def _loop(graph: Graph, done: NDArray[np.bool_], is_cut: NDArray[np.bool_]) -> list[int]:
+    """The arcs of a loop in the order of signals; there is one, since nothing left is ``done``.
 
     Every node that is left has an arc from another one. Against their direction, one gets to a node
-    for the second time; the arc over which one left it first lies on a loop.
+    for the second time; what was walked since the first time is a loop.
     """
     node = int(np.flatnonzero(~done)[0])
-    left: dict[int, int] = {}
-    while node not in left:
+    arc_into: dict[int, int] = {}
+    while node not in arc_into:
         into = np.arange(graph.first[node], graph.first[node + 1])
         into = into[~done[graph.source[into]] & ~is_cut[into]]
-        left[node] = int(into[0])
+        arc_into[node] = int(into[0])
         node = int(graph.source[into[0]])
-    return left[node]
+    walked = list(arc_into)
+    return [arc_into[passed] for passed in reversed(walked[walked.index(node):])]

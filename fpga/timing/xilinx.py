@@ -197,7 +197,7 @@ def build_xilinx(netlist: Netlist, untimed: Collection[str]) -> tuple[GraphBuild
     """The arcs of ``netlist``, and what is worth knowing of its cells, counted.
 
     Ports count as registers: an input's signal comes from a flip-flop outside, an output's goes to
-    one. Those called ``untimed`` (the clock, the reset) are left out.
+    one. Those called ``untimed`` are left out.
 
     Raises
     ------
@@ -215,5 +215,6 @@ def build_xilinx(netlist: Netlist, untimed: Collection[str]) -> tuple[GraphBuild
                 graph.start(net, "ff.clock_to_q")
     for name, nets in netlist.ports("output"):
         for net in nets:
-            graph.end(net, name, "ff.setup")
+            if name not in untimed:
+                graph.end(net, name, "ff.setup")
     return graph, dict(sorted(builder.notes.items()))

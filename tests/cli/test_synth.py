@@ -35,7 +35,7 @@ def test_the_timing_of_a_block_is_printed_in_80_columns_and_kept_as_json(tmp_pat
     def analyse(mapped, clock):
         mhz = {"optimistic": 149.6, "nominal": 124.4, "pessimistic": 87.0}
         return BlockTiming(mapped.name, corners, mhz, 11, 12, clock, 65612,
-                           {**corners, "nominal": 4479}, ("a_larger",),
+                           {**corners, "nominal": 4479}, ("a_larger",), ("ready",),
                            {"DSP48E2 with no register": 4}, (), (path,))
 
     monkeypatch.setattr("trilobite.api.synth.map_block", lambda block, *_: block)
@@ -49,7 +49,8 @@ def test_the_timing_of_a_block_is_printed_in_80_columns_and_kept_as_json(tmp_pat
     assert "124 (150-87) 4,479 sum.schedule.cycle[3]" in words and "slow for 250 MHz" in words
     assert "8 DSP48E2 with no register" in words
     assert "Credited beyond the netlist: nothing" in words
-    assert "norm: 1 combinational loop is cut" in words and "behind a_larger." in words
+    assert "2 combinational loops are cut where no signal passes them" in words
+    assert "norm: paths through 1 combinational loop are not analysed: behind ready." in words
     found = json.loads(file.read_text())
     assert [block["block"] for block in found["blocks"]] == ["norm", "gate"]
     assert [block["mhz"]["nominal"] for block in found["timing"]] == [124.4, 124.4]
