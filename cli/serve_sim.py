@@ -64,7 +64,8 @@ def serve_sim(
         out.warn(warning)
     out.show(_table(served))
     out.print("[dim]times: 50th, 95th, 99th percentile; pause: the longest within a request[/]")
-    out.json(served.to_json())
+    if json is not None:   # it takes more memory than all the rest
+        out.json(served.to_json())
 
 
 def _table(served: ServedRequests) -> Table:

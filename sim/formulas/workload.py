@@ -20,8 +20,11 @@ from typing import Literal
 from ...model import LINEAR_NAMES, ModelConfig
 from ..descriptions.dram_layout import NORM_BITS, DramLayout
 
-__all__ = ["Operator", "Traffic", "Workload", "model_bytes", "step"]
+__all__ = [
+    "Operator", "Seen", "Traffic", "Workload", "attention", "model_bytes", "seen", "step",
+]
 
+Seen = tuple[int, ...]   # pairs and bytes for each window, one after the other
 OperatorUnit = Literal["tlmm", "integer", "vector"]
 
 _FLOAT_BITS = 32
@@ -131,9 +134,7 @@ def step(config: ModelConfig, layout: DramLayout, tokens: int, past: int = 0) ->
         weights = 2 * config.head_dim
         operators.append(builder.vector("qk_norm", rotated, [_NORM], layers, weights=weights))
     operators += [builder.vector("rope", rotated, [_ROPE], layers), builder.kv_write()]
-    windows = Counter(config.window(layer) for layer in range(layers))
-    for window, count in windows.items():
-        operators += builder.attention(past, window, count)
+    operators += attention(config, layout, tokens, seen(config, layout, tokens, past))
     operators += [
         builder.before_matmul("attn_sub_norm", width),
         builder.matmul(LINEAR_NAMES[3]),
@@ -148,6 +149,36 @@ def step(config: ModelConfig, layout: DramLayout, tokens: int, past: int = 0) ->
     ]
     return Workload(tokens, past, (builder.embedding(),), tuple(operators),
                     (builder.last_token("final_norm"), builder.head()))
+
+
+def seen(config: ModelConfig, layout: DramLayout, tokens: int, past: int) -> Seen:
+    """What ``tokens`` tokens on ``past`` cached positions attend to: for each window of ``config``
+    the pairs of query and visible key, and the bytes of their keys (or of their values).
+    """
+    numbers: list[int] = []
+    sharing = min(layout.query_rows, tokens)
+    for window in _windows(config):
+        visible = pairs(tokens, past, window)
+        numbers += visible, layout.kv_bytes(config, -(-visible // sharing))
+    return tuple(numbers)
+
+
+def attention(
+    config: ModelConfig, layout: DramLayout, tokens: int, seen: Seen
+) -> tuple[Operator, ...]:
+    """The attention operators of a layer; ``tokens`` and ``seen`` may be sums over sequences."""
+    builder = _Builder(config, layout, tokens)
+    return tuple(
+        operator
+        for (window, count), visible, read in zip(
+            _windows(config).items(), seen[::2], seen[1::2], strict=True)
+        for operator in builder.attention(visible, read, window, count)
+    )
+
+
+def _windows(config: ModelConfig) -> Counter[int | None]:
+    """How many layers attend to a window, for each."""
+    return Counter(config.sliding_windows or {None: config.num_layers})
 
 
 def model_bytes(config: ModelConfig, layout: DramLayout) -> int:
@@ -260,12 +291,11 @@ class _Builder:
             ),
         )
 
-    def attention(self, past: int, window: int | None, count: int) -> list[Operator]:
-        """Scores, softmax and weighted values over all visible positions."""
+    def attention(
+        self, visible: int, read: int, window: int | None, count: int
+    ) -> list[Operator]:
+        """Scores, softmax and weighted values over ``visible`` pairs; ``read`` bytes of keys."""
         heads, head_dim = self.config.num_heads, self.config.head_dim
-        visible = pairs(self.tokens, past, window)
-        sharing = min(self.layout.query_rows, self.tokens)
-        read = self.layout.kv_bytes(self.config, -(-visible // sharing))
         suffix = "" if window is None else f"_{window}"
         operations, passes = _SOFTMAX
         spilled = self.spilled(heads * head_dim, _FLOAT_BITS)

@@ -2,9 +2,9 @@
 
 from .costs import BatchCosts
 from .requests import Request, generate_requests, read_requests
-from .results import Served, Serving
+from .results import Serving
 from .serve import serve
 
 __all__ = [
-    "BatchCosts", "Request", "Served", "Serving", "generate_requests", "read_requests", "serve",
+    "BatchCosts", "Request", "Serving", "generate_requests", "read_requests", "serve",
 ]

@@ -23,7 +23,7 @@ _LONGEST = 1 << 24         # tokens
 _LATEST = 1e9              # seconds, 31 years
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """``prompt`` tokens that arrive ``arrival`` seconds after the start and ask for ``output``.
 

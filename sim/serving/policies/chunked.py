@@ -32,9 +32,8 @@ class Chunked:
     ) -> Batch:
         """All decodes and the next chunk of the oldest waiting prompt."""
         pieces = decode_pieces(running, layers)
-        if waiting:
-            first = waiting[0]
-            rest = first.request.prompt - first.prefilled
-            tokens = min(rest, max(1, self.chunk - len(pieces)))
-            pieces += (Piece(first, tokens, first.prefilled, 0, layers, tokens == rest),)
-        return Batch(pieces)
+        first = waiting[0]
+        rest = first.request.prompt - first.prefilled
+        tokens = min(rest, max(1, self.chunk - len(pieces)))
+        chunk = Piece(first, tokens, first.prefilled, 0, layers, tokens == rest)
+        return Batch((*pieces, chunk))

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from ....errors import EstimateError
 from ..batch import Batch, Piece, Progress
-from .decode import decode_pieces
 
 __all__ = ["FlowPrefill"]
 
@@ -31,9 +30,7 @@ class FlowPrefill:
     def batch(
         self, waiting: Sequence[Progress], running: Sequence[Progress], layers: int
     ) -> Batch:
-        """The most urgent prompt from where it was interrupted, or a decode step."""
-        if not waiting:
-            return Batch(decode_pieces(running, layers))
+        """The most urgent prompt from where it was interrupted."""
         first = min(waiting, key=lambda one: one.request.arrival + self.slack * one.alone)
         piece = Piece(first, first.request.prompt, 0, 0, layers, True)
         return Batch((piece,), preemptible=True)

@@ -31,10 +31,8 @@ class Layered:
     ) -> Batch:
         """All decodes, and the oldest waiting prompt through its next group of layers."""
         pieces = decode_pieces(running, layers)
-        if waiting:
-            first, groups = waiting[0], min(self.groups, layers)
-            edges = (layers * index // groups for index in range(1, groups + 1))
-            last = next(edge for edge in edges if edge > first.layers)
-            prompt = first.request.prompt
-            pieces += (Piece(first, prompt, 0, first.layers, last, last == layers),)
-        return Batch(pieces)
+        first, groups = waiting[0], min(self.groups, layers)
+        edges = (layers * index // groups for index in range(1, groups + 1))
+        last = next(edge for edge in edges if edge > first.layers)
+        prompt = Piece(first, first.request.prompt, 0, first.layers, last, last == layers)
+        return Batch((*pieces, prompt))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..batch import Batch, Piece, Progress
-from .decode import decode_pieces
 
 __all__ = ["WholePrompt"]
 
@@ -21,8 +20,6 @@ class WholePrompt:
     def batch(
         self, waiting: Sequence[Progress], running: Sequence[Progress], layers: int
     ) -> Batch:
-        """The oldest waiting prompt, or a decode step."""
-        if not waiting:
-            return Batch(decode_pieces(running, layers))
+        """The oldest waiting prompt."""
         first = waiting[0]
         return Batch((Piece(first, first.request.prompt, 0, 0, layers, True),))
