@@ -68,11 +68,11 @@ def _checked(system: System, tasks: Iterable[Task]) -> dict[str, Task]:
             raise EstimateError(
                 f"Task {task.name} runs on {task.unit}; there are {', '.join(system.units)}"
             )
-        if unknown := sorted(set(task.transfers) - set(system.channels)):
+        if unknown := sorted(name for name in task.transfers if name not in system.channels):
             raise EstimateError(
                 f"Task {task.name} moves bytes on {unknown[0]}, which is no channel"
             )
-        if unknown := sorted(set(task.after) - set(known)):
+        if unknown := sorted(name for name in task.after if name not in known):
             raise EstimateError(f"Task {task.name} comes after {unknown[0]}, which is no task")
     return known
 

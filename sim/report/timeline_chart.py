@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from ..events import Span, Timeline
 from ..formulas.results import Estimate
@@ -18,6 +19,7 @@ _ROW, _BAR = 22, 15
 _UNITS = {"tlmm": "matrices", "integer": "attention", "vector": "vector", "host": "host"}
 _LAYER = re.compile(r"layer (\d+) ")
 _NARROWEST = 0.4   # units of the drawing
+_MOST = 4_000      # bars of a row; of more, those that would lie on each other are one
 
 
 def timelines(estimate: Estimate) -> Markup:
@@ -62,16 +64,36 @@ def _row(
     return join(
         text(0, top + 12, name, "note"),
         text(_LEFT - 8, top + 12, percent(busy) if spans else "", "tick", "end"),
-        [_span(span, top, x) for span in spans])
+        [_bar(bar, top, x) for bar in _folded(spans, begin, end)])
 
 
-def _span(span: Span, top: float, x: Scale) -> Markup:
-    """One operator: what it waits for is its colour."""
-    left, right = x(span.start), x(span.end)
-    task = span.task
-    moved = sum(task.transfers.values())
-    waits = _waits(span)
-    said = (f"{task.label or task.name}: {si(span.end - span.start, 's')}, "
+def _folded(spans: Sequence[Span], begin: float, end: float) -> Iterator[Sequence[Span]]:
+    """One after the other; of very many, such as begin within one bar's least width together."""
+    if len(spans) <= _MOST:
+        yield from ([span] for span in spans)
+        return
+    width = _narrowest(begin, end)
+    for _, group in groupby(spans, key=lambda span: int((span.start - begin) / width)):
+        yield list(group)
+
+
+def _narrowest(begin: float, end: float) -> float:
+    """Seconds that the narrowest bar covers."""
+    return (end - begin) * _NARROWEST / (_RIGHT - _LEFT)
+
+
+def _bar(spans: Sequence[Span], top: float, x: Scale) -> Markup:
+    """Operators one after the other: what they wait for most is the colour."""
+    left, right = x(spans[0].start), x(spans[-1].end)
+    moved = sum(sum(span.task.transfers.values()) for span in spans)
+    seconds: dict[str, float] = {}
+    for span in spans:
+        waits = _waits(span)
+        seconds[waits] = seconds.get(waits, 0.0) + span.end - span.start
+    waits = max(seconds, key=lambda each: seconds[each])
+    names = [span.task.label or span.task.name for span in (spans[0], spans[-1])]
+    what = names[0] if len(spans) == 1 else f"{len(spans)} from {names[0]} to {names[1]}"
+    said = (f"{what}: {si(sum(seconds.values()), 's')}, "
             f"{si(moved, 'B')} of DRAM traffic, waits for {waits}")
     return tag("rect", tag("title", said), x=left, y=top,
                width=round(max(_NARROWEST, right - left), 2), height=_BAR, class_=f"op {waits}")
@@ -102,12 +124,22 @@ def _load(timeline: Timeline, top: float, x: Scale, begin: float, end: float) ->
 def _pieces(
     timeline: Timeline, channel: str, begin: float, end: float
 ) -> Iterator[tuple[float, float, float]]:
-    """(start, stop, bytes per second) of every piece with a load."""
+    """(start, stop, bytes per second) of every piece with a load; of very many, their means."""
     times = [*(load.time for load in timeline.loads[1:]), timeline.makespan]
-    for load, stop in zip(timeline.loads, times, strict=True):
-        rate = load.rates[channel]
-        if rate and stop > begin and load.time < end:
-            yield max(load.time, begin), min(stop, end), rate
+    pieces = [
+        (max(load.time, begin), min(stop, end), rate)
+        for load, stop in zip(timeline.loads, times, strict=True)
+        if (rate := load.rates[channel]) and stop > begin and load.time < end
+    ]
+    if len(pieces) <= _MOST:
+        yield from pieces
+        return
+    width = _narrowest(begin, end)
+    for _, group in groupby(pieces, key=lambda piece: int((piece[0] - begin) / width)):
+        inside = list(group)
+        start, stop = inside[0][0], inside[-1][1]
+        moved = sum(rate * (until - since) for since, until, rate in inside)
+        yield start, stop, moved / (stop - start)
 
 
 def _axis(x: Scale, begin: float, end: float, bottom: float) -> Markup:

@@ -3,15 +3,17 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
 
-from support.estimates import KV260, LARGE, TLMM, TWO_BILLION
+from support.estimates import KV260, LARGE, TLMM, TWO_BILLION, small_shape
 from trilobite.cli import app
 from trilobite.errors import EstimateError
+from trilobite.sim.events import Span, Task
 from trilobite.sim.formulas.estimate import estimate
-from trilobite.sim.report import compare_runs, read_run, report_csv, report_json
+from trilobite.sim.report import compare_runs, read_run, report_csv, report_json, timeline_chart
 from trilobite.sim.report.breakdown import cycle_split
 from trilobite.sim.report.page import page
 from trilobite.sim.report.table_file import COLUMNS
@@ -107,6 +109,28 @@ def test_the_timeline_shows_every_operator_of_both_steps(before):
                 assert drawn.count(f"layer 3 {cost.operator.name}:") == 2   # one for each phase
     assert drawn.count("<svg") == 4
     assert drawn.count(f"layer {layers // 2} gate_proj:") == 4   # and enlarged
+
+
+@pytest.mark.parametrize("layers", [40, 160])
+def test_bars_of_very_many_operators_are_drawn_as_one(layers, monkeypatch):
+    result = estimate(small_shape(num_layers=layers), KV260, TLMM, 8, 4)
+    every = timelines(result)
+    monkeypatch.setattr(timeline_chart, "_MOST", 60)
+    monkeypatch.setattr(timeline_chart, "_NARROWEST", 820 / 50)   # 50 of them fill a row
+    folded = timelines(result)
+    assert every.count("<rect") > 2 * 20 * layers                 # two phases
+    assert folded.count("<rect") < 2 * 2 * 5 * (60 + 1)           # the enlarged layers, five rows
+    numbers = [int(count) for count in re.findall(r"<title>(\d+) from layer \d+ ", folded)]
+    assert sum(numbers) > 2 * 15 * layers
+    busy = re.compile(r'text-anchor="end">(\d+ %)<')
+    assert busy.findall(folded) == busy.findall(every) != []
+
+
+def test_a_row_of_40960_operators_has_at_most_as_many_bars_as_it_is_wide():
+    bars = [Span(Task(f"{n:06}", "vector", compute=1.0), n, n + 1.0) for n in range(4096 * 10)]
+    folded = list(timeline_chart._folded(bars, 0.0, bars[-1].end))
+    assert sum(map(len, folded)) == len(bars)
+    assert len(folded) <= 820 / 0.4 + 1
 
 
 def test_cycles_by_what_they_are_for_add_up(before):
