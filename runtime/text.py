@@ -207,7 +207,10 @@ def training_documents(training_file: Path) -> list[str]:
 
 
 def read_text(file: Path) -> str:
-    """A UTF-8 text file, or a pipe, of at most 256 MiB; ``TrilobiteError`` if it is none."""
+    """A UTF-8 text file, or a pipe, of at most 256 MiB; ``TrilobiteError`` if it is none.
+
+    A byte order mark in front, as editors of Windows write it, is no text.
+    """
     try:
         with file.open("rb") as stream:
             content = stream.read(_TEXT_LIMIT + 1)
@@ -216,7 +219,7 @@ def read_text(file: Path) -> str:
     if len(content) > _TEXT_LIMIT:
         raise TrilobiteError(f"{file} is larger than {_TEXT_LIMIT >> 20} MiB; name a shorter text")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TrilobiteError(f"{file} is not UTF-8 text: {error}") from None
 

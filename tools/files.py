@@ -84,9 +84,9 @@ def read_text_bounded(
     path: Path, limit: int, error: type[TrilobiteError] = TrilobiteError,
     within: Path | None = None,
 ) -> str:
-    """As ``read_bounded``, of a file in UTF-8."""
+    """As ``read_bounded``, of a file in UTF-8; a byte order mark in front is no text."""
     try:
-        return read_bounded(path, limit, error, within).decode("utf-8")
+        return read_bounded(path, limit, error, within).decode("utf-8-sig")
     except UnicodeDecodeError as reason:
         raise error(f"{path} is not UTF-8: {reason.reason} at byte {reason.start}") from None
 

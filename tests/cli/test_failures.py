@@ -51,6 +51,18 @@ def test_an_error_is_a_sentence_and_an_exit_code(monkeypatch, error, code, said)
     assert (result.exit_code, result.stderr) == (code, said)
 
 
+@pytest.mark.parametrize("arguments", [
+    ["inspect", "%"], ["estimate", "%"], ["estimate", "bitnet-0.73b", "--device", "%"],
+    ["estimate", "bitnet-0.73b", "--%"], ["serve-sim", "bitnet-0.73b", "--trace", "%.csv"],
+    ["evaluate", "demo-llama", "--text", "%"], ["%"],
+])
+def test_an_argument_that_is_not_utf8_is_shown_in_a_sentence(arguments):
+    bytes_alone = [one.replace("%", "a\udcffb") for one in arguments]
+    result = CliRunner().invoke(app, bytes_alone)
+    assert result.exit_code == 2
+    assert "a\\udcffb" in result.stderr.replace("\udcff", "\\udcff")
+
+
 def test_numpy_says_how_much_memory_was_asked_for(capsys):
     with pytest.raises(MemoryError) as caught:
         np.empty(1 << 60, np.uint8)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import trilobite
 from trilobite.errors import CheckpointError, TrilobiteError
-from trilobite.runtime.text import Tokenizer, held_out_documents
+from trilobite.runtime.text import Tokenizer, held_out_documents, read_text
 
 DEMO = Path(trilobite.__file__).parent / "checkpoints" / "demo-llama"
 
@@ -147,6 +147,13 @@ def test_a_byte_that_does_not_fit_is_a_replacement_character(tmp_path):
 def test_pieces_join_to_the_decoded_text_whatever_the_tokens(ids):
     tokenizer = Tokenizer(DEMO / "tokenizer.json", 0, (1,))
     assert "".join(tokenizer.stream(ids)) == tokenizer.decode(ids)
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    plain, marked = tmp_path / "plain.txt", tmp_path / "marked.txt"
+    plain.write_bytes("x = 1\n\ufeff".encode())
+    marked.write_bytes("\ufeffx = 1\n\ufeff".encode())
+    assert read_text(plain) == read_text(marked) == "x = 1\n\ufeff"
 
 
 def test_text_that_was_not_utf8_is_refused():

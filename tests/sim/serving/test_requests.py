@@ -13,6 +13,7 @@ from trilobite.sim.serving import Request, generate_requests, read_requests
 
 @pytest.mark.parametrize("name, text", [
     ("a.csv", "arrival,prompt,output\n2.5,7,3\n0,128,64\n"),
+    ("a.csv", "\ufeffarrival,prompt,output\r\n2.5,7,3\r\n0,128,64\r\n"),   # as Excel writes it
     ("a.jsonl", '{"arrival": 2.5, "prompt": 7, "output": 3}\n\n'
                 '{"output": 64, "prompt": 128, "arrival": 0}\n'),
 ])
