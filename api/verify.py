@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from ..sim.verify.decoder import verify_decoder as simulate_decoder
 from ..sim.verify.engine import Matrix, VerifyReport, verify_tlmm
 from ..sim.verify.random_matrices import linear_shapes, random_matrices
 from ..tools.progress import SILENT, Progress
+from ..tools.scratch import scratch_folder
 from .models import load
 from .shapes import Model, find_shapes
 
@@ -224,9 +224,9 @@ def verify_decoder(
         A tool is missing, or the simulation failed. A difference raises nothing.
     """
     parameters = load_accelerator(hardware).whole()
-    with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
+    with scratch_folder() as scratch:
         progress.doing("Running the model")
-        folder, warnings = _ternary(str(model), Path(scratch) / "model")
+        folder, warnings = _ternary(str(model), scratch / "model")
         loaded = load(folder)
         ids = loaded.tokenizer.encode(prompt)[:tokens]
         with open_checkpoint(folder) as checkpoint:

@@ -6,27 +6,29 @@ folders that nobody else can write, checked whenever it is used, and made again 
 
 from __future__ import annotations
 
+import atexit
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 from ..errors import ToolError
+from .cache_bound import keep_in_bounds, lock_file, most_bytes, note_use, sums_file
+from .scratch import locked, scratch_folder, sweep
 
 __all__ = [
     "CacheWarning", "UnusableCacheError", "cache_folder", "cached_folder", "content_key",
     "private_folder", "warn_once",
 ]
 
-_BUILDING = "building-"
+_BUILDING = "building-"   # of versions that hold no lock on what they build
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -65,7 +67,10 @@ def private_folder(kind: str) -> Path:
     ------
     UnusableCacheError
         It cannot be made, belongs to another user, or others may write it or a folder above.
+    ToolError
+        What it may hold (``cache_bound``) is no number.
     """
+    most_bytes()
     folder = cache_folder(kind)
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,8 +94,9 @@ def cached_folder(kind: str, name: str, fill: Callable[[Path], None]) -> Path:
 
     It appears in one step, complete, with the checksums of its files beside it in ``name.sha256``.
     One whose files are not those any more is made again, once, with a ``CacheWarning``. Processes
-    that want the same one wait for the first; a ``fill`` that raises leaves nothing. Where nothing
-    can be kept the folder is filled for this process alone, with a ``CacheWarning``.
+    that want the same one wait for the first; a ``fill`` that raises leaves nothing. Others go when
+    there are too many (``cache_bound``). Where nothing can be kept the folder is filled for this
+    process alone, with a ``CacheWarning``.
 
     Raises
     ------
@@ -99,6 +105,7 @@ def cached_folder(kind: str, name: str, fill: Callable[[Path], None]) -> Path:
     """
     try:
         folder = private_folder(kind) / name
+        note_use(folder)   # before it is read: what was used just now is not removed
         if _damage(folder) is not None:
             _make(folder, fill)
         return folder
@@ -131,19 +138,21 @@ def _exposed(folder: Path) -> str | None:
 
 
 def _make(folder: Path, fill: Callable[[Path], None]) -> None:
-    with _locked(folder.with_name(f"{folder.name}.lock")):
+    with locked(lock_file(folder)):
         if (damage := _damage(folder)) is None:   # made while we waited
             return
         if folder.is_dir():
             warnings.warn(f"The cached folder {folder} is damaged ({damage}); it is made again",
                           CacheWarning, stacklevel=4)
             shutil.rmtree(folder)
-        with _scratch(folder.parent) as scratch:
+        sweep(folder.parent, _BUILDING)
+        with scratch_folder(folder.parent) as scratch:
             fresh = scratch / folder.name
             fresh.mkdir()
             fill(fresh)
-            _sums_file(folder).write_text(_sums(fresh))
+            sums_file(folder).write_text(_sums(fresh))
             fresh.rename(folder)
+    keep_in_bounds(folder)
 
 
 def _damage(folder: Path) -> str | None:
@@ -151,19 +160,15 @@ def _damage(folder: Path) -> str | None:
     if not folder.is_dir():
         return "it is not there"
     try:
-        made, found = _sums_file(folder).read_text(), _sums(folder)
+        made, found = sums_file(folder).read_text(), _sums(folder)
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     except UnicodeDecodeError:
-        return f"{_sums_file(folder).name} is not text"
+        return f"{sums_file(folder).name} is not text"
     if made == found:
         return None
     changed = set(made.splitlines()) ^ set(found.splitlines())
     return "changed: " + ", ".join(sorted({line.partition("  ")[2] for line in changed}))
-
-
-def _sums_file(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.sha256")
 
 
 def _sums(folder: Path) -> str:
@@ -177,50 +182,20 @@ def _sums(folder: Path) -> str:
     return "".join(lines)
 
 
-@contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    """A folder in ``parent`` that goes with the block; those of killed processes go as well.
-
-    Its owner holds a lock on it, which ends with the process.
-    """
-    with _locked(parent / ".building.lock"):
-        for old in parent.glob(f"{_BUILDING}*"):
-            with suppress(OSError), _locked(old, fcntl.LOCK_NB):
-                shutil.rmtree(old)
-        scratch = Path(tempfile.mkdtemp(dir=parent, prefix=_BUILDING))
-        handle = os.open(scratch, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        os.close(handle)
-
-
-@contextmanager
-def _locked(path: Path, flags: int = 0) -> Iterator[None]:
-    """Hold the lock on a file, which is made, or on a folder."""
-    how = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
-    handle = os.open(path, how | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | flags)
-        yield
-    finally:
-        os.close(handle)
-
-
 _here: dict[tuple[str, str], Path] = {}
 
 
 @cache
-def _folder_of_process() -> tempfile.TemporaryDirectory:
+def _folder_of_process() -> Path:
     """A folder that is removed when this process ends."""
-    return tempfile.TemporaryDirectory(prefix="trilobite-")
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(scratch_folder())
 
 
 def _for_this_process(kind: str, name: str, fill: Callable[[Path], None]) -> Path:
     if (kind, name) not in _here:
-        folder = Path(_folder_of_process().name)
+        folder = _folder_of_process()
         try:
             folder = Path(tempfile.mkdtemp(dir=folder)) / name
             folder.mkdir()

@@ -25,6 +25,7 @@ import numpy as np
 from typing_extensions import override
 
 from .cache import CacheWarning, UnusableCacheError, private_folder, warn_once
+from .cache_bound import most_bytes
 from .numba_import import numba
 from .reached import UnknownContentError, content_of
 
@@ -35,7 +36,6 @@ CompileResult, NumbaWarning = numba.core.compiler.CompileResult, numba.core.erro
 KIND = "compiled"
 _MAGIC = b"trilobite compiled 1\n"
 _DIGEST = hashlib.sha256().digest_size
-_MOST_BYTES = 1 << 30   # some ten times what the whole package is when compiled
 _WRITING = ".writing-"
 _DAY = 86_400
 # Settings of Numba that change what it makes of a function; the processor's are in its own tuple.
@@ -162,9 +162,9 @@ def _prune(folder: Path) -> None:
                 path.unlink()
             else:
                 files.append((status.st_mtime, status.st_size, path))
-    total = sum(size for _, size, _ in files)
+    total, most = sum(size for _, size, _ in files), most_bytes()
     for _, size, path in sorted(files):
-        if total <= _MOST_BYTES:
+        if total <= most:
             break
         path.unlink(missing_ok=True)
         total -= size

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -24,6 +24,7 @@ from typing import Any
 
 from ..errors import ToolError
 from .environment import child_environment, program_path, safe_interpreters
+from .scratch import scratch_folder
 
 __all__ = [
     "Answer", "ask_program", "optional_program", "package_folder", "package_version", "program",
@@ -33,6 +34,7 @@ __all__ = [
 _DEBIAN_PACKAGES = {
     "c++": "g++", "make": "make", "perl": "perl", "iverilog": "iverilog", "vvp": "iverilog",
 }
+_ENDING = 5   # seconds that what was killed may take to be gone
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
@@ -135,8 +137,17 @@ def started(command: list[str], folder: Path, variables: Mapping[str, str] | Non
 
     ``command`` begins with an absolute path. When the block ends, or this process does (killed or
     not), the program and all that it started are killed. An interrupt from the keyboard reaches
-    this process alone. ``options`` are ``subprocess.Popen``'s.
+    this process alone. Its temporary files go with it. ``options`` are ``subprocess.Popen``'s.
     """
+    with scratch_folder() as scratch:
+        told = {"TMPDIR": str(scratch), **(variables or {})}
+        with _supervised(command, folder, told, stdin, stderr, options) as process:
+            yield process
+
+
+@contextmanager
+def _supervised(command: list[str], folder: Path, variables: Mapping[str, str], stdin: int,
+                stderr: int, options: dict[str, Any]) -> Iterator[subprocess.Popen]:
     pipe, kept = os.pipe()
     supervised = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(pipe), *command]
     try:
@@ -154,6 +165,8 @@ def started(command: list[str], folder: Path, variables: Mapping[str, str] | Non
             yield process
         finally:
             os.close(kept)   # which ends the program, if it runs still
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_ENDING)   # Ctrl-C would not wait
 
 
 @contextmanager

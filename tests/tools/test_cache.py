@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_a_fill_that_fails_leaves_nothing(kept):
 
     with pytest.raises(ValueError, match="no"):
         cached_folder("kind", "name", fail)
-    assert sorted(path.name for path in kept.iterdir()) == [".building.lock", "name.lock"]
+    assert [path.name for path in kept.iterdir()] == ["name.lock"]
 
 
 def test_what_a_killed_process_was_building_goes_and_what_a_live_one_builds_stays(kept, fill):
@@ -116,14 +117,25 @@ def test_what_a_killed_process_was_building_goes_and_what_a_live_one_builds_stay
             process.stdout.readline()
         running[0].kill()
         running[0].wait()
-        assert len(list(kept.glob("building-*"))) == 2
+        assert len(list(kept.glob("trilobite-scratch-*"))) == 2
         cached_folder("kind", "name", fill)
-        left, = kept.glob("building-*")
+        left, = kept.glob("trilobite-scratch-*")
         assert (left / "live" / "half").exists()
     finally:
         for process in running:
             process.kill()
             process.communicate()
+
+
+def test_what_another_version_builds_stays(kept, fill):
+    """One that holds no lock; a build of hours was lost to the sweep of another version."""
+    (kept / "building-unlocked").mkdir(parents=True)
+    cached_folder("kind", "name", fill)
+    assert (kept / "building-unlocked").exists()
+    old = time.time() - 100_000
+    os.utime(kept / "building-unlocked", (old, old))
+    cached_folder("kind", "other", fill)
+    assert not (kept / "building-unlocked").exists()
 
 
 def test_processes_that_want_the_same_wait_for_the_first(kept):
@@ -166,7 +178,7 @@ def test_a_disk_that_fills_up_is_done_without(kept, fill):
 
     with pytest.warns(CacheWarning, match=f"Nothing can be kept in {kept} .No space left"):
         assert (cached_folder("kind", "name", full) / "program").exists()
-    assert not list(kept.glob("building-*"))
+    assert [path.name for path in kept.iterdir()] == ["name.lock"]
 
 
 def test_no_room_anywhere_is_an_error(kept):

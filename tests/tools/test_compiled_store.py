@@ -132,7 +132,7 @@ def test_what_was_used_the_longest_ago_goes_first(store, monkeypatch):
     for name, age in (("b", 2), ("a", 3), ("c", 1), (".writing-of-a-killed-process", 4)):
         (store / name).write_bytes(bytes(1000))
         os.utime(store / name, (age, age))
-    monkeypatch.setattr(compiled_store, "_MOST_BYTES", 2500)
+    monkeypatch.setenv("TRILOBITE_CACHE_BYTES", "2500")
     compiled_store._write(store / "d", bytes(400))
     assert sorted(path.name for path in store.iterdir()) == ["a", "b", "d"]
 

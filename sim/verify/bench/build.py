@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cocotb_tools import config as cocotb_config
 from ....errors import ToolError
 from ....tools.cache import cached_folder, content_key
 from ....tools.programs import package_version
+from ....tools.scratch import scratch_folder
 from .design import Design
 from .simulators import Simulator, get_simulator
 
@@ -50,10 +50,10 @@ def build(component: Component, name: str, simulator: str | Simulator = "verilat
                         f"{' and '.join(chosen.wave_suffixes)}")
 
     def compile_into(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
-            chosen.compile(design, Path(scratch), wave_suffix)
+        with scratch_folder() as scratch:
+            chosen.compile(design, scratch, wave_suffix)
             for product in chosen.products(design):
-                shutil.copy(Path(scratch) / product, folder / product)
+                shutil.copy(scratch / product, folder / product)
 
     key = content_key([
         design.name, design.verilog, *design.inputs, "|", *design.outputs, str(wave_suffix),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ....tools.progress import SILENT, Progress
+from ....tools.scratch import scratch_folder
 from .build import Build
 from .run import run_tests
 
@@ -89,8 +89,7 @@ def exchange(build: Build, traffic: Sequence[Traffic], waves: Path | None = None
     ToolError
         The simulation failed, a check failed, or nothing moved for a long time.
     """
-    with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         beats: dict[str, Any] = {f"{number}/{name}": array for number, run in enumerate(traffic)
                  for name, array in run.inputs.items()}
         np.savez(folder / "inputs.npz", **beats)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from ....fpga.events import COUNTERS
 from ....fpga.runs import RunError
 from ....tools.progress import SILENT, Progress
+from ....tools.scratch import scratch_folder
 from .build import Build
 from .run import run_tests
 
@@ -81,8 +81,7 @@ def run_program(
     ToolError
         The simulation failed, or a run took more than ``cycle_limit`` cycles.
     """
-    with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         arrays: dict[str, Any] = {str(word): words for word, words in image}
         np.savez(folder / "image.npz", **arrays)
         settings = {"cycle_limit": cycle_limit, "runs": [asdict(run) for run in runs]}

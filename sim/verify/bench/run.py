@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from ....errors import ToolError
 from ....tools.environment import import_path
 from ....tools.programs import started
 from ....tools.progress import SILENT, Progress
+from ....tools.scratch import scratch_folder
 from .build import Build
 
 __all__ = ["DONE", "run_tests"]
@@ -58,14 +58,14 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *,
                         f"not {waves.name}")
     target = None if waves is None else waves.absolute()
     command = build.simulator.command(build.design, build.folder, target)
-    with tempfile.TemporaryDirectory(prefix="trilobite-") as folder:
-        results = Path(folder) / "results.xml"
+    with scratch_folder() as folder:
+        results = folder / "results.xml"
         settings = {
             **_cocotb_environment(build, module, tests, results, seed),
             **build.simulator.environment,
             **(environment or {}),
         }
-        tail = _run(command, Path(folder), settings, progress)
+        tail = _run(command, folder, settings, progress)
         problem = _problem(results, tests)
     if problem is not None:
         raise ToolError(f"The {build.simulator.name} simulation of {build.design.name} {problem}. "

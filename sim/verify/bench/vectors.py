@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
+from ....tools.scratch import scratch_folder
 from .build import Build
 from .run import run_tests
 
@@ -33,8 +33,7 @@ def sample(build: Build, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     ToolError
         The simulation failed.
     """
-    with tempfile.TemporaryDirectory(prefix="trilobite-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         np.savez(folder / "inputs.npz", **dict[str, Any](inputs))
         np.savez(folder / "ports.npz", inputs=build.design.inputs, outputs=build.design.outputs)
         run_tests(build, __name__, ["apply"],
