@@ -7,10 +7,13 @@ ends, a device, a link to another place or a folder. What is read goes through `
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
+import re
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import OutputError, TrilobiteError
@@ -22,6 +25,7 @@ __all__ = [
 
 # Content of a model in a Hugging Face cache: snapshots/REVISION/NAME -> ../../blobs/HASH.
 _HUB_SNAPSHOTS, _HUB_BLOBS = "snapshots", "blobs"
+_TOKEN = re.compile(r"[0-9a-f]{16}\.tmp")   # ends the name of what is being written
 
 
 def open_regular(path: Path, error: type[TrilobiteError] = TrilobiteError) -> io.FileIO:
@@ -136,8 +140,8 @@ def _replace(path: Path, data: bytes) -> None:
     """Write ``data`` beside ``path`` under a name that nobody can have planted, then move it."""
     if not path.parent.is_dir():
         raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist")
-    fresh = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
-    descriptor = create(fresh)
+    _remove_abandoned(path)
+    fresh, descriptor = _locked_fresh(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -145,9 +149,35 @@ def _replace(path: Path, data: bytes) -> None:
             if path.exists():
                 os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             os.fsync(file.fileno())
-        fresh.replace(path)
+            fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _locked_fresh(path: Path) -> tuple[Path, int]:
+    """A new file beside ``path`` and its descriptor, which holds a lock on it."""
+    while True:
+        fresh = path.with_name(f"{_fresh_prefix(path)}{secrets.token_hex(8)}.tmp")
+        descriptor = create(fresh)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if fresh.exists():   # else another process took it for abandoned before it was locked
+            return fresh, descriptor
+        os.close(descriptor)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed processes left that were writing ``path``: nobody has locked it."""
+    prefix = _fresh_prefix(path)
+    for left in path.parent.iterdir():
+        name = left.name
+        if name.startswith(prefix) and _TOKEN.fullmatch(name, len(prefix)) and is_own_file(left):
+            with suppress(OSError), open_regular(left) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+
+
+def _fresh_prefix(path: Path) -> str:
+    return f".{path.name[:100]}."
 
 
 def _kind_of(path: Path) -> int | None:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -53,6 +54,7 @@ class OutputFolder:
 
     def __enter__(self) -> Self:
         _check_apart(self.out, self._source)
+        held = None
         try:
             held = self._take_partial()
             self._recover()
@@ -63,14 +65,20 @@ class OutputFolder:
                 self.path.mkdir()
                 held = _lock(self.path)
             self._lock = held
+            return self
         except OSError as error:
             raise _output_error(self.out, error) from error
-        return self
+        except KeyboardInterrupt:   # nobody calls __exit__
+            if held is not None:
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         shutil.rmtree(self.path, ignore_errors=True)   # not there any more once committed
+        with suppress(OSError):
+            self._recover()   # a commit that Ctrl-C cut off
         os.close(self._lock)
         if isinstance(error, OSError):
             raise _output_error(self.out, error) from error

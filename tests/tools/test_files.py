@@ -1,6 +1,7 @@
 """What is read is regular, bounded and in its folder; what is written is complete or not there."""
 
 import errno
+import fcntl
 import os
 import stat
 import threading
@@ -149,3 +150,33 @@ def umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_what_a_killed_process_left_goes_and_what_a_live_one_writes_stays(tmp_path):
+    """Beside other names, which are not ours."""
+    others = [".run.json.0123456789abcdef.tm", ".run.json.0123456789ABCDEF.tmp", "run.json.tmp",
+              ".other.json.0123456789abcdef.tmp"]
+    for name in (*others, ".run.json.0123456789abcdef.tmp", ".run.json.fedcba9876543210.tmp"):
+        (tmp_path / name).write_text("half")
+    with (tmp_path / ".run.json.fedcba9876543210.tmp").open() as live:
+        fcntl.flock(live, fcntl.LOCK_EX)
+        write_output(tmp_path / "run.json", "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*others, ".run.json.fedcba9876543210.tmp", "run.json"])
+
+
+def test_a_name_that_was_taken_for_abandoned_is_not_written_to(tmp_path, monkeypatch):
+    """Another process removes the new file before it is locked."""
+    lock, removed = fcntl.flock, []
+
+    def late(descriptor, how):
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].unlink()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_output(tmp_path / "run.json", "whole")
+    assert len(removed) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    assert (tmp_path / "run.json").read_text() == "whole"

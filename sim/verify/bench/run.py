@@ -6,7 +6,8 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -56,9 +57,8 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *,
     if waves is not None and waves.suffix != build.wave_suffix:
         raise ToolError(f"This build of {build.design.name} writes {build.wave_suffix} waves, "
                         f"not {waves.name}")
-    target = None if waves is None else waves.absolute()
-    command = build.simulator.command(build.design, build.folder, target)
-    with scratch_folder() as folder:
+    with scratch_folder() as folder, _recorded(waves) as target:
+        command = build.simulator.command(build.design, build.folder, target)
         results = folder / "results.xml"
         settings = {
             **_cocotb_environment(build, module, tests, results, seed),
@@ -70,6 +70,19 @@ def run_tests(build: Build, module: str, tests: Sequence[str], *,
     if problem is not None:
         raise ToolError(f"The {build.simulator.name} simulation of {build.design.name} {problem}. "
                         f"Its last lines:\n{tail}")
+
+
+@contextmanager
+def _recorded(waves: Path | None) -> Iterator[Path | None]:
+    """Where to record, so that ``waves`` appears when the simulation has ended, failed or not."""
+    if waves is None:
+        yield None
+        return
+    with scratch_folder(waves.absolute().parent) as folder:
+        recorded = folder / waves.name
+        yield recorded
+        if recorded.exists():
+            recorded.replace(waves)
 
 
 def _run(command: list[str], folder: Path, variables: dict[str, str],

@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
+from support.llama_folder import contents
 from support.onnx_graphs import branches, make, perceptron, random, saved, value
 from trilobite.cli import app
 from trilobite.errors import CheckpointError, FormatError, OutputError
@@ -78,6 +79,51 @@ def test_an_output_that_exists_is_kept_until_the_new_one_is_there(tmp_path):
                     location="c.onnx.data", size_threshold=0)
     with pytest.raises(OutputError, match=r"c.onnx.data is read by the model"):
         quantize_onnx(tmp_path / "b.onnx", tmp_path / "c.onnx", Int8(), overwrite=True)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from trilobite.quant.formats import Int8
+from trilobite.quant.onnx.quantize import quantize_onnx
+steps = int(sys.argv[3])
+def event(name, arguments):
+    global steps
+    if name in ("os.link", "os.rename") and Path(arguments[0]).name.startswith(".q.onnx"):
+        steps -= 1
+        if steps == 0:
+            os.kill(os.getpid(), getattr(signal, sys.argv[4]))
+sys.addaudithook(event)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+quantize_onnx(sys.argv[1], sys.argv[2], Int8())
+"""
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_run_that_is_struck_while_it_names_its_files(tmp_path, how, step):
+    """Data, manifest, model: the next run takes nothing of it for somebody else's."""
+    source = saved(tmp_path / "in", perceptron(), external=True)
+    quantize_onnx(source, tmp_path / "whole" / "q.onnx", Int8())
+    out = tmp_path / "out" / "q.onnx"
+    done = subprocess.run([sys.executable, "-c", KILLED, source, out, str(step), how],
+                          capture_output=True, check=False)
+    assert done.returncode == (-9 if how == "SIGKILL" else -2)
+    if how == "SIGINT":
+        assert list(out.parent.iterdir()) == []
+    quantize_onnx(source, out, Int8())
+    assert contents(out.parent) == contents(tmp_path / "whole")
+
+
+def test_what_a_run_left_that_had_named_all_goes_with_the_next(tmp_path):
+    source = saved(tmp_path / "in", perceptron(), external=True)
+    out = tmp_path / "out" / "q.onnx"
+    quantize_onnx(source, out, Int8())
+    whole = contents(out.parent)
+    out.with_name(".q.onnx.data.trilobite-partial").hardlink_to(out.with_name("q.onnx.data"))
+    with pytest.raises(OutputError, match="exists"):
+        quantize_onnx(source, out, Int8())
+    assert contents(out.parent) == whole
 
 
 def test_the_command(tmp_path):

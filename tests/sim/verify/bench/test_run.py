@@ -56,6 +56,11 @@ def test_waves_are_written_where_they_are_asked_for(simulator, tmp_path):
     built = build(Register(), "register", simulator, suffix)
     exchange(built, [Traffic({"i": BEATS}, {"o": 60})], waves)
     assert waves.read_bytes().startswith(magic)
+    waves.unlink()
+    with pytest.raises(ToolError, match="seven is not eight"):   # when they are needed most
+        run_tests(built, "support.probes", ["fails"], waves=waves)
+    assert waves.read_bytes().startswith(magic)
+    assert list(tmp_path.iterdir()) == [waves]
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4, {"i": 0.8}, {"o": 0.8}])
