@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _MODULES = {
     ".api.bench": ("BenchResult", "bench"),
     ".api.calibrate": ("CalibratedMachine", "calibrate"),
+    ".api.chat": ("Conversation", "chat"),
     ".api.devices": ("DescribedDevice", "devices"),
     ".api.estimate": ("Estimates", "MachineEstimates", "RunComparison", "estimate",
                       "estimate_here", "range_text"),
@@ -36,6 +37,7 @@ _MODULES = {
                     "verify_decoder", "verify_engine"),
     ".api.verify_shape": ("CountedShape", "verify_shape"),
     ".errors": ("TrilobiteError",),
+    ".runtime.sampling": ("Sampling",),
     ".quant.formats": ("Fp8", "GroupedTernary", "Hlq2", "Hlq3", "Int2", "Int3", "Int4", "Int4Fp8",
                        "Int8", "Mxfp4", "Nvfp4", "Ternary", "TernaryPlanes"),
     ".tools.progress": ("Progress", "Silent"),

@@ -121,9 +121,10 @@ def load(
 def generate(
     model: LanguageModel | str | Path, prompt: str | Sequence[int], max_new_tokens: int = 64,
     temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0,
-    progress: Progress = SILENT,
+    progress: Progress = SILENT, min_p: float = 0.0, repetition_penalty: float = 1.0,
+    stop: Sequence[str] = (),
 ) -> GenerationResult:
-    """Continue ``prompt`` until an end token, or for ``max_new_tokens``.
+    """Continue ``prompt`` until an end token or a stop string, or for ``max_new_tokens``.
 
     ``LanguageModel.generate`` gives the pieces to iterate over instead.
 
@@ -144,6 +145,12 @@ def generate(
         Same seed, same text.
     progress
         Counts tokens; each piece of text is finished as soon as it is known.
+    min_p
+        Keep tokens that are at least so many times as probable as the most probable one (0: all).
+    repetition_penalty
+        Above 1, tokens that prompt or text have already get less probable.
+    stop
+        Strings before which the text ends.
 
     Raises
     ------
@@ -153,7 +160,7 @@ def generate(
     """
     with when_compiling(progress):
         generation = _loaded(model).generate(
-            prompt, max_new_tokens, temperature, top_k, top_p, seed
+            prompt, max_new_tokens, temperature, top_k, top_p, seed, min_p, repetition_penalty, stop
         )
         progress.start(max_new_tokens)
         pieces, done = [], 0

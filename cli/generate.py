@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import TrilobiteError
 from ..tools.progress import Silent
 from .app import app
 from .console import Output
-from .options import KV, Json, KVScales, Mmap, Model
+from .options import (
+    KV,
+    Json,
+    KVScales,
+    MinP,
+    Mmap,
+    Model,
+    RepetitionPenalty,
+    Seed,
+    Stop,
+    Temperature,
+    Template,
+    TopK,
+    TopP,
+)
+from .prompts import prompt_text
 
 if TYPE_CHECKING:
     from ..api.models import GenerationResult
@@ -20,12 +37,26 @@ __all__ = ["generate"]
 @app.command(epilog="Example: trilobite generate demo-llama --prompt 'def add(' -n 32")
 def generate(
     model: Model,
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="Text to continue.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", "-p", metavar="TEXT|@FILE|-",
+                     help="Text to continue; @FILE reads it from a file, - from standard input."),
+    ] = None,
+    prompt_file: Annotated[
+        Path | None, typer.Option(help="A UTF-8 file with the text to continue.")
+    ] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="The text is a question, put by the chat template.")
+    ] = False,
+    template: Template = None,
     new_tokens: Annotated[int, typer.Option("-n", "--new-tokens", help="At most this many.")] = 64,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
-    top_k: Annotated[int, typer.Option(help="Keep the k most probable; 0 keeps all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Keep this much probability; 1 keeps all.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
+    temperature: Temperature = 0.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    stop: Stop = None,
+    seed: Seed = 0,
     kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
     kv_scales: KVScales = None,
     mmap: Mmap = True,
@@ -35,21 +66,29 @@ def generate(
 
     In a file or a pipe, standard output is the generated text and nothing else.
     """
+    from ..api.chat import question
     from ..api.models import generate as continue_text
     from ..api.models import load
 
     output = Output(json)
+    text = prompt_text(prompt, prompt_file)
+    if template is not None and not chat:
+        raise TrilobiteError("--template is for --chat, which is not asked for")
     with output.status("Loading the model ...") as status:
         loaded = load(model, kv.value, kv_scales=kv_scales, mmap=mmap)
         loaded.warm_up(output.notes)
-        writer = _Writer(output, prompt, status)
+        asked: str | list[int] = text
+        if chat:
+            asked = question(loaded, text, template)
+        writer = _Writer(output, text + "\n" if chat else text, status)
         result = continue_text(
-            loaded, prompt, new_tokens, temperature, top_k, top_p, seed, writer
+            loaded, asked, new_tokens, temperature, top_k, top_p, seed, writer, min_p,
+            repetition_penalty, stop or ()
         )
     writer.end()
     output.aside("[dim]{}[/]", _rates(result))
     output.json({
-        "prompt": prompt,
+        "prompt": text,
         "text": result.text,
         "tokens": list(result.tokens),
         "prompt_tokens": len(result.prompt_tokens),

@@ -15,12 +15,20 @@ __all__ = [
     "Json",
     "KVScales",
     "Layout",
+    "MinP",
     "Mmap",
     "Model",
     "Phase",
     "Prompt",
+    "RepetitionPenalty",
+    "Seed",
     "Simulator",
+    "Stop",
     "SynthDevice",
+    "Temperature",
+    "Template",
+    "TopK",
+    "TopP",
     "Vocabulary",
     "Waves",
 ]
@@ -33,6 +41,23 @@ Json = Annotated[
     typer.Option("--json", metavar="PATH", help="Also write JSON; '-' for standard output alone."),
 ]
 Prompt = Annotated[str, typer.Option("--prompt", "-p", help="Text that the model is given.")]
+Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
+TopK = Annotated[int, typer.Option(help="Keep the k most probable; 0 keeps all.")]
+TopP = Annotated[float, typer.Option(help="Keep this much probability; 1 keeps all.")]
+MinP = Annotated[
+    float, typer.Option(help="Keep tokens this probable, beside the most probable; 0 keeps all.")
+]
+RepetitionPenalty = Annotated[
+    float, typer.Option(help="Above 1: tokens that are there already get less probable.")
+]
+Stop = Annotated[
+    list[str] | None, typer.Option(help="End before this text; may be given several times.")
+]
+Seed = Annotated[int, typer.Option(help="Same seed, same text.")]
+Template = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|chatml", help="A Jinja chat template; default: the model's own."),
+]
 Waves = Annotated[
     Path | None,
     typer.Option("--waves", "--dump", help="Record all signals in this .fst (or .vcd) file."),

@@ -20,7 +20,8 @@ from .decoder import Decoder, Observer
 from .kernels.base import IntegerLinear
 from .kv_cache.cache import KVKind, make_cache
 from .kv_cache.key_scales import ScaledKeys
-from .sampling import Sampler
+from .sampling import Sampler, Sampling
+from .stop_strings import StopStrings
 from .text import Tokenizer, held_out_documents
 from .watched import first_not_finite
 
@@ -145,7 +146,7 @@ class Generation(Iterator[str]):
 
     def __init__(
         self, session: Session, tokenizer: Tokenizer, prompt: list[int],
-        max_new_tokens: int, sampler: Sampler,
+        max_new_tokens: int, sampler: Sampler, stops: StopStrings,
     ) -> None:
         self.prompt_tokens = prompt
         self.tokens: list[int] = []
@@ -153,10 +154,16 @@ class Generation(Iterator[str]):
         self.decode_seconds = 0.0
         self._session, self._sampler = session, sampler
         self._limit, self._stop = max_new_tokens, tokenizer.eos_token_ids
-        self._pieces = tokenizer.stream(self._token_ids())
+        self._stops = stops
+        self._pieces = stops.cut(tokenizer.stream(self._token_ids()))
 
     def __next__(self) -> str:
         return next(self._pieces)
+
+    @property
+    def ended(self) -> bool:
+        """Whether an end token or a stop string ended the text so far."""
+        return self._stops.found is not None or bool(self.tokens and self.tokens[-1] in self._stop)
 
     @property
     def cache_nbytes(self) -> int:
@@ -254,11 +261,13 @@ class LanguageModel:
 
     def generate(
         self, prompt: str | Sequence[int], max_new_tokens: int = 64, temperature: float = 0.0,
-        top_k: int = 0, top_p: float = 1.0, seed: int = 0,
+        top_k: int = 0, top_p: float = 1.0, seed: int = 0, min_p: float = 0.0,
+        repetition_penalty: float = 1.0, stop: Sequence[str] = (),
     ) -> Generation:
         """Continue ``prompt`` (text, or token ids); iterate over the result for pieces of text.
 
-        Stops after ``max_new_tokens`` or at an end token. Temperature 0 is greedy.
+        Stops after ``max_new_tokens``, at an end token, or before one of the strings in ``stop``.
+        Temperature 0 is greedy; ``sampling.Sampling`` says what the others do.
 
         Raises
         ------
@@ -267,12 +276,14 @@ class LanguageModel:
         """
         if max_new_tokens < 1:
             raise TrilobiteError(f"New tokens must be at least 1, not {max_new_tokens}")
-        sampler = Sampler(temperature, top_k, top_p, seed)
+        sampling = Sampling(temperature, top_k, top_p, seed, min_p, repetition_penalty)
+        stops = StopStrings(stop)
         ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
         if not ids:
             raise TrilobiteError("The prompt is empty and the model has no begin token")
         session = self.session(len(ids) + max_new_tokens)
-        return Generation(session, self.tokenizer, ids, max_new_tokens, sampler)
+        sampler = Sampler(sampling, ids)
+        return Generation(session, self.tokenizer, ids, max_new_tokens, sampler, stops)
 
     def perplexity(self, text: str) -> float:
         """Perplexity of ``text`` in windows of 512 tokens."""

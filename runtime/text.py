@@ -17,6 +17,7 @@ from ..quant.checkpoint.files.fields import parse_json_object, read_json
 from ..quant.checkpoint.files.special_tokens import wants_begin_token, with_stated_tokens
 from ..quant.checkpoint.files.tokenizer_file import check_tokenizer
 from ..tools.files import read_bounded
+from .chat_template import ChatTemplate, stated_template
 
 __all__ = ["Tokenizer", "held_out_documents", "read_text", "training_documents"]
 
@@ -76,9 +77,35 @@ class Tokenizer:
             # A tokenizer that trained a model may cut and fill up its texts. Here text is text.
             self._tokenizer.no_truncation()
             self._tokenizer.no_padding()
+        self._settings, self._files = settings, files
         wants_begin = wants_begin_token(settings, str(file.with_name("tokenizer_config.json")))
         self.bos_token_id = bos_token_id if wants_begin else None
         self.eos_token_ids = eos_token_ids
+
+    def chat_template(self) -> ChatTemplate | None:
+        """The template that the files state; None if they state none.
+
+        Raises ``CheckpointError`` if it is no template.
+        """
+        settings_file = self._file.with_name("tokenizer_config.json")
+        file = self._file.with_name("chat_template.jinja")
+        content = _content(file, self._files)
+        try:
+            source = stated_template(
+                self._settings, None if content is None else content.decode(), settings_file
+            )
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{file} is not UTF-8: {error}") from None
+        return None if source is None else self.templated(source, str(self._file.parent))
+
+    def templated(self, source: str, where: str) -> ChatTemplate:
+        """A chat template that knows the special tokens of this tokenizer."""
+        named = {
+            field: value.get("content") if isinstance(value, dict) else value
+            for field, value in self._settings.items() if field.endswith("_token")
+        }
+        special = {field: name for field, name in named.items() if isinstance(name, str)}
+        return ChatTemplate(source, special, where)
 
     @contextmanager
     def _library(self, what: str) -> Iterator[None]:
@@ -93,9 +120,10 @@ class Tokenizer:
                 raise CheckpointError(f"{self._file} {what}: {error}") from None
             raise
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, begin: bool = True) -> list[int]:
         """Token ids of ``text``, with the begin token in front where the model has one.
 
+        Without ``begin`` nothing is put in front or behind: the text of a chat template has all.
         Raises ``TrilobiteError`` if there are bytes in it that were not UTF-8.
         """
         try:
@@ -106,8 +134,8 @@ class Tokenizer:
                 f"{text[error.start]!a}"
             ) from None
         with self._library("cannot split this text into tokens"):
-            ids = self._tokenizer.encode(text).ids
-        if self.bos_token_id is not None and ids[:1] != [self.bos_token_id]:
+            ids = self._tokenizer.encode(text, add_special_tokens=begin).ids
+        if begin and self.bos_token_id is not None and ids[:1] != [self.bos_token_id]:
             return [self.bos_token_id, *ids]
         return ids
 

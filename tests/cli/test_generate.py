@@ -68,6 +68,13 @@ def test_one_token_has_no_decode_rate(tmp_path):
     (["demo-llama", "-p", "x", "--seed", "-1"], "The seed must be 0 or a positive integer, not -1"),
     (["demo-llama", "-p", b"\xff".decode(errors="surrogateescape")], "not UTF-8"),
     ([], "MODEL"),
+    (["demo-llama"], "either --prompt (-p) or --prompt-file"),
+    (["demo-llama", "-p", "x", "--prompt-file", "y"], "not both"),
+    (["demo-llama", "-p", "@no-such-file"], "no-such-file cannot be read"),
+    (["demo-llama", "-p", "x", "--template", "chatml"], "--template is for --chat"),
+    (["demo-llama", "-p", "x", "--chat"], "has no chat template"),
+    (["demo-llama", "-p", "x", "--stop", ""], "must not be empty"),
+    (["demo-llama", "-p", "x", "--min-p", "2"], "min-p"),
 ])
 def test_bad_input_is_one_sentence(arguments, said):
     assert refuses(run("generate", *arguments), said)
@@ -82,3 +89,21 @@ def test_a_cache_beyond_memory_is_refused(tmp_path):
     result = run("generate", tmp_path / "long", "-p", "x", "-n", 10**9)
     assert refuses(result, "KV cache of 1,000,000,002 tokens takes")
     assert "are available" in result.stderr
+
+
+def test_a_prompt_from_a_file_and_from_standard_input(ternary, tmp_path):
+    text = "import \u00e9\n"
+    file = tmp_path / "prompt.txt"
+    file.write_text(text)
+    expected = trilobite.generate(ternary, text, 8).text
+    for arguments in (["-p", f"@{file}"], ["--prompt-file", file], ["-p", "-"]):
+        result = run("generate", ternary, *arguments, "-n", "8", typed=text)
+        assert result.stdout == expected
+    assert refuses(run("generate", ternary, "-p", "-", typed=b"\xff"), "not UTF-8")
+
+
+def test_a_stop_string_ends_the_text(ternary):
+    whole = trilobite.generate(ternary, "import ", 16).text
+    stop = whole[6:9]
+    result = run("generate", ternary, "-p", "import ", "-n", "16", "--stop", stop)
+    assert result.stdout == whole[:whole.index(stop)]

@@ -4,9 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trilobite.errors import TrilobiteError
-from trilobite.runtime.sampling import Sampler
+from trilobite.runtime.sampling import Sampler as Picker
+from trilobite.runtime.sampling import Sampling
 
 LOGITS = np.log(np.array([0.5, 0.25, 0.15, 0.1], np.float32))
+
+
+def Sampler(*arguments, **options):  # noqa: N802 - what most tests are about
+    return Picker(Sampling(*arguments, **options))
 
 
 def draws(sampler, logits, count=400):
@@ -55,8 +60,48 @@ def test_same_seed_gives_the_same_tokens(seed, size, top_k):
         ({"top_p": 0.0}, "0.0"),
         ({"top_p": 1.5}, "1.5"),
         ({"seed": -1}, "-1"),
+        ({"min_p": -0.1}, "-0.1"),
+        ({"min_p": 1.5}, "1.5"),
+        ({"repetition_penalty": 0.0}, "0.0"),
+        ({"repetition_penalty": float("inf")}, "inf"),
     ],
 )
 def test_parameters_out_of_range_are_refused(options, named):
     with pytest.raises(TrilobiteError, match=named):
         Sampler(**options)
+
+
+def test_min_p_keeps_what_is_probable_beside_the_most_probable():
+    # 0.5 * 0.4 = 0.2: 0.5 and 0.25 are kept.
+    assert set(draws(Sampler(temperature=1.0, min_p=0.4), LOGITS)) == {0, 1}
+    assert set(draws(Sampler(temperature=1.0, min_p=1.0), LOGITS)) == {0}
+
+
+@given(seed=st.integers(0, 2**32 - 1), min_p=st.floats(0.01, 1))
+def test_min_p_keeps_what_transformers_keeps(seed, min_p):
+    torch = pytest.importorskip("torch")
+    warpers = pytest.importorskip("transformers.generation.logits_process")
+    logits = (3 * np.random.default_rng(seed).standard_normal(20)).astype(np.float32)
+    theirs = warpers.MinPLogitsWarper(min_p)(None, torch.from_numpy(logits[None]))[0]
+    kept = set(np.flatnonzero(np.isfinite(theirs.numpy())).tolist())
+    assert set(draws(Sampler(temperature=1.0, min_p=min_p), logits, 50)) <= kept
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1), penalty=st.floats(0.5, 2, width=32),
+    prompt=st.lists(st.integers(0, 19), min_size=1, max_size=8),
+)
+def test_repetition_is_punished_as_in_transformers(seed, penalty, prompt):
+    torch = pytest.importorskip("torch")
+    processors = pytest.importorskip("transformers.generation.logits_process")
+    logits = (3 * np.random.default_rng(seed).standard_normal(20)).astype(np.float32)
+    processor = processors.RepetitionPenaltyLogitsProcessor(penalty)
+    picker = Picker(Sampling(repetition_penalty=penalty), prompt)
+    for _ in range(6):   # what was picked counts, too
+        theirs = processor(torch.tensor([prompt]), torch.from_numpy(logits[None].copy()))[0]
+        prompt = [*prompt, picker(logits)]
+        assert prompt[-1] == int(theirs.argmax())
+
+
+def test_a_penalty_cannot_make_a_logit_infinite():
+    assert Picker(Sampling(repetition_penalty=1e-30), [0])(np.float32([1e30, 1.0])) == 0

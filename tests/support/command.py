@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 from trilobite.cli import app
 
 
-def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def run(*arguments, typed=None):
+    """Run a command; ``typed`` is what stands in standard input, text or bytes."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=typed)
 
 
 def run_json(*arguments):
