@@ -16,7 +16,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..errors import CheckpointError, TrilobiteError
-from ..quant.checkpoint.fields import shown
+from ..quant.checkpoint.files.fields import shown
 
 __all__ = ["CHATML", "ChatTemplate", "Message", "stated_template"]
 

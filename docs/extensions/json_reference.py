@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
                  "quantize demo-llama -o less --target-bpw 4 --dry-run"),
     "export": ("export demo-bitnet --to gguf -o out.gguf",),
     "generate": ("generate demo-bitnet -p def -n 2", "generate demo-bitnet -p def -n 1"),
+    "chat": ("chat demo-llama --template chatml --system def -n 2",),
     "bench": ("bench demo-bitnet --context 16 --prompt 16 --steps 2",),
     "evaluate": ("evaluate demo-bitnet --tokens 600",),
     "inspect": ("quantize demo-bitnet -o out --format ternary", "inspect out",
@@ -124,7 +125,8 @@ def written(name: str, folder: Path) -> list[Any]:
     results = []
     for command in COMMANDS[name]:
         with contextlib.chdir(folder):
-            done = CliRunner().invoke(application, [*shlex.split(command), "--json", "result.json"])
+            words = [*shlex.split(command), "--json", "result.json"]
+            done = CliRunner().invoke(application, words, input="def\n")
         if done.exit_code:
             raise RuntimeError(f"trilobite {command}: {done.output}")
         if f"{command} ".startswith(f"{name} "):
