@@ -14,7 +14,7 @@ ROOT = Path(trilobite.__file__).parent
 PAGE = (ROOT / "docs" / "explanation" / "doors.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (?!what \| who|---)(.*) \|$", PAGE, re.M)
 # A call of one of these reads a file, unless its mode says that it writes a new one.
-CALLS = {"read_bounded", "read_text_bounded", "open_regular", "open"}
+CALLS = {"read_bounded", "read_text_bounded", "open_regular", "open", "Serial"}
 METHODS = {"read_text", "read_bytes"}      # of a path
 NAMES = {"environ", "environb", "getenv"}   # the environment
 NETWORK = {"asyncio", "ftplib", "http", "httpx", "huggingface_hub", "requests", "smtplib", "socket",
@@ -75,6 +75,7 @@ def test_every_reader_is_in_the_table():
 
 @pytest.mark.parametrize("text", [
     "from .files import read_bounded as read\nread_bounded(path, 3)", "path.open('rb')", "open(a)",
+    "serial.Serial(a)",
     "import os\nos.environ['A']", "os.getenv('A')", "path.read_text()",
 ])
 def test_every_way_to_read_is_seen(text):

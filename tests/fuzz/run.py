@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 # Named here, as whatever is imported before ``atheris`` gives it no coverage.
 _TARGETS = ("gguf", "safetensors", "folder", "index", "onnx", "tokenizer", "journal", "device",
-            "accelerator", "shape", "run", "requests", "manifest")
+            "accelerator", "shape", "run", "requests", "manifest", "image", "serial")
 _MEMORY = 3 << 30
 _FINDINGS = Path("build/fuzz")
 _IN_MEMORY = Path("/dev/shm")   # where Linux keeps files in memory

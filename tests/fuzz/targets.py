@@ -21,7 +21,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
-from fuzz import described
+from fuzz import boards, described
 from support import hostile_tokenizers, onnx_mutations
 from support.json_mutations import change_json, change_prefixed
 from trilobite.errors import TrilobiteError
@@ -200,7 +200,7 @@ def _read(checkpoint: Checkpoint) -> None:
 LARGEST_TENSOR = 1 << 24   # a stored value takes at least 1.6 bits of a file below 1 MB
 TARGETS: dict[str, Target] = {
     "gguf": gguf, "safetensors": safetensors, "folder": folder, "index": index, "onnx": onnx,
-    "tokenizer": tokenizer, "journal": journal, **described.TARGETS,
+    "tokenizer": tokenizer, "journal": journal, **described.TARGETS, **boards.TARGETS,
 }
 # How else than byte by byte inputs of a target are changed.
 MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
@@ -211,6 +211,7 @@ MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "tokenizer": lambda data, source: change_json(data, source) or data,
     "journal": change_lines,
     **described.MUTATORS,
+    **boards.MUTATORS,
 }
 
 
@@ -314,4 +315,5 @@ SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "tokenizer": lambda scratch: hostile_tokenizers.seeds(),
     "journal": _journal_seeds,
     **described.SEEDS,
+    **boards.SEEDS,
 }
