@@ -27,6 +27,8 @@ from typing import Any
 __all__ = ["Reading", "growth", "read", "soak"]
 
 _KV = ("int8", "int4", "fp8", "float32")
+# Predicted cycles of a step are kept on the disk: of these lengths all are after some rounds.
+_PROMPTS, _TOKENS = (1, 100), (2, 200)
 # How much more in the last third than in the one before is no growth: the allocator's own rest, and
 # objects that wait in caches of a fixed size.
 _ALLOWED = {"resident": 8 << 20, "files": 0, "threads": 0, "cache": 0, "objects": 500}
@@ -129,8 +131,8 @@ def _tasks(folder: Path) -> list[Callable[[random.Random], Any]]:
         """By formulas and by the prediction of an accelerator in RTL, as JSON and a page."""
         for hardware in ("tlmm-kv260", "kv260"):
             estimates = trilobite.estimate(
-                "bitnet-0.73b", hardware=hardware, prompt=source.randrange(1, 300),
-                tokens=source.randrange(2, 300))
+                "bitnet-0.73b", hardware=hardware, prompt=source.choice(_PROMPTS),
+                tokens=source.choice(_TOKENS))
             json.dumps(estimates.to_json())
             estimates.write_report(folder / "report.html")
 

@@ -10,7 +10,7 @@ as many rows cost more when there are twice as many.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from .store import stored_trace
 __all__ = ["total", "whole_step"]
 
 _ROWS = 2048   # of the vocabulary, of which the others' cost is extrapolated
+_KEPT = 256    # steps; each prompt length has its own
 _COLUMNS = {name: column for column, name in enumerate(COUNTERS)}
 
 
@@ -33,7 +34,7 @@ def total(counts: np.ndarray, counter: str = "cycles") -> float:
     return float(counts[:, _COLUMNS[counter]].sum())
 
 
-@cache   # corners often share a timing
+@lru_cache(_KEPT)   # corners often share a timing
 def whole_step(config: ModelConfig, parameters: AcceleratorParameters, timing: DdrTiming,
                capacity: int, tokens: int, position: int, chooses: bool,
                vocabulary_bits: tuple[int, int] = (8, 8)) -> np.ndarray:
@@ -67,7 +68,7 @@ def _layers(config: ModelConfig, parameters: AcceleratorParameters) -> int:
     return 1 - (-parameters.weight_beats // sum(tile.beats for tile in tiles))
 
 
-@cache
+@lru_cache(_KEPT)
 def _rows(config: ModelConfig, parameters: AcceleratorParameters, timing: DdrTiming,
           vocabulary_bits: tuple[int, int]) -> np.ndarray:
     """What the head costs more with twice the vocabulary."""
