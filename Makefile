@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+WORKERS = -n 2 --dist loadscope --no-loadscope-reorder   # in the order of tests/conftest.py
 # torch, and what only its build for CUDA needs.
 NOT_LOCKED = torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
   nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
@@ -17,19 +18,19 @@ demo: $(VENV)/rtl.stamp          ## checkpoint -> low-bit model -> verified hard
 	$(BIN)/python examples/demo.py --out demo
 
 test: lint types                 ## lint, types and the default tests
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-slow: $(VENV)/dev.stamp     ## everything, the tests marked slow included
-	$(BIN)/python -m pytest -n 2 --dist loadscope --slow
+	$(BIN)/python -m pytest $(WORKERS) --slow
 
 shard: $(VENV)/dev.stamp         ## one of SHARDS parts of the default tests, of about equal length
-	$(BIN)/python -m pytest -n 2 --dist loadscope --splits $(SHARDS) --group $(SHARD)
+	$(BIN)/python -m pytest $(WORKERS) --splits $(SHARDS) --group $(SHARD)
 
 durations: $(VENV)/dev.stamp     ## record how long each test takes, for the shards
-	$(BIN)/python -m pytest -n 2 --dist loadscope --store-durations
+	$(BIN)/python -m pytest $(WORKERS) --store-durations
 
 coverage: $(VENV)/dev.stamp      ## which lines the default tests run; compiled functions do not count
-	$(BIN)/python -m pytest -n 2 --dist loadscope --cov=trilobite --cov-report=term --cov-report=html
+	$(BIN)/python -m pytest $(WORKERS) --cov=trilobite --cov-report=term --cov-report=html
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -1,11 +1,16 @@
 """Options and skips that hold for the whole suite."""
 
+import json
 import shutil
 import signal
 import subprocess
+from collections import Counter
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+DURATIONS = Path(__file__).parent.parent / ".test_durations"   # by ``make durations``
 
 # How long an example takes depends on the machine; a slow one is not a wrong one.
 hypothesis.settings.register_profile("trilobite", deadline=None)
@@ -20,6 +25,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=longest_module_first())
     missing_icarus = shutil.which("iverilog") is None
     missing_lz4 = not compiles("#include <lz4.h>\n#include <zlib.h>\n")
     for item in items:
@@ -29,6 +35,15 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="iverilog is not on PATH"))
         if "lz4" in item.keywords and missing_lz4:
             item.add_marker(pytest.mark.skip(reason="the headers of lz4 and zlib are missing"))
+
+
+def longest_module_first():
+    """A key to sort tests by, so that no worker is left alone with a long module at the end."""
+    seconds = Counter()
+    recorded = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+    for name, duration in recorded.items():
+        seconds[name.partition("::")[0]] += duration
+    return lambda item: -seconds[item.nodeid.partition("::")[0]]
 
 
 def compiles(source):

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 _TARGETS = ("gguf", "safetensors", "folder", "index", "onnx", "tokenizer", "journal", "device",
             "accelerator", "shape", "run", "requests", "manifest", "image", "serial")
 _MEMORY = 3 << 30
+_LEAST = 16   # executions, on however slow a machine
 _FINDINGS = Path("build/fuzz")
 _IN_MEMORY = Path("/dev/shm")   # where Linux keeps files in memory
 
@@ -55,7 +56,7 @@ def mutate(data: bytes, source: random.Random) -> bytes:
 
 
 def run_plain(target: str, seeds: list[bytes], seconds: float, scratch: Path, seed: int) -> int:
-    """Mutate ``seeds`` for ``seconds``; how many inputs were tried."""
+    """Mutate ``seeds`` for ``seconds``, at least ``_LEAST`` times; how many inputs were tried."""
     from fuzz.targets import MUTATORS, TARGETS
 
     source = random.Random(seed)
@@ -63,7 +64,7 @@ def run_plain(target: str, seeds: list[bytes], seconds: float, scratch: Path, se
     end = time.monotonic() + seconds
     shown = time.monotonic()
     executions = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or executions < _LEAST:
         data = source.choice(changes)(source.choice(seeds), source)
         try:
             TARGETS[target](data, scratch)

@@ -12,11 +12,11 @@ def test_a_mutated_file_is_read_or_refused(target, tmp_path_factory, tmp_path):
     if target != "index":
         for data in seeds:
             TARGETS[target](data, tmp_path)
-    assert run_plain(target, seeds, 2.0, tmp_path, seed=0) > 10
+    run_plain(target, seeds, 2.0, tmp_path, seed=0)   # raises what a reader must not raise
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_for_a_minute(target, tmp_path_factory, tmp_path):
     seeds = SEEDS[target](tmp_path_factory.mktemp("seeds"))
-    assert run_plain(target, seeds, 60.0, tmp_path, seed=1) > 100
+    run_plain(target, seeds, 60.0, tmp_path, seed=1)
