@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import TrilobiteError
 from ..runtime.timing import threads as running_threads
 from ..sim.descriptions.tables import own_folder
-from ..sim.this_machine.calibrate import Calibration, description_text
+from ..sim.this_machine.calibrate import MachineCalibration, description_text
 from ..sim.this_machine.calibrate import calibrate as measure
 from ..sim.this_machine.runtime_estimate import THIS_MACHINE
 from ..tools.compiled import config
@@ -24,10 +24,10 @@ class CalibratedMachine:
     """What was measured, and the description that was written."""
 
     path: Path
-    measured: Calibration
+    measured: MachineCalibration
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values: ``device`` (the file) and the fields of ``Calibration``."""
+        """JSON values: ``device`` (the file) and the fields of ``MachineCalibration``."""
         return {"device": str(self.path), **asdict(self.measured)}
 
 

@@ -35,7 +35,7 @@ from ..sim.this_machine.runtime_estimate import (
     THIS_MACHINE,
     estimate_runtime,
 )
-from ..tools.progress import SILENT, Part, Progress
+from ..tools.progress import SILENT, PartOfWork, Progress
 from .shapes import Model, find_shapes
 
 if TYPE_CHECKING:   # needs the RTL tools
@@ -244,7 +244,7 @@ def _predict(shapes: Sequence[ModelShape], device: Device, described: Accelerato
     for shape in shapes:
         progress.doing(f"Predicting {shape.name}")
         results.append(
-            estimate_accelerator(shape, device, described, prompt, tokens, Part(progress)))
+            estimate_accelerator(shape, device, described, prompt, tokens, PartOfWork(progress)))
     return results
 
 

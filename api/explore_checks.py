@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EstimateError, TrilobiteError
 from ..sim.explore import Found, Result
-from ..tools.progress import SILENT, Part, Progress
+from ..tools.progress import SILENT, PartOfWork, Progress
 
 if TYPE_CHECKING:   # needs the RTL tools
     from ..sim.explore.accelerators import Counted, Whole
@@ -92,9 +92,9 @@ def check_designs(
     shapes = tuple(linear_shapes([found.model.config]))
     progress.start(2 + checking.accelerators, "Simulating engines")
     engines = check_engines([one.engine for one in chosen], shapes, checking.workers,
-                            checking.cluster, Part(progress))
-    predicted = _predict(found, chosen, Part(progress))
-    counted = _count(chosen, predicted, checking, Part(progress))
+                            checking.cluster, PartOfWork(progress))
+    predicted = _predict(found, chosen, PartOfWork(progress))
+    counted = _count(chosen, predicted, checking, PartOfWork(progress))
     checks = DesignChecks(tuple(chosen), tuple(engines), tuple(predicted), tuple(counted))
     return dataclasses.replace(found, checks=checks)
 

@@ -20,7 +20,7 @@ from ..sim.formulas.latency import Machine
 from ..sim.serving import BatchCosts, Request, Serving, generate_requests, read_requests, serve
 from ..sim.serving.batch import Policy
 from ..sim.serving.policies import POLICIES
-from ..tools.progress import SILENT, Part, Progress
+from ..tools.progress import SILENT, PartOfWork, Progress
 from .shapes import Model, find_shapes
 
 __all__ = ["Request", "ServedRequests", "draw_requests", "serve_sim"]
@@ -110,7 +110,7 @@ def serve_sim(
     )
     costs = BatchCosts(machine, shape.config)
     progress.start(len(requests) * len(chosen))
-    results = tuple(serve(costs, requests, policy, slots, Part(progress, len(requests)))
+    results = tuple(serve(costs, requests, policy, slots, PartOfWork(progress, len(requests)))
                     for policy in chosen)
     return ServedRequests(
         shape, board, accelerator, slots, tuple(requests), results, found.warnings)

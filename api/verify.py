@@ -22,7 +22,7 @@ from ..sim.descriptions.accelerator import AcceleratorDescription, load_accelera
 from ..sim.descriptions.ddr_timing import DdrTiming
 from ..sim.verify.decoder import DecoderReport, StepResult
 from ..sim.verify.decoder import verify_decoder as simulate_decoder
-from ..sim.verify.engine import Matrix, VerifyReport, verify_tlmm
+from ..sim.verify.engine import EngineProblem, VerifyReport, verify_tlmm
 from ..sim.verify.random_matrices import linear_shapes, random_matrices
 from ..tools.progress import SILENT, Progress
 from ..tools.scratch import scratch_folder
@@ -145,7 +145,7 @@ def verify_engine(
     return VerifiedEngine(str(model), layer, tokens, report)
 
 
-def layer_matrices(model: str, layer: int, prompt: str, tokens: int) -> list[Matrix]:
+def layer_matrices(model: str, layer: int, prompt: str, tokens: int) -> list[EngineProblem]:
     """The seven ternary matrices of ``layer`` with what the runtime feeds them and gets out.
 
     The activations are those of the first ``tokens`` tokens of ``prompt``. Raises as
@@ -157,7 +157,7 @@ def layer_matrices(model: str, layer: int, prompt: str, tokens: int) -> list[Mat
     traces = loaded.trace(loaded.tokenizer.encode(prompt)[:tokens], layer)
     with open_checkpoint(model) as checkpoint:
         return [
-            Matrix(trace.name, _trits(checkpoint, trace.name).codes().values,
+            EngineProblem(trace.name, _trits(checkpoint, trace.name).codes().values,
                    trace.activations, trace.sums)
             for trace in traces
         ]

@@ -12,7 +12,7 @@ from .console import Output, make_table
 from .options import Json
 
 if TYPE_CHECKING:
-    from ..sim.this_machine.calibrate import Calibration
+    from ..sim.this_machine.calibrate import MachineCalibration
 
 __all__ = ["calibrate"]
 
@@ -42,7 +42,7 @@ def calibrate(
     out.json(machine.to_json())
 
 
-def _print(output: Output, measured: Calibration) -> None:
+def _print(output: Output, measured: MachineCalibration) -> None:
     tokens = measured.kernels[0].rates
     table = make_table("kernel", ">start", *(f">{count} tokens" for count in tokens),
                        title=f"{measured.threads} threads, "

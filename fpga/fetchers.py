@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..hw.component import Component
 from ..hw.memory.axi import COUNT_WIDTH, word_layout
 from ..hw.streams.queue import queue_before
-from ..hw.weights.tile_buffer import tile_layout
+from ..hw.weights.tile_buffer import buffer_tile_layout
 from .accelerator_parameters import AcceleratorParameters
 from .descriptors import DESCRIPTOR_BYTES, TILE_BYTES, Operation
 from .layouts import descriptor_layout, state_layout, weight_tile_layout
@@ -112,7 +112,7 @@ class TileFetcher(ListFetcher):
         Every tile is given out for each of the step's tokens.
     o_weights : ``Out(stream.Signature(request_layout(...)))``
         The words of tiles.
-    o_tile : ``Out(stream.Signature(tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))``
+    o_tile : ``Out(stream.Signature(buffer_tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))``
         What these words are. It is connected to the tile buffer.
     """
 
@@ -120,7 +120,7 @@ class TileFetcher(ListFetcher):
         super().__init__(
             parameters, {"i_count": In(COUNT_WIDTH), "i_state": In(state_layout(parameters))},
             {"o_weights": Out(word_requests(parameters)),
-             "o_tile": Out(stream.Signature(tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))})
+             "o_tile": Out(stream.Signature(buffer_tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))})
 
     def elaborate(self, platform):
         m = Module()

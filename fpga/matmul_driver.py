@@ -9,7 +9,7 @@ from amaranth.lib.wiring import Out
 from ..hw.attention.attention_parameters import TILE
 from ..hw.attention.cache_writer import head_layout
 from ..hw.matmul.dequantizer import scaling_layout
-from ..hw.matmul.job_sequencer import job_layout
+from ..hw.matmul.job_sequencer import matmul_job_layout
 from ..hw.streams.queue import queue_before
 from .accelerator_parameters import AcceleratorParameters
 from .descriptors import Post
@@ -24,7 +24,7 @@ class MatmulDriver(Driver):
 
     Members
     -------
-    o_job : ``Out(stream.Signature(job_layout(tlmm)))``
+    o_job : ``Out(stream.Signature(matmul_job_layout(tlmm)))``
         It is connected to the engine.
     o_read : ``Out(stream.Signature(range(max_tokens)))``
         It is connected to the activation buffer.
@@ -45,7 +45,7 @@ class MatmulDriver(Driver):
     def __init__(self, parameters: AcceleratorParameters) -> None:
         p, row = parameters, row_requests(parameters)
         super().__init__(p, {
-            "o_job": Out(stream.Signature(job_layout(p.tlmm))),
+            "o_job": Out(stream.Signature(matmul_job_layout(p.tlmm))),
             "o_read": Out(stream.Signature(range(p.max_tokens))),
             "o_scaling": Out(stream.Signature(scaling_layout(p.tlmm))),
             "o_b": Out(row),

@@ -12,12 +12,12 @@ from ..hw.streams.queue import StreamQueue, queue_before, queue_behind
 from .array_parameters import ArrayParameters, Stationary
 from .datapath import Datapath, activations_layout, totals_layout, weights_layout
 
-__all__ = ["Array", "job_layout"]
+__all__ = ["Array", "array_job_layout"]
 
 _COUNT_WIDTH = 16
 
 
-def job_layout() -> data.StructLayout:
+def array_job_layout() -> data.StructLayout:
     """Groups of K, and tokens (not read if outputs stay); both at least 1."""
     return data.StructLayout({"groups": _COUNT_WIDTH, "tokens": _COUNT_WIDTH})
 
@@ -37,8 +37,8 @@ class Array(Component):
     A job is a tile of ``rows`` rows and all groups of K; its beats come in this order. The streams
     are independent of one another and each of them may stall at any time.
 
-    - ``i_job``: one beat, see ``job_layout``. More tokens than ``parameters.tokens`` are an error
-      of the sender: their totals are undefined.
+    - ``i_job``: one beat, see ``array_job_layout``. More tokens than ``parameters.tokens`` are an
+      error of the sender: their totals are undefined.
     - ``i_weights``: beats of ``lanes`` columns, in the order of K, each once. Scales are read in
       the last beat of a group.
     - ``i_activations``: if outputs stay, one beat for each beat of weights, with all tokens. If
@@ -58,7 +58,7 @@ class Array(Component):
 
     Members
     -------
-    i_job : ``In(stream.Signature(job_layout()))``
+    i_job : ``In(stream.Signature(array_job_layout()))``
     i_weights : ``In(stream.Signature(weights_layout(parameters)))``
     i_activations : ``In(stream.Signature(activations_layout(parameters)))``
     o : ``Out(stream.Signature(totals_layout(parameters)))``
@@ -69,7 +69,7 @@ class Array(Component):
     def __init__(self, parameters: ArrayParameters) -> None:
         self.parameters = parameters
         super().__init__({
-            "i_job": In(stream.Signature(job_layout())),
+            "i_job": In(stream.Signature(array_job_layout())),
             "i_weights": In(stream.Signature(weights_layout(parameters))),
             "i_activations": In(stream.Signature(activations_layout(parameters))),
             "o": Out(stream.Signature(totals_layout(parameters))),
@@ -87,7 +87,7 @@ class Array(Component):
             results.i.p.eq(path.o), results.i.valid.eq(path.o_valid),
             path.activations.eq(activations.o.p), activations.o.ready.eq(path.move & path.valid),
         ]
-        job = Signal(job_layout())
+        job = Signal(array_job_layout())
         running = Signal()
         done = Signal()
         with m.If(~running):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["SILENT", "Part", "Progress", "Silent"]
+__all__ = ["SILENT", "PartOfWork", "Progress", "Silent"]
 
 
 class Progress(Protocol):
@@ -55,7 +55,7 @@ class Silent:
 SILENT: Progress = Silent()
 
 
-class Part:
+class PartOfWork:
     """Progress of one part of a larger work: all that the part starts is ``amount`` of the whole.
 
     The larger work calls ``whole.start`` itself; what is being done, results and notes pass

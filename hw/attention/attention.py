@@ -17,7 +17,7 @@ from .exponentials import Exponentials
 from .outputs import Outputs
 from .query_lane import QueryLane
 from .query_loader import QueryLoader
-from .scores import Scores, job_layout
+from .scores import Scores, scored_tile_layout
 from .softmax_sums import SoftmaxSums
 from .softmax_weights import SoftmaxWeights
 from .tile_walker import TileWalker, pass_layout
@@ -127,7 +127,7 @@ class Attention(Component):
         # Scores, exponentials, sums and weights, outputs.
         m.submodules.scores = scores = Scores(p)
         m.submodules.exponentials = exponentials = Exponentials()
-        m.submodules.jobs = jobs = StreamFork(job_layout(p), readers=4,
+        m.submodules.jobs = jobs = StreamFork(scored_tile_layout(p), readers=4,
                                                    depth=TILES_UNDER_WAY * p.queries + 1)
         m.submodules.sums = sums = SoftmaxSums(p)
         m.submodules.weights = weights = SoftmaxWeights(p)

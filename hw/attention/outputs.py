@@ -18,7 +18,7 @@ from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from .attention_parameters import AttentionParameters
 from .query_lane import QueryLane
-from .scores import job_layout
+from .scores import scored_tile_layout
 from .softmax_sums import factors_layout
 
 __all__ = ["Outputs"]
@@ -37,7 +37,7 @@ class Outputs(Component):
 
     Members
     -------
-    i_job : ``In(stream.Signature(job_layout(parameters)))``
+    i_job : ``In(stream.Signature(scored_tile_layout(parameters)))``
         Queries and tiles, in order.
     i_factors : ``In(stream.Signature(factors_layout()))``
         One for each job.
@@ -61,7 +61,7 @@ class Outputs(Component):
     def __init__(self, parameters: AttentionParameters) -> None:
         p = self.parameters = parameters
         super().__init__({
-            "i_job": In(stream.Signature(job_layout(p))),
+            "i_job": In(stream.Signature(scored_tile_layout(p))),
             "i_factors": In(stream.Signature(factors_layout())),
             "i_step": In(stream.Signature(FLOAT32.layout)),
             "i_summed": In(1), "o_used": Out(1),

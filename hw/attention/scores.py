@@ -17,13 +17,13 @@ from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from .attention_parameters import BANKS, TILE, AttentionParameters
 from .query_lane import QueryLane
-from .tile_walker import tile_layout
+from .tile_walker import context_tile_layout
 from .words import scale_place_layout
 
-__all__ = ["Scores", "job_layout", "maximum_layout"]
+__all__ = ["Scores", "maximum_layout", "scored_tile_layout"]
 
 
-def job_layout(parameters: AttentionParameters) -> data.StructLayout:
+def scored_tile_layout(parameters: AttentionParameters) -> data.StructLayout:
     """A query and a tile of which it sees something, for the stages after the scores.
 
     ``first`` and ``last``: it is the first tile that the query sees, the last one. ``ends``: no
@@ -55,7 +55,7 @@ class Scores(Component):
 
     Members
     -------
-    i : ``In(stream.Signature(tile_layout(parameters)))``
+    i : ``In(stream.Signature(context_tile_layout(parameters)))``
         Tiles whose dots can be read.
     i_scales : ``In(...)``
         ``QueryLoader.o_scales``.
@@ -66,7 +66,7 @@ class Scores(Component):
         expected at ``i_dot`` and ``i_scale`` ``QueryLane.read_latency`` cycles later.
     o_released : ``Out(1)``
         The last tile of a pass is done: its queries' codes and scales are free.
-    o_job : ``Out(stream.Signature(job_layout(parameters)))``
+    o_job : ``Out(stream.Signature(scored_tile_layout(parameters)))``
         What the scores are of.
     o_maximum : ``Out(stream.Signature(maximum_layout()))``
         One for each job.
@@ -79,7 +79,7 @@ class Scores(Component):
     def __init__(self, parameters: AttentionParameters) -> None:
         p = self.parameters = parameters
         super().__init__({
-            "i": In(stream.Signature(tile_layout(p))),
+            "i": In(stream.Signature(context_tile_layout(p))),
             "i_scales": In(data.ArrayLayout(data.ArrayLayout(FLOAT32.layout, p.queries), 2)),
             "i_dot": In(data.ArrayLayout(p.dot_width, p.queries)),
             "i_scale": In(FLOAT32.layout),
@@ -89,7 +89,7 @@ class Scores(Component):
             "o_lane": Out(range(p.queries)),
             "o_place": Out(scale_place_layout()),
             "o_released": Out(1),
-            "o_job": Out(stream.Signature(job_layout(p))),
+            "o_job": Out(stream.Signature(scored_tile_layout(p))),
             "o_maximum": Out(stream.Signature(maximum_layout())),
             "o": Out(stream.Signature(row_layout(FLOAT32.layout))),
         })

@@ -17,7 +17,7 @@ from ..rows.lane_sum import LaneSum
 from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from .attention_parameters import TILES_UNDER_WAY, AttentionParameters
-from .scores import job_layout
+from .scores import scored_tile_layout
 
 __all__ = ["SoftmaxSums", "factors_layout"]
 
@@ -40,7 +40,7 @@ class SoftmaxSums(Component):
 
     Members
     -------
-    i_job : ``In(stream.Signature(job_layout(parameters)))``
+    i_job : ``In(stream.Signature(scored_tile_layout(parameters)))``
         The query and the tile that the row belongs to.
     i_shrink : ``In(stream.Signature(FLOAT32.layout))``
         The factor of each row. Must be there when the row's sum is.
@@ -56,7 +56,7 @@ class SoftmaxSums(Component):
     def __init__(self, parameters: AttentionParameters) -> None:
         self.parameters = parameters
         super().__init__({
-            "i_job": In(stream.Signature(job_layout(parameters))),
+            "i_job": In(stream.Signature(scored_tile_layout(parameters))),
             "i_shrink": In(stream.Signature(FLOAT32.layout)),
             "i": In(stream.Signature(row_layout(FLOAT32.layout))),
             "o": Out(stream.Signature(factors_layout())),

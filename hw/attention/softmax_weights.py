@@ -16,7 +16,7 @@ from ..rows.row_fork import row_layout
 from ..streams.credits import CreditQueue
 from ..streams.queue import queue_before
 from .attention_parameters import BANKS, TILE, TILES_UNDER_WAY, AttentionParameters
-from .scores import job_layout
+from .scores import scored_tile_layout
 from .words import Scales, scale_place_layout
 
 __all__ = ["SoftmaxWeights"]
@@ -34,13 +34,13 @@ class SoftmaxWeights(Component):
 
     Members
     -------
-    i_job : ``In(stream.Signature(job_layout(parameters)))``
+    i_job : ``In(stream.Signature(scored_tile_layout(parameters)))``
         The query and the tile that the row of exponentials belongs to.
     i : ``In(stream.Signature(row_layout(FLOAT32.layout)))``
         Rows of exponentials.
     o_place : ``Out(scale_place_layout())``, i_scale : ``In(FLOAT32.layout)``
         The scale of that value is expected ``Scales.read_latency`` cycles later.
-    i_written : ``In(stream.Signature(job_layout(parameters)))``
+    i_written : ``In(stream.Signature(scored_tile_layout(parameters)))``
         The jobs once more: the query and the tile that the row of weights belongs to.
     o_weight : ``Out(...)``
         The weight of ``token`` for lane ``lane``: see ``QueryLane.i_weight``.
@@ -55,10 +55,10 @@ class SoftmaxWeights(Component):
     def __init__(self, parameters: AttentionParameters) -> None:
         p = self.parameters = parameters
         super().__init__({
-            "i_job": In(stream.Signature(job_layout(p))),
+            "i_job": In(stream.Signature(scored_tile_layout(p))),
             "i": In(stream.Signature(row_layout(FLOAT32.layout))),
             "o_place": Out(scale_place_layout()), "i_scale": In(FLOAT32.layout),
-            "i_written": In(stream.Signature(job_layout(p))),
+            "i_written": In(stream.Signature(scored_tile_layout(p))),
             "o_weight": Out(data.StructLayout({
                 "valid": 1, "bank": range(BANKS), "lane": range(p.queries),
                 "token": range(TILE), "weight": signed(SOFTMAX_WEIGHTS.width)})),

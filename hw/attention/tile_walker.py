@@ -12,7 +12,7 @@ from ..memory.axi import COUNT_WIDTH, request_layout
 from ..streams.queue import StreamQueue, queue_before
 from .attention_parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 
-__all__ = ["TileWalker", "block_layout", "pass_layout", "tile_layout"]
+__all__ = ["TileWalker", "block_layout", "context_tile_layout", "pass_layout"]
 
 
 def pass_layout(parameters: AttentionParameters, address_width: int) -> data.StructLayout:
@@ -34,7 +34,7 @@ def pass_layout(parameters: AttentionParameters, address_width: int) -> data.Str
     })
 
 
-def tile_layout(parameters: AttentionParameters) -> data.StructLayout:
+def context_tile_layout(parameters: AttentionParameters) -> data.StructLayout:
     """A tile of a pass.
 
     Query i sees ``remaining + i // group`` of its tokens: all ``TILE`` at the most, none if that is
@@ -53,7 +53,7 @@ def tile_layout(parameters: AttentionParameters) -> data.StructLayout:
 def block_layout(parameters: AttentionParameters) -> data.StructLayout:
     """Words that will come: a tile's scales and keys, or its ``values``; ``rows`` of codes."""
     return data.StructLayout({
-        "values": 1, "rows": range(parameters.rows + 1), "tile": tile_layout(parameters),
+        "values": 1, "rows": range(parameters.rows + 1), "tile": context_tile_layout(parameters),
     })
 
 
@@ -99,8 +99,8 @@ class TileWalker(Component):
         # The tile whose keys come next.
         active = Signal()
         current = Signal(self.i.p.shape())
-        state = Signal(tile_layout(p))   # of the tile, but for ``last``
-        tile = Signal(tile_layout(p))
+        state = Signal(context_tile_layout(p))   # of the tile, but for ``last``
+        tile = Signal(context_tile_layout(p))
         left = Signal(range(p.max_context + 1))   # tokens from here on that the last query sees
         rows = Signal(range(p.rows + 1))
         m.d.comb += [
@@ -111,7 +111,8 @@ class TileWalker(Component):
 
         # The tiles whose keys were asked for, and their values not yet.
         waiting = data.StructLayout({
-            "word": current.word.shape(), "rows": range(p.rows + 1), "tile": tile_layout(p)})
+            "word": current.word.shape(), "rows": range(p.rows + 1),
+            "tile": context_tile_layout(p)})
         m.submodules.waiting = waits = StreamQueue(waiting, TILES_AHEAD + 1)
         older = waits.o.p
         full = Signal()

@@ -14,7 +14,7 @@ from ..memory.axi import word_layout
 from ..streams.queue import queue_before
 from .attention_parameters import BANKS, TILE, TILES_AHEAD, AttentionParameters
 from .query_lane import word_control_layout
-from .tile_walker import block_layout, tile_layout
+from .tile_walker import block_layout, context_tile_layout
 
 __all__ = ["Scales", "Words", "scale_place_layout", "scale_word_layout"]
 
@@ -99,7 +99,7 @@ class Words(Component):
         A word of codes for the query lanes.
     o_keys_scale, o_values_scale : ``Out(scale_word_layout(parameters))``
         A word for the ``Scales`` of the keys, of the values.
-    o : ``Out(stream.Signature(tile_layout(parameters)))``
+    o : ``Out(stream.Signature(context_tile_layout(parameters)))``
         Tiles whose dots can be read. At most ``TILES_AHEAD + 1`` can be waiting: the keys of the
         tile after them come behind the values of the first one.
     o_summed : ``Out(1)``
@@ -119,7 +119,7 @@ class Words(Component):
             "o_word": Out(data.ArrayLayout(8, p.word_bytes)),
             "o_keys_scale": Out(scale_word_layout(p)),
             "o_values_scale": Out(scale_word_layout(p)),
-            "o": Out(stream.Signature(tile_layout(p))),
+            "o": Out(stream.Signature(context_tile_layout(p))),
             "o_summed": Out(1),
         })
 

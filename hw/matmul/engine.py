@@ -13,7 +13,7 @@ from ..streams.queue import queue_before
 from .accumulators import Accumulators
 from .adder_tree import SumTree
 from .engine_parameters import TlmmParameters
-from .job_sequencer import JobSequencer, job_layout
+from .job_sequencer import JobSequencer, matmul_job_layout
 from .lookup_tables import index_layout
 from .table_builder import group_layout
 
@@ -87,7 +87,7 @@ class MatmulEngine(Component):
 
     Members
     -------
-    i_job : ``In(stream.Signature(job_layout(parameters)))``
+    i_job : ``In(stream.Signature(matmul_job_layout(parameters)))``
     i_activations : ``In(stream.Signature(group_layout(parameters)))``
     i_weights : ``In(stream.Signature(index_layout(parameters)))``
     o : ``Out(stream.Signature(output_layout(parameters)))``
@@ -103,7 +103,7 @@ class MatmulEngine(Component):
         self.latency = datapath.latency + 1
         self._datapath = datapath
         super().__init__({
-            "i_job": In(stream.Signature(job_layout(parameters))),
+            "i_job": In(stream.Signature(matmul_job_layout(parameters))),
             "i_activations": In(stream.Signature(group_layout(parameters))),
             "i_weights": In(stream.Signature(index_layout(parameters))),
             "o": Out(stream.Signature(output_layout(parameters))),

@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 from ..component import Component
 from .engine_parameters import TlmmParameters
 
-__all__ = ["JobSequencer", "job_layout"]
+__all__ = ["JobSequencer", "matmul_job_layout"]
 
 
-def job_layout(parameters: TlmmParameters) -> data.StructLayout:
+def matmul_job_layout(parameters: TlmmParameters) -> data.StructLayout:
     """One job: its number of passes and of blocks in a pass. 0 counts as 1."""
     return data.StructLayout({
         "passes": range(parameters.max_passes + 1),
@@ -33,7 +33,7 @@ class JobSequencer(Component):
 
     Members
     -------
-    i : ``In(stream.Signature(job_layout(parameters)))``
+    i : ``In(stream.Signature(matmul_job_layout(parameters)))``
         Jobs.
     active : ``Out(1)``
         A job is in progress; the outputs below describe its current beat.
@@ -48,7 +48,7 @@ class JobSequencer(Component):
     def __init__(self, parameters: TlmmParameters) -> None:
         self.parameters = parameters
         super().__init__({
-            "i": In(stream.Signature(job_layout(parameters))),
+            "i": In(stream.Signature(matmul_job_layout(parameters))),
             "active": Out(1),
             "advance": In(1),
             "first_pass": Out(1),
@@ -61,8 +61,8 @@ class JobSequencer(Component):
         m = Module()
 
         queued = Signal()
-        queued_job = Signal(job_layout(self.parameters))
-        job = Signal(job_layout(self.parameters))
+        queued_job = Signal(matmul_job_layout(self.parameters))
+        job = Signal(matmul_job_layout(self.parameters))
         pass_number = Signal(range(self.parameters.max_passes))
         m.d.comb += [
             self.first_pass.eq(pass_number == 0),

@@ -11,12 +11,19 @@ from dataclasses import dataclass
 from ...errors import TrilobiteError
 from ..matmul.engine_parameters import TlmmParameters
 
-__all__ = ["BLOCKS", "Block", "BufferPlan", "TilePlan", "plan_buffer", "plan_tiles",
-           "weight_beat_width"]
+__all__ = [
+    "BLOCKS",
+    "BufferPlan",
+    "MemoryBlock",
+    "TilePlan",
+    "plan_buffer",
+    "plan_tiles",
+    "weight_beat_width",
+]
 
 
 @dataclass(frozen=True)
-class Block:
+class MemoryBlock:
     """A kind of memory block, as a memory that is read or written in a cycle."""
 
     width: int   # bits
@@ -25,7 +32,7 @@ class Block:
 
 # UltraScale+ (AMD UG573): a block RAM is widest with a port for each; both ports of an UltraRAM
 # together are one of twice the width.
-BLOCKS = {"uram": Block(144, 2048), "bram36": Block(72, 512)}
+BLOCKS = {"uram": MemoryBlock(144, 2048), "bram36": MemoryBlock(72, 512)}
 
 
 @dataclass(frozen=True)

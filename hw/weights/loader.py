@@ -10,7 +10,7 @@ from ..component import Component
 from ..matmul.lookup_tables import index_layout
 from ..memory.axi import read_signature, request_layout
 from ..memory.read_master import ReadMaster
-from .tile_buffer import TileBuffer, tile_layout
+from .tile_buffer import TileBuffer, buffer_tile_layout
 from .unpacker import Unpacker
 from .weight_layout import WeightLayout
 
@@ -41,7 +41,7 @@ class WeightLoader(Component):
     Members
     -------
     i_request : ``In(stream.Signature(request_layout(...)))``
-    i_tile : ``In(stream.Signature(tile_layout(...)))``
+    i_tile : ``In(stream.Signature(buffer_tile_layout(...)))``
     o : ``Out(stream.Signature(index_layout(parameters)))``
         It is connected to ``Tlmm.i_weights``.
     axi : ``Out(read_signature(address_width, word_bytes))``
@@ -65,7 +65,7 @@ class WeightLoader(Component):
         request = request_layout(address_width, layout.word_bytes, COUNT_WIDTH)
         super().__init__({
             "i_request": In(stream.Signature(request)),
-            "i_tile": In(stream.Signature(tile_layout(BEATS_WIDTH, REPEATS_WIDTH))),
+            "i_tile": In(stream.Signature(buffer_tile_layout(BEATS_WIDTH, REPEATS_WIDTH))),
             "o": Out(stream.Signature(index_layout(layout.parameters))),
             "axi": Out(read_signature(address_width, layout.word_bytes)),
             "error": Out(3), "invalid": Out(1), "too_long": Out(1), "clear": In(1),

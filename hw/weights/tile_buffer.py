@@ -10,10 +10,10 @@ from amaranth.lib.wiring import In, Out
 from ..component import Component
 from ..streams.queue import queue_behind
 
-__all__ = ["TileBuffer", "tile_layout"]
+__all__ = ["TileBuffer", "buffer_tile_layout"]
 
 
-def tile_layout(beats_width: int, repeats_width: int) -> data.StructLayout:
+def buffer_tile_layout(beats_width: int, repeats_width: int) -> data.StructLayout:
     """A tile: how many beats it has and how often it is given out. 0 counts as 1."""
     return data.StructLayout({"beats": beats_width, "repeats": repeats_width})
 
@@ -45,7 +45,7 @@ class TileBuffer(Component):
 
     Members
     -------
-    i_tile : ``In(stream.Signature(tile_layout(beats_width, repeats_width)))``
+    i_tile : ``In(stream.Signature(buffer_tile_layout(beats_width, repeats_width)))``
         What the next beats are; two of them wait.
     i : ``In(stream.Signature(width))``
     o : ``Out(stream.Signature(width))``
@@ -63,7 +63,7 @@ class TileBuffer(Component):
                 raise ValueError(f"Tile buffer {name} must be a positive integer, not {value!r}")
         self.depth = depth
         super().__init__({
-            "i_tile": In(stream.Signature(tile_layout(beats_width, repeats_width))),
+            "i_tile": In(stream.Signature(buffer_tile_layout(beats_width, repeats_width))),
             "i": In(stream.Signature(width)),
             "o": Out(stream.Signature(width)),
             "too_long": Out(1),

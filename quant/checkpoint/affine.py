@@ -18,14 +18,14 @@ from .files.floats import check_finite, to_float32
 from .files.locate import StoredEntry
 from .files.source import TensorInfo, TensorSource
 
-__all__ = ["AffineTensor", "Block", "LastRead", "stored_floats", "unpack_words"]
+__all__ = ["AffineRows", "AffineTensor", "LastRead", "stored_floats", "unpack_words"]
 
 _GROUPED = {2: Int2, 3: Int3, 4: Int4}
 _GROUP_SIZES = (32, 64, 128)
 
 
 @dataclass(frozen=True)
-class Block:
+class AffineRows:
     """Rows of a weight: ``(values - zero_point) * scale``, group by group.
 
     ``values`` [R, K] are integers (or float32 of small floats); ``scale`` float32 [R, groups];
@@ -101,7 +101,7 @@ class AffineTensor(TensorSource):
         """The smallest code: 0, or -2**(bits - 1)."""
 
     @abstractmethod
-    def block(self, start: int, stop: int) -> Block:
+    def block(self, start: int, stop: int) -> AffineRows:
         """Rows ``start`` to ``stop``."""
 
     def rows(self, start: int, stop: int) -> np.ndarray:
@@ -164,7 +164,7 @@ class AffineTensor(TensorSource):
     def _symmetric(self) -> bool:
         return "zero_point" not in self.parts
 
-    def _fits(self, form: Format, block: Block) -> bool:
+    def _fits(self, form: Format, block: AffineRows) -> bool:
         scale = block.scale
         if not (scale > 0).all() or not np.isfinite(scale).all():
             return False

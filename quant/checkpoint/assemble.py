@@ -15,7 +15,7 @@ from .files.source import PlainTensor, TensorSource
 from .quantization import Quantization
 from .quantized import QuantizedTensor
 
-__all__ = ["assemble"]
+__all__ = ["assemble_tensors"]
 
 # Norms of the first BitNet reproduction, under the names that transformers gave them later.
 _RENAMED = {
@@ -30,7 +30,7 @@ _EMBEDDING = "model.embed_tokens.weight"
 _HEAD = "lm_head.weight"
 
 
-def assemble(
+def assemble_tensors(
     folder: Path, config: ModelConfig, quantization: Quantization, stored: dict[str, StoredEntry]
 ) -> dict[str, TensorSource]:
     """One checked source for each of ``config.tensor_shapes()``, in that order.

@@ -14,7 +14,7 @@ from ...errors import CheckpointError
 from ...model import ModelConfig
 from ...tools.files import read_bounded
 from ..formats import Codes, Format, PackedWeight
-from .assemble import assemble
+from .assemble import assemble_tensors
 from .families import parse_config
 from .files.fields import read_json
 from .files.gguf_file import GgufFile
@@ -200,7 +200,7 @@ def _read_folder(folder: Path, mmap: bool) -> _Content:
     stated = read_json(manifest, folder) if quantized else None
     files = TensorFiles(folder, mmap)
     try:
-        sources = assemble(folder, config, quantization, files.entries)
+        sources = assemble_tensors(folder, config, quantization, files.entries)
     except BaseException:
         files.close()
         raise

@@ -22,7 +22,7 @@ import numpy as np
 from typing_extensions import override
 
 from ...errors import CheckpointError
-from .affine import AffineTensor, Block, stored_floats, unpack_words
+from .affine import AffineRows, AffineTensor, stored_floats, unpack_words
 from .files.fields import Fields
 from .files.locate import StoredEntry
 from .files.source import check_entry
@@ -155,13 +155,14 @@ class _PackedIntegers(_Scaled):
         return -(2 ** (self.bits - 1))
 
     @override
-    def block(self, start: int, stop: int) -> Block:
+    def block(self, start: int, stop: int) -> AffineRows:
         K = self.info.shape[1]
         codes = unpack_words(self._rows("packed", start, stop), self.bits, K)
         zero_point = None
         if "zero_point" in self.parts:
             zero_point = self._zero_points[start:stop].astype(np.int16) + self.lowest
-        return Block(codes.astype(np.int16) + self.lowest, self._scales(start, stop), zero_point)
+        return AffineRows(
+            codes.astype(np.int16) + self.lowest, self._scales(start, stop), zero_point)
 
     @property
     def _zero_points(self) -> np.ndarray:
@@ -188,7 +189,7 @@ class _Plain(_Scaled):
             check_entry(parts["zero_point"], parts["scale"].tensor.shape, ("I8",))
 
     @override
-    def block(self, start: int, stop: int) -> Block:
+    def block(self, start: int, stop: int) -> AffineRows:
         stored = self._rows("packed", start, stop)
         values = stored if self.bits else _FP8[stored]
         zero_point = None
@@ -197,7 +198,7 @@ class _Plain(_Scaled):
             whole = entry.file.read(entry.name)
             zero_point = whole.reshape(1, 1) if self._single else whole[start:stop]
             zero_point = np.broadcast_to(zero_point, (stop - start, self.groups)).astype(np.int16)
-        return Block(values, self._scales(start, stop), zero_point)
+        return AffineRows(values, self._scales(start, stop), zero_point)
 
 
 class _PackedFp4(_Scaled):
@@ -225,11 +226,11 @@ class _PackedFp4(_Scaled):
             check_entry(parts["global_scale"], (1,), ("F32",))
 
     @override
-    def block(self, start: int, stop: int) -> Block:
+    def block(self, start: int, stop: int) -> AffineRows:
         packed = self._rows("packed", start, stop)
         values = np.empty((len(packed), 2 * packed.shape[1]), np.float32)
         values[:, 0::2], values[:, 1::2] = _FP4[packed & 15], _FP4[packed >> 4]
-        return Block(values, self._scales(start, stop), None)
+        return AffineRows(values, self._scales(start, stop), None)
 
     def _scales(self, start: int, stop: int) -> np.ndarray:
         stored = self._rows("scale", start, stop)

@@ -20,7 +20,7 @@ import numpy as np
 from typing_extensions import override
 
 from ...errors import CheckpointError
-from .affine import AffineTensor, Block, LastRead, stored_floats, unpack_words
+from .affine import AffineRows, AffineTensor, LastRead, stored_floats, unpack_words
 from .files.fields import Fields
 from .files.locate import StoredEntry
 from .files.source import check_entry
@@ -161,13 +161,13 @@ class _WordsTensor(AffineTensor):
         """Columns of a group; the last one may have fewer."""
         return self._size
 
-    def block(self, start: int, stop: int) -> Block:
+    def block(self, start: int, stop: int) -> AffineRows:
         """Rows ``start`` to ``stop``: columns of what is stored."""
         whole = self._scheme.last.get(self, self._whole)
         rows = slice(start, stop)
-        return Block(whole.values[rows], whole.scale[rows], whole.zero_point[rows])
+        return AffineRows(whole.values[rows], whole.scale[rows], whole.zero_point[rows])
 
-    def _whole(self) -> Block:
+    def _whole(self) -> AffineRows:
         M, K = self.info.shape
         scheme, bits = self._scheme, self._scheme.bits
         packed, zeros = (self._read(part) for part in ("packed", "zero_point"))
@@ -177,7 +177,7 @@ class _WordsTensor(AffineTensor):
             values = unpack_words(np.ascontiguousarray(packed.T), bits, K)
             zero_point = unpack_words(zeros, bits, M).T
         scale = stored_floats(self.parts["scale"]).T
-        return Block(values, scale, self._zero_points(zero_point.astype(np.int16)))
+        return AffineRows(values, scale, self._zero_points(zero_point.astype(np.int16)))
 
     def _zero_points(self, stored: np.ndarray) -> np.ndarray:
         """Zero points of the ``stored`` ones; symmetric ones were perhaps stored either way."""

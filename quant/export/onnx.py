@@ -21,7 +21,7 @@ from .base import Export, ExportedTensor, Exporter
 from .onnx_genai import genai_config
 
 if TYPE_CHECKING:
-    from .onnx_matrices import Matrix
+    from .onnx_matrices import OnnxMatrix
 
 __all__ = ["EXPORTER", "Onnx"]
 
@@ -98,7 +98,7 @@ class _Folder(Export):
         stored = sum(tensor.bytes for tensor in self.tensors)
         self.needed_bytes = stored + tables + graph + companions
 
-    def _matrix(self, name: str, type: str) -> Matrix:
+    def _matrix(self, name: str, type: str) -> OnnxMatrix:
         from . import onnx_matrices as stored  # noqa: PLC0415
 
         checkpoint = self._checkpoint
@@ -131,7 +131,7 @@ class _Folder(Export):
         with TensorSink(path / DATA) as sink:
             builder = GraphBuilder(sink)
 
-            def take(name: str) -> Matrix:
+            def take(name: str) -> OnnxMatrix:
                 self._matrices[name].write(builder)
                 progress.advance(self._checkpoint.tensors[name].nbytes)
                 return self._matrices[name]

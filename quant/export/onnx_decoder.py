@@ -14,7 +14,7 @@ from onnx import GraphProto, TensorProto, ValueInfoProto, helper
 from ...model import ModelConfig
 from ...numerics import rope_tables
 from ..onnx.graph import GraphBuilder
-from .onnx_matrices import Matrix
+from .onnx_matrices import OnnxMatrix
 from .onnx_operators import operators_for
 
 __all__ = ["DecoderGraph"]
@@ -44,7 +44,7 @@ class DecoderGraph:
 
     def __init__(
         self, config: ModelConfig, graph: GraphBuilder, opset: int,
-        matrix: Callable[[str], Matrix], vector: Callable[[str], np.ndarray], positions: int,
+        matrix: Callable[[str], OnnxMatrix], vector: Callable[[str], np.ndarray], positions: int,
     ) -> None:
         self._config = config
         self._graph = graph

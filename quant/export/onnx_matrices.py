@@ -17,16 +17,16 @@ from ..onnx.graph import MICROSOFT, GraphBuilder
 from ..onnx.matmul_nbits import NBitsLayout
 from ..onnx.store import PARTS, dequantize_tensors, nbits_tensors
 from ..onnx.types import wider_than_needed
-from ..output.safetensors_writer import StoredTensor
+from ..output.safetensors_writer import TensorLayout
 from ..rounding.weight_blocks import row_blocks
 from .base import ExportedTensor
 
-__all__ = ["BlockMatrix", "CodeMatrix", "FloatMatrix", "Matrix"]
+__all__ = ["BlockMatrix", "CodeMatrix", "FloatMatrix", "OnnxMatrix"]
 
 _FLOATS = {"F32": "FLOAT", "F16": "FLOAT16", "BF16": "BFLOAT16"}
 
 
-class Matrix(ABC):
+class OnnxMatrix(ABC):
     """One matrix [M, K] of ``checkpoint``, written when it is first used."""
 
     def __init__(self, checkpoint: Checkpoint, name: str) -> None:
@@ -76,7 +76,7 @@ class Matrix(ABC):
         )
 
 
-class FloatMatrix(Matrix):
+class FloatMatrix(OnnxMatrix):
     """Floats in the type that the checkpoint stores, cast to float32 by the graph.
 
     They lie as rows, so that an embedding can be looked up in them; onnxruntime transposes once,
@@ -85,7 +85,7 @@ class FloatMatrix(Matrix):
 
     def __init__(self, checkpoint: Checkpoint, name: str) -> None:
         super().__init__(checkpoint, name)
-        self._stored = StoredTensor(self.info.float_type, self.shape)
+        self._stored = TensorLayout(self.info.float_type, self.shape)
 
     @property
     @override
@@ -120,7 +120,7 @@ class FloatMatrix(Matrix):
         return graph.op("Cast", [value], path, to=TensorProto.FLOAT)
 
 
-class CodeMatrix(Matrix):
+class CodeMatrix(OnnxMatrix):
     """Codes for DequantizeLinear of ``opset``.
 
     As columns [K, M], which onnxruntime multiplies with as they are; as rows [M, K] if ``by_row``,
@@ -145,7 +145,7 @@ class CodeMatrix(Matrix):
         return self._record(self._layout.type.name, note)
 
     def write(self, graph: GraphBuilder) -> None:
-        """Write it as ``Matrix`` says, with a byte per code in memory, twice to transpose them."""
+        """Write it as ``OnnxMatrix`` says; a code takes a byte of memory, two while transposed."""
         self._inputs = self._add(graph, dequantize_tensors(
             self._layout, self._encoded(), self._parts(), graph.sink
         ))
@@ -158,7 +158,7 @@ class CodeMatrix(Matrix):
         return graph.op("MatMul", [x, weight], path)
 
     def look_up(self, graph: GraphBuilder, ids: str, path: str) -> str:
-        """Read it as ``Matrix`` says; where rows have scales, only the rows that are asked for."""
+        """Read it as ``OnnxMatrix`` says; where rows have scales, only the wanted rows are read."""
         if self._layout.form.name != "int8":
             return graph.op("Gather", [self._dequantized(graph, path), ids], path, axis=0)
         codes, scale = (graph.op("Gather", [part, ids], path, axis=0) for part in self._inputs)
@@ -170,7 +170,7 @@ class CodeMatrix(Matrix):
         return graph.op("DequantizeLinear", self._inputs, path, **self._layout.attributes)
 
 
-class BlockMatrix(Matrix):
+class BlockMatrix(OnnxMatrix):
     """Blocks for MatMulNBits at ``accuracy_level``: 0 multiplies floats, 4 int8 activations."""
 
     def __init__(self, checkpoint: Checkpoint, name: str, accuracy_level: int) -> None:
@@ -209,7 +209,7 @@ class BlockMatrix(Matrix):
         )
 
     def look_up(self, graph: GraphBuilder, ids: str, path: str) -> str:
-        """Write it as ``Matrix`` says; the same tensors serve a tied head."""
+        """Write it as ``OnnxMatrix`` says; the same tensors serve a tied head."""
         layout = self._layout
         width = layout.blocks * layout.block_size
         parts = [graph.op("Gather", [part, ids], path, axis=0) for part in self._inputs]

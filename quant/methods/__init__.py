@@ -10,10 +10,10 @@ from __future__ import annotations
 from ...errors import FormatError
 from ...tools.registry import Registry, instance_of
 from ..formats import FORMATS, Format
-from .calibration import Calibration, CalibrationRun
+from .calibration import CalibrationSource, LayerwiseRun
 from .method import Method
 
-__all__ = ["METHODS", "ROUNDING", "Calibration", "CalibrationRun", "Method", "choose_method"]
+__all__ = ["METHODS", "ROUNDING", "CalibrationSource", "LayerwiseRun", "Method", "choose_method"]
 
 ROUNDING = "rtn"
 

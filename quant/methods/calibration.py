@@ -11,8 +11,8 @@ from ...model import ModelConfig
 from ..formats import PackedWeight
 
 __all__ = [
-    "Calibration",
-    "CalibrationRun",
+    "CalibrationSource",
+    "LayerwiseRun",
     "corrected",
     "hessian",
     "moments_and_drift",
@@ -23,7 +23,7 @@ __all__ = [
 _DAMPING = 0.01   # of the mean of the Hessian's diagonal
 
 
-class CalibrationRun(Protocol):
+class LayerwiseRun(Protocol):
     """A model that runs layer by layer, each linear in its quantized form.
 
     The order of calls is: for each layer ``begin``; for each of ``LINEAR_STAGES`` ``inputs``, used
@@ -47,7 +47,7 @@ class CalibrationRun(Protocol):
         """Pass all tokens through the layer, whose linears are all set."""
 
 
-class Calibration(Protocol):
+class CalibrationSource(Protocol):
     """Calibration text, and how to run a model on it. The runtime's is passed in from above."""
 
     @property
@@ -59,7 +59,7 @@ class Calibration(Protocol):
 
     def start(
         self, config: ModelConfig, weights: Callable[[str], np.ndarray | PackedWeight]
-    ) -> CalibrationRun:
+    ) -> LayerwiseRun:
         """Start before the first layer; ``weights`` gives the embedding, norms and biases."""
 
 

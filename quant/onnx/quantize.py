@@ -22,7 +22,7 @@ from ..formats import Codes, Format, Ternary
 from ..formats.grammar import StatedFormat, state_format
 from ..methods import ROUNDING
 from ..output.atomic import write_synced
-from ..output.manifest import InputFile, Source, TensorRecord
+from ..output.manifest import CheckpointSource, InputFile, TensorRecord
 from ..pipeline import NOT_TRAINED_TERNARY
 from ..pipeline.input_files import hashed
 from ..plan.fitting import fit_format
@@ -351,7 +351,7 @@ class _Job:
             trilobite_version=__version__,
             libraries={"python": platform.python_version(), "numpy": np.__version__,
                        "onnx": onnx.__version__},
-            source=Source(self.files[0].name, tuple(files)),
+            source=CheckpointSource(self.files[0].name, tuple(files)),
             format=self._form.spec(),
             method=ROUNDING,
             layout=self._layout,

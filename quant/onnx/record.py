@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...tools.json_text import json_text
-from ..output.manifest import Source, TensorRecord
+from ..output.manifest import CheckpointSource, TensorRecord
 
 __all__ = ["KeptWeight", "OnnxManifest"]
 
@@ -53,7 +53,7 @@ class OnnxManifest:
 
     trilobite_version: str
     libraries: dict[str, str]
-    source: Source
+    source: CheckpointSource
     format: dict[str, Any]
     method: str
     layout: str

@@ -9,7 +9,7 @@ from typing import Any, Self
 from ...errors import CheckpointError
 from ...tools.json_text import json_text
 
-__all__ = ["InputFile", "Manifest", "Source", "TensorRecord", "Totals"]
+__all__ = ["CheckpointSource", "InputFile", "Manifest", "TensorRecord", "Totals"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class InputFile:
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointSource:
     """The checkpoint: the name of its folder, and its files in alphabetical order."""
 
     name: str
@@ -101,7 +101,7 @@ class Manifest:
     libraries
         Versions of what computed the numbers: ``python`` and ``numpy``.
     source
-        ``name``, ``files``: a list of ``name``, ``bytes``, ``sha256``. See ``Source``.
+        ``name``, ``files``: a list of ``name``, ``bytes``, ``sha256``. See ``CheckpointSource``.
     format
         ``Format.spec()`` of the linear weights: ``format`` and its parameters; only ``format``,
         "mixed", where each weight's was chosen to meet a target.
@@ -128,7 +128,7 @@ class Manifest:
 
     trilobite_version: str
     libraries: dict[str, str]
-    source: Source
+    source: CheckpointSource
     format: dict[str, Any]
     method: str
     calibration: dict[str, Any] | None
@@ -150,7 +150,7 @@ class Manifest:
             fields = json.loads(text)
             source = fields["source"]
             files = tuple(InputFile(**file) for file in source["files"])
-            fields["source"] = Source(source["name"], files)
+            fields["source"] = CheckpointSource(source["name"], files)
             fields["tensors"] = tuple(
                 TensorRecord(**{**record, "shape": tuple(record["shape"])})
                 for record in fields["tensors"]

@@ -11,7 +11,7 @@ from ...model import LINEAR_STAGES
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
 from ..formats import PackedWeight
-from ..methods import Calibration, CalibrationRun, Method
+from ..methods import CalibrationSource, LayerwiseRun, Method
 from ..methods.awq import column_scales
 from ..methods.calibration import corrected, hessian, moments_and_drift, relative_output_error
 from ..output.manifest import TensorRecord
@@ -26,7 +26,7 @@ __all__ = ["write_layers"]
 
 def write_layers(
     checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], method: Method,
-    calibration: Calibration, writer: ResumableWriter, progress: Progress,
+    calibration: CalibrationSource, writer: ResumableWriter, progress: Progress,
 ) -> dict[str, TensorRecord]:
     """Quantize and write the layers' linear weights, of all tensors ``planned`` by name.
 
@@ -61,7 +61,7 @@ class _Layer:
 
     def __init__(
         self, checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], method: Method,
-        run: CalibrationRun, exact: CalibrationRun | None, prefix: str,
+        run: LayerwiseRun, exact: LayerwiseRun | None, prefix: str,
         writer: ResumableWriter, progress: Progress,
     ) -> None:
         self.records: dict[str, TensorRecord] = {}

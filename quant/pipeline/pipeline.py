@@ -20,10 +20,10 @@ from ...tools.progress import SILENT, Progress
 from ..checkpoint import DEMOS, Checkpoint, open_checkpoint
 from ..formats import Format, GroupedTernary, Int4, Ternary
 from ..formats.grammar import StatedFormat, state_format
-from ..methods import ROUNDING, Calibration, Method, choose_method
+from ..methods import ROUNDING, CalibrationSource, Method, choose_method
 from ..output.atomic import OutputFolder, write_synced
-from ..output.manifest import InputFile, Manifest, Source, TensorRecord, Totals
-from ..output.safetensors_writer import StoredTensor, safetensors_bytes
+from ..output.manifest import CheckpointSource, InputFile, Manifest, TensorRecord, Totals
+from ..output.safetensors_writer import TensorLayout, safetensors_bytes
 from ..plan.fitting import GROUP, Fitted, ask_for_format, fit_format
 from ..plan.mixed import allocate, parse_rule
 from ..plan.plan import Leniency, Plan, PlannedTensor, check_source, estimate_memory, plan_tensors
@@ -53,7 +53,7 @@ def quantize(
     format: Format | str | None = None,
     *,
     method: str = ROUNDING,
-    calibration: Calibration | None = None,
+    calibration: CalibrationSource | None = None,
     embedding: Literal["int8", "keep"] = "int8",
     tensor_formats: Sequence[str] = (),
     target_bpw: float | None = None,
@@ -193,7 +193,8 @@ def _linear_format(
 
 
 def _meet_target(
-    checkpoint: Checkpoint, target_bpw: float, calibration: Calibration | None, progress: Progress
+    checkpoint: Checkpoint, target_bpw: float, calibration: CalibrationSource | None,
+    progress: Progress,
 ) -> dict[str, Format]:
     """The format of each linear weight; tells ``progress`` how many got which."""
     names = checkpoint.config.linear_weights()
@@ -217,7 +218,7 @@ class _Job:
     embedding: str
     plan: Plan
     method: Method | None
-    calibration: Calibration | None
+    calibration: CalibrationSource | None
     tensor_formats: tuple[str, ...]
     target_bpw: float | None
 
@@ -237,7 +238,7 @@ class _Job:
         """The files that go along unchanged."""
         return self.checkpoint.companions()
 
-    def stored(self) -> dict[str, StoredTensor]:
+    def stored(self) -> dict[str, TensorLayout]:
         """All tensors of the new file."""
         return {name: entry for tensor in self.planned for name, entry in tensor.stored().items()}
 
@@ -349,7 +350,7 @@ class _Job:
         return Manifest(
             trilobite_version=__version__,
             libraries={"python": platform.python_version(), "numpy": np.__version__},
-            source=Source(self.source_name, tuple(files)),
+            source=CheckpointSource(self.source_name, tuple(files)),
             format=self.form_spec(),
             method=self.method.name if self.method else ROUNDING,
             calibration=self.calibration.describe() if self.calibration else None,

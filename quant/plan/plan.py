@@ -12,7 +12,7 @@ from ...model import LINEAR_NAMES
 from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..formats import Format, Int8
 from ..output.manifest import TensorRecord
-from ..output.safetensors_writer import StoredTensor
+from ..output.safetensors_writer import TensorLayout
 from ..rounding.rounded_blocks import COMPILED_VALUES, THREADS
 from ..rounding.weight_blocks import row_blocks
 from .fitting import GROUP, fit_format
@@ -52,13 +52,13 @@ class PlannedTensor:
             raise ValueError(f"{self.name} is kept as stored")
         return self.format
 
-    def stored(self) -> dict[str, StoredTensor]:
+    def stored(self) -> dict[str, TensorLayout]:
         """What it becomes in the file, by full name."""
         if self.format is None:
-            return {self.name: StoredTensor(self.info.float_type, self.info.shape)}
+            return {self.name: TensorLayout(self.info.float_type, self.info.shape)}
         M, K = self.info.shape
         return {
-            f"{self.name}_{suffix}": StoredTensor.of(layout.dtype, layout.shape)
+            f"{self.name}_{suffix}": TensorLayout.of(layout.dtype, layout.shape)
             for suffix, layout in self.format.layout((M, K)).items()
         }
 

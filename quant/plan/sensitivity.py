@@ -10,7 +10,7 @@ from ...errors import FormatError
 from ...model import LINEAR_STAGES
 from ..checkpoint import Checkpoint
 from ..formats import Format, Int2, Int3, Int4, Int8
-from ..methods import Calibration
+from ..methods import CalibrationSource
 from ..methods.calibration import hessian, relative_output_error
 from ..rounding.weight_blocks import WeightBlocks
 from .mixed import Choice
@@ -26,7 +26,7 @@ _SAMPLE_VALUES = 1 << 22   # of a weight
 
 
 def measure_choices(
-    checkpoint: Checkpoint, calibration: Calibration | None
+    checkpoint: Checkpoint, calibration: CalibrationSource | None
 ) -> dict[str, list[Choice]]:
     """For each linear weight, the formats of ``LADDER`` that fit it, with bits and error.
 

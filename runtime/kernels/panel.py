@@ -20,7 +20,7 @@ from .threads import chunks_for
 __all__ = [
     "PRODUCTS_PER_CHUNK",
     "Activations",
-    "Outputs",
+    "PanelOutputs",
     "RowGroupKernel",
     "aligned",
     "finish",
@@ -45,7 +45,7 @@ class Activations(NamedTuple):
     scale: np.ndarray
 
 
-class Outputs(NamedTuple):
+class PanelOutputs(NamedTuple):
     """Integer ``sums`` [N, M] and float32 ``y`` [N, M], one of them of no tokens.
 
     ``scale`` float32 [M] are the weight's, ``bias`` float32 [M] or empty. With groups of columns,
@@ -98,14 +98,14 @@ class RowGroupKernel(ABC):
     def integer(self, q: np.ndarray) -> np.ndarray:
         """Exact sums of int8 ``q`` [N, K]; see ``IntegerLinear.integer``."""
         sums: np.ndarray = np.empty(self._sums_shape(len(q)), self.sum_type)
-        outputs = Outputs(sums, _NOTHING.reshape(0, 0), self._scale, _NOTHING)
+        outputs = PanelOutputs(sums, _NOTHING.reshape(0, 0), self._scale, _NOTHING)
         self._multiply(prepared(q, self._columns), outputs, self._chunks(len(q)))
         return sums
 
     def output(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """Float32 outputs of float32 ``x`` [N, K], with ``bias``; see ``FusedKernel.output``."""
         y = np.empty((len(x), self.shape[0]), np.float32)
-        outputs = Outputs(np.empty(self._sums_shape(0), self.sum_type), y, self._scale, bias)
+        outputs = PanelOutputs(np.empty(self._sums_shape(0), self.sum_type), y, self._scale, bias)
         self._multiply(quantized(x, self._columns), outputs, self._chunks(len(x)))
         return y
 
@@ -116,7 +116,7 @@ class RowGroupKernel(ABC):
         return chunks_for(self._groups, N * self.shape[0] * self.shape[1], PRODUCTS_PER_CHUNK)
 
     @abstractmethod
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
+    def _multiply(self, activations: Activations, outputs: PanelOutputs, chunks: int) -> None:
         """Fill ``outputs``, in ``chunks`` at the same time if that is more than one."""
 
 
@@ -204,7 +204,7 @@ def aligned(nbytes: int) -> np.ndarray:
 
 @njit
 def finish(
-    totals: np.ndarray, offset: int, group: int, activations: Activations, outputs: Outputs
+    totals: np.ndarray, offset: int, group: int, activations: Activations, outputs: PanelOutputs
 ) -> None:
     """Write one group's columns of ``outputs`` from int32 or int64 ``totals`` [N, ROWS].
 

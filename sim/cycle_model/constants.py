@@ -23,7 +23,7 @@ from ...hw.rows.rms_norm import RmsNorm
 from ...hw.rows.rotary import Rotary
 from ..descriptions.ddr_timing import DdrTiming
 
-__all__ = ["constants", "hardware_constants"]
+__all__ = ["hardware_constants", "step_constants"]
 
 _MULTIPLY, _ADD = FloatMultiply.latency, FloatAdd.latency
 _TO_FLOAT, _TO_INTEGER = IntegerToFloat.latency, FloatToInteger.latency
@@ -34,7 +34,7 @@ def _levels(addends: int) -> int:
     return (addends - 1).bit_length()
 
 
-def constants(program: Program, timing: DdrTiming, tokens: int, position: int,
+def step_constants(program: Program, timing: DdrTiming, tokens: int, position: int,
               chooses: bool, started: int) -> dict[str, int]:
     """Everything that does not change during a step.
 

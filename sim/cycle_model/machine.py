@@ -14,7 +14,7 @@ from ...hw.attention.attention_parameters import TILE
 from ..descriptions.ddr_timing import DdrTiming
 from . import registers as r
 from . import streams as q
-from .constants import constants
+from .constants import step_constants
 
 __all__ = ["new_machine", "program_lists"]
 
@@ -22,7 +22,7 @@ __all__ = ["new_machine", "program_lists"]
 def new_machine(program: Program, timing: DdrTiming, tokens: int, position: int,
                 chooses: bool, started: int, differs: Mapping[str, int]) -> r.Machine:
     """The accelerator before a step: nothing has happened yet."""
-    c = constants(program, timing, tokens, position, chooses, started) | dict(differs)
+    c = step_constants(program, timing, tokens, position, chooses, started) | dict(differs)
     m = np.zeros(1, r.MACHINE).view(np.recarray)[0]
     for name, value in c.items():
         m[name] = value

@@ -19,7 +19,7 @@ from .formula_accelerator import EngineConstants, FormulaAccelerator
 from .quantity import Quantity
 from .tables import (
     MeasuredIn,
-    build,
+    build_description,
     bundled_names,
     check_keys,
     own_names,
@@ -104,11 +104,11 @@ def load_accelerator(name: str) -> AcceleratorDescription:
     check_keys(table, {"name", "description", "tlmm", "accelerator", "port", *CONSTANTS}, where,
                {"description", "accelerator", "port", *CONSTANTS})
     require(table.get("description", ""), str, f"{where}: description")
-    engine = build(TlmmParameters, require(table["tlmm"], dict, f"{where}: tlmm"),
+    engine = build_description(TlmmParameters, require(table["tlmm"], dict, f"{where}: tlmm"),
                    f"{where}: tlmm")
     parameters = None
     if "accelerator" in table:
-        parameters = build(
+        parameters = build_description(
             AcceleratorParameters, require(table["accelerator"], dict, f"{where}: accelerator"),
             f"{where}: accelerator", {"tlmm": engine})
     elif "port" in table:
@@ -132,10 +132,11 @@ def _described(
         known = _rtl_constants(parameters, source)
         _refuse_known(stated, known, where)
         layers += [{"clock": rtl["clock"]}, known]
-        port = build(MemoryPort, _merged([rtl, stated], "port", where), f"{where}: port")
+        merged = _merged([rtl, stated], "port", where)
+        port = build_description(MemoryPort, merged, f"{where}: port")
     layers.append(stated)
     constants = {table: _merged(layers, table, where) for table in CONSTANTS}
-    formulas = build(FormulaAccelerator, constants, where,
+    formulas = build_description(FormulaAccelerator, constants, where,
                      {"name": name, "tlmm": EngineConstants.of(engine)})
     return AcceleratorDescription(name, source, engine, parameters, formulas, port)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from ...errors import EstimateError
 from .quantity import Quantity
-from .tables import MeasuredIn, build, read_toml
+from .tables import MeasuredIn, build_description, read_toml
 
 __all__ = ["Device", "Dram", "Fabric", "Power", "Published", "load_device"]
 
@@ -96,4 +96,4 @@ def load_device(name: str) -> Device:
     data, where = read_toml("devices", name)
     if data.get("kind") == "soc":
         raise EstimateError(f"{where}: a SoC has no fabric for an accelerator; give an FPGA board")
-    return build(Device, data, where)
+    return build_description(Device, data, where)

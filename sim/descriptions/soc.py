@@ -16,7 +16,7 @@ from typing import Annotated
 from ...errors import EstimateError
 from .device import Dram
 from .quantity import Corner, Quantity
-from .tables import MeasuredIn, build, read_toml
+from .tables import MeasuredIn, build_description, read_toml
 
 __all__ = ["Bucket", "Processor", "Rate", "Soc", "SocPower", "in_cache", "load_soc"]
 
@@ -180,4 +180,4 @@ def load_soc(name: str) -> Soc:
     data, where = read_toml("devices", name)
     if data.get("kind") == "fpga":
         raise EstimateError(f"{where}: an FPGA board has no processors to schedule; give a SoC")
-    return build(Soc, data, where)
+    return build_description(Soc, data, where)

@@ -23,8 +23,8 @@ from ...tools.files import read_text_bounded
 from ...tools.plugins import plugin_files
 from .quantity import Quantity
 
-__all__ = ["MeasuredIn", "build", "bundled_folder", "bundled_names", "check_keys", "own_folder",
-           "own_names", "plugin_names", "read_toml", "require"]
+__all__ = ["MeasuredIn", "build_description", "bundled_folder", "bundled_names", "check_keys",
+           "own_folder", "own_names", "plugin_names", "read_toml", "require"]
 
 _HERE = Path(__file__).parent
 # Accelerators are described beside their RTL.
@@ -173,7 +173,7 @@ def _brought(folder: str) -> dict[str, Path]:
     return plugin_files(f"trilobite.{folder}", ".toml")
 
 
-def build(cls: type[Description], data: Mapping[str, Any], where: str,
+def build_description(cls: type[Description], data: Mapping[str, Any], where: str,
           given: Mapping[str, Any] | None = None) -> Description:
     """Make a ``cls`` of a TOML table. ``where`` is the file (and key) for messages.
 
@@ -208,12 +208,13 @@ def _read_field(hint: Any, value: Any, where: str) -> Any:
         rows = require(value, list, where)
         kind = get_args(hint)[0]
         return tuple(
-            build(kind, require(row, dict, f"{where}[{index}]"), f"{where}[{index}]")
-            if dataclasses.is_dataclass(kind) else require(row, kind, f"{where}[{index}]")
+            build_description(kind, require(row, dict, f"{where}[{index}]"), f"{where}[{index}]")
+            if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+            else require(row, kind, f"{where}[{index}]")
             for index, row in enumerate(rows)
         )
     if dataclasses.is_dataclass(hint):
-        return build(hint, require(value, dict, where), where)   # type: ignore[arg-type]
+        return build_description(hint, require(value, dict, where), where)   # type: ignore[arg-type]
     return require(value, hint, where)
 
 

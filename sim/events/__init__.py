@@ -3,10 +3,20 @@
 from .engine import simulate
 from .system import Channel, Kind, System, Unit
 from .task import Task
-from .timeline import Energy, Load, Span, Timeline
+from .timeline import Load, Span, Timeline, TimelineEnergy
 from .trace import chrome_trace, write_trace
 
 __all__ = [
-    "Channel", "Energy", "Kind", "Load", "Span", "System", "Task", "Timeline", "Unit",
-    "chrome_trace", "simulate", "write_trace",
+    "Channel",
+    "Kind",
+    "Load",
+    "Span",
+    "System",
+    "Task",
+    "Timeline",
+    "TimelineEnergy",
+    "Unit",
+    "chrome_trace",
+    "simulate",
+    "write_trace",
 ]

@@ -10,7 +10,7 @@ from functools import cached_property
 from .system import System
 from .task import Task
 
-__all__ = ["Energy", "Load", "Span", "Timeline"]
+__all__ = ["Load", "Span", "Timeline", "TimelineEnergy"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Energy:
+class TimelineEnergy:
     """Joules: idle power, power of each busy unit, bytes on each channel, and arithmetic."""
 
     idle: float
@@ -89,9 +89,9 @@ class Timeline:
         return self.moved(channel) / (capacity * self.makespan) if self.makespan else 0.0
 
     @property
-    def energy(self) -> Energy:
+    def energy(self) -> TimelineEnergy:
         """Joules, by what drew them. Bytes are the tasks' own, so they add up exactly."""
-        return Energy(
+        return TimelineEnergy(
             idle=self.system.idle * self.makespan,
             units={
                 name: unit.power * self.busy(name) for name, unit in self.system.units.items()

@@ -21,7 +21,7 @@ from ..descriptions.ddr_timing import DdrTiming
 from ..descriptions.device import Device
 from ..descriptions.quantity import Corner
 from ..descriptions.shapes import ModelShape
-from ..predictions.accelerator_constants import describe
+from ..predictions.accelerator_constants import rtl_accelerator
 from ..predictions.extrapolation import total
 from ..predictions.generation import decode_places, memory_timing, predict_generations
 from ..verify.cycles.cases import MODELS, CaseStep, SimulatedAccelerator
@@ -111,7 +111,7 @@ def predict_whole(found: Found, model: ModelShape, device: Device, prompt: int,
         See ``accelerator_of``; or the accelerator cannot run the model.
     """
     parameters = accelerator_of(found)
-    described = describe(AcceleratorDescription.of("explored", parameters),
+    described = rtl_accelerator(AcceleratorDescription.of("explored", parameters),
                          model.vocabulary_bits[-1])
     mhz = replace(described.clock.frequency, low=found.design.mhz, nominal=found.design.mhz,
                   high=found.design.mhz)

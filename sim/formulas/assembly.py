@@ -13,10 +13,10 @@ from .phase_results import PhaseEstimate, shares
 from .published import compare
 from .results import ContextPoint, Estimate
 
-__all__ = ["assemble"]
+__all__ = ["assemble_estimate"]
 
 
-def assemble(costs: AcceleratorCosts) -> Estimate:
+def assemble_estimate(costs: AcceleratorCosts) -> Estimate:
     """Everything that is reported of a request."""
     rates = request_rates(costs)
     seconds = {corner: costs.per_token(corner) for corner in Corner}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:   # an estimate holds the source of its cycles
     from .results import Estimate
 
-__all__ = ["CycleSource", "DetailTable", "Method", "TableRow"]
+__all__ = ["CountingMethod", "CycleSource", "DetailTable", "TableRow"]
 
 
 @dataclass(frozen=True)
-class Method:
+class CountingMethod:
     """How figures are calculated, in the words of a report.
 
     ``cycles`` is what ``CycleSource.agreement`` says something of, ``design`` how much of the
@@ -50,7 +50,7 @@ class CycleSource(Protocol):
     """Where an accelerator's cycles come from."""
 
     @property
-    def method(self) -> Method:
+    def method(self) -> CountingMethod:
         """How figures are calculated with them."""
         ...
 

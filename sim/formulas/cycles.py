@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import EstimateError
 from ...hw import TlmmParameters, cycles
-from .cycle_source import DetailTable, Method, TableRow
+from .cycle_source import CountingMethod, DetailTable, TableRow
 from .method import FORMULAS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class CycleModel:
     measured: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @property
-    def method(self) -> Method:
+    def method(self) -> CountingMethod:
         """How figures are calculated with these cycles."""
         return FORMULAS
 

@@ -14,7 +14,7 @@ from ..descriptions.formula_accelerator import FormulaAccelerator
 from ..descriptions.quantity import Corner, Range
 from ..descriptions.shapes import ModelShape
 from ..events import Timeline
-from .assembly import assemble
+from .assembly import assemble_estimate
 from .cost_model import StepCosts
 from .cycles import CycleModel
 from .energy import Energy, step_energy
@@ -45,7 +45,7 @@ def estimate(
         The lengths are out of range for the model, the model does not fit into the device's memory,
         a matrix does not fit the engine, or the buffers do not fit the device.
     """
-    return assemble(FormulaCosts(model, device, hardware, prompt, tokens, cycles))
+    return assemble_estimate(FormulaCosts(model, device, hardware, prompt, tokens, cycles))
 
 
 class FormulaCosts:

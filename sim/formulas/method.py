@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cycle_source import Method
+from .cycle_source import CountingMethod
 
 __all__ = ["COMMON_TERMS", "FORMULAS", "NEVER_MODELLED"]
 
@@ -33,7 +33,7 @@ _NOT_MODELLED = (
     "Prefetch of the next operator's weights, which would hide start-up and short operators.",
 )
 
-FORMULAS = Method(
+FORMULAS = CountingMethod(
     cycles="Cycles of the ternary matrices",
     design="of which the matmul engine exists in RTL",
     terms=(*_TERMS, *COMMON_TERMS), not_modelled=(*_NOT_MODELLED, *NEVER_MODELLED),

@@ -14,11 +14,11 @@ from ..descriptions.shapes import ModelShape, load_shape
 from .energy import Energy, Powered, work_energy
 from .workload import step
 
-__all__ = ["Comparison", "compare", "replay"]
+__all__ = ["PublishedComparison", "compare", "replay"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PublishedComparison:
     """A published design with the same model, and ``power`` [W], what our model gives for it.
 
     ``power`` is None where the DRAM traffic of the design is not known.
@@ -35,11 +35,13 @@ class Comparison:
         }
 
 
-def compare(machines: Mapping[Corner, Powered], model: ModelShape) -> tuple[Comparison, ...]:
+def compare(
+    machines: Mapping[Corner, Powered], model: ModelShape
+) -> tuple[PublishedComparison, ...]:
     """The designs published for this model on this device."""
     device = machines[Corner.NOMINAL].device
     return tuple(
-        Comparison(published, _power(machines, published))
+        PublishedComparison(published, _power(machines, published))
         for published in device.published
         if load_shape(published.model).config == model.config
     )

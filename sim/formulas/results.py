@@ -13,7 +13,7 @@ from ..events import Timeline
 from .cost_model import AcceleratorCosts, EstimatedAccelerator
 from .cycle_source import CycleSource
 from .phase_results import PhaseEstimate
-from .published import Comparison
+from .published import PublishedComparison
 
 __all__ = ["ContextPoint", "Estimate"]
 
@@ -53,7 +53,7 @@ class Estimate:
     prefill: PhaseEstimate
     decode: PhaseEstimate
     curve: tuple[ContextPoint, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[PublishedComparison, ...]
     costs: AcceleratorCosts = field(repr=False, compare=False)
 
     def timelines(self) -> dict[str, Timeline]:

@@ -21,7 +21,14 @@ from ...model import LINEAR_NAMES, ModelConfig
 from ..descriptions.dram_layout import NORM_BITS, DramLayout
 
 __all__ = [
-    "Operator", "Seen", "Traffic", "Workload", "attention", "model_bytes", "seen", "step",
+    "DramTraffic",
+    "Operator",
+    "Seen",
+    "Workload",
+    "attention",
+    "model_bytes",
+    "seen",
+    "step",
 ]
 
 Seen = tuple[int, ...]   # pairs and bytes for each window, one after the other
@@ -41,7 +48,7 @@ _ACTIVATION = {"silu": (3, 1), "relu2": (3, 1)}   # times up included
 
 
 @dataclass(frozen=True)
-class Traffic:
+class DramTraffic:
     """Bytes that cross the DRAM pins, by what they are."""
 
     weights: int = 0
@@ -81,7 +88,7 @@ class Operator:
     operations: int = 0
     elements: int = 0
     shape: tuple[int, int] | None = None
-    traffic: Traffic = Traffic()
+    traffic: DramTraffic = DramTraffic()
 
     @property
     def matrix(self) -> tuple[int, int]:
@@ -114,7 +121,7 @@ class Workload:
         return sum(operator.count * getattr(operator, field) for operator in self.operators)
 
     def bytes(self, field: str = "total") -> int:
-        """A kind of traffic (a field or property of ``Traffic``) summed over all operators."""
+        """A kind of traffic (a field or property of ``DramTraffic``) summed over all operators."""
         return sum(op.count * getattr(op.traffic, field) for op in self.operators)
 
 
@@ -218,7 +225,7 @@ class _Builder:
             name, "vector", count, self.tokens,
             operations=self.tokens * width * sum(operations for operations, _ in passes),
             elements=self.tokens * width * sum(number for _, number in passes),
-            traffic=Traffic(
+            traffic=DramTraffic(
                 weights=weights * NORM_BITS // 8,
                 activations_read=inputs * self.spilled(width, _FLOAT_BITS),
                 activations_written=self.spilled(width, out_bits),
@@ -259,7 +266,7 @@ class _Builder:
         return Operator(
             name.rsplit(".", maxsplit=1)[-1], "tlmm", self.config.num_layers, self.tokens,
             macs=self.tokens * M * K, operations=self.tokens * M, shape=(M, K),
-            traffic=Traffic(
+            traffic=DramTraffic(
                 weights=self.layout.matrix_bytes(M, K) + bias,
                 activations_read=self.spilled(K, _CODE_BITS),
                 activations_written=self.spilled(M, _FLOAT_BITS),
@@ -272,7 +279,7 @@ class _Builder:
         return Operator(
             "embedding", "vector", 1, self.tokens,
             operations=self.tokens * hidden, elements=self.tokens * hidden,
-            traffic=Traffic(
+            traffic=DramTraffic(
                 weights=self.layout.head_bytes(self.tokens, hidden),
                 activations_written=self.spilled(hidden, _FLOAT_BITS),
             ),
@@ -285,7 +292,7 @@ class _Builder:
         return Operator(
             "kv_write", "vector", self.config.num_layers, self.tokens,
             operations=self.tokens * width * operations, elements=self.tokens * width * passes,
-            traffic=Traffic(
+            traffic=DramTraffic(
                 kv_written=2 * self.layout.kv_bytes(self.config, self.tokens),
                 activations_read=self.spilled(width, _FLOAT_BITS),
             ),
@@ -303,7 +310,7 @@ class _Builder:
             Operator(
                 f"attention_scores{suffix}", "integer", count, self.tokens,
                 macs=heads * head_dim * visible,
-                traffic=Traffic(kv_read=read, activations_read=spilled),
+                traffic=DramTraffic(kv_read=read, activations_read=spilled),
             ),
             Operator(
                 f"softmax{suffix}", "vector", count, self.tokens,
@@ -312,7 +319,7 @@ class _Builder:
             Operator(
                 f"attention_values{suffix}", "integer", count, self.tokens,
                 macs=heads * head_dim * visible, operations=self.tokens * heads * head_dim,
-                traffic=Traffic(kv_read=read, activations_written=spilled),
+                traffic=DramTraffic(kv_read=read, activations_written=spilled),
             ),
         ]
 
@@ -325,5 +332,5 @@ class _Builder:
         M, K = self.config.vocab_size, self.config.hidden_size
         return Operator(
             "lm_head", "integer", 1, 1, macs=M * K, operations=M, shape=(M, K),
-            traffic=Traffic(weights=self.layout.head_bytes(M, K)),
+            traffic=DramTraffic(weights=self.layout.head_bytes(M, K)),
         )

@@ -14,7 +14,7 @@ from ..descriptions.formula_accelerator import Budget, EngineConstants, Host
 from ..descriptions.quantity import Quantity
 from ..descriptions.tables import MeasuredIn
 
-__all__ = ["RtlAccelerator", "describe", "weight_buffer_uram"]
+__all__ = ["RtlAccelerator", "rtl_accelerator", "weight_buffer_uram"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def weight_buffer_uram(device: Device, engine: TlmmParameters, beats: int) -> in
     return plan_buffer(weight_beat_width(engine), beats, {"uram": 1 << 16}).blocks
 
 
-def describe(description: AcceleratorDescription, head_bits: int = 8) -> RtlAccelerator:
+def rtl_accelerator(description: AcceleratorDescription, head_bits: int = 8) -> RtlAccelerator:
     """The accelerator in RTL of ``description``, for a head of codes of ``head_bits``.
 
     Raises

@@ -16,7 +16,7 @@ from ..descriptions.device import Device
 from ..descriptions.quantity import Corner, Range
 from ..descriptions.shapes import ModelShape
 from ..events import Timeline
-from ..formulas.assembly import assemble
+from ..formulas.assembly import assemble_estimate
 from ..formulas.cost_model import StepCosts
 from ..formulas.energy import Energy, Supply
 from ..formulas.estimate import check_lengths, check_memory
@@ -24,7 +24,7 @@ from ..formulas.latency import Wait
 from ..formulas.phase_results import OperatorCost
 from ..formulas.results import Estimate
 from ..formulas.workload import Operator
-from .accelerator_constants import describe, weight_buffer_uram
+from .accelerator_constants import rtl_accelerator, weight_buffer_uram
 from .extrapolation import total
 from .generation import (
     curve_places,
@@ -55,7 +55,7 @@ def estimate_accelerator(
         There is no whole accelerator, it cannot run the model, the lengths are out of range, or the
         device's memory is too small.
     """
-    return assemble(PredictedCosts(model, device, description, prompt, tokens, progress))
+    return assemble_estimate(PredictedCosts(model, device, description, prompt, tokens, progress))
 
 
 class PredictedCosts:
@@ -69,7 +69,7 @@ class PredictedCosts:
         check_lengths(model, prompt, tokens)
         self.model, self.device, self.prompt, self.tokens = model, device, prompt, tokens
         parameters = self.parameters = description.whole()
-        self.hardware = describe(description, model.vocabulary_bits[-1])
+        self.hardware = rtl_accelerator(description, model.vocabulary_bits[-1])
         config = self.config = model.config
         self.weight_bytes, self.kv_bytes_per_position = _sizes(model, parameters, prompt + tokens)
         check_memory(model, device,

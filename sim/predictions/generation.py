@@ -25,8 +25,8 @@ from .accelerator_constants import RtlAccelerator
 from .extrapolation import whole_step
 from .prediction import PredictedStep
 
-__all__ = ["Generation", "curve_places", "decode_places", "memory_timing", "predict_generations",
-           "prefill_steps"]
+__all__ = ["PredictedGeneration", "curve_places", "decode_places", "memory_timing",
+           "predict_generations", "prefill_steps"]
 
 _FINEST = 32         # a bandwidth is so many thirty-seconds of a word per cycle
 _MOST_CHUNKS = 3     # of a prefill that are predicted; the others lie between them
@@ -35,7 +35,7 @@ _Step = tuple[int, int, bool]   # tokens, position, whether it chooses a token
 
 
 @dataclass(frozen=True)
-class Generation:
+class PredictedGeneration:
     """Counters at one corner: float64 [operators, counters] of every step of the prefill, and of
     decode steps by their position.
     """
@@ -74,7 +74,7 @@ def predict_generations(
     config: ModelConfig, parameters: AcceleratorParameters, timings: Iterable[DdrTiming],
     prompt: int, places: Iterable[int], progress: Progress = SILENT,
     vocabulary_bits: tuple[int, int] = (8, 8),
-) -> dict[DdrTiming, Generation]:
+) -> dict[DdrTiming, PredictedGeneration]:
     """The prefill of ``prompt`` tokens and decode steps at ``places``, for each of the memories.
 
     ``progress`` is told of each step that is predicted.
@@ -98,12 +98,14 @@ def predict_generations(
                                          vocabulary_bits)):
         found[job] = counts
         progress.advance()
-    return {timing: Generation(
+    return {timing: PredictedGeneration(
         tuple(_prefill(chunks, {step: found[timing, step] for step in _predicted(chunks)})),
         {place: found[timing, (1, place, True)] for place in places}) for timing in timings}
 
 
-def prefill_steps(generation: Generation, prompt: int, most: int) -> tuple[PredictedStep, ...]:
+def prefill_steps(
+    generation: PredictedGeneration, prompt: int, most: int
+) -> tuple[PredictedStep, ...]:
     """The steps of the prefill, of ``most`` tokens but for the last one."""
     return tuple(PredictedStep(tokens, position, counts) for (tokens, position, _), counts in zip(
         _chunks(prompt, most), generation.chunks, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..formulas.cycle_source import Method
+from ..formulas.cycle_source import CountingMethod
 from ..formulas.method import COMMON_TERMS, NEVER_MODELLED
 
 __all__ = ["PREDICTIONS"]
@@ -25,7 +25,7 @@ _NOT_MODELLED = (
     "DRAM banks and refresh, beyond the range of the sustained bandwidth.",
 )
 
-PREDICTIONS = Method(
+PREDICTIONS = CountingMethod(
     cycles="Cycles",
     design="that exists in RTL and runs in simulation, but was not placed and routed",
     terms=(*_TERMS, *COMMON_TERMS), not_modelled=(*_NOT_MODELLED, *NEVER_MODELLED),

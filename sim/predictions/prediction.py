@@ -13,7 +13,7 @@ from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.events import COUNTERS
 from ...model import ModelConfig
 from ..descriptions.ddr_timing import DdrTiming
-from ..formulas.cycle_source import DetailTable, Method, TableRow
+from ..formulas.cycle_source import CountingMethod, DetailTable, TableRow
 from ..formulas.energy import Energy, Powered, work_energy
 from ..formulas.results import Estimate
 from .accelerator_constants import RtlAccelerator
@@ -70,7 +70,7 @@ class Prediction:
     decode: PredictedStep
 
     @property
-    def method(self) -> Method:
+    def method(self) -> CountingMethod:
         """How figures are calculated with these cycles."""
         return PREDICTIONS
 

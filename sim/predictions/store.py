@@ -11,7 +11,7 @@ import numpy as np
 from ...fpga.compiler import Program
 from ...tools import cache as folders
 from .. import cycle_model
-from ..cycle_model.constants import constants
+from ..cycle_model.constants import step_constants
 from ..cycle_model.predict import trace_step
 from ..descriptions.ddr_timing import DdrTiming
 
@@ -24,7 +24,7 @@ def stored_trace(program: Program, timing: DdrTiming, tokens: int, position: int
                  chooses: bool) -> np.ndarray:
     """``trace_step``, read from the user's cache if it is there, and kept there if it is not."""
     step = (tokens, position, chooses)
-    c = constants(program, timing, *step, started=0)
+    c = step_constants(program, timing, *step, started=0)
     key = folders.content_key([
         _model(), str(sorted(c.items())), str([one.pack() for one in program.descriptors]),
         str([astuple(tile) for tile in program.tiles]), str(astuple(program.parameters))])

@@ -15,7 +15,7 @@ from ...fpga.compiler import Program
 from ...fpga.planner import plan_program
 from ...model import ModelConfig
 from ..descriptions.dram_layout import DramLayout
-from ..formulas.workload import Operator, Traffic, step
+from ..formulas.workload import DramTraffic, Operator, step
 from .operator_rows import ATTENTION, LM_HEAD, OperatorRows
 
 __all__ = ["accelerator_operators", "operations", "row_width"]
@@ -58,7 +58,7 @@ def accelerator_operators(config: ModelConfig, parameters: AcceleratorParameters
             name, merged[0].unit, merged[0].count, merged[0].tokens,
             sum(one.macs for one in merged), sum(one.operations for one in merged),
             sum(one.elements for one in merged), merged[0].shape,
-            Traffic(weights=steps * weights.get(name, 0)))
+            DramTraffic(weights=steps * weights.get(name, 0)))
         if name == "gate_up_proj":
             M, K = merged[0].matrix
             operator = replace(operator, shape=(2 * M, K))

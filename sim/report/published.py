@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..formulas.published import Comparison
+from ..formulas.published import PublishedComparison
 from ..formulas.results import Estimate
 from .html import Markup, tag
 from .labels import how
@@ -48,7 +48,7 @@ def _ours(estimate: Estimate) -> Markup:
     )
 
 
-def _theirs(comparison: Comparison) -> Markup:
+def _theirs(comparison: PublishedComparison) -> Markup:
     """A published row."""
     quoted = comparison.published
     first = quoted.first_token

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from .requests import Request
 
-__all__ = ["Batch", "Piece", "Policy", "Progress"]
+__all__ = ["Batch", "Piece", "Policy", "RequestProgress"]
 
 
 @dataclass(eq=False, slots=True)
-class Progress:
+class RequestProgress:
     """How far a request is: prompt tokens through all layers, layers that the whole prompt passed
     (layered prefill), operators done (preempted prefill), how many tokens came, when the first and
     the last of them did, and the longest seconds between two. ``alone`` is the seconds of its
@@ -53,7 +53,7 @@ class Piece:
     ``last - 1``; with ``yields`` a token comes out at the end.
     """
 
-    progress: Progress
+    progress: RequestProgress
     tokens: int
     past: int
     first: int
@@ -80,7 +80,7 @@ class Policy(Protocol):
         ...
 
     def batch(
-        self, waiting: Sequence[Progress], running: Sequence[Progress], layers: int
+        self, waiting: Sequence[RequestProgress], running: Sequence[RequestProgress], layers: int
     ) -> Batch:
         """The next batch for a model of ``layers`` layers.
 

@@ -19,7 +19,7 @@ from ...model import ModelConfig
 from ..descriptions.dram_layout import DramLayout
 from ..formulas.energy import work_energy
 from ..formulas.latency import Machine
-from ..formulas.workload import Operator, Seen, Traffic, attention, seen, step
+from ..formulas.workload import DramTraffic, Operator, Seen, attention, seen, step
 from .batch import Batch, Piece
 
 __all__ = ["BatchCosts", "Cost"]
@@ -174,9 +174,9 @@ def _sums(costs: Costs) -> Cost:
 
 def _together(same: Sequence[Operator]) -> Operator:
     """One operator that does the work of several, reading their weights once."""
-    traffic = Traffic(**{
+    traffic = DramTraffic(**{
         field.name: sum(getattr(one.traffic, field.name) for one in same)
-        for field in dataclasses.fields(Traffic)
+        for field in dataclasses.fields(DramTraffic)
     })
     if same[0].name != "embedding":   # rows of the embedding are each token's own
         traffic = dataclasses.replace(traffic, weights=max(one.traffic.weights for one in same))

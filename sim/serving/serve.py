@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...errors import EstimateError
-from ...tools.progress import SILENT
-from ...tools.progress import Progress as Watcher
+from ...tools.progress import SILENT, Progress
 from ..formulas.workload import model_bytes
-from .batch import Batch, Piece, Policy, Progress
+from .batch import Batch, Piece, Policy, RequestProgress
 from .costs import BatchCosts
 from .requests import Request
 from .results import Serving
@@ -28,7 +27,7 @@ Observer = Callable[[Request, float], None]   # whose token came, and when: seco
 
 def serve(
     costs: BatchCosts, requests: Sequence[Request], policy: Policy, slots: int = 8,
-    progress: Watcher = SILENT, observe: Observer | None = None,
+    progress: Progress = SILENT, observe: Observer | None = None,
 ) -> Serving:
     """Run ``requests`` under ``policy``, at most ``slots`` of them at once.
 
@@ -73,14 +72,14 @@ class _Loop:
 
     def __init__(
         self, costs: BatchCosts, requests: Sequence[Request], policy: Policy, slots: int,
-        watcher: Watcher, observe: Observer | None,
+        watcher: Progress, observe: Observer | None,
     ) -> None:
         self.watcher, self.observe = watcher, observe
         self.costs, self.policy, self.slots = costs, policy, slots
         self.coming = sorted(requests, key=lambda request: request.arrival)
         self.coming.reverse()   # the next is popped from the end
-        self.waiting: list[Progress] = []
-        self.running: list[Progress] = []
+        self.waiting: list[RequestProgress] = []
+        self.running: list[RequestProgress] = []
         self.first_token, self.per_token = array("d"), array("d")
         self.now = self.busy = self.joules = self.longest_pause = 0.0
         self.batches = self.tokens = 0
@@ -106,7 +105,7 @@ class _Loop:
         """Let in who has arrived, while there are slots."""
         while self._next_arrival() <= self.now:
             request = self.coming.pop()
-            progress = Progress(request, alone=0.0)
+            progress = RequestProgress(request, alone=0.0)
             whole = Piece(progress, request.prompt, 0, 0, self.costs.config.num_layers, True)
             progress.alone = self.costs.cost([whole])[0]
             self.waiting.append(progress)
@@ -180,13 +179,13 @@ class _Loop:
         self._tell([progress])
         self._end(progress)
 
-    def _tell(self, those: Sequence[Progress]) -> None:
+    def _tell(self, those: Sequence[RequestProgress]) -> None:
         """A token came for each of ``those``."""
         if self.observe is not None:
             for one in those:
                 self.observe(one.request, self.now)
 
-    def _end(self, progress: Progress) -> None:
+    def _end(self, progress: RequestProgress) -> None:
         """Keep the figures of a request, if all its tokens came."""
         if progress.generated < progress.request.output:
             return

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from ...errors import EstimateError
 from ...model import LINEAR_NAMES, ModelConfig
 
-__all__ = ["STEPS", "ChunkGraphs", "Part"]
+__all__ = ["STEPS", "ChunkGraphs", "GraphPart"]
 
 _FLOAT, _CODE = 4, 1                       # bytes of an activation between subgraphs, of an int8
 
 
 @dataclass(frozen=True)
-class Part:
+class GraphPart:
     """One of the subgraphs of a layer: its name, and whether all chunks share it."""
 
     name: str
@@ -32,8 +32,9 @@ class Part:
 
 # In order: six for each layer, as in the paper.
 STEPS = (
-    Part("attention norm", True), Part("query, key, value", True), Part("attention", False),
-    Part("output projection", True), Part("feed-forward norm", True), Part("feed-forward", True),
+    GraphPart("attention norm", True), GraphPart("query, key, value", True),
+    GraphPart("attention", False), GraphPart("output projection", True),
+    GraphPart("feed-forward norm", True), GraphPart("feed-forward", True),
 )
 
 
@@ -93,17 +94,17 @@ class ChunkGraphs:
         """Seconds to build and optimize all, if subgraphs take equally long."""
         return self.seconds * self.built(sharing=sharing) / self.subgraphs
 
-    def bytes(self, part: Part) -> float:
+    def bytes(self, part: GraphPart) -> float:
         """Bytes of ``part`` of one layer and one chunk: weights, inputs and outputs."""
         weights = sum(M * K for M, K in self._matrices(part))
         return weights * self.weight_bytes + self.chunk * self._row_bytes(part)
 
-    def _matrices(self, part: Part) -> list[tuple[int, int]]:
+    def _matrices(self, part: GraphPart) -> list[tuple[int, int]]:
         names = {"query, key, value": LINEAR_NAMES[:3], "output projection": LINEAR_NAMES[3:4],
                  "feed-forward": LINEAR_NAMES[4:]}.get(part.name, ())
         return [self.config.linear_shape(name) for name in names]
 
-    def _row_bytes(self, part: Part) -> int:
+    def _row_bytes(self, part: GraphPart) -> int:
         """Bytes of the buffers of one token."""
         config = self.config
         width, cached = (heads * config.head_dim for heads in (

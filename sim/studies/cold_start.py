@@ -15,14 +15,14 @@ from ..descriptions.quantity import Corner
 from ..descriptions.soc import Soc
 from ..events import Channel, Kind, System, Task, Timeline, Unit, simulate
 from .chunk_graphs import ChunkGraphs
-from .soc_tasks import LayerShape, Placement, prefill_tasks, soc_system
+from .soc_tasks import LayerPlacement, LayerShape, prefill_tasks, soc_system
 
 __all__ = ["cold_prefill"]
 
 _FLASH, _STORAGE, _DRAM, _BUILDER = "flash", "storage", "DRAM", "CPU"
 
 
-def cold_prefill(soc: Soc, graphs: ChunkGraphs, placement: Placement,
+def cold_prefill(soc: Soc, graphs: ChunkGraphs, placement: LayerPlacement,
                  corner: Corner = Corner.NOMINAL) -> Timeline:
     """A prompt of all the chunks that ``graphs`` are for, from the opening of the model on.
 
@@ -51,7 +51,9 @@ def _system(soc: Soc, corner: Corner) -> System:
                      [*warm.channels.values(), flash], warm.idle)
 
 
-def _preparation(graphs: ChunkGraphs, shape: LayerShape, placement: Placement) -> Iterator[Task]:
+def _preparation(
+    graphs: ChunkGraphs, shape: LayerShape, placement: LayerPlacement
+) -> Iterator[Task]:
     """Each layer's weights, and then its graphs."""
     weights = shape.parameters * placement.weight_bytes / shape.layers
     seconds = graphs.preparation() / shape.layers

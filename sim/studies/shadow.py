@@ -30,8 +30,16 @@ from ...runtime.kernels.integer.int8 import Int8Linear
 from ...runtime.kv_cache.cache import make_cache
 from ...tools.compiled import njit
 
-__all__ = ["ActivationRanges", "HotChannels", "Placement", "ShadowLinear", "clip_scale",
-           "measure_ranges", "pack_per_tensor", "use_shadow"]
+__all__ = [
+    "ActivationRanges",
+    "HotChannels",
+    "ShadowLinear",
+    "ShadowPlacement",
+    "clip_scale",
+    "measure_ranges",
+    "pack_per_tensor",
+    "use_shadow",
+]
 
 _LARGEST = np.float32(127)
 _FLOOR = np.float32(1e-5)   # of an activation's magnitude, as ``numerics.ABSMAX_FLOOR``
@@ -242,7 +250,7 @@ def _run(decoder: Decoder, sequences: np.ndarray, observe: Observer) -> None:
 
 
 @dataclass(frozen=True)
-class Placement:
+class ShadowPlacement:
     """How linears are placed: whether the NPU's part has a shadow, in how many of them.
 
     ``hot``: share of channels whose weights stay in float32. ``pruned``: of all linears, those of
@@ -256,7 +264,7 @@ class Placement:
 
 def use_shadow(
     decoder: Decoder, weights: Mapping[str, np.ndarray], ranges: Mapping[str, ActivationRanges],
-    placement: Placement,
+    placement: ShadowPlacement,
 ) -> list[ShadowLinear]:
     """Replace all linears of a decoder's layers, and return them.
 

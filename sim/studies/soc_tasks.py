@@ -16,8 +16,14 @@ from ..descriptions.soc import Rate, Soc
 from ..events import Channel, Kind, System, Task, Timeline, Unit, simulate
 from ..events.arbitration import Demand, share
 
-__all__ = ["LayerShape", "Placement", "chunked_prefill", "decode_step", "prefill_tasks",
-           "soc_system"]
+__all__ = [
+    "LayerPlacement",
+    "LayerShape",
+    "chunked_prefill",
+    "decode_step",
+    "prefill_tasks",
+    "soc_system",
+]
 
 _DRAM = "DRAM"
 _KINDS = {"cpu": Kind.CPU, "gpu": Kind.GPU, "npu": Kind.NPU}
@@ -46,7 +52,7 @@ class LayerShape:
 
 
 @dataclass(frozen=True)
-class Placement:
+class LayerPlacement:
     """Where the linear layers and attention run, and in what precision their rates are known."""
 
     linear: str
@@ -73,7 +79,7 @@ def soc_system(soc: Soc, corner: Corner = Corner.NOMINAL) -> System:
 
 
 def chunked_prefill(
-    soc: Soc, shape: LayerShape, prompt: int, chunk: int, placement: Placement,
+    soc: Soc, shape: LayerShape, prompt: int, chunk: int, placement: LayerPlacement,
     corner: Corner = Corner.NOMINAL,
 ) -> Timeline:
     """The prompt's tokens in padded chunks through all layers."""
@@ -82,7 +88,7 @@ def chunked_prefill(
 
 
 def prefill_tasks(
-    soc: Soc, shape: LayerShape, chunks: int, chunk: int, placement: Placement,
+    soc: Soc, shape: LayerShape, chunks: int, chunk: int, placement: LayerPlacement,
     corner: Corner = Corner.NOMINAL,
 ) -> list[Task]:
     """``chunks`` chunks through all layers: per chunk and layer matrices, attention, matrices."""
@@ -114,7 +120,7 @@ class _Prefill:
     soc: Soc
     shape: LayerShape
     chunk: int
-    placement: Placement
+    placement: LayerPlacement
     corner: Corner
 
     def layer(self, chunk: int, layer: int) -> Iterator[Task]:

@@ -27,8 +27,16 @@ from ..descriptions.soc import in_cache
 from .calibrate_layers import LayerRate, attention_rates, elementwise_rates, step_rate
 from .read_memory import read_words
 
-__all__ = ["FORMATS", "MATMUL", "TOKENS", "Calibration", "KernelRate", "cache_bytes", "calibrate",
-           "description_text"]
+__all__ = [
+    "FORMATS",
+    "MATMUL",
+    "TOKENS",
+    "KernelRate",
+    "MachineCalibration",
+    "cache_bytes",
+    "calibrate",
+    "description_text",
+]
 
 MATMUL = "matmul"
 FORMATS: dict[str, Format] = {"ternary": Ternary(), "int4": Int4(), "int8": Int8()}
@@ -58,7 +66,7 @@ class KernelRate:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class MachineCalibration:
     """What this machine gave: bytes read per second (slowest, median, fastest), kernels' rates.
 
     ``cache``: bytes of the last cache, 0 where nobody says.
@@ -72,7 +80,7 @@ class Calibration:
     layers: tuple[LayerRate, ...]
 
 
-def calibrate(progress: Progress = SILENT) -> Calibration:
+def calibrate(progress: Progress = SILENT) -> MachineCalibration:
     """Measure this machine with the number of threads that is set."""
     progress.start(len(FORMATS) + 6, "Measuring memory")
     bandwidth = _spread(_READ_BYTES / seconds for seconds in _read_times())
@@ -89,7 +97,7 @@ def calibrate(progress: Progress = SILENT) -> Calibration:
     _next(progress, "steps")
     layers.append(step_rate())
     progress.advance()
-    return Calibration(
+    return MachineCalibration(
         numba.get_num_threads(), _memory_bytes(), cache_bytes(_CACHES), bandwidth,
         tuple(kernels), tuple(layers)
     )
@@ -202,7 +210,7 @@ def cache_bytes(folder: Path) -> int:
     return sizes[max(sizes)] if sizes else 0
 
 
-def description_text(calibration: Calibration) -> str:
+def description_text(calibration: MachineCalibration) -> str:
     """The description as TOML, every value with its range, unit and source."""
     measured = f"trilobite calibrate, {calibration.threads} threads"
     low, nominal, high = (rate / 1e9 for rate in calibration.bandwidth)

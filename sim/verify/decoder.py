@@ -16,7 +16,7 @@ from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming
 from .bench import build
 from .bench.program_bench import ProgramBench
-from .bench.program_run import Dump, Run, RunResult, run_program
+from .bench.program_run import Dump, Run, RunResult, run_accelerator
 
 __all__ = ["DecoderReport", "Reference", "StepResult", "verify_decoder"]
 
@@ -116,7 +116,7 @@ def verify_decoder(
     engine = build(ProgramBench(program.parameters, depth, timing or DdrTiming()),
                    "accelerator", "verilator", waves.suffix if waves else None)
     progress.doing("Simulating")
-    results = run_program(engine, _image(program, prompt), runs, waves, progress=progress)
+    results = run_accelerator(engine, _image(program, prompt), runs, waves, progress=progress)
     for run, result in zip(runs, results, strict=False):
         if result.error != RunError.NONE:
             raise ToolError(f"The accelerator reported {result.error.name} at {result.failed} in "

@@ -15,14 +15,15 @@ from ...errors import ToolError, TrilobiteError
 from ...hw.matmul.engine_parameters import TlmmParameters, cycles
 from ...hw.matmul.reference import pack_activations, pack_job, pack_weights, unpack_sums
 from ...hw.matmul.tlmm import Tlmm
-from ...tools.progress import SILENT, Part, Progress
+from ...tools.progress import SILENT, PartOfWork, Progress
 from .bench import Observed, Traffic, build, exchange
 
-__all__ = ["Matrix", "MatrixResult", "Mismatch", "VerifyReport", "tlmm_traffic", "verify_tlmm"]
+__all__ = ["EngineProblem", "MatrixResult", "Mismatch", "VerifyReport", "tlmm_traffic",
+           "verify_tlmm"]
 
 
 @dataclass(frozen=True)
-class Matrix:
+class EngineProblem:
     """One ternary matrix with what goes into it and what must come out.
 
     ``trits`` is int8 [M, K] of -1, 0, 1; ``activations`` int8 [N, K]; ``expected`` int32 [N, M].
@@ -144,7 +145,7 @@ def tlmm_traffic(parameters: TlmmParameters, trits: np.ndarray, activations: np.
         stall=stall, seed=seed, reset_after=reset_after)
 
 
-def verify_tlmm(matrices: Sequence[Matrix], parameters: TlmmParameters,
+def verify_tlmm(matrices: Sequence[EngineProblem], parameters: TlmmParameters,
                 simulator: str = "verilator", stall: float = 0.3, seed: int = 0,
                 waves: Path | str | None = None,
                 progress: Progress = SILENT) -> VerifyReport:
@@ -198,7 +199,7 @@ def verify_tlmm(matrices: Sequence[Matrix], parameters: TlmmParameters,
     return VerifyReport(parameters, simulator, stall, seed, tuple(rows))
 
 
-class _NamedRuns(Part):
+class _NamedRuns(PartOfWork):
     """Says which matrix is simulated as runs are done, two of each."""
 
     def __init__(self, whole: Progress, names: Sequence[str]) -> None:
@@ -214,7 +215,7 @@ class _NamedRuns(Part):
             self.doing(f"Simulating {self._rest[0]}")
 
 
-def _compare(parameters: TlmmParameters, matrix: Matrix, stalled: Observed,
+def _compare(parameters: TlmmParameters, matrix: EngineProblem, stalled: Observed,
              unstalled: Observed) -> MatrixResult:
     M, K = matrix.trits.shape
     N = len(matrix.activations)

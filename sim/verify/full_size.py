@@ -18,7 +18,7 @@ from ..descriptions.ddr_timing import DdrTiming
 from ..report.schedule import Samples
 from .bench import Build, build
 from .bench.program_bench import ProgramBench
-from .bench.program_run import Run, RunResult, run_program
+from .bench.program_run import Run, RunResult, run_accelerator
 
 __all__ = ["PhaseCycles", "count_phase", "layer_operators"]
 
@@ -136,7 +136,7 @@ def _simulate(engine: Build, program: Program, runs: Sequence[Run],
     ids = np.resize(ids, region.words * program.parameters.word_bytes // 4)
     image = [*program.memory.image(),
              (region.start, ids.astype("<i4").view(np.uint8).reshape(region.words, -1))]
-    results = run_program(engine, image, runs, progress=progress)
+    results = run_accelerator(engine, image, runs, progress=progress)
     for result in results:
         if result.error != RunError.NONE:
             raise ToolError(f"The accelerator reported {result.error.name} at {result.failed}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...hw.matmul.reference import matmul
 from ...model import LINEAR_NAMES, ModelConfig
-from .engine import Matrix
+from .engine import EngineProblem
 
 __all__ = ["linear_shapes", "random_matrices"]
 
@@ -21,12 +21,12 @@ def linear_shapes(configs: Iterable[ModelConfig]) -> list[tuple[int, int]]:
     )
 
 
-def random_matrices(shapes: Iterable[tuple[int, int]], seed: int = 0) -> list[Matrix]:
+def random_matrices(shapes: Iterable[tuple[int, int]], seed: int = 0) -> list[EngineProblem]:
     """One uniformly random ternary matrix and one int8 activation vector for each [M, K]."""
     generator = np.random.default_rng(seed)
     matrices = []
     for M, K in shapes:
         trits = generator.integers(-1, 2, (M, K), dtype=np.int8)
         activations = generator.integers(-128, 128, (1, K), dtype=np.int8)
-        matrices.append(Matrix("random", trits, activations, matmul(trits, activations)))
+        matrices.append(EngineProblem("random", trits, activations, matmul(trits, activations)))
     return matrices

@@ -11,7 +11,7 @@ from support.command import run_json
 from support.small_engine import write_small_engine
 from trilobite.fpga.synth.flow import Synthesis
 from trilobite.sim.descriptions.ddr_timing import DdrTiming
-from trilobite.sim.this_machine.calibrate import Calibration, KernelRate, description_text
+from trilobite.sim.this_machine.calibrate import KernelRate, MachineCalibration, description_text
 from trilobite.sim.this_machine.calibrate_layers import (
     ATTENTION,
     ELEMENTWISE,
@@ -22,7 +22,7 @@ from trilobite.sim.this_machine.calibrate_layers import (
 from trilobite.sim.verify.full_size import PhaseCycles
 
 RATE = (1e9, 2e9, 4e9)
-MACHINE = Calibration(
+MACHINE = MachineCalibration(
     2, 8 << 30, 0, RATE, (KernelRate("ternary", {1: RATE, 16: RATE}, 1e-5),
                           KernelRate("int8", {1: RATE}, 1e-5)),
     tuple(LayerRate(operator, precision, {1: RATE, 256: RATE}, 1e-6) for operator, precision in (

@@ -3,10 +3,10 @@ import pytest
 import trilobite
 from support.command import refuses, run
 from trilobite.sim.descriptions.soc import load_soc
-from trilobite.sim.this_machine.calibrate import FORMATS, Calibration, KernelRate
+from trilobite.sim.this_machine.calibrate import FORMATS, KernelRate, MachineCalibration
 from trilobite.sim.this_machine.calibrate_layers import ATTENTION, ELEMENTWISE, LayerRate
 
-MEASURED = Calibration(
+MEASURED = MachineCalibration(
     2, 8 << 30, 0, (5e9, 6e9, 8e9),
     tuple(KernelRate(name, {1: (1e9, 2e9, 4e9), 16: (8e9, 8e9, 1.6e10)}, 1e-5)
           for name in FORMATS),

@@ -12,7 +12,7 @@ from trilobite.hw.memory.burst_splitter import BurstSplitter
 from trilobite.hw.streams.credits import CreditQueue
 from trilobite.hw.streams.fork import StreamFork
 from trilobite.hw.streams.queue import BlockRamQueue, StreamQueue, queue_before
-from trilobite.hw.weights.tile_buffer import TileBuffer, tile_layout
+from trilobite.hw.weights.tile_buffer import TileBuffer, buffer_tile_layout
 
 
 class Passes(Proof):
@@ -216,7 +216,7 @@ class Tiles(Proof):
 
     def __init__(self, depth):
         self.dut = TileBuffer(width=4, depth=depth, beats_width=2, repeats_width=2)
-        super().__init__({"i_tile": In(tile_layout(2, 2)), "i_tile_valid": In(1),
+        super().__init__({"i_tile": In(buffer_tile_layout(2, 2)), "i_tile_valid": In(1),
                           "i_valid": In(1), "o_ready": In(1)})
 
     def specify(self, m):

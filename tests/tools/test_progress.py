@@ -5,13 +5,13 @@ import inspect
 import pytest
 
 from support.watch import Watch
-from trilobite.tools.progress import SILENT, Part, Progress, Silent
+from trilobite.tools.progress import SILENT, PartOfWork, Progress, Silent
 
 
 def test_parts_add_up_to_the_whole_whatever_they_count():
     watch = Watch()
     watch.start(3, "both")
-    one, two = Part(watch), Part(watch, 2)
+    one, two = PartOfWork(watch), PartOfWork(watch, 2)
     one.start(1000, "bytes")
     one.advance(250)
     assert watch.done == pytest.approx(0.25)
@@ -25,7 +25,7 @@ def test_parts_add_up_to_the_whole_whatever_they_count():
 
 def test_a_part_passes_on_what_it_is_told_and_takes_a_total_of_nothing():
     watch = Watch()
-    part = Part(watch)
+    part = PartOfWork(watch)
     part.start(0)
     part.advance()
     part.doing("this")
@@ -35,7 +35,7 @@ def test_a_part_passes_on_what_it_is_told_and_takes_a_total_of_nothing():
         0, ["this"], ["a result"], ["A sentence."])
 
 
-@pytest.mark.parametrize("kind", [Silent, Part, Watch])
+@pytest.mark.parametrize("kind", [Silent, PartOfWork, Watch])
 def test_every_watcher_takes_what_the_protocol_names(kind):
     for name, method in inspect.getmembers(Progress, inspect.isfunction):
         if not name.startswith("_"):

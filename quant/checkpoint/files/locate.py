@@ -9,7 +9,7 @@ from ....errors import CheckpointError
 from ....tools.files import check_within, open_regular
 from .fields import printable, read_json, shown
 from .gguf_file import MAGIC
-from .safetensors_file import SafetensorsFile, StoredTensor
+from .safetensors_file import HeaderEntry, SafetensorsFile
 
 __all__ = ["DEMOS", "StoredEntry", "TensorFiles", "is_gguf", "resolve"]
 
@@ -70,7 +70,7 @@ class StoredEntry(NamedTuple):
     name: str
 
     @property
-    def tensor(self) -> StoredTensor:
+    def tensor(self) -> HeaderEntry:
         """Type, shape and place."""
         return self.file.tensors[self.name]
 

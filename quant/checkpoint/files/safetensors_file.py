@@ -21,7 +21,7 @@ from ....errors import CheckpointError
 from .fields import parse_json_object, printable, shown
 from .raw_file import RawFile
 
-__all__ = ["SafetensorsFile", "StoredTensor"]
+__all__ = ["HeaderEntry", "SafetensorsFile"]
 
 _HEADER_LIMIT = 100_000_000   # bytes, as in the reference implementation
 _SIZE_LIMIT = 1 << 62
@@ -36,7 +36,7 @@ _DTYPES = {
 
 
 @dataclass(frozen=True)
-class StoredTensor:
+class HeaderEntry:
     """One entry of the header: ``begin`` and ``end`` count bytes from the start of the file."""
 
     dtype: str
@@ -68,7 +68,7 @@ class SafetensorsFile:
         self.path = path
         self._file = RawFile(path, mapped)
         try:
-            self.tensors: Mapping[str, StoredTensor] = self._read_header()
+            self.tensors: Mapping[str, HeaderEntry] = self._read_header()
         except BaseException:
             self._file.close()
             raise
@@ -109,7 +109,7 @@ class SafetensorsFile:
         shape = (stop - start, *tensor.shape[1:])
         return self._file.read(name, tensor.begin + start * row_bytes, shape, dtype)
 
-    def _read_header(self) -> dict[str, StoredTensor]:
+    def _read_header(self) -> dict[str, HeaderEntry]:
         size = self._file.size
         prefix = bytearray(8)
         if not self._file.fill(memoryview(prefix), 0):
@@ -141,7 +141,7 @@ class SafetensorsFile:
                 f"{self.path}: __metadata__ is {shown(metadata)}; it must map words to words"
             )
 
-    def _entry(self, name: str, value: Any, data: int) -> StoredTensor:
+    def _entry(self, name: str, value: Any, data: int) -> HeaderEntry:
         """Check one entry by itself; ``data`` is where the header ends."""
         fault = f"{self.path}: the header entry of {printable(name)}"
         if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
@@ -160,9 +160,9 @@ class SafetensorsFile:
                 f"{fault} has data_offsets {offsets}, {offsets[1] - offsets[0]} bytes; {dtype} of "
                 f"shape {shape} takes {expected}"
             )
-        return StoredTensor(dtype, tuple(shape), data + offsets[0], data + offsets[1])
+        return HeaderEntry(dtype, tuple(shape), data + offsets[0], data + offsets[1])
 
-    def _check_cover(self, tensors: dict[str, StoredTensor], data: int, size: int) -> None:
+    def _check_cover(self, tensors: dict[str, HeaderEntry], data: int, size: int) -> None:
         """The tensors must follow each other from ``data`` to the file's end."""
         position = data
         for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):

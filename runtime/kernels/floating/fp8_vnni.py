@@ -16,7 +16,7 @@ from ..integer.row_major import VECTOR, RowMajorKernel, rows_of
 from ..ir.x86.fp8 import LARGEST_TILE, PLANES, SHIFTS, dot_row_fp8
 from ..ir.x86.fp8_panel import dot_kept, unpack_fp8
 from ..ir.x86.panel import ROWS, STEP, VECTORS, dot_panel
-from ..panel import Activations, Outputs, aligned, finish
+from ..panel import Activations, PanelOutputs, aligned, finish
 from ..threads import over_range
 
 __all__ = ["VnniFp8"]
@@ -37,7 +37,7 @@ class VnniFp8(RowMajorKernel):
         super().__init__(codes, scale)
         self._tables = (_bytes_of(np.abs(units[:128])), _bytes_of(units + np.int32(_OFFSET)))
 
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
+    def _multiply(self, activations: Activations, outputs: PanelOutputs, chunks: int) -> None:
         operands = (self._weight, self._last, *self._tables, activations, outputs)
         over_range(_multiply_groups, operands, self._groups, chunks)
 
@@ -144,7 +144,7 @@ def _add_panels(
 @njit
 def _multiply_groups(
     weight: np.ndarray, last: np.ndarray, magnitudes: np.ndarray, shifted: np.ndarray,
-    activations: Activations, outputs: Outputs, start: int, stop: int,
+    activations: Activations, outputs: PanelOutputs, start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""
     q = activations.q

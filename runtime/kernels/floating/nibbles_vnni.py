@@ -20,7 +20,7 @@ from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS
 from ..ir.x86.nibbles import unpack_nibbles
 from ..ir.x86.panel import ROWS, STEP, dot_panel
 from ..keep_alive import keep_alive
-from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
+from ..panel import Activations, PanelOutputs, RowGroupKernel, aligned, finish
 from ..threads import over_range
 
 __all__ = ["VnniBlocks", "VnniScaledBlocks"]
@@ -72,7 +72,7 @@ class VnniBlocks(_Nibbles):
     def _sums_shape(self, N: int) -> tuple[int, ...]:
         return N, len(self._scale), self.shape[0]
 
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
+    def _multiply(self, activations: Activations, outputs: PanelOutputs, chunks: int) -> None:
         totals = group_totals(activations.q, self._columns, len(self._scale))
         operands = (self._weight, totals, activations, outputs)
         over_range(_multiply_groups, operands, self._groups, chunks)
@@ -114,16 +114,16 @@ class VnniScaledBlocks(_Nibbles):
         """Fill ``out``: int64 sums, or float32 outputs where ``scale_x`` is given."""
         none_of_them = (0, self.shape[0])
         if out.dtype == np.int64:
-            outputs = Outputs(out, np.empty(none_of_them, np.float32), self._scale, bias)
+            outputs = PanelOutputs(out, np.empty(none_of_them, np.float32), self._scale, bias)
         else:
-            outputs = Outputs(np.empty(none_of_them, np.int64), out, self._scale, bias)
+            outputs = PanelOutputs(np.empty(none_of_them, np.int64), out, self._scale, bias)
         stride = (-(-self._columns // ROWS) | 1) * ROWS
         q = np.zeros((self._planes * len(units), stride), np.int8)
         _split(units, q)
         nothing = np.zeros(len(units), np.int32)
         self._multiply(Activations(q, nothing, scale_x), outputs, self._chunks(len(q)))
 
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
+    def _multiply(self, activations: Activations, outputs: PanelOutputs, chunks: int) -> None:
         N = max(len(outputs.sums), len(outputs.y))
         totals = _unit_totals(activations.q, N, self._columns, len(self._weight.scale))
         operands = (self._weight, totals, activations, outputs)
@@ -184,7 +184,7 @@ def _block_sums(
 
 @njit
 def _multiply_groups(
-    weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: Outputs,
+    weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: PanelOutputs,
     start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop) of a ``VnniBlocks``."""
@@ -240,7 +240,7 @@ def _add_scaled(
 
 @njit
 def _multiply_scaled(
-    weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: Outputs,
+    weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: PanelOutputs,
     start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop) of a ``VnniScaledBlocks``."""

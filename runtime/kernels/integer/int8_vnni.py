@@ -11,7 +11,7 @@ import numpy as np
 from ....tools.compiled import njit
 from ..ir.x86.int8 import LARGEST_TILE, STREAMS, dot_rows, unpack_int8
 from ..ir.x86.panel import ROWS, dot_panel
-from ..panel import Activations, Outputs, aligned, finish
+from ..panel import Activations, PanelOutputs, aligned, finish
 from ..threads import over_range
 from .row_major import VECTOR, RowMajorKernel, rows_of
 
@@ -24,7 +24,7 @@ _PANEL_VECTORS = 24   # of 64 rows: 96 KiB, in the L2 cache
 class VnniInt8(RowMajorKernel):
     """The sums and outputs of an int8 weight."""
 
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
+    def _multiply(self, activations: Activations, outputs: PanelOutputs, chunks: int) -> None:
         operands = (self._weight, self._last, activations, outputs)
         over_range(_multiply_groups, operands, self._groups, chunks)
 
@@ -59,7 +59,7 @@ def _add_panels(
 
 @njit
 def _multiply_groups(
-    weight: np.ndarray, last: np.ndarray, activations: Activations, outputs: Outputs,
+    weight: np.ndarray, last: np.ndarray, activations: Activations, outputs: PanelOutputs,
     start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""

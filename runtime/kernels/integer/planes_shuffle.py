@@ -18,7 +18,7 @@ from ....tools.compiled import njit
 from ..ir.x86.panel import ROWS
 from ..ir.x86.shuffle import TABLES, look_up
 from ..keep_alive import keep_alive
-from ..panel import Activations, Outputs, RowGroupKernel, aligned, groups_of
+from ..panel import Activations, PanelOutputs, RowGroupKernel, aligned, groups_of
 from ..ternary.shuffle import build_pair_tables
 from ..threads import over_range
 from .int4_vnni import finish_groups, group_totals, whole_groups
@@ -50,7 +50,7 @@ class _ShufflePlanes(RowGroupKernel):
     def _sums_shape(self, N: int) -> tuple[int, ...]:
         return N, len(self._scale), self.shape[0]
 
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
+    def _multiply(self, activations: Activations, outputs: PanelOutputs, chunks: int) -> None:
         N, row_bytes = len(activations.q), self._columns // self._per_byte
         tables = aligned(N * row_bytes * TABLES).reshape(N, row_bytes * TABLES)
         self._tables(activations.q, tables)
@@ -109,7 +109,7 @@ def _build_bit_tables(q: np.ndarray, tables: np.ndarray) -> None:
 
 @njit
 def _take(
-    totals: np.ndarray, term: int, first: int, n: int, y: np.ndarray, outputs: Outputs
+    totals: np.ndarray, term: int, first: int, n: int, y: np.ndarray, outputs: PanelOutputs
 ) -> None:
     """Make ``totals`` [ROWS] of a term exact sums, or if none are wanted add them to ``y``."""
     if outputs.sums.shape[0]:
@@ -125,7 +125,7 @@ def _take(
 @njit
 def _multiply_groups(
     packed: np.ndarray, tables: np.ndarray, q_totals: np.ndarray, activations: Activations,
-    outputs: Outputs, vectors: tuple, chunk: int, start: int, stop: int,
+    outputs: PanelOutputs, vectors: tuple, chunk: int, start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""
     N = tables.shape[0]

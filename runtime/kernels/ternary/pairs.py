@@ -13,7 +13,7 @@ from ..ir.x86.pairs import BLOCK_COLUMNS, add_products
 from ..ir.x86.panel import ROWS, STEP
 from ..ir.x86.ternary_forms import TwoBit
 from ..keep_alive import keep_alive
-from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
+from ..panel import Activations, PanelOutputs, RowGroupKernel, aligned, finish
 from ..threads import over_range
 from .digits import row_groups
 
@@ -30,14 +30,14 @@ class PairsTernary(RowGroupKernel):
         self._packed = row_groups(weight, TwoBit)
         self.nbytes = self._packed.nbytes
 
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
+    def _multiply(self, activations: Activations, outputs: PanelOutputs, chunks: int) -> None:
         operands = (self._packed, activations, outputs, self._vectors)
         over_range(_multiply_groups, operands, self._groups, chunks)
 
 
 @njit
 def _multiply_groups(
-    packed: np.ndarray, activations: Activations, outputs: Outputs, vectors: tuple,
+    packed: np.ndarray, activations: Activations, outputs: PanelOutputs, vectors: tuple,
     start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""

@@ -13,7 +13,7 @@ from ....tools.compiled import njit
 from ..ir.x86.panel import ROWS
 from ..ir.x86.shuffle import QUADS_PER_CHUNK, TABLES, look_up
 from ..keep_alive import keep_alive
-from ..panel import Activations, Outputs, RowGroupKernel, aligned, finish
+from ..panel import Activations, PanelOutputs, RowGroupKernel, aligned, finish
 from ..threads import over_range
 from .digits import row_digits
 
@@ -36,7 +36,7 @@ class ShuffleTernary(RowGroupKernel):
             _encode(digits, self._packed[first // ROWS:])
         self.nbytes = self._packed.nbytes
 
-    def _multiply(self, activations: Activations, outputs: Outputs, chunks: int) -> None:
+    def _multiply(self, activations: Activations, outputs: PanelOutputs, chunks: int) -> None:
         tables = aligned(len(activations.q) * self._columns // 4 * TABLES)
         tables = tables.reshape(len(activations.q), -1) if tables.size else tables.reshape(0, 0)
         build_pair_tables(activations.q, tables)
@@ -71,7 +71,7 @@ def build_pair_tables(q: np.ndarray, tables: np.ndarray) -> None:
 
 @njit
 def _multiply_groups(
-    packed: np.ndarray, tables: np.ndarray, activations: Activations, outputs: Outputs,
+    packed: np.ndarray, tables: np.ndarray, activations: Activations, outputs: PanelOutputs,
     vectors: tuple, start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""

@@ -31,7 +31,7 @@ from ..keep_alive import keep_alive
 from ..panel import (
     PRODUCTS_PER_CHUNK,
     Activations,
-    Outputs,
+    PanelOutputs,
     aligned,
     finish,
     groups_of,
@@ -153,7 +153,7 @@ def _ahead(shape: tuple, chunk: int, row_group: int, start: int, stop: int) -> i
 @njit
 def _look_up_groups(
     packed: np.ndarray, shape: tuple, mirrored: np.ndarray, activations: Activations,
-    outputs: Outputs, start: int, stop: int,
+    outputs: PanelOutputs, start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop), whole pairs or to the end, by lookup."""
     row_groups, groups, padded = shape
@@ -199,7 +199,7 @@ def _ordered(q: np.ndarray, columns: int) -> np.ndarray:
 @njit
 def _multiply_groups(
     packed: np.ndarray, shape: tuple, activations: Activations, ordered: np.ndarray,
-    outputs: Outputs, start: int, stop: int,
+    outputs: PanelOutputs, start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop) by way of two-bit bytes."""
     row_groups, _, padded = shape
@@ -230,7 +230,7 @@ def _multiply_groups(
 @njit
 def _all_groups(
     packed: np.ndarray, shape: tuple, mirrored: np.ndarray, activations: Activations,
-    outputs: Outputs,
+    outputs: PanelOutputs,
 ) -> None:
     if activations.q.shape[0] <= _FEW_TOKENS:
         _look_up_groups(packed, shape, mirrored, activations, outputs, 0, shape[0])
@@ -246,7 +246,7 @@ def _integer(
 ) -> None:
     """Write exact int32 ``sums`` [N, M] of int8 ``q`` [N, K]."""
     nothing = np.empty(0, np.float32)
-    outputs = Outputs(sums, nothing.reshape((0, 0)), scale, nothing)
+    outputs = PanelOutputs(sums, nothing.reshape((0, 0)), scale, nothing)
     _all_groups(packed, shape, mirrored, prepared(q, 5 * shape[2]), outputs)
 
 
@@ -256,7 +256,7 @@ def _output(
     scale: np.ndarray, bias: np.ndarray,
 ) -> None:
     """Write float32 ``y`` [N, M] of ``x`` [N, K]."""
-    outputs = Outputs(np.empty((0, 0), np.int32), y, scale, bias)
+    outputs = PanelOutputs(np.empty((0, 0), np.int32), y, scale, bias)
     _all_groups(packed, shape, mirrored, quantized(x, 5 * shape[2]), outputs)
 
 
@@ -275,7 +275,7 @@ def _output_parallel(
     pairs = (groups + 1) // 2
     for chunk in prange(chunks):
         # Numba takes no named tuple into a parallel loop that it was not given as an argument.
-        own, outputs = Activations(q, totals, scale_x), Outputs(sums, y, scale, bias)
+        own, outputs = Activations(q, totals, scale_x), PanelOutputs(sums, y, scale, bias)
         start, stop = pairs * chunk // chunks * 2, min(groups, pairs * (chunk + 1) // chunks * 2)
         if few:
             _look_up_groups(packed, shape, mirrored, own, outputs, start, stop)

@@ -15,7 +15,15 @@ from ....tools.compiled import njit, prange
 from ..ir.x86.panel import ROWS, STEP, dot_panel
 from ..ir.x86.ternary import BLOCK, dot_tokens, unpack
 from ..ir.x86.ternary_forms import FORMS, Telescoped, TwoBit
-from ..panel import PRODUCTS_PER_CHUNK, Activations, Outputs, aligned, finish, prepared, quantized
+from ..panel import (
+    PRODUCTS_PER_CHUNK,
+    Activations,
+    PanelOutputs,
+    aligned,
+    finish,
+    prepared,
+    quantized,
+)
 from ..parallel_region import parallel_region
 from ..threads import chunks_for
 from .digits import row_groups
@@ -91,7 +99,7 @@ def _add_panels(
 
 @njit
 def _multiply_groups(
-    packed: np.ndarray, form: tuple, columns: int, activations: Activations, outputs: Outputs,
+    packed: np.ndarray, form: tuple, columns: int, activations: Activations, outputs: PanelOutputs,
     start: int, stop: int,
 ) -> None:
     """Write the ``outputs`` of row groups [start, stop)."""
@@ -114,7 +122,7 @@ def _integer(
 ) -> None:
     """Write exact int32 ``sums`` [N, M] of int8 ``q`` [N, K]."""
     nothing = np.empty(0, np.float32)
-    outputs = Outputs(sums, nothing.reshape((0, 0)), scale, nothing)
+    outputs = PanelOutputs(sums, nothing.reshape((0, 0)), scale, nothing)
     _multiply_groups(packed, form, columns, prepared(q, columns), outputs, 0, packed.shape[0])
 
 
@@ -124,7 +132,7 @@ def _output(
     scale: np.ndarray, bias: np.ndarray,
 ) -> None:
     """Write float32 ``y`` [N, M] of ``x`` [N, K]."""
-    outputs = Outputs(np.empty((0, 0), np.int32), y, scale, bias)
+    outputs = PanelOutputs(np.empty((0, 0), np.int32), y, scale, bias)
     _multiply_groups(packed, form, columns, quantized(x, columns), outputs, 0, packed.shape[0])
 
 
@@ -140,6 +148,6 @@ def _output_parallel(
     groups = packed.shape[0]
     for chunk in prange(chunks):
         # Numba takes no named tuple into a parallel loop that it was not given as an argument.
-        own, outputs = Activations(q, totals, scale_x), Outputs(sums, y, scale, bias)
+        own, outputs = Activations(q, totals, scale_x), PanelOutputs(sums, y, scale, bias)
         start, stop = groups * chunk // chunks, groups * (chunk + 1) // chunks
         _multiply_groups(packed, form, columns, own, outputs, start, stop)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ....errors import EstimateError
-from ..batch import Batch, Piece, Progress
+from ..batch import Batch, Piece, RequestProgress
 from .decode import decode_pieces
 
 __all__ = ["Chunked"]
@@ -28,7 +28,7 @@ class Chunked:
             raise EstimateError(f"a chunk has at least 1 token, not {self.chunk}")
 
     def batch(
-        self, waiting: Sequence[Progress], running: Sequence[Progress], layers: int
+        self, waiting: Sequence[RequestProgress], running: Sequence[RequestProgress], layers: int
     ) -> Batch:
         """All decodes and the next chunk of the oldest waiting prompt."""
         pieces = decode_pieces(running, layers)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..batch import Piece, Progress
+from ..batch import Piece, RequestProgress
 
 __all__ = ["decode_pieces"]
 
 
-def decode_pieces(running: Sequence[Progress], layers: int) -> tuple[Piece, ...]:
+def decode_pieces(running: Sequence[RequestProgress], layers: int) -> tuple[Piece, ...]:
     """One token of each of ``running``."""
     return tuple(Piece(one, 1, one.context, 0, layers, True) for one in running)

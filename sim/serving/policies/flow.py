@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ....errors import EstimateError
-from ..batch import Batch, Piece, Progress
+from ..batch import Batch, Piece, RequestProgress
 
 __all__ = ["FlowPrefill"]
 
@@ -28,7 +28,7 @@ class FlowPrefill:
             raise EstimateError(f"the slack is a positive number, not {self.slack}")
 
     def batch(
-        self, waiting: Sequence[Progress], running: Sequence[Progress], layers: int
+        self, waiting: Sequence[RequestProgress], running: Sequence[RequestProgress], layers: int
     ) -> Batch:
         """The most urgent prompt from where it was interrupted."""
         first = min(waiting, key=lambda one: one.request.arrival + self.slack * one.alone)

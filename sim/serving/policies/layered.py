@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ....errors import EstimateError
-from ..batch import Batch, Piece, Progress
+from ..batch import Batch, Piece, RequestProgress
 from .decode import decode_pieces
 
 __all__ = ["Layered"]
@@ -27,7 +27,7 @@ class Layered:
             raise EstimateError(f"layers come in at least 1 group, not {self.groups}")
 
     def batch(
-        self, waiting: Sequence[Progress], running: Sequence[Progress], layers: int
+        self, waiting: Sequence[RequestProgress], running: Sequence[RequestProgress], layers: int
     ) -> Batch:
         """All decodes, and the oldest waiting prompt through its next group of layers."""
         pieces = decode_pieces(running, layers)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..batch import Batch, Piece, Progress
+from ..batch import Batch, Piece, RequestProgress
 
 __all__ = ["WholePrompt"]
 
@@ -18,7 +18,7 @@ class WholePrompt:
     name: ClassVar[str] = "whole"
 
     def batch(
-        self, waiting: Sequence[Progress], running: Sequence[Progress], layers: int
+        self, waiting: Sequence[RequestProgress], running: Sequence[RequestProgress], layers: int
     ) -> Batch:
         """The oldest waiting prompt."""
         first = waiting[0]

@@ -8,7 +8,7 @@ from ....tools.progress import Progress
 from ...descriptions.soc import load_soc
 from ..chunk_graphs import ChunkGraphs
 from ..cold_start import cold_prefill
-from ..soc_tasks import LayerShape, Placement, chunked_prefill
+from ..soc_tasks import LayerPlacement, LayerShape, chunked_prefill
 from ..study import StudyTable
 from .llm_npu_models import GEMMA_2B, GEMMA_BUILD_SECONDS
 
@@ -16,7 +16,7 @@ __all__ = ["tables"]
 
 _DEVICE = "snapdragon-8-gen-3"
 _CHUNK, _CHUNKS = 256, (1, 2, 4)
-_PLACEMENT = Placement("NPU", "int8", "CPU", "int8")
+_PLACEMENT = LayerPlacement("NPU", "int8", "CPU", "int8")
 
 
 def tables(progress: Progress) -> Iterator[StudyTable]:

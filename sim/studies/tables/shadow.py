@@ -21,7 +21,7 @@ from ....runtime.decoder import Decoder
 from ....runtime.kernels.floating.float32 import Float32Linear
 from ....runtime.language_model import LanguageModel
 from ....tools.progress import Progress
-from ..shadow import Placement, ShadowLinear, measure_ranges, pack_per_tensor, use_shadow
+from ..shadow import ShadowLinear, ShadowPlacement, measure_ranges, pack_per_tensor, use_shadow
 from ..study import StudyTable
 
 __all__ = ["rows", "tables"]
@@ -108,11 +108,11 @@ def rows(power: int, outliers: float = _OUTLIERS) -> Iterator[tuple[str, ...]]:
     use_float(decoder, {name: pack_per_tensor(one).dequantize() for name, one in weights.items()})
     yield row("int8 weights, float activations")
     for what, of, placement in (
-        ("int8, one scale that holds the largest", whole, Placement(shadow=False)),
-        ("int8, clipped", ranges, Placement(shadow=False)),
-        ("int8, clipped, with shadow", ranges, Placement()),
-        ("the same, 50 % of the linears without", ranges, Placement(pruned=0.5)),
-        ("the same, 85 % of the linears without", ranges, Placement(pruned=0.85)),
+        ("int8, one scale that holds the largest", whole, ShadowPlacement(shadow=False)),
+        ("int8, clipped", ranges, ShadowPlacement(shadow=False)),
+        ("int8, clipped, with shadow", ranges, ShadowPlacement()),
+        ("the same, 50 % of the linears without", ranges, ShadowPlacement(pruned=0.5)),
+        ("the same, 85 % of the linears without", ranges, ShadowPlacement(pruned=0.85)),
     ):
         yield row(what, use_shadow(decoder, weights, of, placement))
 

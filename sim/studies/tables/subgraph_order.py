@@ -15,7 +15,7 @@ import numpy as np
 
 from ....tools.progress import Progress
 from ...descriptions.soc import load_soc
-from ..soc_tasks import Placement, prefill_tasks
+from ..soc_tasks import LayerPlacement, prefill_tasks
 from ..study import StudyTable
 from ..subgraph_schedule import Subgraph, in_order, optimum, out_of_order
 from ..validation.llm_npu import MODELS
@@ -59,7 +59,7 @@ def gaps(chunks: int, layers: int, count: int, seed: int) -> dict[str, np.ndarra
 def of_model(model: str, chunks: int, layers: int) -> list[Subgraph]:
     """The subgraphs of some layers of one of llm.npu's models, with the device's times."""
     shape = dataclasses.replace(MODELS[model][0], layers=layers)
-    placement = Placement("NPU", "int8", "CPU", "int8")
+    placement = LayerPlacement("NPU", "int8", "CPU", "int8")
     tasks = prefill_tasks(load_soc("snapdragon-8-gen-3"), shape, chunks, 256, placement)
     places = {task.name: place for place, task in enumerate(tasks)}
     return [Subgraph(task.unit, task.start + task.compute,

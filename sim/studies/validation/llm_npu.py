@@ -18,11 +18,11 @@ import numpy as np
 
 from ...descriptions.quantity import Quantity
 from ...descriptions.soc import Processor, Rate, Soc, load_soc
-from ..soc_tasks import LayerShape, Placement, chunked_prefill
+from ..soc_tasks import LayerPlacement, LayerShape, chunked_prefill
 from .row import Basis, Row
 
 __all__ = [
-    "CHUNK_EFFICIENCIES", "FITTED_MODELS", "MODELS", "Fit", "chunk_errors", "fit_chunk_rate",
+    "CHUNK_EFFICIENCIES", "FITTED_MODELS", "MODELS", "RateFit", "chunk_errors", "fit_chunk_rate",
     "fit_table_3", "gated", "rows",
 ]
 
@@ -44,7 +44,7 @@ _BANDS_3 = {Basis.FITTED: 0.16, Basis.HELD_OUT: 0.40}
 _BAND_LEFT_OUT = 0.56
 
 _PROMPT, _CHUNK = 1562, 256
-_PLACEMENT = Placement("NPU", "int8", "CPU", "int8")
+_PLACEMENT = LayerPlacement("NPU", "int8", "CPU", "int8")
 FITTED_MODELS = ("Qwen1.5-1.8B", "LLaMA-2-7B")
 CHUNK_EFFICIENCIES = np.geomspace(0.06, 0.15, 41)   # of the NPU's peak; steps of 2.3 %
 _BANDS_5 = {Basis.FITTED: 0.05, Basis.HELD_OUT: 0.20}
@@ -74,7 +74,7 @@ MODELS = {
 
 
 @dataclass(frozen=True)
-class Fit:
+class RateFit:
     """Launch [s] and rates [operations/s] by number of tokens."""
 
     start: float
@@ -85,7 +85,7 @@ class Fit:
         return self.start + 2 * tokens * K * M / self.rates[tokens]
 
 
-def fit_table_3(processor: str, precision: str, used: tuple[int, ...] = _FITTED_SHAPES) -> Fit:
+def fit_table_3(processor: str, precision: str, used: tuple[int, ...] = _FITTED_SHAPES) -> RateFit:
     """Least squares of the relative error over the rows ``used``; the launch is not negative."""
     seconds = np.array(_MILLISECONDS[processor, precision])[list(used)] * 1e-3
     shapes = [_SHAPES[index] for index in used]
@@ -101,7 +101,7 @@ def fit_table_3(processor: str, precision: str, used: tuple[int, ...] = _FITTED_
     if solution[0] < 0:
         rest = np.linalg.lstsq(scaled[:, 1:] / unit[1:], np.ones(len(shapes)), rcond=None)[0]
         solution = np.concatenate([[0.0], rest / unit[1:]])
-    return Fit(float(solution[0]), {
+    return RateFit(float(solution[0]), {
         count: float(1 / slope) for count, slope in zip(counts, solution[1:], strict=True)
     })
 

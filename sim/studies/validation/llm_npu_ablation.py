@@ -13,7 +13,7 @@ import itertools
 
 from ...descriptions.soc import Soc, load_soc
 from ...events import Task, simulate
-from ..soc_tasks import Placement, prefill_tasks, soc_system
+from ..soc_tasks import LayerPlacement, prefill_tasks, soc_system
 from .llm_npu import MODELS
 from .row import Basis, Row
 
@@ -22,8 +22,8 @@ __all__ = ["rows"]
 _SOURCE = "llm.npu ablation"
 _SHAPE = MODELS["Qwen1.5-1.8B"][0]
 _PROMPT, _CHUNK = 512, 256
-_ON_CPU = Placement("CPU", "int8", "CPU", "int8")
-_ON_NPU = Placement("NPU", "int8", "CPU", "int8")
+_ON_CPU = LayerPlacement("CPU", "int8", "CPU", "int8")
+_ON_NPU = LayerPlacement("NPU", "int8", "CPU", "int8")
 _CPU, _IN_ORDER, _OUT_OF_ORDER = 65.0, 395.0, 569.0   # the paper's tokens per second
 
 
@@ -46,7 +46,7 @@ def rows() -> list[Row]:
             for what, unit, ours, reference, band in compared]
 
 
-def _tasks(soc: Soc, placement: Placement) -> list[Task]:
+def _tasks(soc: Soc, placement: LayerPlacement) -> list[Task]:
     return prefill_tasks(soc, _SHAPE, _PROMPT // _CHUNK, _CHUNK, placement)
 
 

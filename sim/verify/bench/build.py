@@ -14,7 +14,7 @@ from ....errors import ToolError
 from ....tools.cache import cached_folder, content_key
 from ....tools.programs import package_version
 from ....tools.scratch import scratch_folder
-from .design import Design
+from .design import VerilogModule
 from .simulators import Simulator, get_simulator
 
 __all__ = ["Build", "build"]
@@ -24,7 +24,7 @@ __all__ = ["Build", "build"]
 class Build:
     """A design compiled for one simulator, in its folder of the cache."""
 
-    design: Design
+    design: VerilogModule
     simulator: Simulator
     folder: Path
     wave_suffix: str | None
@@ -43,7 +43,7 @@ def build(component: Component, name: str, simulator: str | Simulator = "verilat
         A tool is missing or fails, or the simulator is unknown or cannot write such waves.
     """
     # First, because Amaranth warns of a component that was made and then not elaborated.
-    design = Design.elaborate(component, name)
+    design = VerilogModule.elaborate(component, name)
     chosen = get_simulator(simulator) if isinstance(simulator, str) else simulator
     if wave_suffix is not None and wave_suffix not in chosen.wave_suffixes:
         raise ToolError(f"Simulator {chosen.name} cannot write {wave_suffix!r} waves; it writes "

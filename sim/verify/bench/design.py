@@ -13,7 +13,7 @@ from ....hw.streams.ports import component_ports
 from ....tools.programs import ask_program, python
 from .ram import RAM_MODULE, RAM_VERILOG
 
-__all__ = ["Design"]
+__all__ = ["VerilogModule"]
 
 # What ``amaranth.back.verilog`` does, but for the program that it starts.
 _SCRIPT = """\
@@ -31,7 +31,7 @@ _REMOVED = " ".join(f"-remove {name}" for name in (
 
 
 @dataclass(frozen=True)
-class Design:
+class VerilogModule:
     """A top level: its module name, its Verilog, and the names of its ports."""
 
     name: str
@@ -40,7 +40,7 @@ class Design:
     outputs: tuple[str, ...]
 
     @classmethod
-    def elaborate(cls, component: Component, name: str) -> Design:
+    def elaborate(cls, component: Component, name: str) -> VerilogModule:
         """Convert ``component`` to a Verilog module called ``name``.
 
         The text depends on the component alone: no source paths, and always the Yosys that comes

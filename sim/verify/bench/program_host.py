@@ -37,7 +37,7 @@ def _describe(descriptor: int) -> str:
     return name
 
 
-class Host:
+class ProgramHost:
     """Loads words, starts runs, reads words back."""
 
     def __init__(self, dut: Any) -> None:
@@ -130,7 +130,7 @@ async def program(dut: Any) -> None:
     """Do all runs that ``run_program`` left in the folder; leave what came out there."""
     folder = Path(os.environ[FOLDER_VARIABLE])
     settings = json.loads((folder / "runs.json").read_text())
-    host = Host(dut)
+    host = ProgramHost(dut)
     Clock(dut.clk, PERIOD_NS, unit="ns").start()
     await reset(dut, host.edge)
     host.reset_at = host.now()

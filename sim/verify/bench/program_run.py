@@ -17,7 +17,7 @@ from ....tools.scratch import scratch_folder
 from .build import Build
 from .run import run_tests
 
-__all__ = ["FOLDER_VARIABLE", "Dump", "Run", "RunResult", "run_program"]
+__all__ = ["FOLDER_VARIABLE", "Dump", "Run", "RunResult", "run_accelerator"]
 
 FOLDER_VARIABLE = "TRILOBITE_PROGRAM"
 
@@ -66,7 +66,7 @@ class RunResult:
     started: int = 0
 
 
-def run_program(
+def run_accelerator(
     build: Build, image: Sequence[tuple[int, np.ndarray]], runs: Sequence[Run],
     waves: Path | None = None, cycle_limit: int = 1 << 31,
     progress: Progress = SILENT,

@@ -27,7 +27,7 @@ from ....tools.programs import (
     program,
     run_program,
 )
-from .design import Design
+from .design import VerilogModule
 
 __all__ = ["SIMULATORS", "Icarus", "Simulator", "Verilator", "get_simulator"]
 
@@ -50,7 +50,7 @@ class Simulator(ABC):
         """
 
     @abstractmethod
-    def compile(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
+    def compile(self, design: VerilogModule, folder: Path, wave_suffix: str | None) -> None:
         """Build ``design`` in ``folder``, able to write waves of the given kind.
 
         Raises
@@ -60,11 +60,11 @@ class Simulator(ABC):
         """
 
     @abstractmethod
-    def products(self, design: Design) -> Sequence[str]:
+    def products(self, design: VerilogModule) -> Sequence[str]:
         """Names of the files in the folder that a simulation needs."""
 
     @abstractmethod
-    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
+    def command(self, design: VerilogModule, folder: Path, waves: Path | None) -> list[str]:
         """Command that simulates the build in ``folder``."""
 
 
@@ -90,7 +90,7 @@ class Verilator(Simulator):
         return [package_version("verilator"), *self.options]
 
     @override
-    def compile(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
+    def compile(self, design: VerilogModule, folder: Path, wave_suffix: str | None) -> None:
         if wave_suffix == ".fst":
             self._require_header("lz4.h", "liblz4-dev")
             self._require_header("zlib.h", "zlib1g-dev")
@@ -110,15 +110,15 @@ class Verilator(Simulator):
         self._make(design, folder)
 
     @override
-    def products(self, design: Design) -> Sequence[str]:
+    def products(self, design: VerilogModule) -> Sequence[str]:
         return ("simulator", "design.v")
 
     @override
-    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
+    def command(self, design: VerilogModule, folder: Path, waves: Path | None) -> list[str]:
         trace = [] if waves is None else ["--trace", "--trace-file", str(waves)]
         return [str(folder / "simulator"), *trace]
 
-    def _verilate(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
+    def _verilate(self, design: VerilogModule, folder: Path, wave_suffix: str | None) -> None:
         verilator = package_folder("verilator") / "bin" / "verilator"
         command = [
             program("perl"), str(verilator), "-cc", "--exe", "-Mdir", ".",
@@ -128,14 +128,14 @@ class Verilator(Simulator):
         ]
         run_program(command, folder, f"Verilating {design.name}")
 
-    def _main(self, design: Design, wave_suffix: str | None) -> list[str]:
+    def _main(self, design: VerilogModule, wave_suffix: str | None) -> list[str]:
         """What drives the model, as arguments of Verilator: cocotb."""
         libraries = cocotb_config.libs_dir
         return ["--vpi",
                 "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
                 str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp")]
 
-    def _make(self, design: Design, folder: Path) -> None:
+    def _make(self, design: VerilogModule, folder: Path) -> None:
         variables = {"MAKEFLAGS": self.make_variables}
         if ccache := optional_program("ccache"):
             variables["OBJCACHE"] = ccache
@@ -143,7 +143,7 @@ class Verilator(Simulator):
         run_program([program("make"), "-j", jobs, "-f", "Vtop.mk"], folder,
                     f"Compiling {design.name}", variables)
 
-    def _public_ports(self, design: Design) -> str:
+    def _public_ports(self, design: VerilogModule) -> str:
         """Control file that makes the ports, and nothing else, visible from Python."""
         rules = [("public_flat_rw", design.inputs), ("public_flat_rd", design.outputs)]
         return "`verilator_config\n" + "".join(
@@ -175,7 +175,7 @@ class Icarus(Simulator):
         return [text.splitlines()[0]]
 
     @override
-    def compile(self, design: Design, folder: Path, wave_suffix: str | None) -> None:
+    def compile(self, design: VerilogModule, folder: Path, wave_suffix: str | None) -> None:
         (folder / "design.v").write_text(design.verilog)
         (folder / "waves.v").write_text(self._wave_dumper(design))
         command = [program("iverilog"), "-g2012", "-o", "simulator.vvp", "-s", design.name]
@@ -187,17 +187,17 @@ class Icarus(Simulator):
         run_program([*command, *sources], folder, f"Compiling {design.name}")
 
     @override
-    def products(self, design: Design) -> Sequence[str]:
+    def products(self, design: VerilogModule) -> Sequence[str]:
         return ("simulator.vvp", "design.v")
 
     @override
-    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
+    def command(self, design: VerilogModule, folder: Path, waves: Path | None) -> list[str]:
         trace = ["-none"] if waves is None else ["-fst", f"+waves={waves}"]
         return [program("vvp"), "-m", cocotb_config.lib_entry("vpi", "icarus"),
                 str(folder / "simulator.vvp"), *trace]
 
     @staticmethod
-    def _wave_dumper(design: Design) -> str:
+    def _wave_dumper(design: VerilogModule) -> str:
         return ("module trilobite_waves;\n"
                 "  reg [8*4096-1:0] file;\n"
                 "  initial if ($value$plusargs(\"waves=%s\", file)) begin\n"

@@ -27,7 +27,7 @@ QUIET_LIMIT = 20_000   # cycles without any transfer after which a run is given 
 DRAIN_CYCLES = 20      # cycles in which nothing more may come out
 
 
-class Source:
+class BeatSource:
     """Offers beats on an input stream, and holds each one until it is taken."""
 
     def __init__(self, dut: Any, name: str, beats: Iterable[int], stall: float,
@@ -128,10 +128,10 @@ async def reset(dut: Any, edge: RisingEdge) -> None:
     dut.rst.value = 0
 
 
-async def run(edge: RisingEdge, sources: list[Source], sinks: list[Sink],
+async def run(edge: RisingEdge, sources: list[BeatSource], sinks: list[Sink],
               cycle_limit: int | None) -> int:
     """Run until everything has passed (or for ``cycle_limit`` cycles), and count the cycles."""
-    ports: list[Source | Sink] = [*sources, *sinks]
+    ports: list[BeatSource | Sink] = [*sources, *sinks]
     first = last = None
     quiet = drained = 0
     for cycle in itertools.count():
@@ -153,7 +153,7 @@ async def run(edge: RisingEdge, sources: list[Source], sinks: list[Sink],
     return 0 if first is None or last is None else last - first + 1
 
 
-def _stuck(sources: list[Source], sinks: list[Sink]) -> str:
+def _stuck(sources: list[BeatSource], sinks: list[Sink]) -> str:
     counts = [f"{source.name} took {source.taken}" for source in sources]
     counts += [f"{sink.name} gave {len(sink.beats)}" for sink in sinks]
     return f"nothing moved for {QUIET_LIMIT} cycles ({', '.join(counts)} beats)"
@@ -185,7 +185,7 @@ async def traffic(dut: Any) -> None:
             stall = setting["stall"]
             rngs = {name: random.Random(f"{setting['seed']} {name}") for name in stall}
             sources = [
-                Source(dut, name, _integers(inputs[f"{number}/{name}"], repeats),
+                BeatSource(dut, name, _integers(inputs[f"{number}/{name}"], repeats),
                        stall.get(name, 0), rngs.get(name, random.Random(0)))
                 for name, repeats in setting["inputs"].items()
             ]

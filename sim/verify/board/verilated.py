@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from ..bench.design import Design
+from ..bench.design import VerilogModule
 from ..bench.ram import RAM_MODULE
 from ..bench.simulators import Verilator
 
@@ -36,16 +36,16 @@ class VerilatedBoard(Verilator):
         return [*super().fingerprint(), _MAIN.read_text()]
 
     @override
-    def command(self, design: Design, folder: Path, waves: Path | None) -> list[str]:
+    def command(self, design: VerilogModule, folder: Path, waves: Path | None) -> list[str]:
         return [str(folder / "simulator"), *([] if waves is None else [str(waves)])]
 
     @override
-    def _main(self, design: Design, wave_suffix: str | None) -> list[str]:
+    def _main(self, design: VerilogModule, wave_suffix: str | None) -> list[str]:
         words = "__DOT__".join([design.name, *_WORDS.split(".")])
         traced = {None: [], ".vcd": ["-DTRACE_VCD"], ".fst": ["-DTRACE_FST"]}[wave_suffix]
         flags = " ".join([f"-DMEMORY={words}", *traced])
         return ["-CFLAGS", flags, str(_MAIN)]
 
     @override
-    def _public_ports(self, design: Design) -> str:
+    def _public_ports(self, design: VerilogModule) -> str:
         return f'`verilator_config\npublic_flat_rw -module "{RAM_MODULE}" -var "words"\n'

@@ -18,8 +18,8 @@ from ...descriptions.ddr_timing import DdrTiming
 from ...descriptions.shapes import load_shape
 from .cases import CAPACITY, HARDWARE, MODELS, Case, all_cases
 
-__all__ = ["CYCLES", "FULL_SIZE", "MEASURED", "Comparison", "check_counts", "check_full_size",
-           "compare_cases", "compare_full_size"]
+__all__ = ["CYCLES", "FULL_SIZE", "MEASURED", "CounterComparison", "check_counts",
+           "check_full_size", "compare_cases", "compare_full_size"]
 
 MEASURED = Path(__file__).with_name("measured.json")
 FULL_SIZE = Path(__file__).with_name("full_size.json")
@@ -29,7 +29,7 @@ _TIMING = DdrTiming(latency=60)   # of ``trilobite verify shape``
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CounterComparison:
     """A step's counters as predicted and as counted in RTL simulation."""
 
     what: str
@@ -79,30 +79,30 @@ def _check(counts: str, counted: dict[str, int], parameters: AcceleratorParamete
                             f"Count them again with ``{command}``")
 
 
-def compare_cases() -> list[Comparison]:
+def compare_cases() -> list[CounterComparison]:
     """Every case that ``measured.json`` has."""
     measured = json.loads(MEASURED.read_text())
     return [_compare(case, measured[case.hardware]) for case in all_cases()]
 
 
-def _compare(case: Case, measured: dict[str, Any]) -> Comparison:
+def _compare(case: Case, measured: dict[str, Any]) -> CounterComparison:
     hardware, step = HARDWARE[case.hardware], case.step
     counted = measured["cases"][case.model][step.name]
     program = plan_program(MODELS[case.model], hardware.parameters, CAPACITY)
     predicted = predict_step(program, hardware.timing, step.tokens, step.position, step.chooses,
                              counted["started"])
-    return Comparison(f"{case.hardware}, {case.model}, {step.name}", case.held_out, predicted,
-                      counted)
+    return CounterComparison(
+        f"{case.hardware}, {case.model}, {step.name}", case.held_out, predicted, counted)
 
 
-def compare_full_size() -> Iterator[Comparison]:
+def compare_full_size() -> Iterator[CounterComparison]:
     """One layer and two of a published shape, as ``trilobite verify shape`` counted them."""
     recorded = json.loads(FULL_SIZE.read_text())
     parameters = load_accelerator(recorded["configuration"]).whole()
     for run in recorded["runs"]:
         for layers, counted in ((run["layers"], run["one"]), (2 * run["layers"], run["two"])):
             predicted = _predict_run(run, parameters, layers)
-            yield Comparison(f"{_what(run)}, {layers} layers", True, predicted, counted)
+            yield CounterComparison(f"{_what(run)}, {layers} layers", True, predicted, counted)
 
 
 def _what(run: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from ...cycle_model.constants import hardware_constants
 from ..bench import build
 from ..bench.build import Build
 from ..bench.program_bench import ProgramBench
-from ..bench.program_run import Run, run_program
+from ..bench.program_run import Run, run_accelerator
 from .cases import CAPACITY, HARDWARE, MODELS, STEPS, CaseStep, SimulatedAccelerator
 from .compare import MEASURED
 
@@ -83,7 +83,7 @@ def _simulate(engine: Build, program: Program, steps: tuple[CaseStep, ...]) -> l
                 step.position, int(step.chooses)) for step in steps]
 
     def fill(folder: Path) -> None:
-        results = run_program(engine, image, runs)
+        results = run_accelerator(engine, image, runs)
         for result in results:
             if result.error != RunError.NONE:
                 raise ToolError(f"The accelerator reported {result.error.name} at {result.failed}")

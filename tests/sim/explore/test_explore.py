@@ -22,13 +22,13 @@ from trilobite.sim.explore import (
     Limits,
     Perplexities,
     answer,
-    evaluate,
     grid_front,
     load_perplexities,
     load_synthesized,
     make_spaces,
     pareto_front,
     search,
+    space_costs,
 )
 from trilobite.sim.explore.around import Around
 from trilobite.sim.explore.engines import ARRAY_LATENCY, ArrayEngines, TlmmEngines
@@ -41,7 +41,7 @@ AROUND = Around(lanes=4, queries=4, lut=100_000, dsp=500, tables=32, columns=32)
 HALF = Around(lanes=2, queries=2, lut=60_000, dsp=300, tables=16, columns=16)
 SPACE, ARRAYS = make_spaces([KV260], TLMM, [AROUND], 40, 24, 30_000)
 NO_LIMITS = Limits()
-COSTS = evaluate(SPACE, LARGE, TLMM, 40, 5)
+COSTS = space_costs(SPACE, LARGE, TLMM, 40, 5)
 
 
 def test_points_agree_with_the_estimate_of_the_same_design():
@@ -84,14 +84,14 @@ def test_a_prompt_in_chunks_costs_the_steps_without_a_token_in_between():
         work = step(LARGE.config, hardware.layout(LARGE.config, tokens), tokens, past)
         used = work.operators if past == 32 else work.operators[:-2]
         steps.append(sum(op.count * one.time(op).total for op in used))
-    found = evaluate(space, LARGE, TLMM, 40, 5)
+    found = space_costs(space, LARGE, TLMM, 40, 5)
     assert found.first_token.item() == pytest.approx(sum(steps) + one.host_time, rel=1e-12)
     assert found.pause.item() == pytest.approx(max(steps) + 1 / found.rate.item(), rel=1e-12)
 
 
 def test_layers_in_groups_cost_the_same_and_keep_others_waiting_for_one_group():
     space = dataclasses.replace(SPACE, policies=(PromptPolicy(40, 1, 40), PromptPolicy(40, 8, 40)))
-    costs = evaluate(space, LARGE, TLMM, 40, 5)
+    costs = space_costs(space, LARGE, TLMM, 40, 5)
     whole, layered = (costs.first_token[..., place, :] for place in (0, 1))
     assert np.array_equal(whole, layered)
     pauses = costs.pause - 1 / costs.rate
@@ -118,7 +118,7 @@ def test_cycles_of_engines_are_those_of_one_engine():
 
 
 def test_wider_weights_cost_bytes_and_energy_by_the_formulas():
-    costs = evaluate(ARRAYS, LARGE, TLMM, 40, 5)
+    costs = space_costs(ARRAYS, LARGE, TLMM, 40, 5)
     shape = ARRAYS.engines.one_by_one[-1]
     whole = [policy.name for policy in ARRAYS.policies].index("whole")
     at = (len(ARRAYS.engines) - 1, len(ARRAYS.mhz) - 1, len(ARRAYS.urams) - 1, whole, 0)
@@ -158,7 +158,7 @@ def test_fewer_lanes_around_an_engine_take_longer():
     assert [half.vector.lanes.count, half.integer.lanes.count, half.integer.query_rows.count] == [
         TLMM.vector.lanes.count // 2, TLMM.integer.lanes.count // 2,
         TLMM.integer.query_rows.count // 2]
-    less = evaluate(dataclasses.replace(SPACE, around=HALF), LARGE, TLMM, 40, 5)
+    less = space_costs(dataclasses.replace(SPACE, around=HALF), LARGE, TLMM, 40, 5)
     assert (less.first_token > COSTS.first_token).all() and (less.rate < COSTS.rate).all()
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from support.estimates import KV260, LARGE, TLMM
 from trilobite.sim.descriptions.quantity import Corner
-from trilobite.sim.formulas.assembly import assemble
+from trilobite.sim.formulas.assembly import assemble_estimate
 from trilobite.sim.formulas.cost_model import request_rates
-from trilobite.sim.formulas.cycle_source import DetailTable, Method, TableRow
+from trilobite.sim.formulas.cycle_source import CountingMethod, DetailTable, TableRow
 from trilobite.sim.formulas.energy import Energy
 from trilobite.sim.formulas.estimate import FormulaCosts, estimate
 from trilobite.sim.report import report_csv
@@ -20,7 +20,7 @@ SECONDS = {Corner.BEST: 0.5, Corner.NOMINAL: 1.0, Corner.WORST: 4.0}
 class Guessed:
     """Cycles that nobody counted."""
 
-    method = Method("Guessed cycles", "that somebody dreamt of", (("Guessing", "By ear."),),
+    method = CountingMethod("Guessed cycles", "that somebody dreamt of", (("Guessing", "By ear."),),
                     ("Everything.",))
     agreement = "compared with nothing"
 
@@ -63,7 +63,7 @@ class OwnCosts:
 
 
 def test_figures_follow_from_what_the_cost_model_says():
-    result = assemble(OwnCosts())
+    result = assemble_estimate(OwnCosts())
     assert (result.first_token.low, result.first_token.nominal, result.first_token.high) == (
         5, 10, 40)
     assert (result.rate.low, result.rate.nominal, result.rate.high) == (0.25, 1, 2)
@@ -78,7 +78,7 @@ def test_figures_follow_from_what_the_cost_model_says():
 
 
 def test_a_report_says_of_a_cost_model_what_that_says_of_itself():
-    result = assemble(OwnCosts())
+    result = assemble_estimate(OwnCosts())
     html = page([result], {"trilobite": "0"})
     for said in ("Guessed cycles: compared with nothing.", "a design that somebody dreamt of.",
                  "All guesses", "By ear.", "Everything."):
@@ -94,7 +94,7 @@ def test_the_formulas_are_one_of_them():
     assert (result.first_token, result.rate, result.per_token) == (
         rates.first_token, rates.rate, rates.per_token)
     assert result.decode.time.high == costs.decode.seconds[Corner.WORST]
-    assert assemble(costs) == result != estimate(LARGE, KV260, TLMM, 16, 8)
+    assert assemble_estimate(costs) == result != estimate(LARGE, KV260, TLMM, 16, 8)
 
 
 @dataclass

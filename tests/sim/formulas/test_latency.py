@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from support.estimates import KV260, LARGE, TLMM, changed, exact, machine
 from trilobite.sim.descriptions.quantity import Corner
-from trilobite.sim.formulas.workload import Operator, Traffic, step
+from trilobite.sim.formulas.workload import DramTraffic, Operator, step
 
 CONFIG = LARGE.config
 KINDS = st.sampled_from(["tlmm", "integer", "vector"])
@@ -80,7 +80,7 @@ def test_overlap_goes_from_the_larger_to_the_sum(overlap, total):
         integer={"efficiency": exact(1.0)},
     )
     # 500 cycles of 128 MACs, 2 us; 48,000 B at 16 GB/s, 3 us.
-    work = Operator("work", "integer", 1, 1, macs=64_000, traffic=Traffic(weights=48_000))
+    work = Operator("work", "integer", 1, 1, macs=64_000, traffic=DramTraffic(weights=48_000))
     assert machine(hardware=hardware).time(work).total == pytest.approx(total)
 
 
@@ -107,7 +107,7 @@ def test_sustained_bandwidth_never_exceeds_the_peak():
 def test_more_bandwidth_is_never_slower(unit, work, size, factor):
     shape = (64, 96) if unit == "tlmm" else None
     run = Operator(
-        "run", unit, 1, 1, macs=work, elements=work, shape=shape, traffic=Traffic(weights=size)
+        "run", unit, 1, 1, macs=work, elements=work, shape=shape, traffic=DramTraffic(weights=size)
     )
     dram = {"sustained": exact(10.0), "peak": exact(1e4)}
     slow = machine(changed(KV260, dram=dram)).time(run)

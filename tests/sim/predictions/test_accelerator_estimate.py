@@ -18,7 +18,7 @@ from trilobite.sim.descriptions.quantity import Corner
 from trilobite.sim.descriptions.shapes import ModelShape, load_shape
 from trilobite.sim.formulas.energy import PARTS, Supply
 from trilobite.sim.formulas.workload import step
-from trilobite.sim.predictions.accelerator_constants import describe
+from trilobite.sim.predictions.accelerator_constants import rtl_accelerator
 from trilobite.sim.predictions.accelerator_estimate import estimate_accelerator
 from trilobite.sim.predictions.extrapolation import total
 from trilobite.sim.predictions.operator_rows import OperatorRows
@@ -95,7 +95,7 @@ def test_joules_of_counters_by_hand(result):
     counts = 0 * result.cycles.decode.counts
     for name in ("read_words", "weight_beats", "attention_words", "head_words"):
         counts[3, list(COUNTERS).index(name)] = 1
-    accelerator = describe(DESCRIBED)
+    accelerator = rtl_accelerator(DESCRIBED)
     energy = activity_energy(Supply(device, 0, Corner.NOMINAL), accelerator, counts, 1, 1.0)
     assert energy.dram == pytest.approx(16 * 8 * 15e-12)
     int8 = 16 * SMALL.queries + 16

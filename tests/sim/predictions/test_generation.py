@@ -15,7 +15,7 @@ from trilobite.sim.descriptions.device import load_device
 from trilobite.sim.descriptions.quantity import Corner
 from trilobite.sim.descriptions.shapes import load_shape
 from trilobite.sim.predictions import store
-from trilobite.sim.predictions.accelerator_constants import describe
+from trilobite.sim.predictions.accelerator_constants import rtl_accelerator
 from trilobite.sim.predictions.extrapolation import total, whole_step
 from trilobite.sim.predictions.generation import (
     curve_places,
@@ -29,7 +29,7 @@ from trilobite.sim.verify.cycles.cases import HARDWARE, MODELS
 
 DEVICE = load_device("kv260")
 SMALL = HARDWARE["small"].parameters
-KV260 = describe(load_accelerator("kv260"))
+KV260 = rtl_accelerator(load_accelerator("kv260"))
 OPERATIONS = {"embed_cycles": ("embedding",), "head_cycles": ("lm_head",),
               "attend_cycles": ("attention",)}
 

@@ -12,9 +12,9 @@ from support.estimates import LARGE, TLMM, changed, exact, machine, small_config
 from trilobite.api.serving import serve_sim
 from trilobite.errors import EstimateError
 from trilobite.sim.formulas.energy import step_energy, work_energy
-from trilobite.sim.formulas.workload import Traffic, step
+from trilobite.sim.formulas.workload import DramTraffic, step
 from trilobite.sim.serving import BatchCosts, Request, generate_requests, serve
-from trilobite.sim.serving.batch import Batch, Piece, Progress
+from trilobite.sim.serving.batch import Batch, Piece, RequestProgress
 from trilobite.sim.serving.policies import POLICIES, Chunked, FlowPrefill, Layered, WholePrompt
 from trilobite.tools.progress import Silent
 
@@ -138,7 +138,7 @@ def test_one_request_takes_what_the_estimate_says():
 def test_decodes_share_the_weights():
     costs = BatchCosts(MACHINE, LARGE.config)
     pieces = [
-        Piece(Progress(Request(0.0, 8, 9), 0.0), 1, 8, 0, LARGE.config.num_layers, True)
+        Piece(RequestProgress(Request(0.0, 8, 9), 0.0), 1, 8, 0, LARGE.config.num_layers, True)
         for _ in range(4)
     ]
     one, four = costs.cost(pieces[:1])[0], costs.cost(pieces)[0]
@@ -226,9 +226,9 @@ class Plainly:
         return [self.operator(same, layers) for same in zip(*steps, strict=True)]
 
     def operator(self, same, layers):
-        traffic = Traffic(**{
+        traffic = DramTraffic(**{
             field.name: sum(getattr(one.traffic, field.name) for one in same)
-            for field in dataclasses.fields(Traffic)})
+            for field in dataclasses.fields(DramTraffic)})
         if same[0].name != "embedding":
             traffic = dataclasses.replace(
                 traffic, weights=max(one.traffic.weights for one in same))
@@ -252,7 +252,7 @@ def test_costs_are_those_of_the_operators_bit_for_bit(data, windowed, odd):
     size = st.tuples(st.sampled_from((1, 1, 1, 7, 300)), st.integers(0, 100))
     layers = st.sampled_from(((0, 2), (0, 2), (0, 1), (1, 2)))
     pieces = tuple(
-        Piece(Progress(Request(0.0, 8, 9), 0.0), *numbers, *place, place[1] == 2)
+        Piece(RequestProgress(Request(0.0, 8, 9), 0.0), *numbers, *place, place[1] == 2)
         for numbers, place in data.draw(st.lists(st.tuples(size, layers), min_size=1, max_size=4))
     )
     costs, batch = BatchCosts(board, config), Batch(pieces)

@@ -12,12 +12,12 @@ from trilobite.sim.descriptions.quantity import Corner
 from trilobite.sim.descriptions.soc import load_soc
 from trilobite.sim.studies.chunk_graphs import ChunkGraphs
 from trilobite.sim.studies.cold_start import cold_prefill
-from trilobite.sim.studies.soc_tasks import LayerShape, Placement, chunked_prefill
+from trilobite.sim.studies.soc_tasks import LayerPlacement, LayerShape, chunked_prefill
 
 PHONE = load_soc("snapdragon-8-gen-3")
 CONFIG = small_config(hidden_size=1024, intermediate_size=4096, num_heads=16, num_kv_heads=16,
                       head_dim=64, num_layers=6, max_position_embeddings=2048)
-PLACEMENT = Placement("NPU", "int8", "CPU", "int8")
+PLACEMENT = LayerPlacement("NPU", "int8", "CPU", "int8")
 
 
 def graphs(seconds=2.0, chunks=3):

@@ -13,8 +13,8 @@ from trilobite.quant.formats import Int8
 from trilobite.sim.studies.shadow import (
     ActivationRanges,
     HotChannels,
-    Placement,
     ShadowLinear,
+    ShadowPlacement,
     clip_scale,
     measure_ranges,
     pack_per_tensor,
@@ -172,16 +172,16 @@ def test_a_model_with_a_shadow_stays_near_the_float_model(llama):
     _, weights, ranges, tokens = llama
     model = load("demo-llama")
     exact = model.logits(tokens[0])
-    made = use_shadow(model.decoder, weights, ranges, Placement())
+    made = use_shadow(model.decoder, weights, ranges, ShadowPlacement())
     assert len(made) == 7 * model.config.num_layers
     near = model.logits(tokens[0])
     assert sum(one.hot.hits + one.hot.misses for one in made) > 0
-    bare = use_shadow(model.decoder, weights, ranges, Placement(pruned=1.0))
+    bare = use_shadow(model.decoder, weights, ranges, ShadowPlacement(pruned=1.0))
     far = model.logits(tokens[0])
     assert sum(one.hot.hits + one.hot.misses for one in bare) == 0
     assert np.abs(near - exact).mean() < np.abs(far - exact).mean()
-    half = use_shadow(model.decoder, weights, ranges, Placement(pruned=0.5))
+    half = use_shadow(model.decoder, weights, ranges, ShadowPlacement(pruned=0.5))
     model.logits(tokens[0])
     assert 0 < sum(one.hot.hits + one.hot.misses > 0 for one in half) <= len(half) // 2
     with pytest.raises(TrilobiteError, match="pruned must be 0 to 1"):
-        use_shadow(model.decoder, weights, ranges, Placement(pruned=2))
+        use_shadow(model.decoder, weights, ranges, ShadowPlacement(pruned=2))

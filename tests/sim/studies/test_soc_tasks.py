@@ -10,8 +10,8 @@ from trilobite.sim.descriptions.presets import bundled_devices
 from trilobite.sim.descriptions.quantity import Corner
 from trilobite.sim.descriptions.soc import Bucket, Processor, Rate, Soc, SocPower, load_soc
 from trilobite.sim.studies.soc_tasks import (
+    LayerPlacement,
     LayerShape,
-    Placement,
     chunked_prefill,
     decode_step,
     soc_system,
@@ -41,7 +41,7 @@ def test_a_prefill_by_hand():
     # The NPU does 1,000 operations a second and launches for a second, the CPU does 2,000.
     shape = LayerShape(layers=1, width=5, before=((5, 10),), after=((10, 10),))
     timeline = chunked_prefill(
-        small_soc(), shape, 8, 4, Placement("NPU", "int8", "CPU", "int8", weight_bytes=0.0)
+        small_soc(), shape, 8, 4, LayerPlacement("NPU", "int8", "CPU", "int8", weight_bytes=0.0)
     )
     spans = {name: (one.start, one.end) for name, one in timeline.by_name.items()}
     before, after = 1 + 0.4, 1 + 0.8
@@ -102,7 +102,7 @@ def test_more_memory_bandwidth_is_never_slower(soc):
     readers = [one.name for one in soc.processors]
     shape = LayerShape.of(small_config(num_layers=4))
     linear = soc.processors[-1]
-    place = Placement(linear.name, linear.rates[0].precision, linear.name,
+    place = LayerPlacement(linear.name, linear.rates[0].precision, linear.name,
                       linear.rates[0].precision, weight_bytes=1e4)
     for run in (lambda one: decode_step(one, readers, 1e9),
                 lambda one: chunked_prefill(one, shape, 500, 64, place)):

@@ -15,8 +15,8 @@ from trilobite.sim.this_machine import calibrate_layers
 from trilobite.sim.this_machine.calibrate import (
     FORMATS,
     MATMUL,
-    Calibration,
     KernelRate,
+    MachineCalibration,
     cache_bytes,
     calibrate,
     description_text,
@@ -34,7 +34,7 @@ from trilobite.sim.this_machine.runtime_estimate import estimate_runtime, reside
 from trilobite.sim.verify.cycles.cases import MODELS
 
 CONFIG = MODELS["llama-192"]
-MADE_UP = Calibration(
+MADE_UP = MachineCalibration(
     2, 8 << 30, 0, (5e9, 6e9, 8e9),
     tuple(KernelRate(name, {1: (1e9, 2e9, 4e9), 16: (8e9, 8e9, 1.6e10)}, 1e-5)
           for name in FORMATS),

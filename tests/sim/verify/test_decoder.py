@@ -22,7 +22,7 @@ from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.ddr_timing import DdrTiming
 from trilobite.sim.verify.bench import build
 from trilobite.sim.verify.bench.program_bench import ProgramBench
-from trilobite.sim.verify.bench.program_run import Run, run_program
+from trilobite.sim.verify.bench.program_run import Run, run_accelerator
 from trilobite.sim.verify.decoder import verify_decoder
 
 DEMO = load_accelerator("demo").whole()
@@ -157,7 +157,7 @@ def altered(program, number, **fields):
 def test_a_bad_descriptor_ends_in_an_error_code(program, number, fields, error):
     engine = _engine(program)
     run = Run(program.word("program"), program.word("tiles"), len(program.tiles), 2, 0, 1)
-    result = run_program(engine, altered(program, number, **fields), [run], cycle_limit=400_000)
+    result = run_accelerator(engine, altered(program, number, **fields), [run], cycle_limit=400_000)
     assert result[0].error == error
 
 
@@ -170,7 +170,8 @@ def test_too_many_tokens_end_in_an_error_code(program, fields):
     run = Run(**{"program": program.word("program"), "tiles": program.word("tiles"),
                  "tile_count": len(program.tiles), "tokens": 1, "position": 0, "new_tokens": 1,
                  **fields})
-    result = run_program(_engine(program), program.memory.image()[:1], [run], cycle_limit=10_000)
+    image = program.memory.image()[:1]
+    result = run_accelerator(_engine(program), image, [run], cycle_limit=10_000)
     assert result[0].error == RunError.TOKENS
 
 
@@ -183,7 +184,7 @@ def test_weights_that_no_encoder_writes_end_in_an_error_code(program, tile):
     words, = (words for first, words in image if first == entry.word)
     words[entry.words // 2, 3] = 243
     run = Run(program.word("program"), program.word("tiles"), len(program.tiles), 2, 0, 1)
-    result = run_program(_engine(program), image, [run], cycle_limit=400_000)
+    result = run_accelerator(_engine(program), image, [run], cycle_limit=400_000)
     assert result[0].error == RunError.WEIGHTS
 
 
@@ -192,7 +193,7 @@ def test_a_run_that_cannot_go_on_is_stuck(program):
     """A MATMUL whose weight tiles are not in the list waits for ever."""
     run = Run(program.word("program"), program.word("tiles"), 1, 1, 0, 1)
     image = program.memory.image()
-    result = run_program(_engine(program), image, [run], cycle_limit=400_000)
+    result = run_accelerator(_engine(program), image, [run], cycle_limit=400_000)
     assert result[0].error == RunError.STUCK
 
 

@@ -9,14 +9,14 @@ from support.watch import Watch
 from trilobite.errors import ToolError, TrilobiteError
 from trilobite.hw import cycles
 from trilobite.hw.matmul.reference import matmul
-from trilobite.sim.verify.engine import Matrix, Mismatch, verify_tlmm
+from trilobite.sim.verify.engine import EngineProblem, Mismatch, verify_tlmm
 
 ENGINE = PARAMETERS["g3"]
 
 
 def make(name, M, K, N, seed=0):
     trits, activations = random_matrix(np.random.default_rng(seed), M, K, N)
-    return Matrix(name, trits, activations, matmul(trits, activations))
+    return EngineProblem(name, trits, activations, matmul(trits, activations))
 
 
 @pytest.fixture(scope="module")

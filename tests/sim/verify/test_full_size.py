@@ -13,7 +13,7 @@ from trilobite.runtime.random_weights import random_weights
 from trilobite.sim.descriptions.ddr_timing import DdrTiming
 from trilobite.sim.verify.bench import build
 from trilobite.sim.verify.bench.program_bench import ProgramBench
-from trilobite.sim.verify.bench.program_run import Run, run_program
+from trilobite.sim.verify.bench.program_run import Run, run_accelerator
 from trilobite.sim.verify.full_size import PhaseCycles, count_phase
 
 THREE = replace(MODEL, num_layers=3)
@@ -50,7 +50,7 @@ def test_counted_layers_cost_what_simulated_ones_do(phase, tokens, context):
     runs = [Run(program.word("program"), program.word("tiles"), len(program.tiles), count, position,
                 int(position == steps[-1][0])) for position, count in steps]
     depth = 1 << (program.memory.words - 1).bit_length()
-    results = run_program(build(ProgramBench(TINY, depth, TIMING), "accelerator"), image, runs)
+    results = run_accelerator(build(ProgramBench(TINY, depth, TIMING), "accelerator"), image, runs)
     for name in ("read_words", "write_words", "weight_beats", "table_passes", "attention_words",
                  "head_words", "tokens"):
         assert sum(result.counts[name] for result in results) == counted.whole(name), name

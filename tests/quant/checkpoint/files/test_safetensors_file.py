@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trilobite.errors import CheckpointError
-from trilobite.quant.checkpoint.files.safetensors_file import SafetensorsFile, StoredTensor
+from trilobite.quant.checkpoint.files.safetensors_file import HeaderEntry, SafetensorsFile
 
 HEADER = {
     "a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
@@ -41,8 +41,8 @@ def test_file_by_hand(tmp_path):
     with SafetensorsFile(write(tmp_path, file_bytes(text))) as file:
         begin = 8 + len(text)
         assert file.tensors == {
-            "a": StoredTensor("F32", (2, 2), begin, begin + 16),
-            "b": StoredTensor("BF16", (3,), begin + 16, begin + 22),
+            "a": HeaderEntry("F32", (2, 2), begin, begin + 16),
+            "b": HeaderEntry("BF16", (3,), begin + 16, begin + 22),
         }
         np.testing.assert_array_equal(file.read("a"), [[1, -2], [0.5, np.inf]])
         np.testing.assert_array_equal(file.read("a", 1, 2), [[0.5, np.inf]])

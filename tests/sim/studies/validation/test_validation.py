@@ -60,7 +60,7 @@ def test_the_description_holds_the_fitted_rates(processor, precision):
 
 
 def test_a_fit_finds_launch_and_rates_of_made_up_times(monkeypatch):
-    truth = llm_npu.Fit(2e-3, {32: 1e12, 64: 3e12})
+    truth = llm_npu.RateFit(2e-3, {32: 1e12, 64: 3e12})
     made_up = [1e3 * truth.seconds(tokens, K, M) for tokens, K, M in llm_npu._SHAPES]
     monkeypatch.setitem(llm_npu._MILLISECONDS, ("NPU", "int8"), made_up)
     fit = llm_npu.fit_table_3("NPU", "int8")

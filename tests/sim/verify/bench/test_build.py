@@ -5,7 +5,7 @@ import pytest
 from support.probes import Register
 from trilobite.errors import ToolError
 from trilobite.sim.verify.bench import build
-from trilobite.sim.verify.bench.design import Design
+from trilobite.sim.verify.bench.design import VerilogModule
 from trilobite.sim.verify.bench.simulators import SIMULATORS, Verilator
 from trilobite.tools.cache import cache_folder
 from trilobite.tools.programs import package_folder
@@ -67,7 +67,7 @@ def test_builds_at_the_same_time_share_one_compilation(cache, compilations):
 
 
 def test_only_ports_are_public():
-    design = Design.elaborate(Register(), "register")
+    design = VerilogModule.elaborate(Register(), "register")
     assert Verilator._public_ports(design).splitlines() == [
         "`verilator_config",
         *(f'public_flat_rw -module "register" -var "{port}"'
