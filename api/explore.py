@@ -164,7 +164,7 @@ def _check(limits: Limits, best: str) -> None:
 
 
 def _perplexities(shape: ModelShape, path: str | Path | None) -> Perplexities:
-    """Those of the model itself, else of the demo model of its kind."""
+    """The perplexities of the model itself, or else of the demo model of its kind."""
     known = load_perplexities(Path(path) if path else MEASURED)
     demo = "demo-bitnet" if shape.config.bitlinear else "demo-llama"
     for name in (shape.name, demo):

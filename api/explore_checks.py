@@ -41,7 +41,7 @@ class Checking:
 
 @dataclass(frozen=True)
 class DesignChecks:
-    """For each of ``designs``: its engine in RTL simulation, and the whole accelerator.
+    """What RTL simulation gave for the engine and the accelerator of each of ``designs``.
 
     ``predicted`` has what the cycle model predicts of the whole accelerator, or why it cannot;
     ``counted`` what its RTL took with a small model, where that was simulated.

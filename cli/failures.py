@@ -1,4 +1,4 @@
-"""How a command ends that cannot go on: one or two sentences on standard error, and an exit code.
+"""How a command that fails ends: one or two sentences on standard error, and an exit code.
 
 2: the user can mend it. 70: a bug of ours. 130: interrupted. 141: whoever read the output is gone.
 """

@@ -188,7 +188,7 @@ class _Compiler:
         return layout
 
     def put_angles(self) -> None:
-        """For each position, beats of cosines and of sines in turn."""
+        """The beats of each position: cosines and sines in turn."""
         cosine, sine = rope_tables(self.config, np.arange(self.capacity))
         lanes = self.p.lanes
         parts = [part.reshape(self.capacity, -1, lanes) for part in (cosine, sine)]

@@ -31,7 +31,7 @@ class Rope:
     sine: np.ndarray
 
     def slice(self, start: int, stop: int) -> Rope:
-        """Those of positions ``start`` to ``stop - 1``."""
+        """The tables of positions ``start`` to ``stop - 1``."""
         return Rope(self.cosine[start:stop], self.sine[start:stop])
 
 

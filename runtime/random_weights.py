@@ -27,7 +27,7 @@ def random_weights(config: ModelConfig, form: Format, seed: int = 0,
     Embedding and head are in ``vocabulary``; None: INT8.
 
     Linears are normal with variance 1 / K before they are quantized, so activations keep their
-    size through the layers. The same seed gives the same model, whatever the order of asking.
+    size through the layers. The same seed gives the same model in any order of requests.
 
     Raises
     ------

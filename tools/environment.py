@@ -98,7 +98,7 @@ def _absolute(folders: str) -> str:
 
 
 def without_current(folders: Iterable[str]) -> list[str]:
-    """Those of ``folders`` that are absolute and not the current one."""
+    """The ``folders`` that are absolute paths, without the current folder."""
     try:
         current = Path.cwd().resolve()
     except FileNotFoundError:   # it was removed

@@ -88,7 +88,7 @@ def read_text_bounded(
     path: Path, limit: int, error: type[TrilobiteError] = TrilobiteError,
     within: Path | None = None,
 ) -> str:
-    """As ``read_bounded``, of a file in UTF-8; a byte order mark in front is no text."""
+    """Read a file in UTF-8 as ``read_bounded`` does, without the byte order mark in front."""
     try:
         return read_bounded(path, limit, error, within).decode("utf-8-sig")
     except UnicodeDecodeError as reason:

@@ -54,7 +54,7 @@ def program(name: str) -> str:
 
 
 def optional_program(name: str) -> str | None:
-    """As ``program``; None if there is none."""
+    """The path that ``program`` gives, or None if there is no such program."""
     return shutil.which(name, path=program_path())
 
 

@@ -49,7 +49,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return list(self._own)
 
     def packages(self) -> dict[str, str]:
-        """By name, the package that a thing of another package comes from."""
+        """The package that each plugin comes from, by the plugin's name."""
         found = find_plugins(self._group)
         return {name: entry.dist.name for name, entry in found.items()
                 if entry.dist and name not in self._own}
@@ -83,7 +83,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return thing
 
     def __getitem__(self, name: str) -> Thing:
-        """As ``find``, but an unknown name is a ``KeyError``."""
+        """Return what ``find`` does, but raise ``KeyError`` for an unknown name."""
         if name not in self:
             raise KeyError(name)
         return self.find(name)

@@ -23,7 +23,7 @@ __all__ = ["SoftmaxSums", "factors_layout"]
 
 
 def factors_layout() -> data.StructLayout:
-    """By what a query's outputs shrink with a tile; 1 / the sum of all its exponentials so far."""
+    """The factor by which a tile shrinks a query's outputs; 1 / the sum of its exponentials."""
     return data.StructLayout({"shrink": FLOAT32.layout, "inverse": FLOAT32.layout})
 
 

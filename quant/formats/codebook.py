@@ -44,7 +44,7 @@ class Codebook(GroupFormat):
 
     @property
     def code_type(self) -> type:
-        """See ``GroupFormat.code_type``."""
+        """The dtype of the codes: indices into the codebook."""
         return np.uint8
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:

@@ -33,7 +33,7 @@ class GroupFormat(Format):
 
     @property
     def code_type(self) -> type:
-        """Of ``Codes.values``."""
+        """The dtype of ``Codes.values``."""
         return np.int8
 
     @abstractmethod

@@ -39,7 +39,7 @@ class Nvfp4(E4m3Scaled):
 
     @property
     def columns(self) -> int:
-        """See ``E4m3Scaled.columns``."""
+        """A group, whose columns share a scale, has 16."""
         return 16
 
     def check(self, tensor: str, shape: tuple[int, ...]) -> None:

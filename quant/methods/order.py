@@ -1,4 +1,4 @@
-"""In which order the columns of a weight are rounded."""
+"""The order in which the columns of a weight are rounded."""
 
 from __future__ import annotations
 

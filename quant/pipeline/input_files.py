@@ -1,4 +1,4 @@
-"""The files that are read: their hashes, made beside the work, and what is let go of them.
+"""Hashes of the input files, computed beside the work, and pages that the cache may drop.
 
 Work and hashing each read every file once. A large one passes through the system's cache while
 both do, and leaves it behind them: memory that is filled for the first time costs a virtual machine
@@ -93,7 +93,7 @@ class InputHashes:
         return files
 
     def _free_run(self) -> None:
-        """Let hashing go on without the work."""
+        """Allow hashing to continue ahead of the work."""
         with self._changed:
             self._limited = False
             self._changed.notify()

@@ -55,7 +55,7 @@ def _lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def continues(folder: Path, key: str) -> bool:
-    """Whether ``folder`` is an unfinished one that a run with ``key`` can go on with."""
+    """Whether ``folder`` is unfinished and a run with ``key`` can resume it."""
     if not all(is_own_file(folder / name) for name in (JOURNAL, _FILE)):
         return False
     lines = _lines(folder)

@@ -58,7 +58,7 @@ def parse_rule(text: str) -> Rule:
 
 
 def matches(rule: Rule, names: Sequence[str]) -> list[str]:
-    """Those of ``names`` that ``rule`` is for; raises ``FormatError`` if there is none."""
+    """The ``names`` that ``rule`` selects; raises ``FormatError`` if it selects none."""
     matching = [name for name in names if rule.pattern.search(name)]
     if not matching:
         raise FormatError(

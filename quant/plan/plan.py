@@ -224,7 +224,7 @@ def _largest_block(tensors: Mapping[str, TensorInfo]) -> int:
 def _problems(
     shapes: Mapping[str, tuple[int, ...]], formats: Mapping[str, Format | None]
 ) -> dict[str, str]:
-    """By name, why a matrix cannot have its format."""
+    """The reasons why matrices cannot have their formats, by the name of the matrix."""
     problems = {}
     for name, form in formats.items():
         try:

@@ -28,7 +28,7 @@ _SAMPLE_VALUES = 1 << 22   # of a weight
 def measure_choices(
     checkpoint: Checkpoint, calibration: CalibrationSource | None
 ) -> dict[str, list[Choice]]:
-    """For each linear weight, the formats of ``LADDER`` that fit it, with bits and error.
+    """The formats of ``LADDER`` that fit each linear weight, with their bits and errors.
 
     The error is that of plain rounding: without calibration the NMSE of the weight (of whole row
     blocks, evenly spread over it, where it is large) times its number of values, so that the price

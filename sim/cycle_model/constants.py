@@ -47,7 +47,7 @@ def step_constants(program: Program, timing: DdrTiming, tokens: int, position: i
 
 
 def hardware_constants(p: AcceleratorParameters, timing: DdrTiming) -> dict[str, int]:
-    """Those of an accelerator on its memory, whatever the program and the step."""
+    """The constants of an accelerator and its memory, equal for all programs and steps."""
     return _memory(p, timing) | _matmul(p) | _rows(p) | _attention(p) | _vocabulary(p)
 
 

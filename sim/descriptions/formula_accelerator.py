@@ -32,7 +32,7 @@ class EngineConstants:
 
     @classmethod
     def of(cls, parameters: TlmmParameters, source: str = "hw.TlmmParameters") -> EngineConstants:
-        """Those of an engine that ``source`` describes."""
+        """The constants of an engine that ``source`` describes."""
         units = get_type_hints(cls, include_extras=True)
         return cls(**{
             name: Quantity(value, value, value, units[name].__metadata__[0].name, "rtl", source)

@@ -126,7 +126,7 @@ def in_cache(operator: str) -> str:
 
 @dataclass(frozen=True)
 class SocPower:
-    """What is drawn whatever runs."""
+    """The power that the board draws at all times."""
 
     idle: Annotated[Quantity, MeasuredIn("W")]
 

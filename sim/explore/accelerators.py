@@ -8,7 +8,7 @@ model, whose cycles the cycle model also predicts.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from ...errors import TrilobiteError
 from ...fpga.accelerator_parameters import AcceleratorParameters
@@ -26,6 +26,7 @@ from ..predictions.extrapolation import total
 from ..predictions.generation import decode_places, memory_timing, predict_generations
 from ..verify.cycles.cases import MODELS, CaseStep, SimulatedAccelerator
 from ..verify.cycles.measure import count_steps
+from .engines import TlmmEngines
 from .search import Found
 
 __all__ = ["Counted", "Whole", "accelerator_of", "check_accelerator", "predict_whole",
@@ -77,9 +78,10 @@ def accelerator_of(found: Found) -> AcceleratorParameters:
     TrilobiteError
         There is none in RTL: of another engine than table lookup, or without a weight buffer.
     """
-    engine, design, base = found.engine, found.design, load_accelerator(_BASE).whole()
-    if not isinstance(engine, TlmmParameters):
+    design, base = found.design, load_accelerator(_BASE).whole()
+    if design.format != TlmmEngines.format:
         raise TrilobiteError("there is no accelerator around the INT4 x FP8 array yet")
+    engine = cast(TlmmParameters, found.engine)
     block = BLOCKS["uram"]
     banks = -(-weight_beat_width(engine) // block.width)
     beats = design.urams // banks * block.depth

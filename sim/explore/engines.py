@@ -8,20 +8,31 @@ and the INT4 x FP8 array, whose weights stay, for ``int4-fp8`` (``npu.array``). 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from ...errors import EstimateError
 from ...hw import TlmmParameters
-from ...npu import ArrayParameters
+from ...npu import ArrayParameters, Stationary
+from ..descriptions.formula_accelerator import FormulaAccelerator
+from ..formulas.cycles import CycleModel
+from .around import Around
 
-__all__ = ["ARRAY_LATENCY", "ArrayEngines", "Engines", "TlmmEngines"]
+__all__ = ["ARRAY_LATENCY", "ENGINES", "GROUPS", "ArrayEngines", "Engine", "Engines",
+           "TlmmEngines", "kind_of"]
 
+Engine = TlmmParameters | ArrayParameters
 Integers = NDArray[np.int64]
+GROUPS = (2, 3, 4)   # groups of 5 take more LUT for a multiply-accumulate than all of these
 ARRAY_LATENCY = 7         # ``npu.array.Array.latency``, which needs Amaranth to be imported
 _CODE, _SCALE = 4, 8      # bits of a weight, and of a group's scale
+_LEAST, _LARGEST = 4, 32  # tables and columns, of the engines that have been synthesized
+_LARGEST_ARRAY = 16       # rows and lanes
+_ARRAY_TOKENS = 64
 
 
 class Engines(ABC):
@@ -30,12 +41,41 @@ class Engines(ABC):
     ``format`` names the weights' format; ``one_by_one`` are the engines' parameters, in order.
     """
 
-    format: str
+    format: ClassVar[str]
+    parameters: ClassVar[type[Engine]]
     one_by_one: tuple[TlmmParameters, ...] | tuple[ArrayParameters, ...]
 
     @abstractmethod
+    def __init__(self, one_by_one: Sequence[Any]) -> None:
+        """Take the parameters of each engine, all of the class ``parameters``."""
+
+    @classmethod
+    def that_fit(cls, around: Around, hardware: FormulaAccelerator) -> Engines:
+        """All engines of this kind that can be built into ``around``, within ``hardware``."""
+        return cls([one for one in cls.candidates(hardware) if cls.fits(one, around)])
+
+    @staticmethod
+    @abstractmethod
+    def candidates(hardware: FormulaAccelerator) -> Iterator[Engine]:
+        """The engines that are compared, in order."""
+
+    @staticmethod
+    @abstractmethod
+    def fits(engine: Any, around: Around) -> bool:
+        """Whether ``engine`` can be built into ``around`` (``fpga.AcceleratorParameters``)."""
+
+    @staticmethod
+    @abstractmethod
+    def features(engine: Any) -> list[float]:
+        """The sizes to which the LUT and DSP of ``engine`` are proportional (``lut_model``)."""
+
+    @abstractmethod
+    def check_matrix(self, M: int, K: int, cycles: CycleModel) -> None:
+        """Raise ``EstimateError`` if an [M, K] matrix is larger than engines are built for."""
+
+    @abstractmethod
     def some(self, places: slice) -> Engines:
-        """Those of the engines that lie at ``places``."""
+        """The engines at ``places``."""
 
     def __len__(self) -> int:
         return len(self.one_by_one)
@@ -86,6 +126,7 @@ class TlmmEngines(Engines):
     """Table-lookup engines: cycles as ``hw.cycles`` says."""
 
     format = "ternary"
+    parameters = TlmmParameters
     sizes = ("group_size", "tables", "columns")
 
     def __init__(self, one_by_one: Sequence[TlmmParameters]) -> None:
@@ -94,8 +135,39 @@ class TlmmEngines(Engines):
         self._group, self._bits = self._axis("group_size"), self._axis("index_width")
         self._entries, self._latency = self._axis("entries"), self._axis("latency")
 
+    @staticmethod
+    @override
+    def candidates(hardware: FormulaAccelerator) -> Iterator[TlmmParameters]:
+        limits = hardware.tlmm
+        sizes = range(_LEAST, _LARGEST + 1)
+        for group in GROUPS:
+            for tables in sizes:
+                for columns in sizes:
+                    yield TlmmParameters(group, tables, columns, limits.max_k.count,
+                                         limits.max_m.count, limits.activation_width.count)
+
+    @staticmethod
+    @override
+    def fits(engine: TlmmParameters, around: Around) -> bool:
+        return (engine.columns % around.lanes == 0 and engine.pass_length % around.lanes == 0
+                and engine.columns <= around.columns and engine.tables <= around.tables)
+
+    @staticmethod
+    @override
+    def features(engine: TlmmParameters) -> list[float]:
+        if engine.group_size not in GROUPS:
+            raise EstimateError(f"no engines of groups of {engine.group_size} are in the LUT model")
+        per_table = [0.0] * (2 * len(GROUPS))
+        index = 2 * GROUPS.index(engine.group_size)
+        per_table[index:index + 2] = engine.tables, engine.tables * engine.columns
+        return [*per_table, engine.columns, 1]
+
+    @override
+    def check_matrix(self, M: int, K: int, cycles: CycleModel) -> None:
+        cycles.cycles(M, K)
+
+    @override
     def some(self, places: slice) -> TlmmEngines:
-        """See ``Engines``."""
         return TlmmEngines(self.one_by_one[places])
 
     @property
@@ -131,6 +203,7 @@ class ArrayEngines(Engines):
     """INT4 x FP8 arrays: cycles of their jobs, one for each tile of rows and of tokens."""
 
     format = "int4-fp8"
+    parameters = ArrayParameters
     sizes = ("rows", "lanes")
 
     def __init__(self, one_by_one: Sequence[ArrayParameters]) -> None:
@@ -139,8 +212,28 @@ class ArrayEngines(Engines):
         self._group, = {one.group_size for one in one_by_one}
         self._tokens, = {one.tokens for one in one_by_one}
 
+    @staticmethod
+    @override
+    def candidates(hardware: FormulaAccelerator) -> Iterator[ArrayParameters]:
+        for rows in range(_LEAST, _LARGEST_ARRAY + 1):
+            for lanes in (4, 8, 16):
+                yield ArrayParameters(Stationary.WEIGHT, rows, lanes, _ARRAY_TOKENS)
+
+    @staticmethod
+    @override
+    def fits(engine: ArrayParameters, around: Around) -> bool:
+        return engine.rows % around.lanes == 0 and engine.rows <= around.columns
+
+    @staticmethod
+    @override
+    def features(engine: ArrayParameters) -> list[float]:
+        return [engine.rows, engine.rows * engine.lanes, engine.lanes, 1]
+
+    def check_matrix(self, M: int, K: int, cycles: CycleModel) -> None:
+        """Accept every size: the array takes a matrix tile by tile."""
+
+    @override
     def some(self, places: slice) -> ArrayEngines:
-        """See ``Engines``."""
         return ArrayEngines(self.one_by_one[places])
 
     @property
@@ -172,6 +265,16 @@ class ArrayEngines(Engines):
     def readings(self, N: int) -> int:
         """Once for each job's tokens."""
         return -(-N // self._tokens)
+
+
+ENGINES: dict[str, type[Engines]] = {
+    kind.format: kind for kind in (TlmmEngines, ArrayEngines)
+}
+
+
+def kind_of(engine: Engine) -> type[Engines]:
+    """The kind of engines that ``engine`` is one of."""
+    return next(kind for kind in ENGINES.values() if kind.parameters is type(engine))
 
 
 def _up(number: int, multiple: Integers) -> Integers:

@@ -23,13 +23,11 @@ from ...hw import TlmmParameters
 from ...npu import ArrayParameters, Stationary
 from ...tools.files import read_text_bounded
 from .around import Around
+from .engines import Engine, kind_of
 
-__all__ = ["GROUPS", "Point", "ResourceFit", "Synthesized", "fit", "load_synthesized"]
+__all__ = ["Point", "ResourceFit", "Synthesized", "fit", "load_synthesized"]
 
 _POINTS = Path(__file__).with_name("engines-kv260.toml")
-GROUPS = (2, 3, 4)   # groups of 5 take more LUT for a multiply-accumulate than all of these
-
-Engine = TlmmParameters | ArrayParameters
 
 
 @dataclass(frozen=True)
@@ -139,18 +137,7 @@ def load_synthesized(path: Path = _POINTS) -> Synthesized:
 
 def _features(engines: Sequence[Engine]) -> NDArray[np.float64]:
     """What a resource is proportional to, [engines, features]."""
-    return np.array([_of(one) for one in engines], np.float64)
-
-
-def _of(engine: Engine) -> list[float]:
-    if isinstance(engine, ArrayParameters):
-        return [engine.rows, engine.rows * engine.lanes, engine.lanes, 1]
-    if engine.group_size not in GROUPS:
-        raise EstimateError(f"no engines of groups of {engine.group_size} are in the LUT model")
-    per_table = [0.0] * (2 * len(GROUPS))
-    index = 2 * GROUPS.index(engine.group_size)
-    per_table[index:index + 2] = engine.tables, engine.tables * engine.columns
-    return [*per_table, engine.columns, 1]
+    return np.array([kind_of(one).features(one) for one in engines], np.float64)
 
 
 def _solve(points: Sequence[Point]) -> NDArray[np.float64]:

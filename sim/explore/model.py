@@ -25,7 +25,6 @@ from ..formulas.cycles import CycleModel
 from ..formulas.energy import work_energy
 from ..formulas.latency import Machine
 from ..formulas.workload import Operator, step
-from .engines import TlmmEngines
 from .prompt_policies import PromptPolicy
 from .space import Space
 
@@ -212,10 +211,7 @@ class _Grid:
     def _matmul(self, operator: Operator, bias: int) -> _Part:
         """A layer's matrix: tile by tile, each passed over by all tokens (``Machine._tiles``)."""
         M, K = operator.matrix
-        limits = self.hardware.tlmm
-        if isinstance(self.engines, TlmmEngines) and (
-                limits.max_m.count < M or limits.max_k.count < K):
-            self.machine.cycles.cycles(M, K)   # refuses it
+        self.engines.check_matrix(M, K, self.machine.cycles)
         engines, N = self.engines, operator.tokens
         weights = engines.matrix_bytes(M, K) + bias
         traffic = operator.traffic.total - operator.traffic.weights + weights

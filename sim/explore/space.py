@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...errors import EstimateError
-from ...hw import TlmmParameters
-from ...npu import ArrayParameters, Stationary
 from ..descriptions.device import Device
 from ..descriptions.formula_accelerator import URAM_BYTES, FormulaAccelerator
 from .around import Around
-from .engines import ArrayEngines, Engines, TlmmEngines
-from .lut_model import GROUPS
+from .engines import ENGINES, Engines
 from .prompt_policies import PromptPolicy, prompt_policies
 
 __all__ = ["FORMATS", "MOST_POINTS", "Design", "Space", "make_spaces"]
 
-FORMATS = ("ternary", "int4-fp8")
+FORMATS = tuple(ENGINES)
 _USUAL_POINTS, MOST_POINTS = 1_000_000, 4_000_000       # results take about 100 bytes per point
-_LEAST, _LARGEST = 4, 32      # tables and columns, of the engines that have been synthesized
-_LARGEST_ARRAY = 16           # rows and lanes
-_ARRAY_TOKENS = 64
 _LOWEST_MHZ, _HIGHEST_MHZ = 100.0, 250.0
 _CLOCKS = (7, 13, 16, 31)     # so many between the two: steps of 25, 12.5, 10 and 5 MHz
 _URAMS = (0, 4, 8, 16, 24, 32, 40, 48)
@@ -107,7 +101,8 @@ def make_spaces(
             f"--format must be one of {', '.join(FORMATS)}, not {', '.join(unknown)}")
     policies = prompt_policies(prompt, layers)
     choices = [(device, one, engines) for device in devices for one in around
-               for form in formats for engines in [_engines(form, one, hardware)]]
+               for form in formats
+               for engines in [ENGINES[form].that_fit(one, hardware)]]
     weights = [len(engines) * _urams(device) * len(policies) * len(_KV_BITS)
                for device, _, engines in choices]
     most = _CLOCKS[-1] * sum(weights)
@@ -127,29 +122,6 @@ def make_spaces(
 def _urams(device: Device) -> int:
     """How many of ``_URAMS`` the device has."""
     return sum(number <= device.fabric.uram.count for number in _URAMS)
-
-
-def _engines(form: str, around: Around, hardware: FormulaAccelerator) -> Engines:
-    """All engines for weights in ``form`` that can be built into ``around``."""
-    if form == "ternary":
-        return TlmmEngines([one for one in _lookups(hardware) if around.takes(one)])
-    return ArrayEngines([one for one in _arrays() if around.takes(one)])
-
-
-def _lookups(hardware: FormulaAccelerator) -> Iterator[TlmmParameters]:
-    limits = hardware.tlmm
-    sizes = range(_LEAST, _LARGEST + 1)
-    for group in GROUPS:
-        for tables in sizes:
-            for columns in sizes:
-                yield TlmmParameters(group, tables, columns, limits.max_k.count,
-                                     limits.max_m.count, limits.activation_width.count)
-
-
-def _arrays() -> Iterator[ArrayParameters]:
-    for rows in range(_LEAST, _LARGEST_ARRAY + 1):
-        for lanes in (4, 8, 16):
-            yield ArrayParameters(Stationary.WEIGHT, rows, lanes, _ARRAY_TOKENS)
 
 
 def _part(engines: Engines, share: float) -> Engines:

@@ -157,7 +157,7 @@ class AcceleratorCosts(RequestCosts, Protocol):
 
     @property
     def contexts(self) -> Sequence[int]:
-        """Those for which a decode rate is drawn."""
+        """The contexts for which the report draws a decode rate."""
         ...
 
     @property

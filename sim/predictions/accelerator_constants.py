@@ -44,7 +44,7 @@ class Integer:
 
 @dataclass(frozen=True)
 class Vector:
-    """Float32 units for whatever is between the matmuls."""
+    """Float32 units for the operators between the matmuls."""
 
     lanes: Annotated[Quantity, MeasuredIn("elements/cycle", count=True)]
 

@@ -125,7 +125,7 @@ def _chunks(prompt: int, most: int) -> list[_Step]:
 
 
 def _predicted(chunks: list[_Step]) -> list[_Step]:
-    """Those that are predicted: a few of the whole ones, and the last one."""
+    """The chunks that are predicted: a few of the whole ones, and the last one."""
     whole, last = chunks[:-1], chunks[-1:]
     if len(whole) > _MOST_CHUNKS:
         places = np.linspace(0, len(whole) - 1, _MOST_CHUNKS).round().astype(int)

@@ -31,7 +31,7 @@ class OperatorRows:
 
     @classmethod
     def of(cls, program: Program) -> OperatorRows:
-        """Those of ``program``, which has at least one layer."""
+        """The rows of ``program``, which has at least one layer."""
         named = [(descriptor, origin) for descriptor, origin in zip(
             program.descriptors, program.origins, strict=True) if origin.operator != _END]
         layer = [(descriptor, origin) for descriptor, origin in named if origin.layer == 0]

@@ -179,7 +179,7 @@ def _outputs(
 
 @dataclass(frozen=True)
 class ActivationRanges:
-    """Of one linear's inputs, per channel: the largest magnitude that calibration saw, float32 [K].
+    """The largest magnitude that calibration saw in each input channel of a linear: float32 [K].
 
     ``above`` counts, for ``clip`` (see ``clip_scale``), the tokens in which a channel was larger.
     """

@@ -1,4 +1,4 @@
-"""In which order a CPU and an NPU run the subgraphs of a prefill.
+"""The order in which a CPU and an NPU run the subgraphs of a prefill.
 
 Three orders for the same subgraphs: in order (each processor runs its own as they are numbered),
 llm.npu's rule out of order, and, of small graphs, the shortest schedule that there is. Times are

@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 ATTENTION, PROMPT_ATTENTION, ELEMENTWISE = "attention", "prompt attention", "elementwise"
-STEP = "step"   # whatever is around the layers
+STEP = "step"   # everything outside of the layers
 CONTEXTS = (16, 128, 512, 2048)    # buckets of attention: positions that one token sees
 PROMPTS = (16, 128, 512)           # buckets of a prompt's attention: its tokens
 TOKENS = (1, 16, 128)              # buckets of elementwise work
@@ -114,7 +114,7 @@ def attention_rates(cached: bool) -> list[LayerRate]:
 
 
 def elementwise_rates(cached: bool) -> list[LayerRate]:
-    """By activation, out of memory or of the cache."""
+    """The rate of each activation function, with its data in memory or in the cache."""
     found = []
     activations: tuple[Literal["silu", "relu2"], ...] = ("silu", "relu2")
     for activation in activations:

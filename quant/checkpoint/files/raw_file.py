@@ -71,7 +71,7 @@ class RawFile:
         return block
 
     def view(self, name: str, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """As ``read``, but in the mapped file's memory, and not to be written to.
+        """Do what ``read`` does, but return read-only memory of the mapped file.
 
         It is a copy where the file is not to be mapped, where ``offset`` is none at which a
         ``dtype`` may lie, and of less than 1 MiB. Pages leave the process's memory when the last

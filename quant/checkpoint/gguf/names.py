@@ -46,7 +46,7 @@ def is_paired(name: str, architecture: str) -> bool:
 
 
 def paired_rows(rows: int, config: ModelConfig) -> np.ndarray:
-    """For each row in llama.cpp's order, the canonical row that stands there: int64 [rows]."""
+    """The canonical row at each place of llama.cpp's order: int64 [rows]."""
     half = config.head_dim // 2
     return np.arange(rows).reshape(-1, 2, half).transpose(0, 2, 1).reshape(-1)
 

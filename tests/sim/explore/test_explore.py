@@ -146,10 +146,11 @@ def test_only_engines_that_can_be_built_are_there():
         (around, form) for around in (AROUND, HALF) for form in FORMATS]
     for space in spaces:
         for engine in space.engines.one_by_one:
-            assert space.around.takes(engine)
+            assert space.engines.fits(engine, space.around)
     assert max(one.columns for one in spaces[2].engines.one_by_one) == 16
-    assert not AROUND.takes(dataclasses.replace(SPACE.engines.one_by_one[-1], columns=30))
-    assert not AROUND.takes(ArrayParameters(Stationary.WEIGHT, 6, 8, 64))
+    assert not TlmmEngines.fits(
+        dataclasses.replace(SPACE.engines.one_by_one[-1], columns=30), AROUND)
+    assert not ArrayEngines.fits(ArrayParameters(Stationary.WEIGHT, 6, 8, 64), AROUND)
 
 
 def test_fewer_lanes_around_an_engine_take_longer():
