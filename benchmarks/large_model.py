@@ -34,7 +34,7 @@ import numpy as np
 
 from trilobite.quant.checkpoint import parse_config
 from trilobite.quant.output.manifest import TensorRecord
-from trilobite.quant.output.safetensors_writer import SafetensorsWriter, TensorLayout
+from trilobite.quant.output.safetensors_writer import SafetensorsWriter, TensorEntry
 from trilobite.quant.pipeline import calibrated, quantize
 from trilobite.runtime.calibration import CalibrationRun
 from trilobite.runtime.calibration_text import SEQUENCES, CalibrationText
@@ -74,7 +74,7 @@ def make(folder: Path, layers: int, seed: int = 0) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").write_text('{"version": "1.0"}')
     shapes = parse_config(config, folder / "config.json").tensor_shapes()
-    entries = {name: TensorLayout("BF16", shape) for name, shape in shapes.items()}
+    entries = {name: TensorEntry("BF16", shape) for name, shape in shapes.items()}
     shards: list[list[str]] = [[]]
     for name, entry in entries.items():
         if sum(entries[one].nbytes for one in shards[-1]) + entry.nbytes > SHARD_BYTES:
@@ -93,7 +93,7 @@ def make(folder: Path, layers: int, seed: int = 0) -> None:
 
 
 def _fill(
-    writer: SafetensorsWriter, name: str, entry: TensorLayout, pool: np.ndarray,
+    writer: SafetensorsWriter, name: str, entry: TensorEntry, pool: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
     left = entry.nbytes // 2

@@ -14,7 +14,7 @@ from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
 from ..formats import Ternary
 from ..output.atomic import write_synced
-from ..output.safetensors_writer import SafetensorsWriter, TensorLayout, safetensors_bytes
+from ..output.safetensors_writer import SafetensorsWriter, TensorEntry, safetensors_bytes
 from .base import Export, Exporter
 from .huggingface_tensors import (
     BitnetTensor,
@@ -89,7 +89,7 @@ class _Folder(Export):
             config["quantization_config"] = self._quantization
         write_synced(path / "config.json", json_text(config) + "\n")
 
-    def _stored(self) -> dict[str, TensorLayout]:
+    def _stored(self) -> dict[str, TensorEntry]:
         return {name: entry for tensor in self._planned for name, entry in tensor.stored().items()}
 
 

@@ -11,7 +11,7 @@ from ...errors import FormatError
 from ..checkpoint import Checkpoint
 from ..formats import Format
 from ..formats.grouped_int import GroupedInt
-from ..output.safetensors_writer import SafetensorsWriter, TensorLayout
+from ..output.safetensors_writer import SafetensorsWriter, TensorEntry
 from ..rounding.weight_blocks import WeightBlocks, row_blocks
 from .base import ExportedTensor
 from .gguf_encode import bfloat16
@@ -34,7 +34,7 @@ class HuggingFaceTensor(ABC):
         self.shape = checkpoint.tensors[name].shape
 
     @abstractmethod
-    def stored(self) -> dict[str, TensorLayout]:
+    def stored(self) -> dict[str, TensorEntry]:
         """Full name -> type and shape, in file order."""
 
     @abstractmethod
@@ -59,8 +59,8 @@ class FloatTensor(HuggingFaceTensor):
         self.exact = dtype in ("F32", held)
 
     @override
-    def stored(self) -> dict[str, TensorLayout]:
-        return {self.name: TensorLayout(self.type, self.shape)}
+    def stored(self) -> dict[str, TensorEntry]:
+        return {self.name: TensorEntry(self.type, self.shape)}
 
     @override
     def write(self, writer: SafetensorsWriter) -> None:
@@ -92,11 +92,11 @@ class BitnetTensor(HuggingFaceTensor):
             )
 
     @override
-    def stored(self) -> dict[str, TensorLayout]:
+    def stored(self) -> dict[str, TensorEntry]:
         M, K = self.shape
         return {
-            self.name: TensorLayout("U8", (M // 4, K)),
-            f"{self.name}_scale": TensorLayout("F32", (1,)),
+            self.name: TensorEntry("U8", (M // 4, K)),
+            f"{self.name}_scale": TensorEntry("F32", (1,)),
         }
 
     @override
@@ -134,16 +134,16 @@ class CompressedTensor(HuggingFaceTensor):
         self._groups = self.shape[1] // size if size else 1
 
     @override
-    def stored(self) -> dict[str, TensorLayout]:
+    def stored(self) -> dict[str, TensorEntry]:
         M, K = self.shape
         entries = {
-            f"{self.name}_packed": TensorLayout("I32", (M, -(-K * self.bits // 32))),
-            f"{self.name}_scale": TensorLayout("F32", (M, self._groups)),
-            f"{self.name}_shape": TensorLayout("I64", (2,)),
+            f"{self.name}_packed": TensorEntry("I32", (M, -(-K * self.bits // 32))),
+            f"{self.name}_scale": TensorEntry("F32", (M, self._groups)),
+            f"{self.name}_shape": TensorEntry("I64", (2,)),
         }
         if not self.symmetric:
             packed = (-(-M * self.bits // 32), self._groups)
-            entries[f"{self.name}_zero_point"] = TensorLayout("I32", packed)
+            entries[f"{self.name}_zero_point"] = TensorEntry("I32", packed)
         return entries
 
     @override

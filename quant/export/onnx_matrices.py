@@ -17,7 +17,7 @@ from ..onnx.graph import MICROSOFT, GraphBuilder
 from ..onnx.matmul_nbits import NBitsLayout
 from ..onnx.store import PARTS, dequantize_tensors, nbits_tensors
 from ..onnx.types import wider_than_needed
-from ..output.safetensors_writer import TensorLayout
+from ..output.safetensors_writer import TensorEntry
 from ..rounding.weight_blocks import row_blocks
 from .base import ExportedTensor
 
@@ -85,7 +85,7 @@ class FloatMatrix(OnnxMatrix):
 
     def __init__(self, checkpoint: Checkpoint, name: str) -> None:
         super().__init__(checkpoint, name)
-        self._stored = TensorLayout(self.info.float_type, self.shape)
+        self._stored = TensorEntry(self.info.float_type, self.shape)
 
     @property
     @override

@@ -21,7 +21,7 @@ import numpy as np
 
 from ...errors import OutputError
 
-__all__ = ["SafetensorsWriter", "TensorLayout", "safetensors_bytes"]
+__all__ = ["SafetensorsWriter", "TensorEntry", "safetensors_bytes"]
 
 # Types by their names in the header; BF16 has no numpy type and is written from its bits.
 _DTYPES: dict[str, np.dtype] = {
@@ -39,7 +39,7 @@ _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items() if name != "B
 
 
 @dataclass(frozen=True)
-class TensorLayout:
+class TensorEntry:
     """One tensor of the file: its type, by its name in safetensors, and its shape."""
 
     dtype: str
@@ -73,7 +73,7 @@ class TensorLayout:
         return values.astype(np.float32)
 
 
-def safetensors_bytes(tensors: Mapping[str, TensorLayout]) -> int:
+def safetensors_bytes(tensors: Mapping[str, TensorEntry]) -> int:
     """Size of the file that ``SafetensorsWriter`` writes for ``tensors``."""
     header, _ = _header(tensors)
     return len(header) + sum(tensor.nbytes for tensor in tensors.values())
@@ -95,7 +95,7 @@ class SafetensorsWriter:
     """
 
     def __init__(
-        self, path: Path, tensors: Mapping[str, TensorLayout], resume: bool = False
+        self, path: Path, tensors: Mapping[str, TensorEntry], resume: bool = False
     ) -> None:
         self._path = path
         self._tensors = tensors
@@ -194,7 +194,7 @@ class SafetensorsWriter:
         os.fsync(self._file.fileno())
 
 
-def _header(tensors: Mapping[str, TensorLayout]) -> tuple[bytes, dict[str, int]]:
+def _header(tensors: Mapping[str, TensorEntry]) -> tuple[bytes, dict[str, int]]:
     """The file's first bytes, and where each tensor begins, counted from the file's start.
 
     Wide types go first, so that every tensor is aligned to its type, as PyTorch needs it.

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...model import LINEAR_STAGES, ModelConfig
-from ..output.safetensors_writer import TensorLayout
+from ..output.safetensors_writer import TensorEntry
 
 __all__ = ["fold_gain", "norm_before", "rows_before", "share_heads", "spread_heads"]
 
@@ -57,7 +57,7 @@ def spread_heads(config: ModelConfig, stage: int, values: np.ndarray) -> np.ndar
 
 
 def fold_gain(
-    gain: np.ndarray, scales: np.ndarray, stored: TensorLayout
+    gain: np.ndarray, scales: np.ndarray, stored: TensorEntry
 ) -> tuple[np.ndarray, np.ndarray]:
     """The float32 gain divided by ``scales``, as it is stored, and the scales that it comes to."""
     folded = stored.to_float32(stored.from_float32(gain / scales))

@@ -20,7 +20,7 @@ from ...errors import TrilobiteError
 from ...tools.files import create, is_own_file, read_bounded
 from ..formats import PackedWeight
 from ..output.manifest import TensorRecord
-from ..output.safetensors_writer import SafetensorsWriter, TensorLayout
+from ..output.safetensors_writer import SafetensorsWriter, TensorEntry
 from ..plan.plan import PlannedTensor
 
 __all__ = ["JOURNAL", "ResumableWriter", "continues", "journal_key"]
@@ -80,7 +80,7 @@ class ResumableWriter(SafetensorsWriter):
     """
 
     def __init__(
-        self, folder: Path, tensors: Mapping[str, TensorLayout], key: str,
+        self, folder: Path, tensors: Mapping[str, TensorEntry], key: str,
         planned: Sequence[PlannedTensor],
     ) -> None:
         self._restored: dict[str, TensorRecord] = {}

@@ -23,7 +23,7 @@ from ..formats.grammar import StatedFormat, state_format
 from ..methods import ROUNDING, CalibrationSource, Method, choose_method
 from ..output.atomic import OutputFolder, write_synced
 from ..output.manifest import CheckpointSource, InputFile, Manifest, TensorRecord, Totals
-from ..output.safetensors_writer import TensorLayout, safetensors_bytes
+from ..output.safetensors_writer import TensorEntry, safetensors_bytes
 from ..plan.fitting import GROUP, Fitted, ask_for_format, fit_format
 from ..plan.mixed import allocate, parse_rule
 from ..plan.plan import Leniency, Plan, PlannedTensor, check_source, estimate_memory, plan_tensors
@@ -238,7 +238,7 @@ class _Job:
         """The files that go along unchanged."""
         return self.checkpoint.companions()
 
-    def stored(self) -> dict[str, TensorLayout]:
+    def stored(self) -> dict[str, TensorEntry]:
         """All tensors of the new file."""
         return {name: entry for tensor in self.planned for name, entry in tensor.stored().items()}
 

@@ -12,7 +12,7 @@ from ...model import LINEAR_NAMES
 from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..formats import Format, Int8
 from ..output.manifest import TensorRecord
-from ..output.safetensors_writer import TensorLayout
+from ..output.safetensors_writer import TensorEntry
 from ..rounding.rounded_blocks import COMPILED_VALUES, THREADS
 from ..rounding.weight_blocks import row_blocks
 from .fitting import GROUP, fit_format
@@ -52,13 +52,13 @@ class PlannedTensor:
             raise ValueError(f"{self.name} is kept as stored")
         return self.format
 
-    def stored(self) -> dict[str, TensorLayout]:
+    def stored(self) -> dict[str, TensorEntry]:
         """What it becomes in the file, by full name."""
         if self.format is None:
-            return {self.name: TensorLayout(self.info.float_type, self.info.shape)}
+            return {self.name: TensorEntry(self.info.float_type, self.info.shape)}
         M, K = self.info.shape
         return {
-            f"{self.name}_{suffix}": TensorLayout.of(layout.dtype, layout.shape)
+            f"{self.name}_{suffix}": TensorEntry.of(layout.dtype, layout.shape)
             for suffix, layout in self.format.layout((M, K)).items()
         }
 

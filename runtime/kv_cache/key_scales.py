@@ -20,7 +20,7 @@ from ...errors import CheckpointError
 from ...model import ModelConfig
 from ...numerics import flush_array
 from ...quant.checkpoint.files.safetensors_file import SafetensorsFile
-from ...quant.output.safetensors_writer import SafetensorsWriter, TensorLayout
+from ...quant.output.safetensors_writer import SafetensorsWriter, TensorEntry
 from .cache import KVCache
 from .steps import CacheSteps
 
@@ -111,7 +111,7 @@ def write_factors(path: Path, factors: np.ndarray, there: bool = False) -> None:
 
     ``there``: an empty file ``path`` is there already, of an ``OutputFile``.
     """
-    entries = {_name(layer): TensorLayout("F32", one.shape) for layer, one in enumerate(factors)}
+    entries = {_name(layer): TensorEntry("F32", one.shape) for layer, one in enumerate(factors)}
     with SafetensorsWriter(path, entries, resume=there) as writer:
         for layer, one in enumerate(factors):
             writer.append(_name(layer), one)

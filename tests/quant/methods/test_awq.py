@@ -11,7 +11,7 @@ from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.formats import Fp8, Hlq2, Hlq3, Int2, Int3, Int4, TernaryPlanes
 from trilobite.quant.methods import awq, choose_method
 from trilobite.quant.methods.calibration import row_errors
-from trilobite.quant.output.safetensors_writer import TensorLayout
+from trilobite.quant.output.safetensors_writer import TensorEntry
 from trilobite.quant.pipeline import calibrated, folding, quantize
 from trilobite.runtime.calibration_text import CalibrationText
 
@@ -67,7 +67,7 @@ def test_clipped_ranges_are_never_worse_than_rounding(form):
 
 def test_a_gain_and_its_columns_cancel_in_the_stored_type():
     gain, scales = np.float32([1.5, -0.75, 0, 2]), np.float32([1.1, 3, 2, 0.7])
-    stored = TensorLayout("BF16", (4,))
+    stored = TensorEntry("BF16", (4,))
     folded, columns = folding.fold_gain(gain, scales, stored)
     np.testing.assert_array_equal(stored.to_float32(stored.from_float32(folded)), folded)
     np.testing.assert_allclose(folded * columns, gain, rtol=1e-6)

@@ -16,7 +16,7 @@ from trilobite.errors import OutputError
 from trilobite.quant.output import safetensors_writer as writer_module
 from trilobite.quant.output.safetensors_writer import (
     SafetensorsWriter,
-    TensorLayout,
+    TensorEntry,
     safetensors_bytes,
 )
 
@@ -28,7 +28,7 @@ TYPES = {
 
 def write(path, tensors, blocks=1):
     entries = {
-        name: TensorLayout(next(k for k, v in TYPES.items() if v == array.dtype), array.shape)
+        name: TensorEntry(next(k for k, v in TYPES.items() if v == array.dtype), array.shape)
         for name, array in tensors.items()
     }
     with SafetensorsWriter(path, entries) as writer:
@@ -93,12 +93,12 @@ def test_floats_come_back_from_float32_bit_by_bit(dtype):
     bits = np.arange(2**16, dtype=np.uint16)
     stored = bits.view(np.float32 if dtype == "F32" else TYPES[dtype])
     stored = stored[np.isfinite(stored.astype(np.float32))]
-    written = TensorLayout(dtype, stored.shape).from_float32(stored.astype(np.float32))
+    written = TensorEntry(dtype, stored.shape).from_float32(stored.astype(np.float32))
     assert written.tobytes() == stored.tobytes()
 
 
 def test_a_tensor_that_is_not_complete_is_an_error(tmp_path):
-    entries = {"a": TensorLayout("U8", (4,))}
+    entries = {"a": TensorEntry("U8", (4,))}
     with pytest.raises(OutputError, match="a got 3 of 4 bytes"), SafetensorsWriter(
         tmp_path / "x", entries
     ) as writer:
@@ -106,7 +106,7 @@ def test_a_tensor_that_is_not_complete_is_an_error(tmp_path):
 
 
 def test_appending_too_much_or_another_type_is_an_error(tmp_path):
-    entries = {"a": TensorLayout("U8", (4,))}
+    entries = {"a": TensorEntry("U8", (4,))}
     with SafetensorsWriter(tmp_path / "x", entries) as writer:
         with pytest.raises(ValueError, match="stored as U8"):
             writer.append("a", np.zeros(4, np.int8))

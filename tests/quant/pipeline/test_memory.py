@@ -9,7 +9,7 @@ import pytest
 
 from support.llama_folder import CONFIG, write_llama
 from trilobite.quant.checkpoint import parse_config
-from trilobite.quant.output.safetensors_writer import SafetensorsWriter, TensorLayout
+from trilobite.quant.output.safetensors_writer import SafetensorsWriter, TensorEntry
 from trilobite.quant.pipeline import estimate_memory
 
 # q_proj and o_proj of 65536 x 2048 and 2048 x 65536 in bfloat16: 268 MB each.
@@ -36,7 +36,7 @@ def large(tmp_path_factory):
     config = {**CONFIG, **LARGE}
     (folder / "config.json").write_text(json.dumps(config))
     shapes = parse_config(config, folder / "config.json").tensor_shapes()
-    entries = {name: TensorLayout("BF16", shape) for name, shape in shapes.items()}
+    entries = {name: TensorEntry("BF16", shape) for name, shape in shapes.items()}
     generator = np.random.default_rng(0)
     row = generator.integers(0x3C00, 0x3E00, 65536, dtype=np.uint16)   # 0.0078 to 0.125
     with SafetensorsWriter(folder / "model.safetensors", entries) as writer:

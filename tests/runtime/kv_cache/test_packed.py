@@ -11,7 +11,7 @@ from trilobite import numerics
 from trilobite.api.models import calibrate_kv, calibration, load
 from trilobite.errors import CheckpointError, OutputError, TrilobiteError
 from trilobite.model import ModelConfig
-from trilobite.quant.output.safetensors_writer import SafetensorsWriter, TensorLayout
+from trilobite.quant.output.safetensors_writer import SafetensorsWriter, TensorEntry
 from trilobite.quant.pipeline import quantize
 from trilobite.runtime.kernels.attention.portable import TILE
 from trilobite.runtime.kv_cache.cache import make_cache
@@ -226,11 +226,11 @@ def test_a_file_of_factors_round_trips(tmp_path):
 )
 def test_a_file_that_is_none_is_refused(tmp_path, shape, value, message):
     path = tmp_path / "keys"
-    with SafetensorsWriter(path, {NAME: TensorLayout("F32", shape)}) as writer:
+    with SafetensorsWriter(path, {NAME: TensorEntry("F32", shape)}) as writer:
         writer.append(NAME, np.full(shape, value, F))
     with pytest.raises(CheckpointError, match=message):
         read_factors(path, config())
-    with SafetensorsWriter(tmp_path / "other", {"x": TensorLayout("F32", (1,))}) as writer:
+    with SafetensorsWriter(tmp_path / "other", {"x": TensorEntry("F32", (1,))}) as writer:
         writer.append("x", np.ones(1, F))
     with pytest.raises(CheckpointError, match="does not hold the key factors of 1 layers"):
         read_factors(tmp_path / "other", config())
