@@ -16,15 +16,18 @@ from ...tools.cache import cached_folder, content_key
 from ..synth.flow import Mapped
 from ..synth.targets import Target
 from .arcs import CORNERS, Arcs, arcs_file, load_arcs
+from .cells import CellTiming
+from .ecp5 import Ecp5Timing
 from .graph import arrivals
 from .loops import LoopCutter
 from .netlist import Netlist
 from .paths import Path, Step, net_names, slowest_paths
-from .xilinx import build_xilinx
+from .xilinx import XilinxTiming
 
 __all__ = ["BlockTiming", "analyse", "analyse_netlist", "target_clock"]
 
 UNTIMED = ("clk", "rst")
+_FAMILIES: dict[str, type[CellTiming]] = {"ultrascale+": XilinxTiming, "ecp5": Ecp5Timing}
 _PATHS = 5
 _FILE = "timing.json"
 
@@ -124,8 +127,8 @@ def analyse_netlist(block: str, netlist: Netlist, arcs: Arcs, target: float,
     ``design`` is the RTLIL that declares its signals, or empty. No path begins or ends at the ports
     called ``untimed``; usually these are the clock, and the reset, which is held for many cycles.
     """
-    builder, cells = build_xilinx(netlist, untimed)
-    graph = builder.build(arcs, netlist.fanout)
+    cells = _FAMILIES[arcs.family](netlist, untimed)
+    graph = cells.graph.build(arcs, netlist.fanout)
     cutter = LoopCutter(netlist, graph)
     arrived = arrivals(graph, cutter)
     paths = slowest_paths(netlist, graph, arrived, design, _PATHS)
@@ -143,7 +146,8 @@ def analyse_netlist(block: str, netlist: Netlist, arcs: Arcs, target: float,
         block, {corner: round(value, 3) for corner, value in ns.items()},
         {corner: round(1000 / value, 1) if value else float("inf") for corner, value in ns.items()},
         paths[0].levels if paths else 0, int(depth.max(initial=0)), target,
-        len(graph.end), over, behind(cutter.false), behind(cutter.other), cells, (),
+        len(graph.end), over, behind(cutter.false), behind(cutter.other),
+        dict(sorted(cells.notes.items())), (),
         paths)
 
 

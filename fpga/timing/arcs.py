@@ -24,10 +24,11 @@ class Arcs:
 
     ``ns`` holds those of cells by name. A net's delay follows from its fan-out: row i of
     ``net_ns`` holds for up to ``fanouts[i]`` sinks, the last one for all above.
-    ``clock`` is the target in MHz where none is asked for.
+    ``family`` says which cells it has, ``clock`` is the target in MHz where none is asked for.
     """
 
     part: str
+    family: str
     clock: float
     ns: dict[str, NDArray[np.float64]]
     fanouts: NDArray[np.int64]
@@ -80,7 +81,7 @@ def load_arcs(path: Path) -> Arcs:
           for name, entry in table["cells"].items()}
     nets = [(entry.get("fanout"), _row(entry, sources, f"{path.name}: nets"))
             for entry in table["nets"]]
-    return Arcs(table["part"], float(table["clock"]), ns,
+    return Arcs(table["part"], table["family"], float(table["clock"]), ns,
                 np.array([fanout for fanout, _ in nets[:-1]], np.int64),
                 np.array([row for _, row in nets]))
 

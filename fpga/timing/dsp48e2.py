@@ -47,11 +47,11 @@ def add_dsp(graph: GraphBuilder, cell: Cell) -> None:
         nets = list(cell.nets(port))
         if nets and cell.number(register, 1):
             for net in nets:
-                graph.end(net, port, "dsp.setup")
+                graph.end(net, port, "dsp.setup", net=Net.COLUMN)
             graph.start(after_inputs, "dsp.input_register", *into)
         else:
             for net in nets:
-                graph.arc(net, after_inputs, "dsp.input", *into)
+                graph.arc(net, after_inputs, "dsp.input", *into, net=Net.COLUMN)
     if multiplies and cell.number("MREG", 1):
         graph.end(product, "M", "dsp.m_setup", net=Net.INSIDE)
         graph.start(sum_, "dsp.m_register", "dsp.alu")
@@ -61,25 +61,27 @@ def add_dsp(graph: GraphBuilder, cell: Cell) -> None:
     _add_outputs(graph, cell, sum_)
     for port, net in cell.inputs():
         if port.startswith(("CE", "RST")):
-            graph.end(net, port, "dsp.enable")
+            graph.end(net, port, "dsp.enable", net=Net.COLUMN)
 
 
 def _add_addends(graph: GraphBuilder, cell: Cell, sum_: int) -> None:
     nets = list(cell.nets("C"))
     if nets and cell.number("CREG", 1):
         for net in nets:
-            graph.end(net, "C", "dsp.setup")
+            graph.end(net, "C", "dsp.setup", net=Net.COLUMN)
         graph.start(sum_, "dsp.c_register", "dsp.alu")
     else:
         for net in nets:
-            graph.arc(net, sum_, "dsp.c_input", "dsp.alu")
+            graph.arc(net, sum_, "dsp.c_input", "dsp.alu", net=Net.COLUMN)
     for net in cell.nets("PCIN"):
         graph.arc(net, sum_, "dsp.cascade", net=Net.DEDICATED)
     for net in cell.nets(*_CONTROLS):
-        graph.arc(net, sum_, "dsp.control", "dsp.alu")
+        graph.arc(net, sum_, "dsp.control", "dsp.alu", net=Net.COLUMN)
 
 
 def _add_outputs(graph: GraphBuilder, cell: Cell, sum_: int) -> None:
+    for net in cell.nets("P", *_OTHER_OUTPUTS):
+        graph.column(net)
     if cell.number("PREG", 1):
         graph.end(sum_, "P", "dsp.p_setup", net=Net.INSIDE)
         for net in cell.nets("P", *_OTHER_OUTPUTS, *_CASCADES):

@@ -26,12 +26,15 @@ class Net(IntEnum):
     CARRY = 2      # from a LUT to the carry chain beside it
     DEDICATED = 3  # along a chain
     INSIDE = 4     # it stays in the cell
+    COLUMN = 5     # through the fabric into a column of memories or multipliers: rarely a short way
 
 
 # Chooses the arc at which a loop is cut.
 Cutter: TypeAlias = Callable[[Sequence[int], NDArray[np.bool_]], int]
-# The delay in a device's file of each but ROUTED, which follows from the fan-out, and INSIDE.
-_NET_ARCS = {Net.LOCAL: "net.local", Net.CARRY: "net.carry", Net.DEDICATED: "net.dedicated"}
+# The delay in a device's file of each but ROUTED, which follows from the fan-out, and INSIDE. That
+# of COLUMN is the least; a high fan-out takes longer there, too.
+_NET_ARCS = {Net.LOCAL: "net.local", Net.CARRY: "net.carry", Net.DEDICATED: "net.dedicated",
+             Net.COLUMN: "net.column"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class GraphBuilder:
         self._starts: list[tuple[int, int, int]] = []
         self._ends: list[tuple[int, int, int, int, int]] = []
         self._pins: list[str] = []
+        self._columns: list[int] = []
 
     def node(self) -> int:
         """A new node inside of a cell."""
@@ -82,6 +86,10 @@ class GraphBuilder:
             levels: int = 1) -> None:
         """A way from ``source`` to ``target`` through the cell, which takes ``delay``."""
         self._arcs.append((source, target, self.cell, self._delay(delay), net, levels))
+
+    def column(self, net: int) -> None:
+        """A cell in a column drives ``net``, which is slow for all of its sinks."""
+        self._columns.append(net)
 
     def start(self, node: int, *delay: str, levels: int = 0) -> None:
         """A register of the cell drives ``node``, ``delay`` after the clock's edge."""
@@ -104,10 +112,12 @@ class GraphBuilder:
             nets[net] = arcs.delays((name,))
         routed = np.zeros((self._nodes, len(CORNERS)))
         routed[:len(fanout)] = arcs.nets(fanout)
+        routed[self._columns] = np.maximum(routed[self._columns], nets[Net.COLUMN])
 
         def weigh(node: NDArray[np.int64], delay: NDArray[np.int64], net: NDArray[np.int64],
                   levels: NDArray[np.int64]) -> NDArray[np.float64]:
             way = np.where((net == Net.ROUTED)[:, None], routed[node], nets[net])
+            way = np.where((net == Net.COLUMN)[:, None], np.maximum(routed[node], way), way)
             return np.column_stack([table[delay] + way, levels])
 
         edges = np.array(self._arcs, np.int64).reshape(-1, 6)

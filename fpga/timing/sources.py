@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["source_lines"]
+__all__ = ["shown_file", "source_lines"]
 
 _PACKAGE = Path(__file__).parents[2]
 _MODULE = re.compile(r"^module \\(\S+)")
@@ -27,7 +27,7 @@ def source_lines(design: str, names: Iterable[str]) -> dict[str, str]:
             below = module[1].partition(".")[2]
             prefix = f"{below}." if below else ""
         elif place := _SOURCE.match(line):
-            source = f"{_shown(place[1])}:{place[2]}"
+            source = f"{shown_file(place[1])}:{place[2]}"
         elif wire := _WIRE.match(line):
             name = prefix + wire[1].replace("\\", "")
             if source and name in wanted:
@@ -36,9 +36,9 @@ def source_lines(design: str, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _shown(file: str) -> str:
-    """A file's path in this package, or below ``site-packages``."""
+def shown_file(file: str) -> str:
+    """A file's path in this package or below ``site-packages``, else its name."""
     path = Path(file)
     if path.is_relative_to(_PACKAGE):
         return str(path.relative_to(_PACKAGE))
-    return file.rpartition("site-packages/")[2]
+    return file.rpartition("site-packages/")[2] if "site-packages/" in file else path.name

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
-from ...errors import ToolError
+from .cells import CellTiming
 from .dsp48e2 import add_dsp, dsp_registers
-from .graph import GraphBuilder, Net
-from .netlist import Cell, Netlist
+from .graph import Net
+from .netlist import Cell
 
-__all__ = ["build_xilinx"]
+__all__ = ["XilinxTiming"]
 
 _FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE")
 _BLOCK_RAMS = ("RAMB18E2", "RAMB36E2")
@@ -25,33 +25,11 @@ _SINGLE_PORT = {"A": ("O",)}
 _CLOCKS = {"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK"}
 
 
-class _Builder:
-    """Adds the arcs of one netlist's cells to a graph, and notes what their users should know."""
-
-    def __init__(self, netlist: Netlist) -> None:
-        self.netlist = netlist
-        self.graph = GraphBuilder(netlist.size)
-        self.notes: Counter[str] = Counter()
-        self._fanout = netlist.fanout.tolist()
-        self._driver = netlist.driver
-
-    def add(self, cell: Cell) -> None:
-        self.graph.cell += 1
-        method = _METHODS.get(cell.type) or next(
-            (method for start, method in _FAMILIES.items() if cell.type.startswith(start)), None)
-        if method is None:
-            raise ToolError(f"The netlist has a cell of the type {cell.type!r}, whose delays must "
-                            "be said in fpga/timing/xilinx.py")
-        method(self, cell)
-
-    def alone(self, net: int) -> bool:
-        """Whether ``net`` goes to one pin only."""
-        return self._fanout[net] == 1
-
-    def driven_by(self, net: int, types: re.Pattern[str]) -> bool:
-        return types.match(self._driver.get(net, "")) is not None
+class XilinxTiming(CellTiming):
+    """The arcs of UltraScale+ cells; a DSP48E2 is cut where it has registers."""
 
     def flip_flop(self, cell: Cell) -> None:
+        """Add a flip-flop; a LUT that goes to its D alone stands beside it."""
         for net in cell.nets("Q"):
             self.graph.start(net, "ff.clock_to_q")
         for net in cell.nets("D"):
@@ -64,23 +42,22 @@ class _Builder:
                 self.graph.end(net, port, "ff.reset")
 
     def lut(self, cell: Cell) -> None:
+        """Add a LUT: the same delay from all its inputs."""
         for output in cell.nets("O", "O5", "O6"):
             for _, net in cell.inputs():
                 self.graph.arc(net, output, "lut")
 
-    def inverter(self, cell: Cell) -> None:
-        """Nothing: what follows takes an inversion in."""
-        for output in cell.nets("O"):
-            for net in cell.nets("I"):
-                self.graph.arc(net, output, net=Net.INSIDE, levels=0)
-
     def multiplexer(self, cell: Cell) -> None:
+        """Add a MUXF7 to MUXF9, which belongs to the level of the LUTs before it."""
         for output in cell.nets("O"):
             for _, net in cell.inputs():
                 self.graph.arc(net, output, "muxf", net=Net.DEDICATED, levels=0)
 
     def carry(self, cell: Cell) -> None:
-        """Bit i of S and DI decides outputs from i on; a chain of several cells is one level."""
+        """Add a carry chain, which is one level however long.
+
+        Bit i of S and DI decides outputs from i on.
+        """
         outputs = [(port, i, bit) for port in ("O", "CO")
                    for i, bit in enumerate(cell.pins.get(port, ())) if isinstance(bit, int)]
         for port in ("S", "DI"):
@@ -105,6 +82,7 @@ class _Builder:
         return Net.CARRY if beside else Net.ROUTED
 
     def block_ram(self, cell: Cell) -> None:
+        """Add a block RAM; DOA_REG and DOB_REG say whether its outputs have registers."""
         for port in cell.pins:
             if port.startswith(("DOUT", "CASDO")):
                 registered = cell.number("DOA_REG" if "A" in port[4:] else "DOB_REG", 0)
@@ -112,6 +90,7 @@ class _Builder:
         self._memory_inputs(cell, "bram")
 
     def ultra_ram(self, cell: Cell) -> None:
+        """Add an UltraRAM; OREG_A and OREG_B say whether its outputs have registers."""
         for port in cell.pins:
             if port.startswith(("DOUT_", "CAS_OUT_DOUT")):
                 registered = cell.text(f"OREG_{port[-1]}", "FALSE") in ("TRUE", f"{1:032b}")
@@ -123,15 +102,18 @@ class _Builder:
         if nets:
             self.notes[f"{cell.type} {'with' if registered else 'without'} output register"] += 1
         for net in nets:
+            self.graph.column(net)
             self.graph.start(net, "memory.register_to_out" if registered else delay)
 
     def _memory_inputs(self, cell: Cell, memory: str) -> None:
         for port, net in cell.inputs():
             if port not in _CLOCKS:
                 data = port.startswith(("DIN", "CAS"))
-                self.graph.end(net, port, f"{memory}.{'data' if data else 'address'}")
+                self.graph.end(net, port, f"{memory}.{'data' if data else 'address'}",
+                               net=Net.COLUMN)
 
     def lut_ram(self, cell: Cell) -> None:
+        """Add a LUT RAM, which is written at the clock's edge and read through."""
         reads = (_MULTI_PORT if "ADDRA" in cell.pins else
                  _DUAL_PORT if "SPO" in cell.pins else _SINGLE_PORT)
         for outputs in reads.values():
@@ -146,6 +128,7 @@ class _Builder:
                 self.graph.arc(net, output, "lutram.read")
 
     def shift_register(self, cell: Cell) -> None:
+        """Add an SRL, which shifts at the clock's edge and is read through its address."""
         for net in cell.nets("Q", "Q15", "Q31"):
             self.graph.start(net, "srl.clock_to_q")
         for port, net in cell.inputs():
@@ -156,16 +139,20 @@ class _Builder:
                     self.graph.arc(net, output, "srl.read")
 
     def dsp(self, cell: Cell) -> None:
+        """Add a DSP48E2."""
         self.notes[dsp_registers(cell)] += 1
         add_dsp(self.graph, cell)
 
-    def nothing(self, cell: Cell) -> None:
-        """A constant."""
-
-    def buffer(self, cell: Cell) -> None:
-        for output in cell.nets("O"):
-            for net in cell.nets("I"):
-                self.graph.arc(net, output, net=Net.INSIDE, levels=0)
+    METHODS: ClassVar[Mapping[str, Callable[..., None]]] = {
+        **dict.fromkeys(_FLIP_FLOPS, flip_flop),
+        **dict.fromkeys(_CARRIES, carry),
+        **dict.fromkeys(_BLOCK_RAMS, block_ram),
+        **dict.fromkeys(("GND", "VCC"), CellTiming.nothing),
+        **dict.fromkeys(("INV", "BUF", "BUFG", "BUFGCE", "IBUF", "OBUF"), CellTiming.wire),
+        "DSP48E2": dsp, "URAM288": ultra_ram,
+    }
+    FAMILIES: ClassVar[Mapping[str, Callable[..., None]]] = {
+        "LUT": lut, "MUXF": multiplexer, "RAM": lut_ram, "SRL": shift_register}
 
 
 def _carry_delay(port: str, output: str, distance: int) -> tuple[str, ...] | None:
@@ -177,44 +164,3 @@ def _carry_delay(port: str, output: str, distance: int) -> tuple[str, ...] | Non
     if distance == 0:
         return ("carry.s_to_o",)
     return "carry.to_o", *["carry.to_o_bit"] * distance
-
-
-_METHODS: dict[str, Callable[[_Builder, Cell], None]] = {
-    **dict.fromkeys(_FLIP_FLOPS, _Builder.flip_flop),
-    **dict.fromkeys(_CARRIES, _Builder.carry),
-    **dict.fromkeys(_BLOCK_RAMS, _Builder.block_ram),
-    **dict.fromkeys(("GND", "VCC"), _Builder.nothing),
-    **dict.fromkeys(("BUF", "BUFG", "BUFGCE", "IBUF", "OBUF"), _Builder.buffer),
-    "DSP48E2": _Builder.dsp, "INV": _Builder.inverter, "URAM288": _Builder.ultra_ram,
-}
-_FAMILIES: dict[str, Callable[[_Builder, Cell], None]] = {
-    "LUT": _Builder.lut, "MUXF": _Builder.multiplexer, "RAM": _Builder.lut_ram,
-    "SRL": _Builder.shift_register,
-}
-
-
-def build_xilinx(netlist: Netlist, untimed: Collection[str]) -> tuple[GraphBuilder, dict[str, int]]:
-    """The arcs of ``netlist``, and what is worth knowing of its cells, counted.
-
-    Ports count as registers: an input's signal comes from a flip-flop outside, an output's goes to
-    one. Those called ``untimed`` are left out.
-
-    Raises
-    ------
-    ToolError
-        A type of cell is not known.
-    """
-    builder = _Builder(netlist)
-    for cell in netlist.cells:
-        builder.add(cell)
-    graph = builder.graph
-    graph.cell = -1
-    for name, nets in netlist.ports("input"):
-        for net in nets:
-            if name not in untimed:
-                graph.start(net, "ff.clock_to_q")
-    for name, nets in netlist.ports("output"):
-        for net in nets:
-            if name not in untimed:
-                graph.end(net, name, "ff.setup")
-    return graph, dict(sorted(builder.notes.items()))

@@ -6,6 +6,7 @@ from trilobite.fpga.synth.targets import TARGETS
 from trilobite.fpga.timing.arcs import arcs_file, load_arcs
 
 GOOD = """part = "paper"
+family = "made"
 clock = 100
 sources = { here = "a source" }
 nets = [{ fanout = 4, ns = [1, 2, 3], source = "here" }, { ns = [4, 5, 6], source = "here" }]

@@ -7,10 +7,10 @@ from trilobite.errors import ToolError
 from trilobite.fpga.timing.arcs import CORNERS, Arcs
 from trilobite.fpga.timing.graph import GraphBuilder, Net, arrivals
 
-ARCS = Arcs("paper", 250.0, {
+ARCS = Arcs("paper", "made", 250.0, {
     "one": np.array([0.5, 1.0, 2.0]), "ten": np.array([9.0, 10.0, 12.0]),
     "clock.overhead": np.array([0.25, 0.5, 1.0]), "net.local": np.array([0.1, 0.1, 0.1]),
-    "net.carry": np.zeros(3), "net.dedicated": np.zeros(3),
+    "net.column": np.array([3.0, 3.0, 5.0]), "net.carry": np.zeros(3), "net.dedicated": np.zeros(3),
 }, np.array([2]), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
 
 
@@ -44,6 +44,22 @@ def test_nets_beside_and_inside_of_a_cell_do_not_depend_on_the_fanout():
     arrived = arrivals(build(builder, [9, 9, 9]), first)
     assert arrived.total[0].tolist() == pytest.approx([1.35, 2.6, 5.1, 0])
     assert not np.isfinite(arrived.at[2]).any()   # nothing drives it
+
+
+def test_a_net_from_or_into_a_column_takes_at_least_as_long_as_one_there():
+    def total(fanout, from_column=False, net=Net.COLUMN):
+        builder = GraphBuilder(1)
+        builder.start(0)
+        if from_column:
+            builder.column(0)
+        builder.end(0, "D", net=net)
+        return arrivals(build(builder, [fanout]), first).total[0, :3].tolist()
+
+    overhead = ARCS.ns["clock.overhead"]
+    assert total(2) == (overhead + np.array([3, 3, 5])).tolist()
+    assert total(9) == (overhead + np.array([4, 5, 6])).tolist()
+    assert total(2, True, Net.ROUTED) == total(2)
+    assert total(2, True, Net.LOCAL) == pytest.approx((overhead + 0.1).tolist())
 
 
 def test_a_loop_is_cut_where_it_was_chosen_and_the_rest_still_arrives():
