@@ -4,6 +4,7 @@ from . import quantize  # isort: skip
 from . import export  # isort: skip
 from . import generate  # isort: skip
 from . import chat  # isort: skip
+from . import serve  # isort: skip
 from . import bench  # isort: skip
 from . import evaluate  # isort: skip
 from . import calibrate_kv  # isort: skip
@@ -19,5 +20,5 @@ from . import study  # isort: skip
 from .app import app
 
 __all__ = ["app", "bench", "calibrate", "calibrate_kv", "chat", "devices", "estimate",
-           "evaluate", "explore", "export", "generate", "inspect", "quantize", "serve_sim",
-           "study", "synth", "verify"]
+           "evaluate", "explore", "export", "generate", "inspect", "quantize", "serve",
+           "serve_sim", "study", "synth", "verify"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..quant.formats.base import PackedWeight
 from ..tools.progress import SILENT, Progress
 from .kernels.elementwise import rms_norm
 from .kv_cache.cache import KVCache, KVKind, make_cache
+from .kv_cache.together import SequencesTogether
 from .layer import DecoderLayer, Observer, Rope, Weights, vector
 from .linear import Linear, make_linear
 
@@ -120,6 +122,24 @@ class Decoder:
         x = self.embedding(token_ids)
         for layer in self.layers:
             layer.forward(x, cache, start, rope, observe)
+        return rms_norm(x, self._norm, self._epsilon)
+
+    def step(
+        self, token_ids: np.ndarray, caches: Sequence[KVCache], starts: np.ndarray
+    ) -> np.ndarray:
+        """One token of each of B sequences: final hidden states, float32 [B, hidden_size].
+
+        ``token_ids`` int [B] stand at positions ``starts`` int [B] of sequences of their own, whose
+        ``caches`` hold what came before. The weights are read once for all of them. Each row is,
+        bit for bit, what ``hidden`` gives for its sequence alone, as far as matrices are quantized;
+        float32 ones go through BLAS, whose sums may differ in their last bits with B.
+        """
+        rope = self._rope_of(0, int(starts.max()) + 1)
+        rows = Rope(rope.cosine[starts], rope.sine[starts])
+        together = SequencesTogether(caches, starts.tolist())
+        x = self.embedding(token_ids)
+        for layer in self.layers:
+            layer.forward(x, together, 0, rows)
         return rms_norm(x, self._norm, self._epsilon)
 
     def warm_up(self, kv: KVKind) -> None:

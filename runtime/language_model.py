@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -86,12 +86,12 @@ class Session:
             A token is none of the vocabulary, the cache is full, another thread is feeding this
             session, or the logits are not finite: then it says in which layer that began.
         """
-        with self._alone():
+        with self.alone():
             return self._logits(self._feed(token_ids, observe), token_ids)
 
     def prefill(self, token_ids: Sequence[int]) -> np.ndarray:
         """Append tokens; float32 logits [vocab_size] of the last one only. Raises as ``feed``."""
-        with self._alone():
+        with self.alone():
             for begin in range(0, len(token_ids), _CHUNK):
                 chunk = token_ids[begin:begin + _CHUNK]
                 hidden = self._feed(chunk, None)
@@ -113,7 +113,8 @@ class Session:
         return hidden
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
+        """Hold the session while the block runs; raise ``TrilobiteError`` if another one does."""
         if not self._turn.acquire(blocking=False):
             raise TrilobiteError(
                 "This session is being fed by another thread; give each thread a session of its "
@@ -254,6 +255,25 @@ class LanguageModel:
     def session(self, capacity: int) -> Session:
         """Start an empty sequence of at most ``capacity`` tokens."""
         return Session(self.decoder, self.kv, capacity, self.key_factors)
+
+    def step(self, sessions: Sequence[Session], token_ids: Sequence[int]) -> np.ndarray:
+        """Append one token to each of several sessions; float32 logits [sessions, vocab_size].
+
+        Each row is what ``feed`` of its session alone would give, see ``Decoder.step``. Raises as
+        ``feed``, with no session any further than before.
+        """
+        ids = _checked_ids(token_ids, self.config.vocab_size)
+        with ExitStack() as turns:
+            for session in sessions:
+                turns.enter_context(session.alone())
+            starts = np.array([session.position for session in sessions], np.int64)
+            hidden = self.decoder.step(ids, [session.cache for session in sessions], starts)
+            logits = self.decoder.logits(hidden)
+            if not np.isfinite(logits).all():
+                raise TrilobiteError("The logits of a sequence are not finite")
+            for session in sessions:
+                session.position += 1
+        return logits
 
     def logits(self, token_ids: Sequence[int]) -> np.ndarray:
         """Float32 logits [tokens, vocab_size]; row n predicts the token after the n-th."""

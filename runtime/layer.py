@@ -12,7 +12,7 @@ from ..model import LINEAR_NAMES, LINEAR_STAGES, ModelConfig
 from ..numerics import flush_array
 from ..quant.formats.base import PackedWeight
 from .kernels.elementwise import add_and_norm, add_residual, gate_for, rms_norm
-from .kv_cache.cache import KVCache
+from .kv_cache.cache import Attention
 from .linear import Linear, make_linear
 
 __all__ = ["DecoderLayer", "Observer", "Rope", "Weights", "vector"]
@@ -80,7 +80,7 @@ class DecoderLayer:
         return rms_norm(x, self.norms["input_layernorm"], self._epsilon)
 
     def attend(
-        self, h: np.ndarray, cache: KVCache, slot: int, start: int, rope: Rope
+        self, h: np.ndarray, cache: Attention, slot: int, start: int, rope: Rope
     ) -> np.ndarray:
         """What the output projection reads, float32 [N, num_heads * head_dim].
 
@@ -123,7 +123,7 @@ class DecoderLayer:
         add_residual(x, self.linears["mlp.down_proj"](gated))
 
     def forward(
-        self, x: np.ndarray, cache: KVCache, start: int, rope: Rope,
+        self, x: np.ndarray, cache: Attention, start: int, rope: Rope,
         observe: Observer | None = None, slot: int | None = None,
     ) -> None:
         """Pass the residual stream ``x`` float32 [N, hidden_size] through the layer, in place.

@@ -32,28 +32,37 @@ class StopStrings:
             raise TrilobiteError("A stop string must not be empty")
         self._strings = tuple(strings)
         self.found: str | None = None
+        self._waiting = ""
 
     def cut(self, pieces: Iterator[str]) -> Iterator[str]:
         """``pieces`` up to a stop string; what may be the beginning of one waits until it is not.
 
         After a stop string nothing more is taken from ``pieces``.
         """
-        waiting = ""
         for piece in pieces:
-            waiting += piece
-            hits = [(at, -len(stop), stop) for stop in self._strings
-                    if (at := waiting.find(stop)) >= 0]
-            if hits:
-                at, _, self.found = min(hits)   # of two at one place the longer
-                if at:
-                    yield waiting[:at]
+            if shown := self.push(piece):
+                yield shown
+            if self.found is not None:
                 return
-            safe = len(waiting) - self._possible(waiting)
-            if safe:
-                yield waiting[:safe]
-                waiting = waiting[safe:]
-        if waiting:
-            yield waiting
+        if self._waiting:
+            yield self.end()
+
+    def push(self, piece: str) -> str:
+        """What can be shown now that ``piece`` is there; ``found`` is set if it ends the text."""
+        text = self._waiting + piece
+        hits = [(at, -len(stop), stop) for stop in self._strings if (at := text.find(stop)) >= 0]
+        if hits:
+            safe, _, self.found = min(hits)   # of two at one place the longer
+            self._waiting = ""
+        else:
+            safe = len(text) - self._possible(text)
+            self._waiting = text[safe:]
+        return text[:safe]
+
+    def end(self) -> str:
+        """What waits, now that nothing more comes."""
+        waiting, self._waiting = self._waiting, ""
+        return waiting
 
     def _possible(self, text: str) -> int:
         """The length of the longest end of ``text`` that a stop string begins with."""

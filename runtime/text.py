@@ -19,7 +19,7 @@ from ..quant.checkpoint.files.tokenizer_file import check_tokenizer
 from ..tools.files import read_bounded
 from .chat_template import ChatTemplate, stated_template
 
-__all__ = ["Tokenizer", "held_out_documents", "read_text", "training_documents"]
+__all__ = ["TextStream", "Tokenizer", "held_out_documents", "read_text", "training_documents"]
 
 _TOKENIZER_LIMIT = 64 << 20   # bytes; the largest of public models has 33 MB
 _TEXT_LIMIT = 256 << 20
@@ -153,25 +153,46 @@ class Tokenizer:
             return self._tokenizer.decode(list(token_ids))
 
     def stream(self, token_ids: Iterable[int]) -> Iterator[str]:
-        """Text pieces of ``token_ids`` as they come; a piece waits until its bytes are complete.
-
-        Bytes that never are complete, in the text or at its end, are U+FFFD, as in ``decode``.
-        """
-        shown: list[int] = []     # the tokens of the last piece, for what they do to the next
-        waiting: list[int] = []
+        """Text pieces of ``token_ids`` as they come: those of a ``TextStream``."""
+        text = TextStream(self)
         for token_id in token_ids:
-            waiting.append(token_id)
-            piece = self._added(shown, waiting)
-            if piece and not piece.endswith(_REPLACEMENT):
+            if piece := text.push(token_id):
                 yield piece
-                shown, waiting = waiting, []
-        if piece := self._added(shown, waiting):
+        if piece := text.end():
             yield piece
 
-    def _added(self, shown: list[int], waiting: list[int]) -> str:
-        """What ``waiting`` adds to the text of ``shown``; by itself, if it changes that text."""
-        before, after = self.decode(shown), self.decode([*shown, *waiting])
-        return after.removeprefix(before) if after.startswith(before) else self.decode(waiting)
+
+class TextStream:
+    """Tokens that come one by one, as text; a piece waits until its bytes are complete.
+
+    Bytes that never are complete, in the text or at its end, are U+FFFD, as in
+    ``Tokenizer.decode``.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._decode = tokenizer.decode
+        self._shown: list[int] = []   # the tokens of the last piece, for what they do to the next
+        self._waiting: list[int] = []
+
+    def push(self, token_id: int) -> str:
+        """What is complete with ``token_id``; empty if nothing is."""
+        self._waiting.append(token_id)
+        piece = self._added()
+        if not piece or piece.endswith(_REPLACEMENT):
+            return ""
+        self._shown, self._waiting = self._waiting, []
+        return piece
+
+    def end(self) -> str:
+        """What waits, now that nothing more comes."""
+        return self._added()
+
+    def _added(self) -> str:
+        """What the waiting tokens add to the text of the shown; alone, if they change that."""
+        before, after = self._decode(self._shown), self._decode([*self._shown, *self._waiting])
+        if after.startswith(before):
+            return after.removeprefix(before)
+        return self._decode(self._waiting)
 
 
 def _object(file: Path, files: Mapping[str, bytes] | None) -> dict[str, Any]:

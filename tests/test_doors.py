@@ -21,6 +21,10 @@ NETWORK = {"asyncio", "ftplib", "http", "httpx", "huggingface_hub", "requests", 
            "socketserver", "ssl", "urllib.request", "urllib3", "xmlrpc"}
 
 
+# What takes requests over HTTP.
+SERVER = {"api/server/app.py", "cli/serve.py"}
+
+
 def reads(text):
     """Whether the code ``text`` reads a file or the environment."""
     imported_as = {alias.asname: alias.name for node in ast.walk(ast.parse(text))
@@ -65,7 +69,7 @@ def code(path):
 
 
 def test_every_reader_is_in_the_table():
-    readers = {str(path) for path in sources(ROOT) if reads(code(path))}
+    readers = {str(path) for path in sources(ROOT) if reads(code(path))} | SERVER
     assert len(readers) > 30
     told = {path for row in ROWS for path in re.findall(r"`([\w/]+\.py)`", row)
             if not path.startswith("tests/")}
@@ -99,8 +103,8 @@ def test_every_fuzz_target_attacks_a_door():
     assert set(re.findall(r"fuzz `(\w+)`", PAGE)) == set(TARGETS)
 
 
-def test_there_is_no_door_to_the_network():
+def test_the_server_is_the_only_door_to_the_network():
     found = {str(path): NETWORK & set(imported(code(path))) for path in sources(ROOT)}
-    assert {path: modules for path, modules in found.items() if modules} == {}
+    assert {path for path, modules in found.items() if modules} == SERVER
     assert NETWORK & set(imported("import urllib.request")) == {"urllib.request"}
     assert NETWORK & set(imported("from urllib import request")) == {"urllib.request"}

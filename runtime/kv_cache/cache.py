@@ -15,7 +15,7 @@ from ..kernels.choice import chosen_kernel
 from .packed import Fp8Cache, Int4Cache
 from .steps import CacheSteps
 
-__all__ = ["Float32Cache", "Int8Cache", "KVCache", "KVKind", "make_cache"]
+__all__ = ["Attention", "Float32Cache", "Int8Cache", "KVCache", "KVKind", "make_cache"]
 
 KVKind = Literal["float32", "int8", "int4", "fp8"]
 
@@ -23,7 +23,17 @@ _PACKED = {"int4": Int4Cache, "fp8": Fp8Cache}
 _BITS = {"float32": 32, "int8": 8, "int4": 4, "fp8": 8}
 
 
-class KVCache(Protocol):
+class Attention(Protocol):
+    """What a decoder layer asks of the keys and values that it attends to."""
+
+    def append_and_attend(
+        self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
+        cosine: np.ndarray, sine: np.ndarray, window: int | None,
+    ) -> np.ndarray:
+        """Turn ``queries`` and ``keys`` in place (``apply_rope``), ``store``, ``attend``."""
+
+
+class KVCache(Attention, Protocol):
     """What the decoder asks of a cache. ``keys``, ``values``: float32 [N, kv_heads, head_dim].
 
     A cache belongs to one sequence, and is used by one thread at a time; ``session`` sees to that.
@@ -40,12 +50,6 @@ class KVCache(Protocol):
 
     def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
         """Causal attention of ``queries`` float32 [N, heads, head_dim] at ``start`` and after."""
-
-    def append_and_attend(
-        self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
-        cosine: np.ndarray, sine: np.ndarray, window: int | None,
-    ) -> np.ndarray:
-        """Turn ``queries`` and ``keys`` in place (``apply_rope``), ``store``, ``attend``."""
 
 
 class _Bounded(CacheSteps):

@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server: completions and chat, streamed or whole."""

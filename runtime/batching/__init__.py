@@ -1,0 +1,1 @@
+"""Many requests at a time on one model: their tokens are decoded together."""
