@@ -41,7 +41,7 @@ def write_inputs(folder: Path) -> None:
     from support.llama_folder import write_llama
     from support.onnx_graphs import perceptron
     from support.small_engine import write_small_engine
-    from trilobite.quant.checkpoint.locate import resolve
+    from trilobite.quant.checkpoint.files.locate import resolve
     from trilobite.quant.pipeline import quantize
 
     demo = resolve("demo-llama")
