@@ -166,7 +166,8 @@ def _architecture(fields: Fields, path: Path) -> Architecture:
     if not isinstance(names, list) or len(names) != 1 or names[0] not in known:
         found = f"of model_type {shown(model_type)}" if names == [] else shown(names)
         raise CheckpointError(
-            f"{path}: architecture {found} is not supported; known are {', '.join(known)}"
+            f'{path}: "architectures": architecture {found} is not supported; known are '
+            f"{', '.join(known)}"
         )
     architecture = _ARCHITECTURES[names[0]]
     if model_type is not None and model_type not in architecture.model_types:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from ...errors import EstimateError
 from ...tools.files import read_text_bounded
 from ...tools.plugins import plugin_files
 from .quantity import Quantity
+from .toml_text import parse_toml
 
 __all__ = ["MeasuredIn", "build_description", "bundled_folder", "bundled_names", "check_keys",
            "own_folder", "own_names", "plugin_names", "read_toml", "require"]
@@ -127,12 +127,7 @@ def read_toml(folder: str, name: str) -> tuple[dict[str, Any], str]:
             f"There is no description {name!r} in {folder}; give one of {known}, or a .toml file"
         )
     text = read_text_bounded(path, _LARGEST_FILE, EstimateError)
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:   # also an integer of thousands of digits
-        raise EstimateError(f"{path} is not valid TOML: {error}") from None
-    _check_integers(table, str(path))
-    return table, str(path)
+    return parse_toml(text, str(path)), str(path)
 
 
 def _is_missing(path: Path) -> bool:
@@ -144,18 +139,6 @@ def _is_missing(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return False
-
-
-def _check_integers(value: Any, where: str) -> None:
-    """Refuse integers of more than the 64 bits that TOML gives them."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _check_integers(inner, f"{where}: {key}")
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _check_integers(inner, f"{where}[{index}]")
-    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        raise EstimateError(f"{where}: an integer of TOML is -2^63 to 2^63 - 1, and this is not")
 
 
 def _named(folder: str, name: str) -> Path:
@@ -226,13 +209,13 @@ def _read_quantity(value: Any, where: str, unit: MeasuredIn) -> Quantity:
     labels = {"unit", "kind", "source"}
     numbers = {"value"} if "value" in data else {"low", "nominal", "high"}
     check_keys(data, numbers | labels, where)
-    if "value" in data:
-        data.update(dict.fromkeys(("low", "nominal", "high"), data.pop("value")))
-    for key in ("low", "nominal", "high"):
+    for key in sorted(numbers):
         if isinstance(data[key], bool) or not isinstance(data[key], int | float):
             raise EstimateError(f"{where}: {key} must be a number, not {_shown(data[key])}")
     for key in labels:
         require(data[key], str, f"{where}: {key}")
+    if "value" in data:
+        data.update(dict.fromkeys(("low", "nominal", "high"), data.pop("value")))
     if data["unit"] != unit.name:
         raise EstimateError(f"{where}: the unit must be {unit.name!r}, not {data['unit']!r}")
     try:
@@ -252,8 +235,9 @@ def _read_quantity(value: Any, where: str, unit: MeasuredIn) -> Quantity:
 
 
 def require(value: Any, kind: type, where: str) -> Any:
-    """``value`` if it is a ``kind`` (dict, list, str or int); else refuse it."""
-    names = {dict: "a table", list: "an array of tables", str: "text", int: "a whole number"}
+    """``value`` if it is a ``kind`` (dict, list, str, int or float); else refuse it."""
+    names = {dict: "a table", list: "an array of tables", str: "text", int: "a whole number",
+             float: "a number"}
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise EstimateError(f"{where}: must be {names[kind]}, not {_shown(value)}")
     return value

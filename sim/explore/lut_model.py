@@ -10,10 +10,10 @@ Some of the points are held out of them.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,14 @@ from ...errors import EstimateError
 from ...hw import TlmmParameters
 from ...npu import ArrayParameters, Stationary
 from ...tools.files import read_text_bounded
+from ..descriptions.toml_text import parse_toml
 from .around import Around
 from .engines import Engine, kind_of
 
 __all__ = ["Point", "ResourceFit", "Synthesized", "fit", "load_synthesized"]
 
 _POINTS = Path(__file__).with_name("engines-kv260.toml")
+_MOST = 1e9   # of a resource: no device has so much
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def load_synthesized(path: Path = _POINTS) -> Synthesized:
     """
     text = read_text_bounded(path, 1 << 20, EstimateError)
     try:
-        data = tomllib.loads(text)
+        data = parse_toml(text, str(path))
         size = data["max_k"], data["max_m"]
         engines = [
             (TlmmParameters(row["group"], row["tables"], row["columns"], *size), row)
@@ -122,7 +124,7 @@ def load_synthesized(path: Path = _POINTS) -> Synthesized:
         ]
         points = {
             (form, resource): [
-                Point(engine, float(row[resource]), bool(row.get("held_out", False)))
+                Point(engine, _amount(row[resource]), bool(row.get("held_out", False)))
                 for engine, row in rows
             ] for form, resource, rows in (
                 ("ternary", "lut", engines), ("int4-fp8", "lut", arrays),
@@ -130,9 +132,16 @@ def load_synthesized(path: Path = _POINTS) -> Synthesized:
         }
         around = tuple(Around.read(data["around"]))
         devices, made_by = tuple(map(str, data["devices"])), str(data["made_by"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise EstimateError(f"{path} does not hold synthesized engines: {error}") from None
     return Synthesized({key: fit(of) for key, of in points.items()}, around, devices, made_by)
+
+
+def _amount(value: Any) -> float:
+    """How much of a resource an engine takes; errors are relative to it."""
+    if not 0 < (amount := float(value)) < _MOST:
+        raise ValueError(f"an engine takes {amount} of a resource")
+    return amount
 
 
 def _features(engines: Sequence[Engine]) -> NDArray[np.float64]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import EstimateError
 from ...tools.files import read_text_bounded
+from ...tools.json_text import parse_json
 from ..formulas.results import Estimate
 from .html import Markup, tag
 from .numbers import digits, scaled
@@ -40,13 +40,14 @@ def read_run(path: Path) -> dict[str, Any]:
     """
     text = read_text_bounded(path, _LARGEST_FILE, EstimateError)
     try:
-        run = json.loads(text)
-        for estimate in run["estimates"]:
-            _check(estimate)
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise EstimateError(
-            f"{path} is not the JSON of trilobite estimate: {type(error).__name__} {error}"
-        ) from None
+        run = parse_json(text)
+        estimates = _at(run, ("estimates",))
+        if not isinstance(estimates, list):
+            raise ValueError("estimates must be a list")
+        for index, estimate in enumerate(estimates):
+            _check(estimate, f"estimates[{index}].")
+    except (ValueError, RecursionError) as error:
+        raise EstimateError(f"{path} is not the JSON of trilobite estimate: {error}") from None
     return run
 
 
@@ -71,30 +72,43 @@ def compare_runs(
     return found
 
 
-def _check(estimate: Mapping[str, Any]) -> None:
-    """Raise ``ValueError``, ``KeyError`` or ``TypeError`` unless ``compare_runs`` can take it."""
-    for key in ("model", "device", "hardware"):
-        if not isinstance(name := estimate[key]["name"], str):
-            raise TypeError(f"{key}.name must be text, not {type(name).__name__}")
-    for key in ("prompt", "tokens"):
-        if type(estimate[key]) is not int or not 0 <= estimate[key] <= _MOST_TOKENS:
-            raise ValueError(f"{key} must be a whole number from 0 to {_MOST_TOKENS}")
-    for _, place, _, _ in _FIGURES:
-        _figure(estimate, place)
+def _check(estimate: Any, where: str) -> None:
+    """Raise ``ValueError`` unless ``compare_runs`` can take it."""
+    try:
+        for key in ("model", "device", "hardware"):
+            if not isinstance(_at(estimate, (key, "name")), str):
+                raise ValueError(f"{key}.name must be text")
+        for key in ("prompt", "tokens"):
+            count = _at(estimate, (key,))
+            if type(count) is not int or not 0 <= count <= _MOST_TOKENS:
+                raise ValueError(f"{key} must be a whole number from 0 to {_MOST_TOKENS}")
+        for _, place, _, _ in _FIGURES:
+            _figure(estimate, place)
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from None
+
+
+def _at(value: Any, place: tuple[str, ...]) -> Any:
+    """What is at ``place`` in objects within each other; ``ValueError`` if there is nothing."""
+    for depth, key in enumerate(place):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{'.'.join(place[:depth]) or 'it'} must be an object")
+        if key not in value:
+            raise ValueError(f"{'.'.join(place[:depth + 1])} is missing")
+        value = value[key]
+    return value
 
 
 def _figure(estimate: Mapping[str, Any], place: tuple[str, ...]) -> float:
-    value: Any = estimate
-    for key in place:
-        value = value[key]
-    number = value["nominal"] if isinstance(value, Mapping) else value
+    value, name = _at(estimate, place), ".".join(place)
+    number = _at(value, ("nominal",)) if isinstance(value, Mapping) else value
     if type(number) not in (int, float):
-        raise TypeError(f"{'.'.join(place)} must be a number, not {type(number).__name__}")
-    number = float(number)
+        raise ValueError(f"{name} must be a number, not {type(number).__name__}")
     if number and not 1 / _LARGEST <= number <= _LARGEST:
-        raise ValueError(f"{'.'.join(place)} is {number}; it must be 0, or from "
-                         f"{1 / _LARGEST:g} to {_LARGEST:g}")
-    return number
+        said = number if isinstance(number, float) else "an integer beyond that"
+        raise ValueError(f"{name} is {said}; it must be 0, or from {1 / _LARGEST:g} to "
+                         f"{_LARGEST:g}")
+    return float(number)
 
 
 def _setting(estimate: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from ...errors import EstimateError
 from ...tools.files import read_text_bounded
+from ...tools.json_text import parse_json
 
 __all__ = ["Request", "generate_requests", "read_requests"]
 
@@ -119,9 +119,9 @@ def _json_rows(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            raise EstimateError(f"{path}: line {number} is not JSON") from None
+            row = parse_json(line)
+        except (ValueError, RecursionError) as error:
+            raise EstimateError(f"{path}: line {number} is not JSON: {error}") from None
         if not isinstance(row, dict) or set(row) != set(_FIELDS):
             raise EstimateError(
                 f"{path}: line {number} must be an object of {', '.join(_FIELDS)}"

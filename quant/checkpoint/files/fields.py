@@ -10,6 +10,7 @@ from typing import Any
 
 from ....errors import CheckpointError
 from ....tools.files import read_bounded
+from ....tools.json_text import parse_json
 
 __all__ = ["Fields", "parse_json_object", "printable", "read_json", "shown"]
 
@@ -41,19 +42,12 @@ def parse_json_object(text: bytes | bytearray, where: str) -> dict[str, Any]:
         ``where``.
     """
     try:
-        value = json.loads(text.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
+        value = parse_json(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:   # JSONDecodeError, UnicodeDecodeError, huge int
         raise CheckpointError(f"{where} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{where} holds {shown(value)}; it must be a JSON object")
     return value
-
-
-def _finite(text: str) -> float:
-    """A number of JSON; ``ValueError`` if it is NaN, infinite or too large for a float64."""
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text[:60]} is not a finite number")
-    return number
 
 
 def read_json(path: Path, within: Path | None = None) -> dict[str, Any]:

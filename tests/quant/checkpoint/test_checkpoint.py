@@ -224,4 +224,5 @@ def test_a_number_that_is_not_finite_is_no_json(copy_of, number):
     text = (folder / "config.json").read_text().strip()
     assert text.endswith("}")
     (folder / "config.json").write_text(f'{text[:-1]}, "time_step_limit": {number}}}')
-    refusal(folder, f"config.json is not valid JSON: {number} is not a finite number")
+    refusal(folder, "config.json is not valid JSON: time_step_limit is "
+                    f"{number}, which is not a finite number")

@@ -51,7 +51,8 @@ def test_figures_of_two_runs(before, now):
 
 @pytest.mark.parametrize(("text", "sentence"), [
     (None, "cannot be read"), ("{", "is not the JSON"), ("[]", "is not the JSON"),
-    ('{"estimates": [{}]}', "KeyError 'model'"), ("[" * 100_000, "is not the JSON"),
+    ('{"estimates": [{}]}', r"estimates\[0\]\.model is missing"),
+    ('{"estimates": {}}', "estimates must be a list"), ("[" * 100_000, "is not the JSON"),
 ])
 def test_a_file_that_is_no_run_is_refused(tmp_path, text, sentence):
     path = tmp_path / "run.json"
@@ -66,7 +67,7 @@ def test_a_figure_that_is_not_finite_is_refused(tmp_path, before):
     document["estimates"][0]["rate"]["nominal"] = float("inf")
     path = tmp_path / "run.json"
     path.write_text(json.dumps(document))
-    with pytest.raises(EstimateError, match="rate is inf"):
+    with pytest.raises(EstimateError, match=r"estimates\[0\]\.rate\.nominal is Infinity, which"):
         read_run(path)
 
 
