@@ -13,6 +13,7 @@ from ..fpga.synth.blocks import select_blocks
 from ..fpga.synth.flow import Synthesis, counted, map_block
 from ..fpga.synth.targets import Target, find_target
 from ..fpga.timing.analysis import BlockTiming, analyse, target_clock
+from ..fpga.timing.arcs import CORNERS
 from ..sim.descriptions.accelerator import load_accelerator
 from ..sim.descriptions.device import load_device
 from ..tools.progress import SILENT, Progress
@@ -42,9 +43,15 @@ class SynthesizedBlocks:
             "available": self.available,
             "blocks": [dataclasses.asdict(block) for block in self.blocks],
             "total": self.total,
-            **({"timing": [dataclasses.asdict(block) for block in self.timing]}
-               if self.timing else {}),
+            **({"timing": [dataclasses.asdict(block) for block in self.timing],
+                "clock": self.clock} if self.timing else {}),
         }
+
+    @property
+    def clock(self) -> dict[str, float]:
+        """The clock of the slowest analysed block in MHz, by corner; empty if there is none."""
+        return {corner: min(block.mhz[corner] for block in self.timing)
+                for corner in CORNERS if self.timing}
 
 
 def synth(

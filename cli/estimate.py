@@ -134,6 +134,10 @@ def print_estimates(output: Output, found: Estimates) -> None:
             _ranged(result.decode_joules, "J"),
         )
     output.show(table)
+    clock = first.hardware.clock.frequency
+    if clock.kind == "analysed":
+        output.print("Clock: analysed, nominal {:g} MHz, range {:g} to {:g} MHz.",
+                     clock.nominal, clock.low, clock.high)
 
 
 def _print_comparison(output: Output, comparison: RunComparison) -> None:

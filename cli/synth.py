@@ -57,7 +57,7 @@ def synth(
         found = synthesize(device.value, [*(part or ()), *(block or ())], hardware, bar,
                            timing=timing, clock=clock)
     if timing:
-        print_timing(output, found.timing)
+        print_timing(output, found)
     else:
         _print(output, found)
     output.json(found.to_json())

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from .console import Output, make_table
 
 if TYPE_CHECKING:
+    from ..api.synth import SynthesizedBlocks
     from ..fpga.timing.analysis import BlockTiming
     from ..fpga.timing.paths import Path
 
 __all__ = ["print_timing"]
 
 
-def print_timing(output: Output, blocks: Sequence[BlockTiming]) -> None:
-    """Print a row for each block, and what the figures rest on."""
+def print_timing(output: Output, found: SynthesizedBlocks) -> None:
+    """Print a row for each block, what the figures rest on, and the clock for an estimate."""
+    blocks = found.timing
     table = make_table("block", ">levels", ">MHz", ">over", "slowest path")
     table.columns[0].no_wrap = True
     table.columns[-1].overflow = "fold"
@@ -28,6 +30,11 @@ def print_timing(output: Output, blocks: Sequence[BlockTiming]) -> None:
     output.print("MHz: nominal (optimistic to pessimistic). over: endpoints of paths that are too "
                  "slow for {:g} MHz, nominal.", blocks[0].target)
     _print_cells(output, blocks)
+    low, nominal, high = (f"{found.clock[corner]:.0f}"
+                          for corner in ("pessimistic", "nominal", "optimistic"))
+    output.print("The slowest of all, as [bold]clock[/] of an accelerator's file takes it:")
+    output.line(f'frequency = {{ low = {low}, nominal = {nominal}, high = {high}, unit = "MHz", '
+                'kind = "analysed", source = "trilobite synth --timing" }')
 
 
 def _clocks(block: BlockTiming) -> str:

@@ -15,6 +15,7 @@ __all__ = ["KINDS", "RESULT_KINDS", "Corner", "Quantity", "Range"]
 KINDS = {
     "rtl": "taken from the RTL, or measured in its simulation",
     "source": "cited from a publication, a data sheet or a public measurement",
+    "analysed": "static timing analysis of the mapped netlist (`synth --timing`), not routed",
     "derived": "calculated here from cited figures; the source says how",
     "assumption": "assumed: nothing to cite, and not measured in RTL",
 }

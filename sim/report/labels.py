@@ -12,7 +12,7 @@ __all__ = ["how", "legend", "shares", "waits"]
 
 _KIND_LABELS = {
     "rtl": "RTL simulation", "model": "cycle model", "formula": "RTL formula", "source": "cited",
-    "derived": "derived", "assumption": "assumed", "quoted": "quoted",
+    "analysed": "analysed", "derived": "derived", "assumption": "assumed", "quoted": "quoted",
 }
 _SHORT_LABELS = {"rtl": "RTL", "model": "model", "formula": "formula"}
 _WAIT_LABELS = {"compute": "compute", "memory": "memory", "start": "start-up", "host": "host"}

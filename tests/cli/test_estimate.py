@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,21 @@ def test_a_checkpoint_is_estimated_with_the_codes_that_it_has(tmp_path):
         "weight_bytes"] for model in ("demo-bitnet", out)]
     config = trilobite.load("demo-bitnet").decoder.config
     assert weights[0] - weights[1] == config.vocab_size * config.hidden_size // 2
+
+
+def test_an_analysed_clock_is_said_with_its_range(tmp_path):
+    command = ("estimate", "demo-bitnet", "--prompt", "2", "--tokens", "2", "-o",
+               tmp_path / "page.html")
+    assert "Clock:" not in run(*command).stdout
+    text = (Path(trilobite.__file__).parent / "fpga/configurations/kv260.toml").read_text()
+    line, = (line for line in text.splitlines() if line.startswith("frequency ="))
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text.replace(
+        line, 'frequency = { low = 87, nominal = 124, high = 150, unit = "MHz", '
+              'kind = "analysed", source = "trilobite synth --timing" }'))
+    said = run(*command, "--hardware", mine).stdout
+    assert "Clock: analysed, nominal 124 MHz, range 87 to 150 MHz." in said
+    assert 'class="tag analysed"' in (tmp_path / "page.html").read_text()
 
 
 def test_a_device_with_an_accelerator_in_rtl_has_its_cycles_predicted():

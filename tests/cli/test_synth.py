@@ -1,4 +1,5 @@
 import json
+import tomllib
 
 import pytest
 
@@ -7,6 +8,7 @@ from trilobite.fpga.synth.flow import Synthesis
 from trilobite.fpga.synth.targets import TARGETS
 from trilobite.fpga.timing.analysis import BlockTiming
 from trilobite.fpga.timing.paths import Path, Step
+from trilobite.sim.descriptions.quantity import Quantity
 
 
 def test_what_a_block_takes_is_printed_and_kept_as_json(tmp_path, monkeypatch):
@@ -44,7 +46,10 @@ def test_the_timing_of_a_block_is_printed_in_80_columns_and_kept_as_json(tmp_pat
     monkeypatch.setattr("trilobite.api.synth.analyse", analyse)
     file = tmp_path / "timing.json"
     printed = run("synth", "--timing", "norm", "--block", "gate", "--json", file).stdout
-    assert max(map(len, printed.splitlines())) <= 80
+    *table, entry = printed.splitlines()
+    assert max(map(len, table)) <= 80
+    quantity = tomllib.loads(entry)["frequency"]
+    assert Quantity(**quantity) == Quantity(87, 124, 150, "MHz", "analysed", quantity["source"])
     words = " ".join(printed.split())
     assert "124 (150-87) 4,479 sum.schedule.cycle[3]" in words and "slow for 250 MHz" in words
     assert "8 DSP48E2 with no register" in words
@@ -55,6 +60,7 @@ def test_the_timing_of_a_block_is_printed_in_80_columns_and_kept_as_json(tmp_pat
     assert [block["block"] for block in found["blocks"]] == ["norm", "gate"]
     assert [block["mhz"]["nominal"] for block in found["timing"]] == [124.4, 124.4]
     assert found["timing"][0]["paths"][0]["steps"][0]["source"] == "hw/rows/lane_sum.py:167"
+    assert found["clock"] == {"optimistic": 149.6, "nominal": 124.4, "pessimistic": 87.0}
     assert "slow for 300 MHz" in run("synth", "--timing", "norm", "--clock", "300").stdout
 
 
