@@ -83,18 +83,23 @@ class Outputs(Component):
         summed = Signal(range(3))
         beat = Signal.like(self.o_sum.beat)
         runs, ends, keeping = Signal(), Signal(), Signal()
+        known, last_beat = Signal(), Signal()   # a cycle ahead: jobs come long before their sums
         beats = Signal(range(p.max_head_dim // p.lanes + 1))
         m.d.comb += [
             beats.eq(job.chunks * (p.chunk // p.lanes)),
-            runs.eq(self.i_job.valid & self.i_factors.valid & self.i_step.valid & (summed != 0)
+            runs.eq(known & self.i_factors.valid & self.i_step.valid & (summed != 0)
                     & ~keeping & (queue.ready | ~job.last)),
             queue.enter.eq(runs & job.last),
-            ends.eq(runs & (beat + 1 == beats)),
+            ends.eq(runs & last_beat),
             self.i_job.ready.eq(ends), self.i_factors.ready.eq(ends), self.i_step.ready.eq(ends),
             self.o_used.eq(ends & job.ends),
             self.o_lane.eq(job.lane), self.o_sum.bank.eq(job.bank), self.o_sum.beat.eq(beat),
         ]
-        m.d.sync += summed.eq(summed + self.i_summed - self.o_used)
+        m.d.sync += [
+            summed.eq(summed + self.i_summed - self.o_used),
+            known.eq(self.i_job.valid & ~ends),
+            last_beat.eq(Mux(runs, beat + 2 == beats, beat + 1 == beats)),
+        ]
         with m.If(runs):
             m.d.sync += beat.eq(Mux(ends, 0, beat + 1))
         kept = delay_pulse(m, ends, self._keep_latency, "kept")

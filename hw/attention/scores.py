@@ -111,10 +111,13 @@ class Scores(Component):
         count = Signal(range(TILE + 1))
         counted, runs, enters = Signal(), Signal(), Signal()
         lane_ends, last_lane, last_token = Signal(), Signal(), Signal()
+        # Both are known a cycle ahead: a query runs two cycles after its tokens were counted.
+        m.d.sync += [
+            last_lane.eq(lane + 1 == tile.queries),
+            last_token.eq(Mux(enters, token + 2 == count, token + 1 == count)),
+        ]
         m.d.comb += [
             left.eq(tile.remaining + above),
-            last_lane.eq(lane + 1 == tile.queries),
-            last_token.eq(token + 1 == count),
             self.o_count.valid.eq(self.i.valid & ~counted),
             self.o_count.bank.eq(tile.bank), self.o_count.lane.eq(lane),
             self.o_count.count.eq(Mux(left > TILE, TILE, Mux(left > 0, left, 0))),
@@ -189,11 +192,11 @@ class Scores(Component):
         before = Signal(FLOAT32.width, reset_less=True)
         m.d.sync += before.eq(Mux(b_first_tile, lowest, kept[b_lane]))
 
-        # Between scores the maximum of what it is and -infinity is taken, which is what it is.
-        m.submodules.running = running = FloatMaximum(FLOAT32)
+        m.submodules.running = running = FloatMaximum(FLOAT32, optional=True)
         m.d.comb += [
+            running.i_valid.eq(valid),
             running.i_a.eq(Mux(starts, before, running.o.as_value())),
-            running.i_b.eq(Mux(valid, score.as_value(), lowest)),
+            running.i_b.eq(score),
         ]
         began = Signal(FLOAT32.width, reset_less=True)
         with m.If(starts):

@@ -96,25 +96,27 @@ class TileWalker(Component):
         requests = queue_before(m, "requests", self.o_request, depth=4)
         blocks = queue_before(m, "blocks", self.o, depth=4)
 
-        # The tile whose keys come next.
-        active = Signal()
+        # The tile whose keys come next. How many of its rows are read, and whether it is the last
+        # one, is found with the step to it.
+        active, starts = Signal(), Signal()
         current = Signal(self.i.p.shape())
-        state = Signal(context_tile_layout(p))   # of the tile, but for ``last``
         tile = Signal(context_tile_layout(p))
-        left = Signal(range(p.max_context + 1))   # tokens from here on that the last query sees
+        left, next_left = (Signal(range(p.max_context + 1), name=name)   # tokens from the tile on
+                           for name in ("left", "next_left"))            # that the last query sees
         rows = Signal(range(p.rows + 1))
+        codes = Signal(range(p.rows * p.max_chunks + 1))
         m.d.comb += [
-            tile.eq(state),
-            tile.last.eq(left <= TILE),
-            rows.eq(Mux(tile.last, (left + p.word_tokens - 1) // p.word_tokens, p.rows)),
+            starts.eq(self.i.valid & ~active),
+            next_left.eq(Mux(active, left - TILE, self.i.p.last_position + 1)),
+            codes.eq(rows * current.chunks),
         ]
 
         # The tiles whose keys were asked for, and their values not yet.
         waiting = data.StructLayout({
-            "word": current.word.shape(), "rows": range(p.rows + 1),
+            "word": current.word.shape(), "rows": range(p.rows + 1), "codes": codes.shape(),
             "tile": context_tile_layout(p)})
         m.submodules.waiting = waits = StreamQueue(waiting, TILES_AHEAD + 1)
-        older = waits.o.p
+        older, asked = waits.o.p, waits.i.p
         full = Signal()
         ask_keys, ask_values = Signal(), Signal()
         free = requests.i.ready & blocks.i.ready
@@ -123,40 +125,41 @@ class TileWalker(Component):
             ask_keys.eq(free & active & ~full),
             ask_values.eq(free & waits.o.valid & (full | ~active)),
             waits.i.valid.eq(ask_keys), waits.o.ready.eq(ask_values),
+            asked.word.eq(current.word + (2 * p.scale_words + p.rows * current.chunks)),
+            asked.rows.eq(rows), asked.codes.eq(codes), asked.tile.eq(tile),
         ]
 
         request, block = requests.i.p, blocks.i.p
-        code_words = Mux(ask_keys, rows, older.rows) * block.tile.chunks
         m.d.comb += [
             request.word.eq(Mux(ask_keys, current.word, older.word)),
-            request.more.eq(code_words + Mux(ask_keys, 2 * p.scale_words - 1, -1)),
+            request.more.eq(Mux(ask_keys, codes + (2 * p.scale_words - 1), older.codes - 1)),
             block.values.eq(~ask_keys),
             block.rows.eq(Mux(ask_keys, rows, older.rows)),
             block.tile.eq(Mux(ask_keys, tile, older.tile)),
             requests.i.valid.eq(ask_keys | ask_values), blocks.i.valid.eq(ask_keys | ask_values),
         ]
 
-        whole_tile = 2 * p.scale_words + 2 * p.rows * current.chunks
-        with m.If(ask_keys):
-            asked = waits.i.p
-            m.d.comb += [
-                asked.word.eq(current.word + 2 * p.scale_words + p.rows * current.chunks),
-                asked.rows.eq(rows), asked.tile.eq(tile),
-            ]
+        last = next_left <= TILE
+        with m.If(ask_keys | starts):
             m.d.sync += [
-                current.word.eq(current.word + whole_tile),
-                state.remaining.eq(state.remaining - TILE), left.eq(left - TILE),
-                state.first.eq(0), state.bank.eq(state.bank + 1),
+                left.eq(next_left), tile.last.eq(last),
+                rows.eq(Mux(last, (next_left + p.word_tokens - 1) // p.word_tokens, p.rows)),
+            ]
+        with m.If(ask_keys):
+            m.d.sync += [
+                current.word.eq(current.word + (2 * p.scale_words + 2 * p.rows * current.chunks)),
+                tile.remaining.eq(tile.remaining - TILE),
+                tile.first.eq(0), tile.bank.eq(tile.bank + 1),
             ]
             with m.If(tile.last):
-                m.d.sync += [active.eq(0), state.pass_bank.eq(~state.pass_bank)]
+                m.d.sync += [active.eq(0), tile.pass_bank.eq(~tile.pass_bank)]
 
         m.d.comb += self.i.ready.eq(~active)
-        with m.If(self.i.valid & ~active):
+        with m.If(starts):
             m.d.sync += [
-                active.eq(1), current.eq(self.i.p), state.first.eq(1),
-                state.remaining.eq(self.i.p.position + 1), left.eq(self.i.p.last_position + 1),
-                Cat(state.queries, state.group, state.chunks).eq(
+                active.eq(1), current.eq(self.i.p), tile.first.eq(1),
+                tile.remaining.eq(self.i.p.position + 1),
+                Cat(tile.queries, tile.group, tile.chunks).eq(
                     Cat(self.i.p.queries, self.i.p.group, self.i.p.chunks)),
             ]
         return m

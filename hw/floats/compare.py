@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from .format import FloatFormat
 from .unit import BinaryUnit
@@ -13,23 +13,23 @@ __all__ = ["FloatCompare", "FloatMaximum"]
 
 
 class _Comparison(BinaryUnit):
-    """The operands as integers that order as they do."""
+    """The operands as integers, and what their order does not say."""
 
-    def _operands(self, m: Module) -> tuple[Value, Signal, Signal]:
-        """Whether neither operand is NaN, and the integers of ``i_a`` and ``i_b``."""
-        ordered = ~self.format.is_nan(self.i_a) & ~self.format.is_nan(self.i_b)
-        return ordered, self._order(m, self.i_a, "a"), self._order(m, self.i_b, "b")
+    def _operands(self, m: Module) -> tuple[Value, Value, Signal, Signal]:
+        """Whether one is NaN, whether both are zero, and the integers of ``i_a`` and ``i_b``.
+
+        The integers order as the numbers do, but for NaN and zeros.
+        """
+        format, a, b = self.format, self.i_a, self.i_b
+        return (format.is_nan(a) | format.is_nan(b), format.is_zero(a) & format.is_zero(b),
+                self._order(m, a, "a"), self._order(m, b, "b"))
 
     def _order(self, m: Module, number: data.View, name: str) -> Signal:
-        """An integer that orders as ``number`` does, which is not NaN; both zeros are 0.
-
-        Of a negative number it is the ones' complement of the magnitude: no carry.
-        """
+        """The magnitude of ``number``, or its ones' complement: so no carry is waited for."""
         order = Signal(signed(self.format.width), name=f"order_{name}")
         magnitude = Cat(number.mantissa, number.exponent)
-        with m.If(~self.format.is_zero(number)):
-            sign = number.sign
-            m.d.comb += order.eq(Cat(magnitude ^ sign.replicate(len(magnitude)), sign))
+        m.d.comb += order.eq(
+            Cat(magnitude ^ number.sign.replicate(len(magnitude)), number.sign))
         return order
 
 
@@ -52,9 +52,10 @@ class FloatCompare(_Comparison):
 
     def elaborate(self, platform):
         m = Module()
-        ordered, a, b = self._operands(m)
+        unordered, zeros, a, b = self._operands(m)
         greater, equal = Signal(reset_less=True), Signal(reset_less=True)
-        m.d.sync += [greater.eq(ordered & (a > b)), equal.eq(ordered & (a == b))]
+        m.d.sync += [greater.eq(~unordered & ~zeros & (a > b)),
+                     equal.eq(~unordered & (zeros | (a == b)))]
         m.d.comb += [self.o_greater.eq(greater), self.o_equal.eq(equal)]
         return m
 
@@ -64,14 +65,30 @@ class FloatMaximum(_Comparison):
 
     This is Python's ``max(a, b)``, with which the runtime takes running maxima. Operands pass
     through as they are, subnormal numbers and NaN included.
+
+    Parameters
+    ----------
+    optional : bool
+        There is a second operand only now and then.
+
+    Members
+    -------
+    i_valid : ``In(1)``
+        If low, the result is ``i_a``. This member exists only if ``optional``.
     """
 
     latency = 1
 
+    def __init__(self, format: FloatFormat, optional: bool = False) -> None:
+        self.optional = optional
+        super().__init__(format, {"o": Out(format.layout)}
+                         | ({"i_valid": In(1)} if optional else {}))
+
     def elaborate(self, platform):
         m = Module()
-        ordered, a, b = self._operands(m)
+        unordered, zeros, a, b = self._operands(m)
+        passes = unordered | zeros | (~self.i_valid if self.optional else 0)
         larger = Signal(self.format.layout, reset_less=True)
-        m.d.sync += larger.eq(Mux(ordered & (b > a), self.i_b, self.i_a))
+        m.d.sync += larger.eq(Mux(~passes & (b > a), self.i_b, self.i_a))
         m.d.comb += self.o.eq(larger)
         return m

@@ -62,14 +62,16 @@ class FloatReciprocal(_OfMantissa):
 
         # What the mantissa's function does not see goes beside it.
         f_sign = delay(m, self.i.sign, function.latency, "f_sign")
-        f_exponent = delay(m, self.i.exponent, function.latency, "f_exponent")
+        exponent = delay(m, self.i.exponent, function.latency - 1, "exponent")
+        f_zero = delay(m, exponent == 0, 1, "f_zero")
+        f_power = delay(m, FLOAT32.bias - exponent, 1, "f_power")
         f_nan = delay(m, FLOAT32.is_nan(self.i), function.latency, "f_nan")
 
-        scaled = times_power_of_two(m, function.o, FLOAT32.bias - f_exponent)
+        scaled = times_power_of_two(m, function.o, f_power)
         result = Signal(FLOAT32.layout, reset_less=True)
         with m.If(f_nan):
             m.d.sync += result.eq(FLOAT32.nan)
-        with m.Elif(f_exponent == 0):
+        with m.Elif(f_zero):
             m.d.sync += result.eq(FLOAT32.infinity)
             m.d.sync += result.sign.eq(f_sign)
         with m.Else():

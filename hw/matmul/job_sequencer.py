@@ -66,23 +66,29 @@ class JobSequencer(Component):
         pass_number = Signal(range(self.parameters.max_passes))
         m.d.comb += [
             self.first_pass.eq(pass_number == 0),
-            self.last_pass.eq(pass_number + 1 >= job.passes),
-            self.last_block.eq(self.block + 1 >= job.blocks),
             self.i.ready.eq(~queued),
         ]
 
+        # What the next beat will be the last of is found while this one waits.
         finished = Signal()
         m.d.comb += finished.eq(self.advance & self.last_block & self.last_pass)
         with m.If(self.advance):
-            m.d.sync += self.block.eq(self.block + 1)
+            m.d.sync += [self.block.eq(self.block + 1),
+                         self.last_block.eq(self.block + 2 >= job.blocks)]
             with m.If(self.last_block):
-                m.d.sync += [self.block.eq(0), pass_number.eq(pass_number + 1)]
+                m.d.sync += [
+                    self.block.eq(0), self.last_block.eq(job.blocks <= 1),
+                    pass_number.eq(pass_number + 1),
+                    self.last_pass.eq(pass_number + 2 >= job.passes),
+                ]
 
         with m.If(~self.active | finished):
             m.d.sync += [
                 self.active.eq(queued),
                 job.eq(queued_job),
                 pass_number.eq(0),
+                self.last_block.eq(queued_job.blocks <= 1),
+                self.last_pass.eq(queued_job.passes <= 1),
                 queued.eq(0),
             ]
         with m.If(self.i.valid & self.i.ready):

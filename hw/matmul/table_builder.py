@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
@@ -91,44 +93,46 @@ class TableBuilder(Component):
         m = Module()
         parameters = self.parameters
 
+        # A step is read from the memory while the one before it is done: all tables look at it.
         steps = walk(parameters.group_size)
-        m.submodules.walk = walk_memory = Memory(
-            shape=data.StructLayout({
-                "index": range(parameters.entries),
-                "digit": range(parameters.group_size),
-                "wrap": 1,
-            }),
-            depth=len(steps), init=steps)
-        step = walk_memory.read_port(domain="comb")
+        layout = data.StructLayout({
+            "index": range(parameters.entries),
+            "digit": range(parameters.group_size),
+            "wrap": 1,
+        })
+        m.submodules.walk = walk_memory = Memory(shape=layout, depth=len(steps), init=steps)
+        read = walk_memory.read_port(domain="comb")
+        step: Any = Signal(layout, reset_less=True)   # a View
+        last = Signal(reset_less=True)
 
         groups = Signal(group_layout(parameters), reset_less=True)
-        loaded = Signal()
-        last = Signal()
+        loaded, loads, steps_on = Signal(), Signal(), Signal()
+        count, next_count = Signal.like(read.addr), Signal.like(read.addr)
         m.d.comb += [
-            last.eq(step.addr == len(steps) - 1),
             self.i.ready.eq(~loaded | (self.o.ready & last)),
             self.o.valid.eq(loaded),
-            self.o.p.index.eq(step.data.index),
+            self.o.p.index.eq(step.index),
             self.o.p.last.eq(last),
+            loads.eq(self.i.valid & self.i.ready), steps_on.eq(self.o.valid & self.o.ready),
+            next_count.eq(Mux(loads, 0, count + steps_on)),
+            read.addr.eq(next_count),
         ]
-
-        count = Signal.like(step.addr)
-        m.d.comb += step.addr.eq(count)
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += count.eq(count + 1)
-            with m.If(last):
-                m.d.sync += loaded.eq(0)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [loaded.eq(1), groups.eq(self.i.p), count.eq(0)]
+        m.d.sync += [
+            count.eq(next_count), step.eq(read.data), last.eq(next_count == len(steps) - 1),
+        ]
+        with m.If(steps_on & last):
+            m.d.sync += loaded.eq(0)
+        with m.If(loads):
+            m.d.sync += [loaded.eq(1), groups.eq(self.i.p)]
 
         for table in range(parameters.tables):
             entry = Signal(signed(parameters.entry_width), name=f"entry_{table}", reset_less=True)
-            activation = groups[table][step.data.digit]
+            activation = groups[table][step.digit]
             # -2a is ~(2a) + 1: the adder's carry input is the + 1.
-            addend = Mux(step.data.wrap, ~(activation << 1), activation)
-            with m.If(self.o.valid & self.o.ready):
-                m.d.sync += entry.eq(entry + addend + step.data.wrap)
-            with m.If(self.i.valid & self.i.ready):
+            addend = Mux(step.wrap, ~(activation << 1), activation)
+            with m.If(steps_on):
+                m.d.sync += entry.eq(entry + addend + step.wrap)
+            with m.If(loads):
                 m.d.sync += entry.eq(0)
             m.d.comb += self.o.p.entries[table].eq(entry)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -23,7 +23,8 @@ def tree_schedule(latency: int) -> list[tuple[int, int, int]]:
     """When one adder makes each addition of ``numerics.add_lanes``: (cycle, lane, other lane).
 
     A lane takes the sum of itself and of the other one, ``latency`` + 1 cycles later. One addition
-    starts per cycle, as soon as both lanes hold what they should.
+    starts per cycle, as soon as both lanes hold what they should. With a latency of 3 or more, this
+    is, after the first half of the additions, when the other lane's sum arrives.
     """
     holds = [0] * LANES   # the cycle from which a lane holds its latest sum
     schedule: list[tuple[int, int, int]] = []
@@ -48,7 +49,8 @@ class LaneSum(Component):
     ``lanes`` of them in turn, and as it returns to one of them not before ``FloatAdd.latency``
     cycles, a beat may come in every cycle. The memories have two banks: at the end of a row one
     more adder sums the row's 16 sums (``tree_schedule``) while the next row comes. They are read in
-    the same cycle, so that they can be LUT RAM, where registers would need multiplexers.
+    the same cycle, so that they can be LUT RAM, where registers would need multiplexers. Whose sum
+    is added to next is known a cycle ahead, and so are the operands of the one more adder.
 
     Parameters
     ----------
@@ -109,24 +111,31 @@ class LaneSum(Component):
         # Addends arrive (p): which of the rule's lanes they go to, and which ones hold a sum.
         p_valid = delay_pulse(m, self.i.valid, self._square_latency, "p_valid")
         p_last = delay(m, self.i.beat.last, self._square_latency, "p_last")
-        group = Signal(range(groups))
-        held = Signal(groups)
+        group, next_group = Signal(range(groups)), Signal(range(groups))
+        held, next_held = Signal(groups), Signal(groups)
         p_held = Signal(groups)
-        m.d.comb += p_held.eq(held | 1 << group)
+        bank = Signal()
+        m.d.comb += [p_held.eq(held | 1 << group), next_group.eq(group), next_held.eq(held)]
         with m.If(p_valid):
-            m.d.sync += [group.eq(group + 1), held.eq(p_held)]
-            with m.If(p_last):
-                m.d.sync += [group.eq(0), held.eq(0)]
+            m.d.comb += [next_group.eq(Mux(p_last, 0, group + 1)),
+                         next_held.eq(Mux(p_last, 0, p_held))]
+            m.d.sync += bank.eq(bank ^ p_last)
+        m.d.sync += [group.eq(next_group), held.eq(next_held)]
 
         # Sums arrive (s), and may be added to in that very cycle.
-        bank = Signal()
-        with m.If(p_valid & p_last):
-            m.d.sync += bank.eq(~bank)
-        s_valid = delay_pulse(m, p_valid, FloatAdd.latency, "s_valid")
-        s_group = delay(m, group, FloatAdd.latency, "s_group")
+        until_sum = FloatAdd.latency - 1
+        before_valid = delay_pulse(m, p_valid, until_sum, "before_valid")
+        before_group = delay(m, group, until_sum, "before_group")
+        s_valid = delay_pulse(m, before_valid, 1, "s_valid")
+        s_group = delay(m, before_group, 1, "s_group")
         s_bank = delay(m, bank, FloatAdd.latency, "s_bank")
         s_held = delay(m, p_held, FloatAdd.latency, "s_held")
         s_last = delay(m, p_last, FloatAdd.latency, "s_last")
+        holds_sum, sum_comes = Signal(), Signal()   # of the group in this cycle
+        m.d.sync += [
+            holds_sum.eq(next_held.bit_select(next_group, 1)),
+            sum_comes.eq(before_valid & (before_group == next_group)),
+        ]
         memories = []
         for lane in range(self.lanes):
             m.submodules[f"add_{lane}"] = add = FloatAdd(FLOAT32)
@@ -138,9 +147,9 @@ class LaneSum(Component):
             m.submodules[f"sums_{lane}"] = memory = Memory(
                 shape=FLOAT32.width, depth=2 * groups, init=[])
             write, stored = memory.write_port(), memory.read_port(domain="comb")
-            latest = Mux(s_valid & (s_group == group), add.o.as_value(), stored.data)
+            latest = Mux(sum_comes, add.o.as_value(), stored.data)
             m.d.comb += [
-                add.i_a.eq(Mux(held.bit_select(group, 1), latest, 0)),
+                add.i_a.eq(Mux(holds_sum, latest, 0)),
                 add.i_b.eq(value),
                 stored.addr.eq(Cat(group, bank)),
                 write.addr.eq(Cat(s_group, s_bank)), write.data.eq(add.o), write.en.eq(s_valid),
@@ -149,56 +158,58 @@ class LaneSum(Component):
 
         row_held = Signal(groups, reset_less=True)
         row_bank = Signal(reset_less=True)
-        row_done = Signal()
-        m.d.sync += row_done.eq(s_valid & s_last)
-        with m.If(s_valid & s_last):
+        ends = Signal()
+        m.d.comb += ends.eq(s_valid & s_last)
+        with m.If(ends):
             m.d.sync += [row_held.eq(s_held), row_bank.eq(s_bank)]
-        self._sum_lanes(m, row_done, memories, row_held, row_bank)
+        self._sum_lanes(m, ends, memories, row_held, row_bank)
         return m
 
     def _sum_lanes(self, m: Module, start: Signal, memories: list[Memory], held: Signal,
                    bank: Signal) -> None:
-        """After ``start``, go through the schedule with one adder.
+        """From ``start`` on, when the row's last sums are written, one adder adds by the schedule.
 
-        The first half of the additions reads the row's bank of ``memories``, the others what was
-        added before.
+        In a cycle each, an addition's lanes are chosen (c), their sums are read (r), and added. The
+        first half of the additions reads the row's bank of ``memories``; the others read what was
+        added before, of which the other lane's came out of the adder in this very cycle.
         """
-        end = self._schedule[-1][0] + FloatAdd.latency
-        cycle = Signal(range(end + 1))
-        active, adds = Signal(), Signal()
-        lane, other = Signal(range(LANES)), Signal(range(LANES))
-        with m.If(active):
-            m.d.sync += cycle.eq(cycle + 1)
+        end = 2 + self._schedule[-1][0] + FloatAdd.latency
+        cycle = Signal(range(end))
+        active, runs = Signal(), Signal()
+        c_adds = Signal()
+        c_in_row = Signal(reset_less=True)
+        c_lane, c_other = (Signal(range(LANES), name=name, reset_less=True)
+                           for name in ("c_lane", "c_other"))
+        m.d.comb += runs.eq(start | active)
+        m.d.sync += [c_adds.eq(0), c_in_row.eq(cycle < LANES // 2), self.o_valid.eq(0)]
+        with m.If(runs):
+            m.d.sync += [active.eq(1), cycle.eq(cycle + 1)]
             with m.Switch(cycle):
                 for number, one, another in self._schedule:
                     with m.Case(number):
-                        m.d.comb += [adds.eq(1), lane.eq(one), other.eq(another)]
-            with m.If(cycle == end):
-                m.d.sync += [active.eq(0), cycle.eq(0)]
-        with m.If(start):
-            m.d.sync += active.eq(1)
+                        m.d.sync += [c_adds.eq(1), c_lane.eq(one), c_other.eq(another)]
+        with m.If(cycle == end - 1):
+            m.d.sync += [active.eq(0), cycle.eq(0), self.o_valid.eq(1)]
 
         m.submodules.add_lanes = add = FloatAdd(FLOAT32)
         m.submodules.tree = tree = Memory(shape=FLOAT32.width, depth=LANES // 2, init=[])
-        write = tree.write_port()
+        write, of_tree = tree.write_port(), tree.read_port(domain="comb")
         m.d.comb += [
-            write.addr.eq(delay(m, lane, FloatAdd.latency, "added_lane")),
+            write.addr.eq(delay(m, c_lane, 1 + FloatAdd.latency, "added_lane")),
             write.data.eq(add.o),
-            write.en.eq(delay_pulse(m, adds, FloatAdd.latency, "added")),
+            write.en.eq(delay_pulse(m, c_adds, 1 + FloatAdd.latency, "added")),
+            of_tree.addr.eq(c_lane),
         ]
-        in_row = cycle < LANES // 2
         place_bits = (self.lanes - 1).bit_length()
-        for operand, source in ((add.i_a, lane), (add.i_b, other)):
-            group = source[place_bits:]
+        for operand, lane, added in ((add.i_a, c_lane, of_tree.data), (add.i_b, c_other, add.o)):
+            group = lane[place_bits:]
             reads = []
             for memory in memories:
                 read = memory.read_port(domain="comb")
                 m.d.comb += read.addr.eq(Cat(group, bank))
                 reads.append(read.data)
-            of_row = Mux(held.bit_select(group, 1), Array(reads)[source[:place_bits]], 0)
-            of_tree = tree.read_port(domain="comb")
-            m.d.comb += [
-                of_tree.addr.eq(source),
-                operand.eq(Mux(in_row, of_row, of_tree.data)),
-            ]
-        m.d.comb += [self.o.eq(add.o), self.o_valid.eq(active & (cycle == end))]
+            of_row = Mux(held.bit_select(group, 1), Array(reads)[lane[:place_bits]], 0)
+            r_operand = Signal(FLOAT32.width, reset_less=True)
+            m.d.sync += r_operand.eq(Mux(c_in_row, of_row, Value.cast(added)))
+            m.d.comb += operand.eq(r_operand)
+        m.d.comb += self.o.eq(add.o)

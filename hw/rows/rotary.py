@@ -86,34 +86,40 @@ class Rotary(Component):
         wiring.connect(m, wiring.flipped(self.i), heads.i)
         wiring.connect(m, wiring.flipped(self.i_angles), angles.i)
 
-        # Walk through the beats of a head and of its halves (``place``), the heads of a token.
-        beat, place = Signal.like(heads.beats), Signal.like(heads.beats)
+        # Walk through the beats of a head, each with its partner in the other half, and of the
+        # angles; through the heads of a token. A head has at least two beats.
+        beat, partner = Signal.like(heads.beats), Signal.like(heads.beats)
+        next_partner, angle = Signal.like(heads.beats), Signal.like(heads.beats)
         head = Signal(range(self.max_heads))
         half = Signal.like(heads.beats)
-        upper, head_ends, token_ends = Signal(), Signal(), Signal()
+        begins, upper, last_beat = Signal(init=1), Signal(), Signal()
+        head_ends, token_ends = Signal(), Signal()
         m.d.comb += [
             half.eq(heads.beats >> 1),
-            head_ends.eq(beat + 1 == heads.beats),
+            partner.eq(Mux(begins, half, next_partner)),
+            head_ends.eq(queue.enter & last_beat),
             token_ends.eq(head_ends & (head + 1 >= self.i_token.p)),
             queue.enter.eq(heads.full & angles.full & self.i_token.valid & queue.ready),
-            heads.release.eq(queue.enter & head_ends),
-            angles.release.eq(queue.enter & token_ends),
-            self.i_token.ready.eq(queue.enter & token_ends),
-            heads.addresses[0].eq(beat),
-            heads.addresses[1].eq(Mux(upper, place, place + half)),
-            angles.addresses[0].eq(place),
+            heads.release.eq(head_ends),
+            angles.release.eq(token_ends), self.i_token.ready.eq(token_ends),
+            heads.addresses[0].eq(beat), heads.addresses[1].eq(partner),
+            angles.addresses[0].eq(angle),
         ]
+        # The last beat is known a cycle ahead.
+        m.d.sync += last_beat.eq(heads.full & ~head_ends & Mux(
+            queue.enter, beat + 2 >= heads.beats, beat + 1 >= heads.beats))
         with m.If(queue.enter):
-            m.d.sync += [beat.eq(beat + 1), place.eq(place + 1)]
-            with m.If(place + 1 == half):
-                m.d.sync += [place.eq(0), upper.eq(1)]
+            m.d.sync += [begins.eq(0), beat.eq(beat + 1), next_partner.eq(partner + 1),
+                         angle.eq(angle + 1)]
+            with m.If(angle + 1 == half):
+                m.d.sync += [next_partner.eq(0), angle.eq(0), upper.eq(1)]
             with m.If(head_ends):
-                m.d.sync += [beat.eq(0), place.eq(0), upper.eq(0),
+                m.d.sync += [begins.eq(1), beat.eq(0), angle.eq(0), upper.eq(0),
                              head.eq(Mux(token_ends, 0, head + 1))]
 
         # Turn: the beat and its partner come out of the memories one cycle later.
         p_upper = delay(m, upper, 1 + FloatMultiply.latency, "p_upper")
-        m.d.comb += queue.i.last.eq(delay(m, head_ends, self._turn_latency, "last"))
+        m.d.comb += queue.i.last.eq(delay(m, last_beat, self._turn_latency, "last"))
         for lane in range(self.lanes):
             m.submodules[f"cosine_{lane}"] = along = FloatMultiply(FLOAT32)
             m.submodules[f"sine_{lane}"] = across = FloatMultiply(FLOAT32)

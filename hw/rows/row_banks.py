@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, ShapeLike, Signal
+from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -64,15 +64,17 @@ class RowBanks(Component):
         m = Module()
 
         banks_full = Signal(2)
-        write_bank, read_bank = Signal(), Signal()
+        # The bank that is read stands in two registers, of which one only drives the addresses of
+        # the memories: hundreds of LUTs. They differ, so that no tool makes one of them.
+        write_bank, read_bank, other_bank = Signal(), Signal(), Signal(init=1)
         number = Signal(range(self.max_beats))
         beats = Signal(data.ArrayLayout(range(self.max_beats + 1), 2), reset_less=True)
         write = Signal()
         m.d.comb += [
             self.i.ready.eq(~banks_full.bit_select(write_bank, 1)),
             write.eq(self.i.valid & self.i.ready),
-            self.full.eq(banks_full.bit_select(read_bank, 1)),
-            self.beats.eq(beats[read_bank]),
+            self.full.eq(Mux(other_bank, banks_full[0], banks_full[1])),
+            self.beats.eq(Mux(other_bank, beats[0], beats[1])),
         ]
         with m.If(write):
             m.d.sync += number.eq(number + 1)
@@ -84,7 +86,8 @@ class RowBanks(Component):
                     beats[write_bank].eq(number + 1),
                 ]
         with m.If(self.release):
-            m.d.sync += [banks_full.bit_select(read_bank, 1).eq(0), read_bank.eq(~read_bank)]
+            m.d.sync += [banks_full.bit_select(~other_bank, 1).eq(0),
+                         other_bank.eq(~other_bank), read_bank.eq(other_bank)]
 
         # The bank is the highest address bit.
         for reader in range(self.readers):

@@ -65,17 +65,18 @@ class RowFork(Component):
         connect(m, queue.o, flipped(self.o))
 
         number = Signal(range(self.max_beats))
+        longest = Signal(init=self.max_beats == 1)   # this beat ends a row of ``max_beats``
         now = self.o_now.beat
         m.d.comb += [
             now.values.eq(self.i.p.values),
-            now.last.eq(self.i.p.last | (number == self.max_beats - 1)),
+            now.last.eq(self.i.p.last | longest),
             self.i.ready.eq(queue.i.ready & (self.may_end | ~now.last)),
             self.o_now.valid.eq(self.i.valid & self.i.ready),
             queue.i.p.eq(now),
             queue.i.valid.eq(self.o_now.valid),
         ]
         with m.If(self.o_now.valid):
-            m.d.sync += number.eq(number + 1)
+            m.d.sync += [number.eq(number + 1), longest.eq(number == self.max_beats - 2)]
             with m.If(now.last):
-                m.d.sync += number.eq(0)
+                m.d.sync += [number.eq(0), longest.eq(self.max_beats == 1)]
         return m

@@ -53,7 +53,7 @@ class RowSink(Component):
     def elaborate(self, platform):
         m = Module()
         per_word = self.beats_per_word
-        lengths = request_rows(m, self.i_row, self.o_request, per_word)
+        last_beats = request_rows(m, self.i_row, self.o_request, per_word, self.max_beats)
 
         # Gather: the beat that fills a word, or ends the row, sends it.
         place = Signal(range(per_word))
@@ -63,14 +63,14 @@ class RowSink(Component):
         word = Signal(data.ArrayLayout(width, per_word))
         row_ends, completes, taken = Signal(), Signal(), Signal()
         m.d.comb += [
-            row_ends.eq(beat + 1 == lengths.o.p),
+            row_ends.eq(beat == last_beats.o.p),
             completes.eq(row_ends | (place == per_word - 1)),
-            self.i.ready.eq(lengths.o.valid & (~completes | self.o.ready)),
+            self.i.ready.eq(last_beats.o.valid & (~completes | self.o.ready)),
             taken.eq(self.i.valid & self.i.ready),
-            lengths.o.ready.eq(taken & row_ends),
+            last_beats.o.ready.eq(taken & row_ends),
             word.eq(gathered), word[place].eq(self.i.p),
             Cat(self.o.p.data).eq(word),
-            self.o.valid.eq(self.i.valid & lengths.o.valid & completes),
+            self.o.valid.eq(self.i.valid & last_beats.o.valid & completes),
         ]
         for number in range(per_word):
             m.d.comb += self.o.p.strobe.word_select(number, 4 * self.lanes).eq(

@@ -38,18 +38,19 @@ def beats_in_word(word_bytes: int, lanes: int) -> int:
 
 
 def request_rows(m: Module, rows: stream.Interface, requests: stream.Interface,
-                 beats_per_word: int) -> StreamQueue:
-    """Request the words of each of ``rows``; the lengths of the rows, in beats, in their order."""
-    m.submodules.lengths = lengths = StreamQueue(rows.p.beats.shape(), _WAITING)
+                 beats_per_word: int, max_beats: int) -> StreamQueue:
+    """Request the words of each of ``rows``; the numbers of their last beats, in their order."""
+    m.submodules.last_beats = last_beats = StreamQueue(range(max_beats), _WAITING)
+    last_beat = (rows.p.beats - 1)[:len(last_beats.i.p)]
     m.d.comb += [
         requests.p.word.eq(rows.p.word),
-        requests.p.more.eq((rows.p.beats + (beats_per_word - 1)) // beats_per_word - 1),
-        requests.valid.eq(rows.valid & lengths.i.ready),
-        rows.ready.eq(requests.ready & lengths.i.ready),
-        lengths.i.p.eq(rows.p.beats),
-        lengths.i.valid.eq(rows.valid & rows.ready),
+        requests.p.more.eq(last_beat // beats_per_word),
+        requests.valid.eq(rows.valid & last_beats.i.ready),
+        rows.ready.eq(requests.ready & last_beats.i.ready),
+        last_beats.i.p.eq(last_beat),
+        last_beats.i.valid.eq(rows.valid & rows.ready),
     ]
-    return lengths
+    return last_beats
 
 
 class RowSource(Component):
@@ -96,17 +97,17 @@ class RowSource(Component):
     def elaborate(self, platform):
         m = Module()
         per_word = self.beats_per_word
-        lengths = request_rows(m, self.i, self.o_request, per_word)
+        last_beats = request_rows(m, self.i, self.o_request, per_word, self.max_beats)
         place = Signal(range(per_word))
         beat = Signal(range(self.max_beats))
         given = Signal()
         beats = [data.View(self.o.p.values.shape(), self.i_words.p.data.as_value().word_select(
             number, self.o.p.values.shape().size)) for number in range(per_word)]
         m.d.comb += [
-            self.o.valid.eq(self.i_words.valid & lengths.o.valid),
-            self.o.p.last.eq(beat + 1 == lengths.o.p),
+            self.o.valid.eq(self.i_words.valid & last_beats.o.valid),
+            self.o.p.last.eq(beat == last_beats.o.p),
             given.eq(self.o.valid & self.o.ready),
-            lengths.o.ready.eq(given & self.o.p.last),
+            last_beats.o.ready.eq(given & self.o.p.last),
             self.i_words.ready.eq(given & (self.o.p.last | (place == per_word - 1))),
         ]
         with m.Switch(place):

@@ -5,6 +5,7 @@ import pytest
 
 from support.float32 import to_bits
 from support.unused import never_elaborated
+from trilobite.hw.floats.add import FloatAdd
 from trilobite.hw.matmul.reference import pack_floats, pack_rows, unpack_rows
 from trilobite.hw.rows.lane_sum import LaneSum, tree_schedule
 from trilobite.hw.rows.rms_norm import RmsNorm
@@ -106,6 +107,15 @@ def test_the_schedule_of_the_tree_reads_what_has_arrived(latency):
             lanes[lane] = arriving.get((cycle + 1, lane), lanes[lane])
     order = [lane + offset for lane in (0, 2, 1, 3) for offset in (0, 8, 4, 12)]
     assert lanes[0] == order
+
+
+def test_the_other_lane_of_an_addition_has_its_sum_just_then():
+    """So that nothing stands between the tree's adder and one of its operands but a register."""
+    schedule = tree_schedule(FloatAdd.latency)
+    started = {lane: cycle for cycle, lane, _ in schedule[:LANES // 2]}
+    for cycle, lane, other in schedule[LANES // 2:]:
+        assert cycle == started[other] + FloatAdd.latency + 1
+        started[lane] = cycle
 
 
 @pytest.mark.parametrize("lanes", [0, 3, 8, 16])
