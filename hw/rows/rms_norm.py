@@ -86,7 +86,8 @@ class RmsNorm(Component):
         m.submodules.fork = fork = self._fork
         wiring.connect(m, wiring.flipped(self.i), fork.i)
 
-        # Factor: one row's sum at a time, so its norm waits in one register.
+        # Factor: one row's sum at a time, so its norm waits in one register, which follows what
+        # comes until a row ends.
         m.submodules.sum = total = self._sum
         m.submodules.factors = factors = CreditQueue(
             FLOAT32.layout, self._factor_latency, _ROWS_WAITING)
@@ -97,7 +98,7 @@ class RmsNorm(Component):
             factors.enter.eq(fork.o_now.valid & fork.o_now.beat.last),
             self.i_norm.ready.eq(factors.enter),
         ]
-        with m.If(factors.enter):
+        with m.If(total.idle):
             m.d.sync += norm.eq(self.i_norm.p)
         m.submodules.mean = mean = FloatMultiply(FLOAT32)
         m.submodules.shift = shift = FloatAdd(FLOAT32)
