@@ -87,8 +87,10 @@ class FloatMaximum(_Comparison):
     def elaborate(self, platform):
         m = Module()
         unordered, zeros, a, b = self._operands(m)
-        passes = unordered | zeros | (~self.i_valid if self.optional else 0)
+        greater = (b > a) & ~zeros
+        if self.optional:
+            greater = greater & self.i_valid
         larger = Signal(self.format.layout, reset_less=True)
-        m.d.sync += larger.eq(Mux(~passes & (b > a), self.i_b, self.i_a))
+        m.d.sync += larger.eq(Mux(greater & ~unordered, self.i_b, self.i_a))
         m.d.comb += self.o.eq(larger)
         return m
