@@ -82,7 +82,7 @@ class Image:
 def image_of(program: Program, name: str, capacity: int) -> Image:
     """The image of a compiled model that messages call ``name``."""
     memory, parameters, config = program.memory, program.parameters, program.config
-    contents = {name: memoryview(words.reshape(-1)) for name, words in memory.contents.items()}
+    contents = {name: memoryview(words.reshape(-1).data) for name, words in memory.contents.items()}
     return Image(name, configuration_hash(parameters), asdict(parameters), parameters.word_bytes,
                  capacity, config.vocab_size, config.bos_token_id, config.eos_token_ids,
                  program.word("program"), program.word("tiles"), len(program.tiles),

@@ -48,8 +48,8 @@ def write_image(image: Image, folder: Path, version: str, files: Mapping[str, by
             os.fsync(file.fileno())
         manifest = _manifest(image, version, nbytes, digest.hexdigest())
         write_synced(output.path / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-        for name, content in files.items():
-            write_synced(output.path / name, content)
+        for name, text in files.items():
+            write_synced(output.path / name, text)
         output.commit()
 
 

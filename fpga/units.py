@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..hw.attention.attention import Attention
 from ..hw.attention.cache_writer import CacheWriter
@@ -45,7 +46,7 @@ def _port(p: AcceleratorParameters) -> dict[str, int]:
     return {"address_width": p.address_width, "word_bytes": p.word_bytes}
 
 
-def _bursts(p: AcceleratorParameters) -> dict[str, int]:
+def _bursts(p: AcceleratorParameters) -> dict[str, Any]:
     return {"max_burst": p.max_burst, "outstanding": p.outstanding, "count_width": COUNT_WIDTH,
             "timeout": None, **_port(p)}
 

@@ -32,7 +32,7 @@ class Transport(AbstractContextManager["Transport"], Protocol):
     def read_memory(self, offset: int, count: int) -> bytes:
         """``count`` bytes from ``offset`` bytes behind ``memory_base`` on."""
 
-    def write_memory(self, offset: int, content: bytes) -> None:
+    def write_memory(self, offset: int, content: bytes | memoryview) -> None:
         """Write bytes from ``offset`` behind ``memory_base`` on, for the accelerator to see."""
 
     def wait(self, seconds: float) -> bool:

@@ -119,7 +119,7 @@ class Server:
         self, request: Request, completion: Completion, events: asyncio.Queue[Event],
         answering: Answering,
     ) -> Response:
-        pieces = []
+        pieces: list[str] = []
         leaves = asyncio.create_task(_left(request))
         try:
             while True:

@@ -76,8 +76,10 @@ class Verilator(Simulator):
     environment: ClassVar[dict[str, str]] = {"COCOTB_TRUST_INERTIAL_WRITES": "1"}
 
     # -Wno-fatal: generated signed additions raise WIDTHEXPAND.
-    options = ("-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
-               "-CFLAGS", "-O2", "--timescale", "1ns/1ps")
+    options: tuple[str, ...] = (
+        "-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
+        "-CFLAGS", "-O2", "--timescale", "1ns/1ps",
+    )
     # What configure would have written into verilated.mk, and the wheel lacks.
     make_variables = ("CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines "
                       f"PYTHON3={sys.executable}")
