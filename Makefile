@@ -51,7 +51,7 @@ wheel: $(VENV)/dev.stamp         ## dist/: the wheel, tested outside of the repo
 lock: $(VENV)/bin/python         ## requirements/dev.lock anew, from pyproject.toml
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-annotate \
-	  --extra rtl --extra synth --extra dev $(NOT_LOCKED:%=--no-emit-package %) \
+	  --extra rtl --extra synth --extra board --extra dev $(NOT_LOCKED:%=--no-emit-package %) \
 	  --custom-compile-command 'make lock' --output-file requirements/dev.lock
 
 docs: $(VENV)/docs.stamp         ## the documentation as a site; a warning is an error

@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 # Imported when first used: the runtime brings Numba, which `trilobite --help` should not wait for.
 _MODULES = {
     ".api.bench": ("BenchResult", "bench"),
+    ".api.build": ("Build", "build"),
     ".api.calibrate": ("CalibratedMachine", "calibrate"),
     ".api.chat": ("Conversation", "chat"),
     ".api.devices": ("DescribedDevice", "devices"),

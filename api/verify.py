@@ -16,7 +16,6 @@ from ..fpga.compiler import Program, compile_model
 from ..quant.checkpoint import Checkpoint, open_checkpoint
 from ..quant.formats import Ternary
 from ..quant.formats.base import PackedWeight
-from ..quant.pipeline import quantize
 from ..runtime.language_model import LanguageModel
 from ..sim.descriptions.accelerator import AcceleratorDescription, load_accelerator
 from ..sim.descriptions.ddr_timing import DdrTiming
@@ -28,6 +27,7 @@ from ..tools.progress import SILENT, Progress
 from ..tools.scratch import scratch_folder
 from .models import load
 from .shapes import Model, find_shapes
+from .ternary import ternary_copy
 
 __all__ = ["TimedEngine", "VerifiedDecoder", "VerifiedEngine", "time_engine", "verify_decoder",
            "verify_engine"]
@@ -226,7 +226,7 @@ def verify_decoder(
     parameters = load_accelerator(hardware).whole()
     with scratch_folder() as scratch:
         progress.doing("Running the model")
-        folder, warnings = _ternary(str(model), scratch / "model")
+        folder, warnings = ternary_copy(str(model), scratch / "model", "verified")
         loaded = load(folder)
         ids = loaded.tokenizer.encode(prompt)[:tokens]
         with open_checkpoint(folder) as checkpoint:
@@ -240,20 +240,6 @@ def verify_decoder(
         text = loaded.tokenizer.decode(list(report.tokens))
     return VerifiedDecoder(str(model), hardware, len(ids), new_tokens, seconds, report, text,
                            _bytes(program), warnings)
-
-
-def _ternary(model: str, folder: Path) -> tuple[str | Path, tuple[str, ...]]:
-    """The model itself, or a ternary copy of one that was trained ternary and a sentence on it."""
-    with open_checkpoint(model) as checkpoint:
-        if checkpoint.quantization is not None:
-            return model, ()
-        if not checkpoint.config.bitlinear:
-            raise TrilobiteError(
-                f"{model} is not quantized, and the accelerator multiplies ternary weights; "
-                "quantize the model with --format ternary first")
-    quantize(model, folder, format="ternary")
-    return folder, (
-        f"{model} holds master weights; its ternary copy with int8 embedding is verified.",)
 
 
 def _bytes(program: Program) -> int:

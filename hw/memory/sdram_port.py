@@ -7,12 +7,14 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..component import Component
-from ..streams.queue import StreamQueue
+from ..streams.queue import BlockRamQueue, StreamQueue
 from .axi import Response, read_signature, write_signature
 from .sdram import MOST_DELAY, WORD_BYTES, SdramController, sdram_bus
 from .write_master import written_layout
 
 __all__ = ["SdramPort", "host_access_layout"]
+
+_LONGEST_BURST = 256   # words, of AXI4
 
 
 def host_access_layout(word_bits: int) -> data.StructLayout:
@@ -25,7 +27,8 @@ class SdramPort(Component):
 
     Bursts are incrementing, of whole words, with one identifier: what the masters of this folder
     ask for. Whoever asks is served to the end of a burst; the host comes first, writes come before
-    reads. A write is answered when the chip has its last word: who reads after that sees it.
+    reads, as soon as all their words are there. A write is answered when the chip has its last
+    word: who reads after that sees it.
 
     Members
     -------
@@ -34,7 +37,7 @@ class SdramPort(Component):
     i_host : ``In(stream.Signature(host_access_layout(...)))``
     o_host : ``Out(stream.Signature(32))``
         The words that the host reads. It must take them, or nobody else is served.
-    i_delay : ``In(2)``, bus : ``Out(sdram_bus(...))``
+    i_delay : ``In(range(MOST_DELAY + 1))``, bus : ``Out(sdram_bus(...))``
         Those of ``SdramController``.
     """
 
@@ -59,11 +62,16 @@ class SdramPort(Component):
         # The channels end in queues, so that no ready depends on a valid.
         reads, writes = (self._bursts(m, port, channel)
                          for port, channel in ((self.read, "ar"), (self.write, "aw")))
-        m.submodules.words = words = StreamQueue(written_layout(WORD_BYTES), 2)
+        m.submodules.words = words = BlockRamQueue(written_layout(WORD_BYTES), _LONGEST_BURST)
         m.d.comb += [
             words.i.valid.eq(self.write.wvalid), self.write.wready.eq(words.i.ready),
             Cat(words.i.p.data).eq(self.write.wdata), words.i.p.strobe.eq(self.write.wstrb),
         ]
+        # A master may ask for a write whose words depend on what it reads: they are waited for.
+        complete = Signal(range(_LONGEST_BURST + 1))   # bursts whose words are all there
+        begins = Signal()
+        m.d.sync += complete.eq(complete + (words.i.valid & words.i.ready & self.write.wlast)
+                                - begins)
 
         asked, host = controller.i, self.i_host.p
         left = Signal(8)
@@ -76,9 +84,10 @@ class SdramPort(Component):
                                  self.i_host.ready.eq(asked.ready & ~host.write)]
                     with m.If(asked.ready & host.write):
                         m.next = "host"
-                with m.Elif(writes.o.valid):
+                with m.Elif(writes.o.valid & (complete != 0)):
                     m.d.comb += [Cat(asked.p.word, asked.p.more).eq(writes.o.p),
-                                 asked.p.write.eq(1), writes.o.ready.eq(asked.ready)]
+                                 asked.p.write.eq(1), writes.o.ready.eq(asked.ready),
+                                 begins.eq(asked.ready)]
                     m.d.sync += left.eq(asked.p.more)
                     with m.If(asked.ready):
                         m.next = "words"

@@ -52,6 +52,7 @@ COMMANDS = {
     "inspect": [(["{M}"], 0), (["{P}/{N}.txt"], 2)],
     "verify": [(["engine", "{M}.none"], 2), (["decoder", "{M}.none"], 2), (["shape", "{N}"], 2),
                (["engine", "{M}", "--hardware", "{N}"], 2)],
+    "build": [(["{M}", "--board", "{N}", "-o", "{P}/x"], 2), (["{M}.none", "-o", "{P}/x"], 2)],
     "synth": [(["--block", "{N}"], 2)],
     "estimate": [(["{P}/{N}.shape.toml", "--hardware", "tlmm-kv260", "--device", "{D}", "-o",
                    "{P}/{N}.html", "--csv", "{P}/{N}.csv", "--trace", "{P}/{N}.json",

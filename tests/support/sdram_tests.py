@@ -4,7 +4,7 @@ import random
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiReadBus, AxiWriteBus
 from cocotbext.axi.axi_master import AxiMasterRead, AxiMasterWrite
 
@@ -120,6 +120,22 @@ async def both_directions_and_a_host_at_once(dut):
     for task in tasks:
         await task
     assert system.kept_the_rules(), Broken(int(dut.o_broken.value)).name
+
+
+@cocotb.test()
+async def a_write_without_its_words_holds_up_nobody(dut):
+    """A master may need what it reads for the words of a write that it has asked for."""
+    system = System(dut, 4)
+    await system.start()
+    await system.write(0x400, bytes(range(64)))
+    words = system.writes.w_channel
+    words.pause = True
+    write = cocotb.start_soon(system.write(0x800, bytes(200)))
+    await ClockCycles(dut.clk, 50)
+    await with_timeout(system.check(0x400, 64), 20, "us")
+    words.pause = False
+    await write
+    await system.check(0x800, 200)
 
 
 @cocotb.test()

@@ -129,7 +129,7 @@ class SdramModel(Component):
     geometry : SdramGeometry
         The shape of the chip.
     pad_delay : int
-        Cycles by which data come later than after ``SdramController.read_latency``.
+        Half cycles by which data come later than after ``SdramController.read_latency``.
 
     Members
     -------
@@ -141,7 +141,7 @@ class SdramModel(Component):
     def __init__(self, depth: int, geometry: SdramGeometry | None = None,
                  pad_delay: int = 0) -> None:
         self.geometry = geometry or SdramGeometry()
-        self.latency = SdramController.read_latency + pad_delay
+        self.pad_delay = pad_delay
         self.rules = SdramRules(self.geometry)
         self.ram = Ram(depth=depth, word_bytes=4)
         super().__init__({"bus": In(sdram_bus(self.geometry)), "o_broken": Out(4)})
@@ -162,7 +162,10 @@ class SdramModel(Component):
             ram.read_word.eq(word), ram.write_word.eq(word), ram.write_data.eq(bus.dq_o),
             ram.write_strobe.eq(Mux(bus.command == Command.WRITE, ~bus.mask, 0)),
         ]
-        reads = delay_pulse(m, bus.command == Command.READ, self.latency, "reads")
-        data = delay(m, ram.read_data, self.latency, "data")
-        m.d.comb += bus.dq_i.eq(Mux(reads, data, _SILENT))
+        reads = delay_pulse(m, bus.command == Command.READ, SdramController.read_latency, "reads")
+        data = delay(m, ram.read_data, SdramController.read_latency, "data")
+        given = delay(m, Mux(reads, data, _SILENT), self.pad_delay // 2, "given")
+        if self.pad_delay % 2:
+            given = Cat(delay(m, given, 1, "given_before")[16:], given[:16])
+        m.d.comb += bus.dq_i.eq(given)
         return m

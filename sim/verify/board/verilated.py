@@ -13,7 +13,6 @@ from ..bench.simulators import Verilator
 __all__ = ["VerilatedBoard"]
 
 _MAIN = Path(__file__).with_name("main.cpp")
-_WORDS = "memory.ram.ram.words"   # where a ``BoardBench`` has its memory
 
 
 class VerilatedBoard(Verilator):
@@ -26,6 +25,8 @@ class VerilatedBoard(Verilator):
     """
 
     name = "verilator-board"
+    main = _MAIN
+    words = "memory.ram.ram.words"   # where a ``BoardBench`` has its memory
 
     def __init__(self, optimize: bool = True) -> None:
         level = "-O2" if optimize else "-O0"
@@ -33,7 +34,7 @@ class VerilatedBoard(Verilator):
 
     @override
     def fingerprint(self) -> list[str]:
-        return [*super().fingerprint(), _MAIN.read_text()]
+        return [*super().fingerprint(), self.main.read_text()]
 
     @override
     def command(self, design: VerilogModule, folder: Path, waves: Path | None) -> list[str]:
@@ -41,10 +42,10 @@ class VerilatedBoard(Verilator):
 
     @override
     def _main(self, design: VerilogModule, wave_suffix: str | None) -> list[str]:
-        words = "__DOT__".join([design.name, *_WORDS.split(".")])
+        words = "__DOT__".join([design.name, *self.words.split(".")])
         traced = {None: [], ".vcd": ["-DTRACE_VCD"], ".fst": ["-DTRACE_FST"]}[wave_suffix]
         flags = " ".join([f"-DMEMORY={words}", *traced])
-        return ["-CFLAGS", flags, str(_MAIN)]
+        return ["-CFLAGS", flags, str(self.main)]
 
     @override
     def _public_ports(self, design: VerilogModule) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from support.sdram_bench import QUICK, SdramBench
 from trilobite.errors import ToolError
+from trilobite.hw.memory.sdram import SdramTiming
 from trilobite.sim.verify.bench import build, run_tests
 
 pytest.importorskip("cocotbext.axi")
@@ -14,13 +15,15 @@ pytest.importorskip("cocotbext.axi")
 # Each in a simulation of its own: the chip keeps what it holds.
 @pytest.mark.parametrize("test", [
     "what_was_written_is_read", "both_directions_and_a_host_at_once",
-    "a_stream_within_rows_takes_a_cycle_per_word"])
+    "a_stream_within_rows_takes_a_cycle_per_word",
+    "a_write_without_its_words_holds_up_nobody"])
 def test_words_come_back_and_no_rule_of_the_chip_is_broken(test):
     run_tests(build(SdramBench(), "sdram"), "support.sdram_tests", [test])
 
 
-def test_data_that_come_later_are_taken_later():
-    run_tests(build(SdramBench(pad_delay=2), "sdram"), "support.sdram_tests",
+@pytest.mark.parametrize("pad_delay", [3, 7])
+def test_data_that_come_later_are_taken_later(pad_delay):
+    run_tests(build(SdramBench(pad_delay=pad_delay), "sdram"), "support.sdram_tests",
               ["what_was_written_is_read"])
 
 
@@ -31,3 +34,11 @@ def test_the_model_finds_commands_that_come_too_soon(wrong):
     with pytest.raises(ToolError, match="failed in both_directions_and_a_host_at_once"):
         run_tests(build(SdramBench(timing=timing), "sdram"), "support.sdram_tests",
                   ["both_directions_and_a_host_at_once"])
+
+
+def test_times_follow_from_the_clock():
+    assert SdramTiming.at(50e6) == SdramTiming()
+    slow = SdramTiming.at(25e6)
+    assert (slow.startup, slow.refresh_interval, slow.refresh, slow.active) == (5000, 190, 2, 2)
+    with pytest.raises(ValueError, match="at most 50 MHz, not 60"):
+        SdramTiming.at(60e6)
