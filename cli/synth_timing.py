@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from .console import Output, make_table
@@ -19,22 +20,36 @@ __all__ = ["print_timing"]
 def print_timing(output: Output, found: SynthesizedBlocks) -> None:
     """Print a row for each block, what the figures rest on, and the clock for an estimate."""
     blocks = found.timing
-    table = make_table("block", ">levels", ">MHz", ">over", "slowest path")
+    routed = [synthesis.timing.fmax if synthesis.timing else None for synthesis in found.blocks]
+    table = make_table("block", ">levels", ">MHz", *([">routed"] if any(routed) else []), ">over",
+                       "slowest path")
     table.columns[0].no_wrap = True
     table.columns[-1].overflow = "fold"
     table.padding = (0, 1, 0, 0)   # 80 characters hold all columns
-    for block in blocks:
-        table.add_row(block.block, str(block.levels), _clocks(block), f"{block.over['nominal']:,}",
+    for block, fmax in zip(blocks, routed, strict=True):
+        clocks = [_clocks(block), *([f"{fmax:.0f}" if fmax else ""] if any(routed) else [])]
+        table.add_row(block.block, str(block.levels), *clocks, f"{block.over['nominal']:,}",
                       _way(block.paths[0]) if block.paths else "")
     output.show(table)
     output.print("MHz: nominal (optimistic to pessimistic). over: endpoints of paths that are too "
                  "slow for {:g} MHz, nominal.", blocks[0].target)
     _print_cells(output, blocks)
+    _print_errors(output, [block.mhz["nominal"] / fmax - 1
+                           for block, fmax in zip(blocks, routed, strict=True) if fmax])
     low, nominal, high = (f"{found.clock[corner]:.0f}"
                           for corner in ("pessimistic", "nominal", "optimistic"))
     output.print("The slowest of all, as [bold]clock[/] of an accelerator's file takes it:")
     output.line(f'frequency = {{ low = {low}, nominal = {nominal}, high = {high}, unit = "MHz", '
                 'kind = "analysed", source = "trilobite synth --timing" }')
+
+
+def _print_errors(output: Output, errors: Sequence[float]) -> None:
+    """Print how far the nominal clocks are from those after routing, where there are such."""
+    if errors:
+        output.print("The nominal clocks of {} blocks, compared with those after routing: median "
+                     "error {:+.0%}, median absolute error {:.0%}, from {:+.0%} to {:+.0%}.",
+                     len(errors), median(errors), median(map(abs, errors)), min(errors),
+                     max(errors))
 
 
 def _clocks(block: BlockTiming) -> str:

@@ -4,7 +4,7 @@ import tomllib
 import pytest
 
 from support.command import refuses, run
-from trilobite.fpga.synth.flow import Synthesis
+from trilobite.fpga.synth.flow import Synthesis, Timing
 from trilobite.fpga.synth.targets import TARGETS
 from trilobite.fpga.timing.analysis import BlockTiming
 from trilobite.fpga.timing.paths import Path, Step
@@ -62,6 +62,28 @@ def test_the_timing_of_a_block_is_printed_in_80_columns_and_kept_as_json(tmp_pat
     assert found["timing"][0]["paths"][0]["steps"][0]["source"] == "hw/rows/lane_sum.py:167"
     assert found["clock"] == {"optimistic": 149.6, "nominal": 124.4, "pessimistic": 87.0}
     assert "slow for 300 MHz" in run("synth", "--timing", "norm", "--clock", "300").stdout
+
+
+def test_where_there_is_a_place_and_route_the_analysis_is_compared_with_it(monkeypatch):
+    fmax = {"counters": 200.0, "angles": 100.0, "row-sink": None}
+
+    def counted(mapped, parameters):
+        timing = fmax[mapped.name] and Timing(fmax[mapped.name], "a", "b", 1.0, 2.0)
+        return Synthesis(mapped.name, None, dict.fromkeys(TARGETS["ecp5-85f"].resources, 1.0), {},
+                         1.0, timing)
+
+    def analyse(mapped, clock):
+        corners = dict.fromkeys(("optimistic", "nominal", "pessimistic"), 120.0)
+        return BlockTiming(mapped.name, corners, corners, 1, 1, clock, 5, corners, (), (), {}, (),
+                           ())
+
+    monkeypatch.setattr("trilobite.api.synth.map_block", lambda block, *_: block)
+    monkeypatch.setattr("trilobite.api.synth.counted", counted)
+    monkeypatch.setattr("trilobite.api.synth.analyse", analyse)
+    printed = run("synth", "--timing", "--device", "ecp5-85f", *fmax).stdout
+    assert "routed" in printed and "slow for 50 MHz" in " ".join(printed.split())
+    assert ("nominal clocks of 2 blocks, compared with those after routing: median error -10%, "
+            "median absolute error 30%, from -40% to +20%." in " ".join(printed.split()))
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
