@@ -16,9 +16,20 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line, and exit: whatever happens, with a sentence and a code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")   # what the terminal's encoding lacks
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")   # what the encoding lacks
+        code = _run()
+    except KeyboardInterrupt as error:   # just before the command, or just after it
+        code = report(error)
+    if code == INTERRUPTED:   # all is cleaned up; Python's own end waits for idle threads
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    """Run the command, and return the exit code."""
     code: int | str | None = 0
     with ends_in_time(INTERRUPTED), shows_cache_warnings():
         try:
@@ -27,7 +38,4 @@ def main() -> None:
             code = end.code
         except BaseException as error:
             code = report(error)
-        code = flush() or code
-        if code == INTERRUPTED:   # all is cleaned up; Python's own end waits for idle threads
-            os._exit(code)
-        sys.exit(code)
+        return flush() or code

@@ -129,6 +129,9 @@ main()
     # A thread that Python would wait for at its end.
     ("import threading; threading.Thread(target=time.sleep, args=[900]).start(); time.sleep(30)",
      "Interrupted. Nothing half-written was left behind.\n"),
+    # A function that machine code calls: Python prints what is raised there, and goes on.
+    ("import ctypes; ctypes.CFUNCTYPE(None)(lambda: time.sleep(30))(); time.sleep(900)",
+     "Interrupted. Nothing half-written was left behind.\n"),
     # Machine code that does not come back to Python, as a compiler's.
     ("import ctypes; ctypes.CDLL(None, use_errno=True).usleep; "
      "[ctypes.CDLL(None).pause() for _ in range(9)]", "Interrupted"),
@@ -143,3 +146,15 @@ def test_ctrl_c_ends_a_command_with_one_line(waiting, said):
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert said in errors and "Traceback" not in errors
+
+
+@pytest.mark.parametrize("moment", ["sys.stdout.reconfigure", "threading.Thread.start",
+                                    "threading.Thread.join"])
+def test_ctrl_c_just_before_a_command_and_just_after_it_is_one_line(moment):
+    program = ("import sys, threading\nfrom unittest import mock\n"
+               "from trilobite.cli import main\n"
+               f"with mock.patch({moment!r}, side_effect=KeyboardInterrupt):\n    main()\n")
+    process = run(program, "--version", stdout=subprocess.PIPE)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "Interrupted." in errors and "Traceback" not in errors

@@ -18,15 +18,15 @@ class Job:
     """A command: ``words``, of which ``{in}`` is the folder of inputs and ``{out}`` the output.
 
     ``output``: the name of what it writes, None where it only prints. ``exact``: a second run
-    writes the same bytes. ``replaces``: the output is there before. ``patient``: it takes longer
-    than a few seconds, or starts programs. ``shorten`` makes it do less, in its process.
+    writes the same bytes. ``replaces``: the output is there before. ``long``: it is not run to its
+    end, but struck within the first seconds. ``shorten`` makes it do less, in its process.
     """
 
     words: str
     output: str | None = None
     exact: bool = True
     replaces: bool = False
-    patient: bool = False
+    long: bool = False
     shorten: Callable[[], None] = lambda: None
 
     def command(self, inputs: Path, out: Path) -> list[str]:
@@ -82,7 +82,17 @@ JOBS: dict[str, Job] = {
     "export-hex": Job("export {in}/ternary --to hex -o {out}", "out"),
     "calibrate": Job("calibrate -o {out}", "out.toml", exact=False, shorten=_measure_less),
     "calibrate-kv": Job("calibrate-kv {in}/model -o {out}" + _TEXT, "out.safetensors"),
-    "verify-icarus": Job(_SIMULATE + "icarus", patient=True),
-    "verify-verilator": Job(_SIMULATE + "verilator", patient=True),
-    "synth": Job("synth --device kv260 --block counters", patient=True),
+    "verify-icarus": Job(_SIMULATE + "icarus"),
+    "verify-verilator": Job(_SIMULATE + "verilator"),
+    "synth": Job("synth --device kv260 --block counters"),
+    "generate": Job("generate demo-bitnet -p x -n 900", long=True),
+    "evaluate": Job("evaluate demo-llama", long=True),
+    "bench": Job("bench demo-bitnet", long=True),
+    "serve-sim": Job("serve-sim bitnet-0.73b --requests 100000", long=True),
+    "explore": Job("explore bitnet-0.73b --points 1000000", long=True),
+    "explore-check": Job("explore bitnet-0.73b --points 1000 --check 1", long=True),
+    "estimate-simulate": Job("estimate demo-bitnet --simulate", long=True),
+    "verify-decoder": Job("verify decoder demo-bitnet", long=True),
+    "verify-shape": Job("verify shape bitnet-0.73b", long=True),
+    "calibrate-whole": Job("calibrate -o {out}", "out.toml", long=True),
 }
