@@ -26,7 +26,7 @@ def test_what_stays_or_grows_at_first_alone_is_no_growth():
 
 
 @pytest.mark.parametrize(("name", "at"), [
-    ("resident", lambda n: (100 << 20) + n * (1 << 20)), ("files", lambda n: 6 + n // 20),
+    ("resident", lambda n: (100 << 20) + n * (2 << 20)), ("files", lambda n: 6 + n // 20),
     ("threads", lambda n: 3 + n // 30), ("cache", lambda n: 1000 + n),
     ("objects", lambda n: 50_000 + 20 * n),
 ])
