@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -116,21 +116,22 @@ def _way_back(graph: Graph, arrived: Arrivals, node: int) -> list[int]:
 
 
 def _register_of(netlist: Netlist, graph: Graph, end: int) -> Iterator[int]:
-    """The first net that the register at ``end`` drives, by which it is called."""
-    cell = graph.end_cell[end]
-    if cell >= 0:
-        nets = netlist.cells[cell].nets("Q")
-        yield from [net for net, _ in zip(nets, range(1), strict=False)]
+    """The first net that the cell at ``end`` drives, by which it is called if it has no name."""
+    if (number := graph.end_cell[end]) >= 0:
+        cell = netlist.cells[number]
+        outputs = [port for port in cell.pins if cell.directions[port] == "output"]
+        yield from islice(cell.nets("Q") if "Q" in outputs else cell.nets(*outputs), 1)
 
 
 def _end_name(netlist: Netlist, graph: Graph, end: int, named: dict[int, str]) -> str:
-    cell = int(graph.end_cell[end])
-    if cell < 0:
-        return graph.end_pin[end]   # a port
-    for net in _register_of(netlist, graph, end):
-        if net in named:
-            return named[net]
-    return _GENERATED.sub("", netlist.cells[cell].name) or netlist.cells[cell].type
+    """A port, a flip-flop by its output, or another cell by its name, else by its output."""
+    if (number := int(graph.end_cell[end])) < 0:
+        return graph.end_pin[end]
+    cell = netlist.cells[number]
+    outputs = [named[net] for net in _register_of(netlist, graph, end) if net in named]
+    own = _GENERATED.sub("", cell.name)
+    names = [*outputs, own] if "Q" in cell.pins else [*([] if "$" in own else [own]), *outputs]
+    return next(filter(None, names), cell.type)
 
 
 def _signal(name: str) -> str:

@@ -72,3 +72,15 @@ def test_paths_that_differ_in_a_number_only_are_one():
         ("schedule", "lane_0.o"), ("schedule", "sum")]
     assert found.paths[0].steps[0].source == "amaranth/lib/fifo.py:141"
     assert found.paths[0].ns["nominal"] == found.ns["nominal"] > found.paths[1].ns["nominal"]
+
+
+@pytest.mark.parametrize(("cell_name", "net_name", "called"), [
+    ("$482", "product", "product"), ("$482", "$abc$1", "$abc$1"),
+    ("store.0.0", "word", "store.0.0"),
+])
+def test_a_cell_at_the_end_is_called_by_its_own_name_or_its_output(cell_name, net_name, called):
+    cells = {"a": flip_flop("0", 3), cell_name: cell(
+        "DSP48E2", {"P": [9]}, {"A": [3], "B": ["1"]}, AREG=0, BREG=0, MREG=0, PREG=1)}
+    found = analyse_netlist("made", module([("a", 0, [3]), (net_name, 0, [9])], cells),
+                            load_arcs(arcs_file("kv260")), 250.0)
+    assert (found.paths[0].start, found.paths[0].end) == ("a", called)
