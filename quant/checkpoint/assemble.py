@@ -22,6 +22,11 @@ _RENAMED = {
     "self_attn.inner_attn_ln.weight": "self_attn.attn_sub_norm.weight",
     "mlp.ffn_layernorm.weight": "mlp.ffn_sub_norm.weight",
 }
+# What wrappers put before the names: torch.compile, and models that see or hear besides.
+_PREFIXES = (
+    ("_orig_mod.", ""), ("model.language_model.", "model."), ("language_model.model.", "model."),
+    ("language_model.lm_head.", "lm_head."),
+)
 # Old versions of transformers stored it; it follows from the config.
 _DERIVED = ".rotary_emb.inv_freq"
 # Scales with which other tools quantize activations, and what attention keeps and gives.
@@ -79,9 +84,12 @@ def _canonical(stored: dict[str, StoredEntry]) -> dict[str, StoredEntry]:
         if name.endswith((_DERIVED, *_SCALES_OF_OTHERS)):
             continue
         canonical = name
+        for prefix, instead in _PREFIXES:
+            if canonical.startswith(prefix):
+                canonical = instead + canonical.removeprefix(prefix)
         for old, new in _RENAMED.items():
-            if name.endswith(f".{old}"):
-                canonical = name.removesuffix(old) + new
+            if canonical.endswith(f".{old}"):
+                canonical = canonical.removesuffix(old) + new
         if canonical in entries:
             raise CheckpointError(f"{entry} is the same tensor as {entries[canonical]}; drop one")
         entries[canonical] = entry

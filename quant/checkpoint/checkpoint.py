@@ -17,7 +17,7 @@ from ..formats import Codes, Format, PackedWeight
 from .assemble import assemble_tensors
 from .families import parse_config
 from .files.fields import read_json
-from .files.gguf_file import GgufFile
+from .files.gguf_split import open_gguf
 from .files.locate import TensorFiles, is_gguf, resolve
 from .files.source import TensorInfo, TensorSource
 from .files.special_tokens import with_stated_ends
@@ -219,7 +219,7 @@ def _read_folder(folder: Path, mmap: bool) -> _Content:
 
 
 def _read_gguf(path: Path) -> _Content:
-    file = GgufFile(path)
+    file = open_gguf(path)
     try:
         raw_config = huggingface_config(file)
         config = parse_config(raw_config, path)
@@ -227,5 +227,5 @@ def _read_gguf(path: Path) -> _Content:
     except BaseException:
         file.close()
         raise
-    return _Content(raw_config, config, sources, file.close, (path,),
+    return _Content(raw_config, config, sources, file.close, file.paths,
                     lambda: tokenizer_files(file))

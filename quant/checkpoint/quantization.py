@@ -11,6 +11,7 @@ from ...errors import CheckpointError, FormatError
 from ..formats import Format, format_from_spec
 from .compressed_tensors import compressed_scheme
 from .files.fields import Fields, shown
+from .fp8_blocks import fp8_scheme
 from .gptq import awq_scheme, gptq_scheme
 from .scheme import Scheme
 
@@ -18,7 +19,8 @@ __all__ = ["BitnetStorage", "Quantization", "parse_quantization"]
 
 TRILOBITE_VERSION = 1
 _NO_LINEARS = ("lm_head", "embed_tokens", "model.embed_tokens", "norm", "model.norm")
-_SCHEMES = {"gptq": gptq_scheme, "awq": awq_scheme, "compressed-tensors": compressed_scheme}
+_SCHEMES = {"gptq": gptq_scheme, "awq": awq_scheme, "compressed-tensors": compressed_scheme,
+            "fp8": fp8_scheme}
 
 
 @dataclass(frozen=True)

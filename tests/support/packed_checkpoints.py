@@ -176,3 +176,30 @@ def words(codes: np.ndarray, bits: int) -> np.ndarray:
     """Int32 [R, C * bits / 32]: a row's codes as one stream, built a bit at a time."""
     stream = (codes[:, :, None].astype(np.int64) >> np.arange(bits) & 1).reshape(len(codes), -1, 32)
     return (stream << np.arange(32)).sum(axis=2).astype(np.uint32).view(np.int32)
+
+
+def write_fp8_tiles(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
+    """Store the linears as FP8 with a scale per tile; the numbers they stand for, tile by tile."""
+    numbers = {}
+
+    def pack(tensors):
+        for name in [name for name in tensors if name.endswith("_proj.weight")]:
+            weight = tensors[name].float()
+            M, K = weight.shape
+            scales = torch.empty(-(-M // height), -(-K // width))
+            codes = torch.empty(M, K, dtype=torch.float8_e4m3fn)
+            restored = torch.empty(M, K)
+            for row, column in np.ndindex(*scales.shape):
+                tile = np.s_[row * height:(row + 1) * height, column * width:(column + 1) * width]
+                scales[row, column] = weight[tile].abs().max() / 448
+                codes[tile] = (weight[tile] / scales[row, column]).to(torch.float8_e4m3fn)
+                restored[tile] = codes[tile].float() * scales[row, column]
+            tensors[name], tensors[f"{name}_scale_inv"] = codes, scales
+            numbers[name] = restored.numpy()
+
+    edit_tensors(folder, pack)
+    edit_config(folder, lambda config: config.update(quantization_config={
+        "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+        "weight_block_size": [height, width], "modules_to_not_convert": ["lm_head"],
+    }))
+    return numbers

@@ -30,9 +30,9 @@ ALIGNMENT = 32   # where the metadata does not say
 _VERSIONS = (2, 3)
 _BY_NUMBER = {type.number: type for type in TYPES.values()}
 _OTHER_NUMBERS = {   # for the message that one of them is not read
-    6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 13: "Q5_K", 15: "Q8_K", 16: "IQ2_XXS",
-    17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS",
-    24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 36: "I2_S", 40: "NVFP4",
+    9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 21: "IQ3_S",
+    22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 36: "I2_S",
+    40: "NVFP4",
 }
 # Metadata value types by number: struct's letter, and numpy's dtype in arrays.
 _SCALARS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -16,6 +17,7 @@ __all__ = ["DEMOS", "StoredEntry", "TensorFiles", "is_gguf", "resolve"]
 DEMOS = ("demo-bitnet", "demo-llama")
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 
 
 def resolve(source: str | Path) -> Path:
@@ -104,10 +106,7 @@ class TensorFiles:
                 self._add_shards(folder)
                 self.index = (folder / _INDEX,)
             else:
-                raise CheckpointError(
-                    f"{folder} has neither {_SINGLE} nor {_INDEX}; convert its weights to "
-                    "safetensors first"
-                )
+                self._add_unindexed(folder)
         except BaseException:
             self.close()
             raise
@@ -141,6 +140,29 @@ class TensorFiles:
             listed = {name for name, holder in weight_map.items() if holder == shard}
             self._add_shard(folder / shard, listed, index)
 
+    def _add_unindexed(self, folder: Path) -> None:
+        """Every model-00001-of-00003.safetensors of a folder that has lost its index."""
+        there = {path.name for path in folder.iterdir() if path.name.endswith(".safetensors")}
+        shards = {name: match for name in there if (match := _SHARD.fullmatch(name))}
+        if not shards:
+            raise CheckpointError(f"{folder} {_what_else(folder, there)}")
+        counts = sorted({match[2] for match in shards.values()})
+        if len(counts) > 1:
+            raise CheckpointError(
+                f"{folder} has files of models in {' and in '.join(counts)} parts, and no {_INDEX} "
+                "that says which belong together"
+            )
+        count = counts[0]
+        for number in range(1, int(count) + 1):
+            name = f"model-{number:05}-of-{count}.safetensors"
+            if name not in shards:
+                raise CheckpointError(f"{folder} has no {name}, and no {_INDEX} that says why")
+        for name in sorted(shards):
+            known = set(self.entries)
+            if twice := known & set(self._add(folder / name).tensors):
+                raise CheckpointError(
+                    f"{folder / name}: {printable(min(twice))} is in another file, too")
+
     def _add_shard(self, path: Path, listed: set[str], index: Path) -> None:
         if not path.is_file():
             raise CheckpointError(f"{index} calls for {path.name}, which is not there")
@@ -164,3 +186,21 @@ def _check_shard(index: Path, name: str, shard: Any) -> None:
             f"{index}: {printable(name)} is said to be in {shown(shard)}; it must be the name of a "
             ".safetensors file in the same folder"
         )
+
+
+def _what_else(folder: Path, there: set[str]) -> str:
+    """What a folder has instead of weights that are read, and what to do about it."""
+    if any(name.startswith("consolidated") for name in there):
+        return ("has weights under Mistral's own names (consolidated*.safetensors); take the "
+                "model's Hugging Face version, which has model.safetensors")
+    if "adapter_model.safetensors" in there:
+        return "has an adapter (LoRA) alone; merge it into its model first"
+    if there:
+        return (f"has {printable(min(there))}, but neither {_SINGLE} nor {_INDEX}; rename a single "
+                f"file to {_SINGLE}")
+    older = sorted(path.name for path in folder.iterdir()
+                   if path.name.endswith((".bin", ".pt", ".pth")))
+    if older:
+        return (f"has weights as pickles ({printable(older[0])}), which can run code; convert them "
+                "to safetensors first")
+    return f"has neither {_SINGLE} nor {_INDEX}; convert its weights to safetensors first"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ....errors import CheckpointError
 from ....model import ModelConfig
 from ..files.fields import printable
-from ..files.gguf_file import GgufFile
+from ..files.gguf_split import GgufModel
 from ..files.source import TensorSource
 from .config import BITNET
 from .names import ROPE_FACTORS, gguf_name, is_paired, scale_name
@@ -14,7 +14,7 @@ from .source import GgufSource
 __all__ = ["assemble_gguf"]
 
 
-def assemble_gguf(file: GgufFile, config: ModelConfig) -> dict[str, TensorSource]:
+def assemble_gguf(file: GgufModel, config: ModelConfig) -> dict[str, TensorSource]:
     """One checked source for each of ``config.tensor_shapes()``, in that order.
 
     Raises

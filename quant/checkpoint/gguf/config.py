@@ -11,7 +11,7 @@ import numpy as np
 from ....errors import CheckpointError
 from ....model import RopeScaling
 from ..files.fields import Fields, shown
-from ..files.gguf_file import GgufFile
+from ..files.gguf_split import GgufModel
 from .names import ROPE_FACTORS
 
 __all__ = ["ARCHITECTURES", "BITNET", "huggingface_config"]
@@ -35,7 +35,7 @@ _LIMIT = 1 << 30
 _LLAMA3 = [(factor, 8192) for factor in (8.0, 32.0)]
 
 
-def huggingface_config(file: GgufFile) -> dict[str, Any]:
+def huggingface_config(file: GgufModel) -> dict[str, Any]:
     """config.json of the model in ``file``; ``parse_config`` checks it further.
 
     Raises
@@ -83,14 +83,14 @@ def huggingface_config(file: GgufFile) -> dict[str, Any]:
     return config
 
 
-def _vocabulary(file: GgufFile) -> int:
+def _vocabulary(file: GgufModel) -> int:
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise CheckpointError(f"{file.path} has no matrix token_embd.weight")
     return embedding.shape[0]
 
 
-def _tokens(file: GgufFile) -> dict[str, Any]:
+def _tokens(file: GgufModel) -> dict[str, Any]:
     """Begin and end tokens; "end of turn" ends a text too."""
     def token(kind: str) -> int | None:
         value = file.metadata.get(f"tokenizer.ggml.{kind}_token_id")
@@ -113,7 +113,7 @@ def _biases(architecture: str, tensors: Iterable[str]) -> dict[str, bool]:
 
 
 def _rope_scaling(
-    fields: Fields, file: GgufFile, config: dict[str, Any]
+    fields: Fields, file: GgufModel, config: dict[str, Any]
 ) -> dict[str, Any] | None:
     kind = fields.choice("rope.scaling.type", ["none", "linear"], default="none")
     factor = fields.number("rope.scaling.factor", 1e-3, 1e6, default=1.0)
@@ -123,7 +123,7 @@ def _rope_scaling(
     return {"rope_type": "linear", "factor": factor} if kind == "linear" and factor != 1 else None
 
 
-def _llama3(file: GgufFile, config: dict[str, Any]) -> dict[str, Any]:
+def _llama3(file: GgufModel, config: dict[str, Any]) -> dict[str, Any]:
     """The published parameters whose factors the file has; other factors are refused."""
     from ....numerics import rope_factors  # noqa: PLC0415 - brings Numba, and few models need it
 

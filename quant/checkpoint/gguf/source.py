@@ -14,7 +14,7 @@ from ...formats import Codes, Format, Int4, PackedWeight, Ternary
 from ..files.fields import printable
 from ..files.floats import check_finite
 from ..files.gguf_blocks import half
-from ..files.gguf_file import GgufFile
+from ..files.gguf_split import GgufModel
 from ..files.source import TensorInfo, TensorSource
 from .names import canonical_rows
 
@@ -53,18 +53,18 @@ class GgufSource(TensorSource):
     """
 
     def __init__(
-        self, name: str, shape: tuple[int, ...], file: GgufFile, stored: str, scale: str | None,
+        self, name: str, shape: tuple[int, ...], file: GgufModel, stored: str, scale: str | None,
         paired: bool, bitnet: bool, config: ModelConfig,
     ) -> None:
         tensor = file.tensors[stored]
-        self._where = f"{file.path}: {printable(stored)}"
+        self._where = f"{file.holder(stored)}: {printable(stored)}"
         if tensor.shape != shape:
             raise CheckpointError(
                 f"{self._where} has shape {list(tensor.shape)}; the metadata calls for "
                 f"{list(shape)}"
             )
         nbytes = tensor.nbytes + (4 if scale else 0)
-        super().__init__(name, TensorInfo(shape, tensor.type.name, nbytes, file.path))
+        super().__init__(name, TensorInfo(shape, tensor.type.name, nbytes, file.holder(stored)))
         self._file, self._stored, self._type = file, stored, tensor.type
         self._scale_name = scale
         self._bitnet = bitnet
@@ -73,7 +73,8 @@ class GgufSource(TensorSource):
         if scale is not None:
             entry = file.tensors[scale]
             if entry.shape != (1,) or entry.type.name != "F32":
-                raise CheckpointError(f"{file.path}: {printable(scale)} must be one F32 number")
+                raise CheckpointError(
+                    f"{file.holder(scale)}: {printable(scale)} must be one F32 number")
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Float32 rows, finite, in canonical order."""

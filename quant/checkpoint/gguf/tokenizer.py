@@ -13,7 +13,7 @@ import numpy as np
 
 from ....errors import CheckpointError
 from ..files.fields import shown
-from ..files.gguf_file import GgufFile
+from ..files.gguf_split import GgufModel
 from ..files.special_tokens import begin_template, wants_begin_token
 
 __all__ = ["CONTROL", "NORMAL", "SPLITS", "UNUSED", "USER", "split_name", "tokenizer_files"]
@@ -59,7 +59,7 @@ def split_name(pre_tokenizer: Any, where: str) -> str:
     )
 
 
-def tokenizer_files(file: GgufFile) -> dict[str, bytes]:
+def tokenizer_files(file: GgufModel) -> dict[str, bytes]:
     """tokenizer.json and tokenizer_config.json of a GGUF file; nothing if it has no vocabulary.
 
     Raises ``CheckpointError`` if the tokenizer is not byte-level BPE, or is damaged.
@@ -93,7 +93,7 @@ def _is(step: Any, kind: str) -> bool:
     return isinstance(step, dict) and step.get("type") == kind
 
 
-def _vocabulary(file: GgufFile) -> tuple[list[str], list[int]]:
+def _vocabulary(file: GgufModel) -> tuple[list[str], list[int]]:
     tokens = file.metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, list) or not tokens:
         raise CheckpointError(f"{file.path}: tokenizer.ggml.tokens is no list of words")
@@ -110,7 +110,7 @@ def _vocabulary(file: GgufFile) -> tuple[list[str], list[int]]:
     return tokens, types.tolist()
 
 
-def _merges(file: GgufFile, tokens: set[str]) -> list[list[str]]:
+def _merges(file: GgufModel, tokens: set[str]) -> list[list[str]]:
     merges = file.metadata.get("tokenizer.ggml.merges", [])
     pairs = [merge.split(" ") for merge in merges] if isinstance(merges, list) else [[]]
     for pair in pairs:
@@ -153,7 +153,7 @@ def _tokenizer(
     }
 
 
-def _settings(file: GgufFile, tokens: list[str], split: str) -> dict[str, Any]:
+def _settings(file: GgufModel, tokens: list[str], split: str) -> dict[str, Any]:
     """Begin and end tokens; text begins with one if the file says so, or Llama 3 by itself."""
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     for kind in ("bos", "eos"):

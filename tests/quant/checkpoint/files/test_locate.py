@@ -2,9 +2,13 @@
 
 import json
 import re
+import shutil
 
+import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
+from support.checkpoints import edit_tensors
 from trilobite.errors import CheckpointError
 from trilobite.quant.checkpoint import DEMOS, open_checkpoint, resolve
 
@@ -48,11 +52,75 @@ def test_not_a_checkpoint_folder(tmp_path):
     assert resolve(file) == file
 
 
-def test_no_weights(copy_of):
+@pytest.mark.parametrize(("name", "said"), [
+    ("pytorch_model.bin", r"pickles \(pytorch_model.bin\), which can run code"),
+    ("consolidated.safetensors", "Mistral's own names.*Hugging Face version"),
+    ("consolidated.00-of-01.safetensors", "Mistral's own names"),
+    ("adapter_model.safetensors", r"an adapter \(LoRA\) alone; merge it"),
+    ("weights.safetensors", "has weights.safetensors, but neither.*rename a single"),
+    ("notes.txt", "has neither model.safetensors nor"),
+])
+def test_no_weights(copy_of, name, said):
     folder = copy_of("llama")
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="has neither model.safetensors nor"):
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(CheckpointError, match=said):
         open_checkpoint(folder)
+
+
+def shards(folder, count):
+    """The one file of a folder in ``count``, without an index."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    for number in range(count):
+        part = dict(list(tensors.items())[number::count])
+        save_file(part, folder / f"model-{number + 1:05}-of-{count:05}.safetensors")
+    return tensors
+
+
+def test_shards_without_an_index_are_read(copy_of):
+    folder = copy_of("llama")
+    tensors = shards(folder, 3)
+    with open_checkpoint(folder) as checkpoint:
+        for name, tensor in tensors.items():
+            np.testing.assert_array_equal(checkpoint.read(name), tensor.float().numpy())
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda folder: (folder / "model-00002-of-00003.safetensors").unlink(),
+     "has no model-00002-of-00003.safetensors"),
+    (lambda folder: shutil.copy(folder / "model-00001-of-00003.safetensors",
+                                folder / "model-00001-of-00002.safetensors"),
+     "models in 00002 and in 00003 parts"),
+    (lambda folder: shutil.copy(folder / "model-00001-of-00003.safetensors",
+                                folder / "model-00002-of-00003.safetensors"),
+     "00002-of-00003.safetensors: .* is in another file, too"),
+])
+def test_shards_that_do_not_belong_together(copy_of, change, said):
+    folder = copy_of("llama")
+    shards(folder, 3)
+    change(folder)
+    with pytest.raises(CheckpointError, match=said):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("renamed", [
+    lambda name: f"_orig_mod.{name}",
+    lambda name: name.replace("model.", "model.language_model.", 1),
+    lambda name: f"language_model.{name}",
+])
+def test_names_behind_a_wrappers_prefix(copy_of, renamed):
+    folder = copy_of("llama")
+    expected = {}
+
+    def rename(tensors):
+        expected.update({name: tensor.float().numpy() for name, tensor in tensors.items()})
+        for name in list(tensors):
+            tensors[renamed(name)] = tensors.pop(name)
+
+    edit_tensors(folder, rename)
+    with open_checkpoint(folder) as checkpoint:
+        for name, values in expected.items():
+            np.testing.assert_array_equal(checkpoint.read(name), values)
 
 
 @pytest.mark.parametrize("shard", [

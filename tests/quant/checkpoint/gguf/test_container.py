@@ -78,7 +78,7 @@ def test_a_file_by_hand(tmp_path):
     (content([entry(b"general.alignment", U32, struct.pack("<I", 48))]), "is 48; it must be a"),
     (content(tensors=[tensor(b"a", ())]), "the tensor a has 0 axes"),
     (content(tensors=[tensor(b"a", (1,) * 5)]), "the tensor a has 5 axes"),
-    (content(tensors=[tensor(b"a", (32,), 13)]), "the tensor a is Q5_K; the types that are read"),
+    (content(tensors=[tensor(b"a", (256,), 16)]), "the tensor a is IQ2_XXS; the types that are"),
     (content(tensors=[tensor(b"a", (32,), 99)]), "the tensor a is of the unknown type 99"),
     (content(tensors=[tensor(b"a", (0, 4))]), "the tensor a has the shape [4, 0]"),
     (content(tensors=[tensor(b"a", (33,), 2)]), "rows of Q4_0 are whole blocks of 32"),
