@@ -72,24 +72,24 @@ class Unpacker(Component):
         shared = Signal(range(layout.shared_words + 1))
         own = Signal(range(layout.whole_words))
         beat = Signal(range(layout.frame_beats))
-        is_own = Signal()
+        none_shared = layout.shared_words == 0
+        is_own = Signal(init=none_shared)   # all shared words of the frame have come
         completes = Signal()
         m.d.comb += [
-            is_own.eq(shared == layout.shared_words),
             completes.eq(is_own & (own == layout.whole_words - 1)),
             self.i.ready.eq(~completes | ~self.o.valid | self.o.ready),
         ]
         with m.If(taken):
             with m.If(self.i.p.last):
-                m.d.sync += [shared.eq(0), own.eq(0), beat.eq(0)]
+                m.d.sync += [shared.eq(0), is_own.eq(none_shared), own.eq(0), beat.eq(0)]
             with m.Elif(~is_own):
-                m.d.sync += shared.eq(shared + 1)
+                m.d.sync += [shared.eq(shared + 1), is_own.eq(shared == layout.shared_words - 1)]
             with m.Elif(~completes):
                 m.d.sync += own.eq(own + 1)
             with m.Else():
                 m.d.sync += [own.eq(0), beat.eq(beat + 1)]
                 with m.If(beat == layout.frame_beats - 1):
-                    m.d.sync += [shared.eq(0), beat.eq(0)]
+                    m.d.sync += [shared.eq(0), is_own.eq(none_shared), beat.eq(0)]
 
         # Collect: a beat's own words one by one, its rest from every shared word.
         cells = self._cells(m)
