@@ -14,7 +14,8 @@ ROOT = Path(trilobite.__file__).parent
 PAGE = (ROOT / "docs" / "explanation" / "doors.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (?!what \| who|---)(.*) \|$", PAGE, re.M)
 # A call of one of these reads a file, unless its mode says that it writes a new one.
-CALLS = {"read_bounded", "read_text_bounded", "open_regular", "open", "Serial"}
+CALLS = {"read_bounded", "read_text_bounded", "open_regular", "open", "Serial",
+         "Starlette"}   # a server's requests
 METHODS = {"read_text", "read_bytes"}      # of a path
 NAMES = {"environ", "environb", "getenv"}   # the environment
 NETWORK = {"asyncio", "ftplib", "http", "httpx", "huggingface_hub", "requests", "smtplib", "socket",
