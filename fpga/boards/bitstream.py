@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,15 @@ class Board:
     place: tuple[str, ...]
 
 
-def _ulx3s(parameters: AcceleratorParameters, megahertz: int) -> tuple[str, str]:
+def _ulx3s(parameters: AcceleratorParameters, megahertz: int,
+           bare: bool = False) -> tuple[str, str]:
     # Here, since whoever reads BOARDS may not have Amaranth.
     from amaranth_boards.ulx3s import ULX3S_85F_Platform  # noqa: PLC0415
 
     from .pads import Ulx3sTop  # noqa: PLC0415
     from .ulx3s import Ulx3s  # noqa: PLC0415
 
-    top = Ulx3sTop(Ulx3s(parameters, 1e6 * megahertz), megahertz)
+    top = Ulx3sTop(Ulx3s(parameters, 1e6 * megahertz, bare=bare), megahertz)
     files = ULX3S_85F_Platform().prepare(top, "top", emit_src=False).files
     rtlil, constraints = (_text(files[f"top.{suffix}"]) for suffix in ("il", "lpf"))
     return rtlil, constraints
@@ -71,10 +73,11 @@ def _text(content: str | bytes) -> str:
     return content if isinstance(content, str) else content.decode()
 
 
-BOARDS: dict[str, Board] = {board.name: board for board in (
-    Board("ulx3s-85f", "ulx3s", range(25, 55, 5), _ulx3s,
-          ("--85k", "--package", "CABGA381", "--speed", "6")),
-)}
+# The bare board has all but the accelerator: for the first steps with a board.
+BOARDS: dict[str, Board] = {name: Board(
+    name, "ulx3s", range(25, 55, 5), partial(_ulx3s, bare=bare),
+    ("--85k", "--package", "CABGA381", "--speed", "6", "--router", "router2"),
+) for name, bare in (("ulx3s-85f", False), ("ulx3s-85f-bare", True))}
 
 
 def find_board(name: str) -> Board:
@@ -165,8 +168,9 @@ def _read(board: Board, megahertz: int, report: dict[str, Any], tools: tuple[str
         raise ToolError(f"{folder / _REPORT} has no clock with a constraint")
     name = min(clocks, key=lambda one: clocks[one]["achieved"] / clocks[one]["constraint"])
     achieved = megahertz * clocks[name]["achieved"] / clocks[name]["constraint"]
-    path = next((path["path"] for path in report["critical_paths"]
-                 if path["from"] == path["to"] == f"posedge {name}"), [])
+    path: list[dict[str, Any]] = next(
+        (path["path"] for path in report["critical_paths"]
+         if path["from"] == path["to"] == f"posedge {name}"), [])
 
     def delay(*kinds: str) -> float:
         return round(sum(step["delay"] for step in path if step["type"] in kinds), 2)

@@ -54,19 +54,20 @@ class Ulx3sTop(Elaboratable):
         self._clocks(m, platform)
         self._sdram(m, platform)
         uart = platform.request("uart", 0, dir={"rx": "-", "tx": "-", "rts": "-", "dtr": "-"})
-        m.submodules.rx = rx = io.Buffer("i", uart.rx)
-        m.submodules.tx = tx = io.Buffer("o", uart.tx)
+        m.submodules.rx = rx = io.Buffer(io.Direction.Input, uart.rx)
+        m.submodules.tx = tx = io.Buffer(io.Direction.Output, uart.tx)
         m.d.comb += [board.rx.eq(rx.i), tx.o.eq(board.tx)]
         for number, led in enumerate(board.o_leds):
             pin = platform.request("led", number, dir="-")
-            m.submodules[f"led_{number}"] = buffer = io.Buffer("o", pin)
+            m.submodules[f"led_{number}"] = buffer = io.Buffer(io.Direction.Output, pin)
             m.d.comb += buffer.o.eq(led)
         return m
 
     def _clocks(self, m: Module, platform: Any) -> None:
         m.domains.sync = ClockDomain("sync")
         m.domains.sdram = ClockDomain("sdram", reset_less=True)
-        m.submodules.oscillator = oscillator = io.Buffer("i", platform.request("clk25", dir="-"))
+        pin = platform.request("clk25", dir="-")
+        m.submodules.oscillator = oscillator = io.Buffer(io.Direction.Input, pin)
         locked = Signal()
         half = round(600 / self._megahertz / 2)   # of the PLL's oscillator, near 600 MHz
         phase = half - 1                          # its counts until the output's first edge
@@ -102,11 +103,11 @@ class Ulx3sTop(Elaboratable):
             "a": (bus.address,) * 2, "dqm": (bus.mask[:2], bus.mask[2:]),
         }
         for name, (first, second) in outputs.items():
-            m.submodules[name] = buffer = io.DDRBuffer("o", getattr(pins, name))
+            m.submodules[name] = buffer = io.DDRBuffer(io.Direction.Output, getattr(pins, name))
             m.d.comb += [buffer.o[0].eq(first), buffer.o[1].eq(second)]
-        m.submodules.clk = clock = io.DDRBuffer("o", pins.clk, o_domain="sdram")
+        m.submodules.clk = clock = io.DDRBuffer(io.Direction.Output, pins.clk, o_domain="sdram")
         m.d.comb += [clock.o[0].eq(1), clock.o[1].eq(0)]
-        m.submodules.dq = dq = io.DDRBuffer("io", pins.dq)
+        m.submodules.dq = dq = io.DDRBuffer(io.Direction.Bidir, pins.dq)
         m.d.comb += [
             dq.o[0].eq(bus.dq_o[:16]), dq.o[1].eq(bus.dq_o[16:]), dq.oe.eq(bus.dq_oe),
             bus.dq_i.eq(Cat(dq.i[0], dq.i[1])),

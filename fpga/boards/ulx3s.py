@@ -12,6 +12,7 @@ from ...hw.streams.queue import StreamQueue
 from ..accelerator import Accelerator
 from ..accelerator_parameters import AcceleratorParameters
 from ..registers import ADDRESS_WIDTH
+from .no_accelerator import NoAccelerator
 from .read_training import ReadTraining
 from .register_master import RegisterMaster
 from .uart import UartReceiver, UartTransmitter, bit_step
@@ -38,6 +39,8 @@ class Ulx3s(Component):
         The clock, and the speed of the serial line.
     timing : SdramTiming, optional
         Of the SDRAM, instead of what it needs at that clock.
+    bare : bool
+        ``NoAccelerator`` instead of the accelerator.
 
     Members
     -------
@@ -55,14 +58,15 @@ class Ulx3s(Component):
     """
 
     def __init__(self, parameters: AcceleratorParameters, clock_hz: float = CLOCK_HZ,
-                 baud: float = BAUD, timing: SdramTiming | None = None) -> None:
+                 baud: float = BAUD, timing: SdramTiming | None = None,
+                 bare: bool = False) -> None:
         p = self.parameters = parameters
         geometry = SdramGeometry()
         if p.word_bytes != 4 or 1 << p.address_width != MEMORY_BYTES:
             raise ValueError("The accelerator of a ULX3S has word_bytes = 4 and address_width = "
                              f"25, not {p.word_bytes} and {p.address_width}")
         step = bit_step(clock_hz, baud)
-        self._accelerator = Accelerator(p, p.address_width)
+        self._accelerator = (NoAccelerator if bare else Accelerator)(p, p.address_width)
         self._port = SdramPort(SdramController(geometry, timing or SdramTiming.at(clock_hz)))
         self._training = ReadTraining(geometry.word_bits)
         self._bridge = UartBridge(geometry.word_bits, ADDRESS_WIDTH)

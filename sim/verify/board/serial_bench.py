@@ -27,6 +27,8 @@ class SerialBench(Component):
         Words of the memory that is simulated.
     pad_delay : int
         Of ``SdramModel``.
+    bare : bool
+        Of ``Ulx3s``.
 
     Members
     -------
@@ -36,8 +38,9 @@ class SerialBench(Component):
         The rule of the SDRAM that was broken.
     """
 
-    def __init__(self, parameters: AcceleratorParameters, words: int, pad_delay: int = 5) -> None:
-        self._board = Ulx3s(parameters, _CLOCK_HZ, _CLOCK_HZ / BIT_CYCLES)
+    def __init__(self, parameters: AcceleratorParameters, words: int, pad_delay: int = 5,
+                 bare: bool = False) -> None:
+        self._board = Ulx3s(parameters, _CLOCK_HZ, _CLOCK_HZ / BIT_CYCLES, bare=bare)
         self._chip = SdramModel(words, pad_delay=pad_delay)
         super().__init__({"rx": In(1, init=1), "tx": Out(1), "o_broken": Out(4)})
 

@@ -38,8 +38,8 @@ class VerilatedSerial(VerilatedBoard):
 
 
 def build_serial_board(parameters: AcceleratorParameters, nbytes: int,
-                       optimize: bool = True) -> Build:
-    """Compile a ULX3S with an SDRAM of which ``nbytes``, or some more, are simulated.
+                       optimize: bool = True, bare: bool = False) -> Build:
+    """Compile a ULX3S, or a bare one, with an SDRAM of which ``nbytes``, or more, are simulated.
 
     Raises
     ------
@@ -47,7 +47,8 @@ def build_serial_board(parameters: AcceleratorParameters, nbytes: int,
         A tool is missing or fails.
     """
     words = 1 << (-(-nbytes // 4) - 1).bit_length()
-    return build(SerialBench(parameters, words), "serial_board", VerilatedSerial(optimize))
+    return build(SerialBench(parameters, words, bare=bare), "serial_board",
+                 VerilatedSerial(optimize))
 
 
 class SimulatedLine:

@@ -66,8 +66,16 @@ def test_the_same_inputs_give_the_same_bytes(quick, tmp_path, monkeypatch):
     assert read_image(tmp_path / "one-out" / "image").capacity == 32
 
 
+@pytest.mark.slow
+def test_a_bare_board_keeps_50_mhz(tmp_path):
+    build = trilobite.build("demo-bitnet", tmp_path / "out", "ulx3s-85f-bare", capacity=32)
+    assert build.achieved > 50
+    assert build.resources["LUT"][0] < 4000
+    assert build.resources["IO"][0] == 45   # SDRAM 39, serial line 2, LED 3, clock
+
+
 def test_an_unknown_board_and_clock_are_refused(tmp_path):
-    with pytest.raises(ToolError, match="There is no board 'icestick'; there is ulx3s-85f"):
+    with pytest.raises(ToolError, match="There is no board 'icestick'; there is ulx3s-85f, ulx3s"):
         trilobite.build("demo-bitnet", tmp_path / "out", board="icestick")
     with pytest.raises(ToolError, match="clock of ulx3s-85f is one of 25, 30, .* 50 MHz, not 100"):
         make_bitstream(find_board("ulx3s-85f"), None, 100)
