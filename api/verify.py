@@ -16,9 +16,10 @@ from ..fpga.compiler import Program, compile_model
 from ..quant.checkpoint import Checkpoint, open_checkpoint
 from ..quant.formats import Ternary
 from ..quant.formats.base import PackedWeight
-from ..runtime.language_model import LanguageModel
+from ..runtime.decoder import Decoder
+from ..runtime.language_model import Session
 from ..sim.descriptions.accelerator import AcceleratorDescription, load_accelerator
-from ..sim.descriptions.ddr_timing import DdrTiming
+from ..sim.verify.board.simulated_board import DRAM
 from ..sim.verify.decoder import DecoderReport, StepResult
 from ..sim.verify.decoder import verify_decoder as simulate_decoder
 from ..sim.verify.engine import EngineProblem, VerifyReport, verify_tlmm
@@ -33,9 +34,6 @@ __all__ = ["TimedEngine", "VerifiedDecoder", "VerifiedEngine", "time_engine", "v
            "verify_engine"]
 
 PROMPT = "def main(arguments):"
-
-# DDR4 beside a fabric at 250 MHz: 60 cycles of latency, a refresh of 350 ns every 7.8 us.
-_TIMING = DdrTiming(latency=60, refresh_interval=1950, refresh_cycles=88)
 
 
 @dataclass(frozen=True)
@@ -233,9 +231,9 @@ def verify_decoder(
             program = compile_model(checkpoint.config, checkpoint.weight, parameters,
                                     len(ids) + new_tokens, keep_residuals=True)
         began = time.perf_counter()
-        report = simulate_decoder(
-            program, ids, new_tokens, Runtime(loaded, len(ids) + new_tokens), _TIMING,
-            None if waves is None else Path(waves), progress)
+        reference = Runtime(loaded.decoder, loaded.session(len(ids) + new_tokens))
+        report = simulate_decoder(program, ids, new_tokens, reference, DRAM,
+                                  None if waves is None else Path(waves), progress)
         seconds = time.perf_counter() - began
         text = loaded.tokenizer.decode(list(report.tokens))
     return VerifiedDecoder(str(model), hardware, len(ids), new_tokens, seconds, report, text,
@@ -247,17 +245,16 @@ def _bytes(program: Program) -> int:
 
 
 class Runtime:
-    """The runtime as ``sim.verify.decoder.Reference``, with room for ``capacity`` tokens."""
+    """A decoder and its session as ``sim.verify.decoder.Reference``."""
 
-    def __init__(self, model: LanguageModel, capacity: int) -> None:
-        self._model = model
-        self._session = model.session(capacity)
+    def __init__(self, decoder: Decoder, session: Session) -> None:
+        self._decoder, self._session = decoder, session
 
     def feed(self, token_ids: Sequence[int]) -> tuple[list[np.ndarray], int]:
         """Feed tokens; residual streams and the next token, as ``Reference.feed`` says."""
         seen: dict[str, np.ndarray] = {}
         logits = self._session.feed(token_ids, seen.__setitem__)
-        layers = range(self._model.config.num_layers)
-        residuals = [self._model.decoder.embedding(np.asarray(token_ids)),
+        layers = range(self._decoder.config.num_layers)
+        residuals = [self._decoder.embedding(np.asarray(token_ids)),
                      *(seen[f"model.layers.{layer}.output"] for layer in layers)]
         return residuals, int(np.argmax(logits[-1]))

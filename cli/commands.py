@@ -12,6 +12,9 @@ from . import inspect  # isort: skip
 from . import verify  # isort: skip
 from . import synth  # isort: skip
 from . import build  # isort: skip
+from . import image  # isort: skip
+from . import run  # isort: skip
+from . import self_test  # isort: skip
 from . import estimate  # isort: skip
 from . import calibrate  # isort: skip
 from . import serve_sim  # isort: skip
@@ -21,5 +24,5 @@ from . import study  # isort: skip
 from .app import app
 
 __all__ = ["app", "bench", "build", "calibrate", "calibrate_kv", "chat", "devices", "estimate",
-           "evaluate", "explore", "export", "generate", "inspect", "quantize", "serve",
-           "serve_sim", "study", "synth", "verify"]
+           "evaluate", "explore", "export", "generate", "image", "inspect", "quantize", "run",
+           "self_test", "serve", "serve_sim", "study", "synth", "verify"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import TrilobiteError
-from ..tools.progress import Silent
 from .app import app
 from .console import Output
 from .options import (
@@ -27,6 +26,7 @@ from .options import (
     TopP,
 )
 from .prompts import prompt_text
+from .text_writer import TextWriter
 
 if TYPE_CHECKING:
     from ..api.models import GenerationResult
@@ -80,7 +80,7 @@ def generate(
         asked: str | list[int] = text
         if chat:
             asked = question(loaded, text, template)
-        writer = _Writer(output, text + "\n" if chat else text, status)
+        writer = TextWriter(output, text + "\n" if chat else text, status)
         result = continue_text(
             loaded, asked, new_tokens, temperature, top_k, top_p, seed, writer, min_p,
             repetition_penalty, stop or ()
@@ -95,35 +95,6 @@ def generate(
         "prefill_tokens_per_second": result.prefill_rate,
         "decode_tokens_per_second": result.decode_rate,
     })
-
-
-class _Writer(Silent):
-    """Writes the text as it comes, after the prompt if people read it."""
-
-    def __init__(self, output: Output, prompt: str, status: Any) -> None:
-        self._output, self._prompt, self._status = output, prompt, status
-
-    def finished(self, item: object) -> None:
-        """Write a piece of text."""
-        self._begin()
-        self._output.stream(str(item))
-
-    def note(self, sentence: str) -> None:
-        """Say on standard error why it takes long."""
-        self._output.notes.note(sentence)
-
-    def end(self) -> None:
-        """The text is complete."""
-        self._begin()
-        if not self._output.exact:
-            self._output.print()
-
-    def _begin(self) -> None:
-        if self._status:
-            self._status.stop()
-            self._status = None
-            if not self._output.exact:
-                self._output.stream(self._prompt, style="dim")
 
 
 def _rates(result: GenerationResult) -> str:

@@ -12,6 +12,7 @@ from ..fpga.synth.targets import TARGETS
 
 __all__ = [
     "KV",
+    "Board",
     "Json",
     "KVScales",
     "Layout",
@@ -62,6 +63,8 @@ Waves = Annotated[
     Path | None,
     typer.Option("--waves", "--dump", help="Record all signals in this .fst (or .vcd) file."),
 ]
+Board = Annotated[str, typer.Option(
+    "--on", metavar="BOARD", help="sim, uart:DEVICE[@BAUD], uio:NUMBER or pynq:FILE.bit.")]
 KVScales = Annotated[
     Path | None, typer.Option(help="Static scales of key channels: a file of calibrate-kv.")
 ]

@@ -29,7 +29,7 @@ from ..fpga.runs import NO_TOKEN, RunError
 from ..hw.memory.responses import PortError
 from .transport import Transport
 
-__all__ = ["Driver", "Identity", "Run", "RunFailed"]
+__all__ = ["Driver", "Identity", "Run", "RunFailed", "runs_of"]
 
 _LOOK = 0.05        # seconds between two looks at the status where no interrupt comes
 _PIECE = 1 << 16    # bytes of memory that are written between two reports of progress
@@ -55,6 +55,17 @@ class Run:
     position: int
     new_tokens: int
     end_token: int = NO_TOKEN
+
+
+def runs_of(most: int, position: int, tokens: int, new_tokens: int,
+            end_token: int = NO_TOKEN) -> list[Run]:
+    """Runs that feed ``tokens`` tokens from ``position`` on, ``most`` in a step; the last goes on.
+
+    Only the last one chooses tokens: ``new_tokens`` of them.
+    """
+    *pieces, last = range(0, tokens, most)
+    return [*(Run(most, position + begin, 0) for begin in pieces),
+            Run(tokens - last, position + last, new_tokens, end_token)]
 
 
 class RunFailed(HostError):  # noqa: N818 - what happened, not a kind of error
@@ -179,17 +190,12 @@ class Driver:
             raise HostError(f"{end} tokens of prompt and output are asked for, and {image.name} "
                             f"has room for {image.capacity}")
         self.write_tokens(position, prompt)
-        most = self.identity.max_tokens
-        *pieces, last = range(0, len(prompt), most)
-        for begin in pieces:
-            for _ in self.run(Run(most, position + begin, 0)):
-                pass   # no token is chosen
-        run = Run(len(prompt) - last, position + last, new_tokens,
-                  end_tokens[0] if end_tokens else NO_TOKEN)
-        for token in self.run(run):
-            yield token
-            if token in end_tokens:
-                return
+        for run in runs_of(self.identity.max_tokens, position, len(prompt), new_tokens,
+                           end_tokens[0] if end_tokens else NO_TOKEN):
+            for token in self.run(run):
+                yield token
+                if token in end_tokens:
+                    return
 
     def run(self, run: Run) -> Iterator[int]:
         """Do one run on tokens that are in memory; yield those that it chooses."""

@@ -48,12 +48,16 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         f"verify shape {SHAPE} --hardware demo --phase decode --context 16",),
     "calibrate": ("calibrate -o out.toml",),
     "synth": ("synth --device kv260 --block row-sink", "synth --timing row-sink float-add"),
+    "image": ("image demo-bitnet -o image --context 16",),
+    "run": ("run demo-bitnet -p def -n 1", "run demo-bitnet -p def -n 1 --check"),
+    "self-test": ("self-test",),
     "serve-sim": ("serve-sim bitnet-0.73b --requests 3",),
     "explore": ("explore bitnet-0.73b --points 1000",),
     "devices": ("devices kv260",),
     "study": ("study", "study kv-direct"),
 }
-SLOW = ("verify engine", "verify decoder", "verify shape", "calibrate", "synth")   # of minutes
+# Of minutes.
+SLOW = ("run", "self-test", "verify engine", "verify decoder", "verify shape", "calibrate", "synth")
 
 HEAD = """\
 # JSON

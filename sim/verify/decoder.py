@@ -11,14 +11,16 @@ import numpy as np
 
 from ...errors import ToolError, TrilobiteError
 from ...fpga.compiler import Program
-from ...fpga.runs import RunError
+from ...fpga.image import image_of
+from ...host.driver import Driver, Run, RunFailed, runs_of
 from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming
-from .bench import build
-from .bench.program_bench import ProgramBench
-from .bench.program_run import Dump, Run, RunResult, run_accelerator
+from .board.simulated_board import SimulatedBoard, build_board
 
-__all__ = ["DecoderReport", "Reference", "StepResult", "verify_decoder"]
+__all__ = ["DecoderReport", "Reference", "StepResult", "compare_decoder", "verify_decoder"]
+
+_NAME = "the model"
+_PATIENCE = 24 * 3600.0   # seconds for a step
 
 
 class Reference(Protocol):
@@ -75,9 +77,12 @@ class DecoderReport:
 def verify_decoder(
     program: Program, prompt: Sequence[int], new_tokens: int, reference: Reference,
     timing: DdrTiming | None = None, waves: Path | None = None,
-    progress: Progress = SILENT,
+    progress: Progress = SILENT, optimize: bool = True,
 ) -> DecoderReport:
     """Run a program step by step beside the runtime, then once more in one go.
+
+    The accelerator is the one that is built for a board, run through its registers by the host
+    program, with its memory at its AXI port.
 
     Parameters
     ----------
@@ -93,6 +98,8 @@ def verify_decoder(
         Record all signals in this file.
     progress
         Is told of each step that is done.
+    optimize
+        Build the simulator for a fast simulation, else for a fast build.
 
     Raises
     ------
@@ -101,33 +108,76 @@ def verify_decoder(
     ToolError
         A tool is missing, the simulation failed, or a run reported an error.
     """
+    _check(program, prompt, new_tokens)
+    progress.doing("Building the accelerator")
+    built = build_board(program.parameters, image_of(program, _NAME, len(prompt)).nbytes,
+                        timing or DdrTiming(), waves.suffix if waves else None, optimize)
+    with SimulatedBoard(built, waves) as board:
+        return compare_decoder(Driver(board, _PATIENCE), program, prompt, new_tokens, reference,
+                               progress)
+
+
+def compare_decoder(driver: Driver, program: Program, prompt: Sequence[int], new_tokens: int,
+                    reference: Reference, progress: Progress = SILENT) -> DecoderReport:
+    """As ``verify_decoder``, on a board of any kind."""
+    _check(program, prompt, new_tokens)
+    expected = _expected(program, prompt, new_tokens, reference)
+    pieces = runs_of(program.parameters.max_tokens, 0, len(prompt), new_tokens)
+    progress.start(len(expected) + len(pieces), "Comparing with the runtime")
+    host = _Host(driver, program, progress)
+    driver.load(image_of(program, _NAME, len(prompt) + new_tokens))
+    driver.write_tokens(0, prompt)
+    steps = tuple(host.step(*step) for step in expected)
+    # Once more from the beginning: the prompt alone, so that all others are chosen anew.
+    driver.write_tokens(0, [*prompt, *[0] * new_tokens])
+    whole = [host.run(piece) for piece in pieces]
+    tokens = driver.read_tokens(len(prompt), new_tokens)
+    chosen = tuple(token for _, _, _, token in expected if token is not None)
+    counts = {name: sum(counted[name] for counted in whole) for name in whole[-1]}
+    return DecoderReport(steps, tuple(tokens), chosen[-new_tokens:], counts)
+
+
+def _check(program: Program, prompt: Sequence[int], new_tokens: int) -> None:
     if not prompt or new_tokens < 1:
         raise TrilobiteError("At least one token of prompt and one new token are needed")
     room = program.memory.regions["tokens"].words * program.parameters.word_bytes // 4
     if len(prompt) + new_tokens > room:
         raise TrilobiteError(f"{len(prompt)} tokens and {new_tokens} new ones are more than the "
                              f"{room} that the program has room for")
-    expected = _expected(program, prompt, new_tokens, reference)
-    runs = [_run(program, position, len(ids), int(token is not None), _dumps(program, len(ids)))
-            for position, ids, _, token in expected]
-    runs += _prefills(program, len(prompt), new_tokens)
-    progress.start(len(runs), "Building the accelerator")
-    depth = 1 << (program.memory.words - 1).bit_length()
-    engine = build(ProgramBench(program.parameters, depth, timing or DdrTiming()),
-                   "accelerator", "verilator", waves.suffix if waves else None)
-    progress.doing("Simulating")
-    results = run_accelerator(engine, _image(program, prompt), runs, waves, progress=progress)
-    for run, result in zip(runs, results, strict=False):
-        if result.error != RunError.NONE:
-            raise ToolError(f"The accelerator reported {result.error.name} at {result.failed} in "
-                            f"the step of {run.tokens} tokens at position {run.position}")
-    steps = tuple(_compare(program, step, result)
-                  for step, result in zip(expected, results, strict=False))
-    chosen = tuple(token for _, _, _, token in expected if token is not None)
-    whole = results[len(expected):]
-    tokens = _tokens(program, whole[-1])[len(prompt):len(prompt) + new_tokens]
-    counts = {name: sum(result.counts[name] for result in whole) for name in whole[-1].counts}
-    return DecoderReport(steps, tuple(int(token) for token in tokens), chosen[-new_tokens:], counts)
+
+
+class _Host:
+    """Does runs on a simulated board, and looks at memory between them."""
+
+    def __init__(self, driver: Driver, program: Program, progress: Progress) -> None:
+        self.driver, self._program, self._progress = driver, program, progress
+
+    def run(self, run: Run) -> dict[str, int]:
+        """Do a run; its counters."""
+        try:
+            for _ in self.driver.run(run):
+                pass   # its tokens are in memory
+        except RunFailed as failed:
+            raise ToolError(
+                f"The accelerator reported {failed.error.name} at {failed.descriptor} in the step "
+                f"of {run.tokens} tokens at position {run.position}") from None
+        self._progress.advance()
+        return self.driver.counters()
+
+    def step(self, position: int, ids: list[int], residuals: list[np.ndarray],
+             token: int | None) -> StepResult:
+        """Do one step and compare it with the runtime's residual streams and token."""
+        counts = self.run(Run(len(ids), position, int(token is not None)))
+        equal = tuple(self._equal(number, expected) for number, expected in enumerate(residuals))
+        chosen = None if token is None else self.driver.read_tokens(position + len(ids), 1)[0]
+        return StepResult(position, len(ids), equal, chosen, token, counts)
+
+    def _equal(self, layer: int, expected: np.ndarray) -> bool:
+        """Whether the residual stream before a layer has the bits of ``expected``."""
+        row_bytes = self._program.row_words * self._program.parameters.word_bytes
+        content = self.driver.read_region(f"residual.{layer}", len(expected) * row_bytes)
+        rows = np.frombuffer(content, np.uint32).reshape(len(expected), -1)
+        return bool(np.array_equal(rows[:, :expected.shape[1]], expected.view(np.uint32)))
 
 
 def _expected(program: Program, prompt: Sequence[int], new_tokens: int, reference: Reference,
@@ -146,51 +196,3 @@ def _expected(program: Program, prompt: Sequence[int], new_tokens: int, referenc
         assert token is not None, "a step chose none"
         steps.append((len(prompt) + number, [token], *reference.feed([token])))
     return steps
-
-
-def _run(program: Program, position: int, tokens: int, new_tokens: int,
-         dumps: tuple[Dump, ...]) -> Run:
-    return Run(program.word("program"), program.word("tiles"), len(program.tiles), tokens,
-               position, new_tokens, dumps=dumps)
-
-
-def _prefills(program: Program, prompt: int, new_tokens: int) -> list[Run]:
-    """The whole generation: pieces of the prompt, the last of which goes on to decode."""
-    most = program.parameters.max_tokens
-    runs = [_run(program, position, min(most, prompt - position), 0, ())
-            for position in range(0, prompt, most)]
-    last = runs.pop()
-    return [*runs, _run(program, last.position, last.tokens, new_tokens, (_token_dump(program),))]
-
-
-def _token_dump(program: Program) -> Dump:
-    region = program.memory.regions["tokens"]
-    return Dump("tokens", region.start, region.words)
-
-
-def _dumps(program: Program, tokens: int) -> tuple[Dump, ...]:
-    rows = tuple(Dump(f"residual.{number}", program.word(f"residual.{number}"),
-                      tokens * program.row_words) for number in range(program.layers + 1))
-    return (*rows, _token_dump(program))
-
-
-def _image(program: Program, prompt: Sequence[int]) -> list[tuple[int, np.ndarray]]:
-    region = program.memory.regions["tokens"]
-    words = np.zeros((region.words, program.parameters.word_bytes), np.uint8)
-    words.reshape(-1).view("<i4")[:len(prompt)] = prompt
-    return [*program.memory.image(), (region.start, words)]
-
-
-def _tokens(program: Program, result: RunResult) -> np.ndarray:
-    return np.ascontiguousarray(result.dumps["tokens"]).reshape(-1).view("<i4")
-
-
-def _compare(program: Program, step: tuple, result: RunResult) -> StepResult:
-    position, ids, residuals, token = step
-    equal = []
-    for number, expected in enumerate(residuals):
-        rows = np.ascontiguousarray(result.dumps[f"residual.{number}"]).view(np.uint32)
-        rows = rows.reshape(len(ids), -1)[:, :program.config.hidden_size]
-        equal.append(bool(np.array_equal(rows, expected.view(np.uint32))))
-    chosen = None if token is None else int(_tokens(program, result)[position + len(ids)])
-    return StepResult(position, len(ids), tuple(equal), chosen, token, result.counts)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
-import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -14,19 +13,20 @@ from ....fpga.accelerator_parameters import AcceleratorParameters
 from ....host.transport import Transport, check_place
 from ....hw.memory.responses import Response
 from ....tools.programs import started
+from ....tools.scratch import scratch_folder
 from ...descriptions.ddr_timing import DdrTiming
 from ..bench.build import Build, build
 from .board_bench import BoardBench
 from .verilated import VerilatedBoard
 
-__all__ = ["BASE", "SimulatedBoard", "build_board"]
+__all__ = ["BASE", "DRAM", "SimulatedBoard", "build_board"]
 
 BASE = 1 << 16          # where the image lies: not at 0, as on no board
 _CYCLES = 20_000        # simulated in one wait at most
-_DRAM = DdrTiming(latency=60, refresh_interval=1950, refresh_cycles=88)
+DRAM = DdrTiming(latency=60, refresh_interval=1950, refresh_cycles=88)
 
 
-def build_board(parameters: AcceleratorParameters, nbytes: int, timing: DdrTiming = _DRAM,
+def build_board(parameters: AcceleratorParameters, nbytes: int, timing: DdrTiming = DRAM,
                 wave_suffix: str | None = None, optimize: bool = True) -> Build:
     """Compile an accelerator with a memory that has room for an image of ``nbytes``.
 
@@ -59,7 +59,7 @@ class SimulatedBoard(Transport):
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="trilobite-")))
+        folder = self._open.enter_context(scratch_folder())
         command = self._build.simulator.command(self._build.design, self._build.folder, self._waves)
         self._errors = self._open.enter_context((folder / "errors").open("w+b"))
         self._process = self._open.enter_context(started(
@@ -69,9 +69,10 @@ class SimulatedBoard(Transport):
 
     def __exit__(self, *reason: object) -> None:
         with self._open:
-            if self._process.stdin is not None:
+            assert self._process.stdin is not None
+            with suppress(BrokenPipeError):   # what is left to send to one that died
                 self._process.stdin.close()
-                self._process.wait()   # it completes its waves
+            self._process.wait()   # it completes its waves
 
     def read_register(self, address: int) -> int:
         """See ``Transport``."""

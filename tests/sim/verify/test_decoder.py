@@ -55,7 +55,7 @@ def test_every_residual_stream_and_token_is_the_runtimes(folder, program):
     """A prompt in two pieces (65 tokens, 64 at once), and a dozen tokens, over three tiles."""
     model = load(folder)
     ids = model.held_out_tokens()[:65]
-    report = verify_decoder(program, ids, 12, Runtime(model, 80), TIMING)
+    report = verify_decoder(program, ids, 12, Runtime(model.decoder, model.session(80)), TIMING)
     assert report.equal
     assert [step.tokens for step in report.steps] == [64, 1, *[1] * 11]
     assert report.tokens == report.expected_tokens
@@ -72,7 +72,8 @@ def test_tokens_of_an_embedding_and_head_of_four_bits_are_the_runtimes(tmp_path)
     with open_checkpoint(tmp_path / "four") as checkpoint:
         program = compile_model(checkpoint.config, checkpoint.weight, DEMO, 24, keep_residuals=True)
     model = load(tmp_path / "four")
-    report = verify_decoder(program, model.held_out_tokens()[:9], 8, Runtime(model, 24), TIMING)
+    report = verify_decoder(program, model.held_out_tokens()[:9], 8,
+                            Runtime(model.decoder, model.session(24)), TIMING)
     assert report.equal
     assert report.counts["head_words"] == 8 * program.memory.regions["vocabulary"].words
 
@@ -84,19 +85,9 @@ def untied(config):
     return lambda name: (int4 if name == "lm_head.weight" else int8)(name)
 
 
-class Sequence:
-    """The runtime's decoder as ``Reference``."""
-
-    def __init__(self, config, weights, capacity):
-        self.layers = config.num_layers
-        self.decoder = Decoder(config, weights)
-        self.session = Session(self.decoder, "int8", capacity)
-
-    def feed(self, token_ids):
-        seen = {}
-        logits = self.session.feed(token_ids, seen.__setitem__)
-        layers = (seen[f"model.layers.{layer}.output"] for layer in range(self.layers))
-        return [self.decoder.embedding(np.asarray(token_ids)), *layers], int(np.argmax(logits[-1]))
+def reference(config, weights, capacity):
+    decoder = Decoder(config, weights)
+    return Runtime(decoder, Session(decoder, "int8", capacity))
 
 
 @pytest.mark.slow
@@ -105,7 +96,7 @@ def test_an_embedding_of_eight_bits_beside_a_head_of_four():
     weights = untied(config)
     program = compile_model(config, weights, TINY, 20, keep_residuals=True)
     report = verify_decoder(program, [5, 40, 7, 1, 30, 2, 8, 9, 11], 8,
-                            Sequence(config, weights, 20), TIMING)
+                            reference(config, weights, 20), TIMING)
     assert report.equal
     heads = [d for d in program.descriptors if d.operation in (Operation.EMBED, Operation.HEAD)]
     assert [d.four_bits for d in heads] == [0, 1]
@@ -119,7 +110,7 @@ def test_words_may_be_narrower_than_the_entries_of_the_lists(word_bytes):
     weights = random_weights(config, Ternary(), 5)
     program = compile_model(config, weights, small, 20, keep_residuals=True)
     report = verify_decoder(program, [5, 40, 7, 1, 30, 2, 8, 9, 11], 3,
-                            Sequence(config, weights, 20), TIMING)
+                            reference(config, weights, 20), TIMING)
     assert report.equal
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from support.tiny_accelerator import MODEL, TINY
+from trilobite.api.verify import Runtime
 from trilobite.errors import HostError
 from trilobite.fpga.compiler import compile_model
 from trilobite.fpga.descriptors import DESCRIPTOR_BYTES
@@ -17,7 +18,8 @@ from trilobite.quant.formats import Ternary
 from trilobite.runtime.decoder import Decoder
 from trilobite.runtime.language_model import Session
 from trilobite.runtime.random_weights import random_weights
-from trilobite.sim.verify.board.simulated_board import SimulatedBoard, build_board
+from trilobite.sim.verify.board.simulated_board import DRAM, SimulatedBoard, build_board
+from trilobite.sim.verify.decoder import verify_decoder
 
 PROMPT = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9]   # more than a step of TINY takes
 CAPACITY, NEW_TOKENS = 24, 3
@@ -69,6 +71,18 @@ def test_the_tokens_are_the_runtimes(driver, board):
     more = [first[-1], 40, 2]
     place = len(PROMPT) + NEW_TOKENS - 1
     assert list(driver.generate(more, 2, position=place)) == chosen(more, 2, session)
+
+
+def test_every_residual_stream_is_the_runtimes(image, built):
+    """Step by step, as ``trilobite verify decoder`` looks at them."""
+    program = compile_model(MODEL, WEIGHTS, TINY, CAPACITY, keep_residuals=True)
+    decoder = Decoder(MODEL, WEIGHTS)
+    report = verify_decoder(
+        program, PROMPT, NEW_TOKENS, Runtime(decoder, Session(decoder, "int8", CAPACITY)),
+        DRAM, optimize=False)
+    assert report.equal
+    assert [step.tokens for step in report.steps] == [8, 3, 1, 1]
+    assert report.counts["tokens"] == NEW_TOKENS
 
 
 def test_an_end_token_ends_a_run(driver):
