@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..fpga.image_file import is_image, read_image
 from ..host.driver import Driver
 from ..host.transport import Transport
 from ..quant.checkpoint import open_checkpoint
+from ..runtime.sampling import Sampler, Sampling
 from ..runtime.text import Tokenizer
 from ..sim.descriptions.accelerator import load_accelerator
 from ..sim.verify.board.simulated_board import SimulatedBoard, build_board
@@ -81,9 +82,11 @@ class BoardRun:
 def run(
     model: str | Path, prompt: str | Sequence[int], new_tokens: int = 32, on: str = SIM,
     hardware: str | None = None, context: int | None = None, check: bool = False,
-    waves: str | Path | None = None, progress: Progress = SILENT,
+    waves: str | Path | None = None, progress: Progress = SILENT, temperature: float = 0.0,
+    top_k: int = 0, top_p: float = 1.0, seed: int = 0, min_p: float = 0.0,
+    repetition_penalty: float = 1.0,
 ) -> BoardRun:
-    """Continue a prompt on an accelerator, greedily, until an end token or for ``new_tokens``.
+    """Continue a prompt on an accelerator until an end token, or for ``new_tokens``.
 
     Parameters
     ----------
@@ -106,6 +109,9 @@ def run(
         Record all signals of a simulation in this .fst or .vcd file.
     progress
         Counts tokens; each piece of text is finished as soon as it is known.
+    temperature, top_k, top_p, seed, min_p, repetition_penalty
+        As ``generate`` takes them. If they are not greedy, the accelerator writes all logits to
+        memory, and the runtime's sampler draws from them on the host: the runtime's tokens.
 
     Raises
     ------
@@ -116,7 +122,8 @@ def run(
     ToolError
         The simulation needs a tool that is missing or fails.
     """
-    job = _Job(model, prompt, new_tokens, hardware, context, check, progress)
+    sampling = Sampling(temperature, top_k, top_p, seed, min_p, repetition_penalty)
+    job = _Job(model, prompt, new_tokens, hardware, context, check, progress, sampling)
     if on == SIM:
         return job.simulated(None if waves is None else Path(waves))
     if waves is not None:
@@ -129,12 +136,12 @@ class _Job:
 
     def __init__(self, model: str | Path, prompt: str | Sequence[int], new_tokens: int,
                  hardware: str | None, context: int | None, check: bool,
-                 progress: Progress) -> None:
+                 progress: Progress, sampling: Sampling) -> None:
         if new_tokens < 1:
             raise TrilobiteError(f"New tokens must be at least 1, not {new_tokens}")
         self.model, self.prompt, self.new_tokens = model, prompt, new_tokens
         self.hardware, self.context, self.check = hardware, context, check
-        self.progress = progress
+        self.progress, self.sampling = progress, sampling
 
     def simulated(self, waves: Path | None) -> BoardRun:
         """Run it in a simulation."""
@@ -198,7 +205,7 @@ class _Job:
         tokens: list[int] = []
 
         def given() -> Iterator[int]:
-            for token in driver.generate(source.ids, self.new_tokens, tokenizer.eos_token_ids):
+            for token in self._tokens(source, driver):
                 tokens.append(token)
                 progress.advance()
                 yield token
@@ -212,11 +219,19 @@ class _Job:
                         self._expected(source), counters, loaded - began, ended - loaded,
                         source.warnings)
 
+    def _tokens(self, source: _Source, driver: Driver) -> Iterator[int]:
+        ends = source.tokenizer.eos_token_ids
+        how = self.sampling
+        if how.temperature == 0.0 and how.repetition_penalty == 1.0:
+            return driver.generate(source.ids, self.new_tokens, ends)
+        return driver.sample(source.ids, self.new_tokens, Sampler(how, source.ids), ends)
+
     def _expected(self, source: _Source) -> tuple[int, ...] | None:
         """What the runtime chooses."""
         if not self.check:
             return None
-        generation = load(source.folder).generate(source.ids, self.new_tokens)
+        generation = load(source.folder).generate(
+            source.ids, self.new_tokens, *astuple(self.sampling))
         for _ in generation:
             pass   # its tokens are looked at, not its text
         return tuple(generation.tokens)

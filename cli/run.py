@@ -9,7 +9,18 @@ from typing_extensions import override
 
 from .app import app
 from .console import Output
-from .options import Board, Json, Prompt, Waves
+from .options import (
+    Board,
+    Json,
+    MinP,
+    Prompt,
+    RepetitionPenalty,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    Waves,
+)
 from .text import marked
 from .text_writer import TextWriter
 
@@ -32,6 +43,12 @@ def run(
         help="Tokens that the image has room for. Default: the prompt's and the new ones.")] = None,
     check: Annotated[bool, typer.Option(
         "--check", help="Compare every token with the runtime's.")] = False,
+    temperature: Temperature = 0.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    seed: Seed = 0,
     waves: Waves = None,
     json: Json = None,
 ) -> None:
@@ -45,8 +62,9 @@ def run(
     output = Output(json)
     with output.status("Reading the model ...") as status:
         writer = _Writer(output, prompt, status)
-        result = run_on_board(model, prompt, new_tokens, on, hardware, context, check, waves,
-                              writer)
+        result = run_on_board(
+            model, prompt, new_tokens, on, hardware, context, check, waves, writer, temperature,
+            top_k, top_p, seed, min_p, repetition_penalty)
     writer.end()
     for warning in result.warnings:
         output.aside("{}", warning)

@@ -40,7 +40,7 @@ class Program:
     memory : MemoryMap
         Regions: ``tokens`` (int32, by position), ``program``, ``tiles``, ``norms``, ``angles``,
         ``vocabulary`` (and ``head``), ``weights``, ``cache``, ``residual.<n>`` (before layer n; the
-        last one after all layers), ``middle``, ``queries``, ``attended``, ``gated``.
+        last one after all layers), ``middle``, ``queries``, ``attended``, ``gated``, ``logits``.
     descriptors, tiles : list
         The program's lists.
     origins : list
@@ -137,8 +137,9 @@ class _Compiler:
         emit(self.quantize(self.residual(self.layers), self.config.hidden_size,
                            "model.norm.weight", last_row=1), FINAL_NORM)
         head = "vocabulary" if self.config.tie_word_embeddings else "head"
-        emit(self._vocabulary_descriptor(Operation.HEAD, head, a=tokens,
-                                         rows=self.config.vocab_size), "lm_head")
+        emit(self._vocabulary_descriptor(
+            Operation.HEAD, head, a=tokens, d=self.memory.regions["logits"].start,
+            rows=self.config.vocab_size), "lm_head")
         emit(Descriptor(Operation.END), "end")
         self._put_lists()
         return self.program
@@ -164,6 +165,7 @@ class _Compiler:
         rows("queries", config.num_heads * config.head_dim)
         rows("attended", config.num_heads * config.head_dim)
         rows("gated", config.intermediate_size)
+        self.memory.reserve("logits", 4 * config.vocab_size)
         self.memory.reserve("cache", self.layers * config.num_kv_heads
                             * self.cache.words(self.capacity) * self.p.word_bytes)
 

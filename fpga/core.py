@@ -132,7 +132,7 @@ class Core(Component):
             m.d.sync += invalid.eq(1)
         m.d.comb += [
             self._write_master.o.ready.eq(1),
-            sequencer.i_issued.eq(issued),
+            sequencer.i_issued.eq(issued + self._logits.o_issued),
             sequencer.i_completed.eq(Mux(quantizes, quantized, written)),
             sequencer.i_token.eq(self._drivers[Operation.HEAD].o_token),
             sequencer.i_fault.eq(Mux(
@@ -194,7 +194,8 @@ class Core(Component):
         for number, (unit_request, unit_words) in enumerate((
                 (self._sink.o_request, self._sink.o),
                 (self._cache_writer.o_request, self._cache_writer.o),
-                (head_driver.o_write, head_driver.o_word))):
+                (head_driver.o_write, head_driver.o_word),
+                (self._logits.o_request, self._logits.o))):
             connect(m, unit_request, writer.i_request[number])
             connect(m, unit_words, writer.i[number])
 
@@ -289,6 +290,9 @@ class Core(Component):
         connect(m, attend.o_pass, self._attention.i_pass)
         connect(m, embed.o_job, self._embedding.i)
         connect(m, head.o_job, self._head.i_job)
+        connect(m, head.o_logits, self._logits.i_job)
+        connect(m, self._head.o_logits, self._logits.i)
+        m.d.comb += self._logits.i_drop.eq(~self._sequencer.o_state.logits)
         connect(m, self._head.o, head.i_choice)
 
     def _count(self, m: Module) -> None:

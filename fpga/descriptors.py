@@ -71,7 +71,7 @@ class Descriptor:
         The codes of the vocabulary, which EMBED and HEAD read, have 4 bits, not 8.
     a, b, c, d : int
         Addresses: what is read, what is read beside it, the cache (of HEAD and EMBED: the
-        vocabulary), where results go.
+        vocabulary), where results go. HEAD: ``a`` are the tokens, ``d`` the logits.
     a_stride, b_stride, d_stride : int
         Words from a token's row to the next one's.
     beats : int

@@ -201,6 +201,10 @@ def _check_lists(image: Image, where: Path) -> None:
             raise CheckpointError(f"{where}: the run's {name!r} is {getattr(image, name)}, and "
                                   f"the region begins at {region.start} with {region.words} words; "
                                   f"they must agree, and hold {least} bytes")
+    logits = image.regions.get("logits")
+    if logits is None or logits.words * image.word_bytes < 4 * image.vocab_size:
+        raise CheckpointError(f"{where}: the region 'logits' must hold {image.vocab_size} numbers "
+                              "of 4 bytes, one of each token of the vocabulary")
     tokens = image.regions.get("tokens")
     if tokens is None or tokens.words * image.word_bytes < 4 * (image.capacity + 1):
         raise CheckpointError(f"{where}: the region 'tokens' must hold {image.capacity + 1} tokens "

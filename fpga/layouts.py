@@ -24,9 +24,12 @@ def weight_tile_layout() -> data.StructLayout:
 
 
 def state_layout(parameters: AcceleratorParameters) -> data.StructLayout:
-    """A step: how many ``tokens``, and the position of the first one."""
+    """A step: how many ``tokens``, the position of the first one, and who chooses.
+
+    With ``logits``, those of the last token go to memory.
+    """
     return data.StructLayout({"tokens": range(parameters.max_tokens + 1),
-                              "position": range(parameters.max_context + 1)})
+                              "position": range(parameters.max_context + 1), "logits": 1})
 
 
 def once(m: Module, active, name: str) -> Signal:

@@ -26,7 +26,7 @@ IDENTITY = 0x424C5254       # "TRLB" in the order of its bytes
 VERSION = 0x0001_0000       # of this table: a host takes those with its own upper half
 BASE_ALIGNMENT = 4096       # so that no burst crosses a multiple of 4 KiB
 TIMEOUT, PATIENCE = 4096, 1 << 16
-_LAYOUT = 1                 # of images: tiles, vocabulary, cache and lists of descriptors
+_LAYOUT = 2                 # of images: tiles, vocabulary, cache and lists of descriptors
 
 Access = Literal["read", "write", "read, write", "read, clear"]
 
@@ -67,6 +67,7 @@ _RUN_MEANINGS = {
     "position": "position of the first of them",
     "new_tokens": "tokens to choose; 0: the step chooses none",
     "end_token": "the token that ends the run; 0xFFFFFFFF: none does",
+    "logits": "1: the logits of each choice go to the image's region of that name, before it",
 }
 _COUNTERS_AT = 0x40
 

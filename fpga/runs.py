@@ -11,7 +11,7 @@ NO_TOKEN = 0xFFFF_FFFF   # as ``end_token``: no token ends the run
 # Bits of each field; ``sequencer.run_layout`` says what they mean.
 RUN_FIELDS: dict[str, int] = {
     "program": 32, "tiles": 32, "tile_count": 24, "tokens": 16, "position": 24,
-    "new_tokens": 16, "end_token": 32,
+    "new_tokens": 16, "end_token": 32, "logits": 1,
 }
 
 

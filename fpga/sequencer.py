@@ -25,7 +25,8 @@ def run_layout() -> data.StructLayout:
 
     ``program`` and ``tiles`` are words; ``tokens`` from ``position`` on are the first step, which
     chooses a token if ``new_tokens`` is not 0; then come steps of one token each until
-    ``new_tokens`` have been chosen, or ``end_token`` has.
+    ``new_tokens`` have been chosen, or ``end_token`` has. With ``logits``, those of each
+    choice go to memory before it.
     """
     return data.StructLayout(RUN_FIELDS)
 
@@ -115,6 +116,7 @@ class Sequencer(Component):
                     m.d.sync += [
                         run.eq(self.i.p), new_tokens.eq(self.i.p.new_tokens),
                         state.tokens.eq(self.i.p.tokens), state.position.eq(self.i.p.position),
+                        state.logits.eq(self.i.p.logits),
                         self.o_busy.eq(1),
                     ]
                     m.next = "begin"

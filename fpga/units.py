@@ -25,6 +25,7 @@ from ..hw.rows.row_sink import RowSink
 from ..hw.rows.row_source import RowSource
 from ..hw.vocabulary.embedding import Embedding
 from ..hw.vocabulary.head import Head
+from ..hw.vocabulary.logit_writer import LogitWriter
 from ..hw.weights.buffer_planner import weight_beat_width
 from ..hw.weights.tile_buffer import TileBuffer
 from ..hw.weights.unpacker import Unpacker
@@ -39,7 +40,7 @@ READERS = ("descriptors", "tiles", "row_source_a", "row_source_b", "vocabulary",
 # were asked for before. A block RAM holds twice as many; as LUT RAM, a queue of one burst takes 300
 # LUTs.
 READER_BURSTS = 12
-WRITERS = ("rows", "cache", "token")
+WRITERS = ("rows", "cache", "token", "logits")
 
 
 def _port(p: AcceleratorParameters) -> dict[str, int]:
@@ -84,6 +85,7 @@ UNITS: dict[str, Callable[[AcceleratorParameters], Component]] = {
     "attention": lambda p: Attention(p.attention, p.address_width),
     "cache_writer": lambda p: CacheWriter(p.attention, p.address_width),
     "embedding": lambda p: Embedding(**_rows(p)),
+    "logits": lambda p: LogitWriter(max_rows=p.max_vocabulary, **_port(p)),
     "head": lambda p: Head(word_bytes=p.word_bytes, lanes=p.lanes, max_width=p.max_width,
                            max_rows=p.max_vocabulary),
 }

@@ -10,6 +10,7 @@ from ..hw.memory.write_master import written_layout
 from ..hw.streams.queue import queue_before
 from ..hw.vocabulary.embedding import embedding_job_layout
 from ..hw.vocabulary.head import choice_layout, head_job_layout
+from ..hw.vocabulary.logit_writer import logit_job_layout
 from .accelerator_parameters import AcceleratorParameters
 from .driver import Driver
 from .requests import row_requests, word_requests
@@ -66,12 +67,16 @@ class EmbedDriver(Driver):
 class HeadDriver(Driver):
     """Read the whole vocabulary for the head, and write the chosen token behind the others.
 
+    If the step's ``logits`` are wanted, they are written before the token.
+
     Members
     -------
     o_job : ``Out(stream.Signature(head_job_layout(...)))``, i_choice : ``In(...)``
         They are connected to the head.
     o_request : ``Out(stream.Signature(request_layout(...)))``
         The vocabulary's words.
+    o_logits : ``Out(stream.Signature(logit_job_layout(...)))``
+        It is connected to the writer of logits.
     o_write, o_word : ``Out(...)``
         They are connected to a writer of the memory port, and carry the token's id as an int32 in
         its place.
@@ -89,6 +94,7 @@ class HeadDriver(Driver):
                 head_job_layout(p.max_width, p.word_bytes, p.max_vocabulary))),
             "i_choice": In(stream.Signature(choice_layout(p.max_vocabulary))),
             "o_request": Out(request), "o_write": Out(request),
+            "o_logits": Out(stream.Signature(logit_job_layout(p.max_vocabulary))),
             "o_word": Out(stream.Signature(written_layout(p.word_bytes))),
             "o_token": Out(range(p.max_vocabulary)),
         })
@@ -107,6 +113,7 @@ class HeadDriver(Driver):
             self.o_request.p.word.eq(d.c),
             self.o_request.p.more.eq(((d.rows + (numbers - 1)) >> low) * d.region - 1),
             self.o_write.p.word.eq(d.a + (place >> low)), self.o_write.p.more.eq(0),
+            self.o_logits.p.word.eq(d.d), self.o_logits.p.rows.eq(d.rows),
             self.o_word.p.data.eq(Cat([Cat(self.o_token, *[0] * (32 - len(self.o_token)))]
                                       * numbers)),
         ]
@@ -119,11 +126,14 @@ class HeadDriver(Driver):
                 m.next = "read"
             with m.State("read"):
                 m.d.comb += self.o_request.valid.eq(1)
+                m.d.sync += self.o_logits.valid.eq(state.logits)
                 with m.If(self.o_request.ready):
                     m.next = "choose"
             with m.State("choose"):
-                m.d.comb += self.i_choice.ready.eq(1)
-                with m.If(self.i_choice.valid):
+                with m.If(self.o_logits.ready):   # all of them are on their way
+                    m.d.sync += self.o_logits.valid.eq(0)
+                m.d.comb += self.i_choice.ready.eq(~self.o_logits.valid)
+                with m.If(self.i_choice.valid & self.i_choice.ready):
                     m.d.sync += self.o_token.eq(self.i_choice.p.row)
                     m.next = "announce"
             with m.State("announce"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,7 @@ class Run:
     position: int
     new_tokens: int
     end_token: int = NO_TOKEN
+    logits: int = 0
 
 
 def runs_of(most: int, position: int, tokens: int, new_tokens: int,
@@ -178,17 +179,7 @@ class Driver:
         HostError
             There is no image, or no room for so many tokens; ``RunFailed``.
         """
-        image = self._loaded()
-        if not prompt or new_tokens < 1:
-            raise HostError("At least one token of prompt and one new token are needed")
-        strange = [token for token in prompt if not 0 <= token < image.vocab_size]
-        if strange:
-            raise HostError(f"Token id {strange[0]} is outside of the vocabulary of "
-                            f"{image.vocab_size} that {image.name} has")
-        end = position + len(prompt) + new_tokens
-        if end - 1 > image.capacity:
-            raise HostError(f"{end} tokens of prompt and output are asked for, and {image.name} "
-                            f"has room for {image.capacity}")
+        self._check_room(prompt, new_tokens, position)
         self.write_tokens(position, prompt)
         for run in runs_of(self.identity.max_tokens, position, len(prompt), new_tokens,
                            end_tokens[0] if end_tokens else NO_TOKEN):
@@ -196,6 +187,30 @@ class Driver:
                 yield token
                 if token in end_tokens:
                     return
+
+    def sample(self, prompt: Sequence[int], new_tokens: int,
+               choose: Callable[[np.ndarray], int], end_tokens: Sequence[int] = (),
+               position: int = 0) -> Iterator[int]:
+        """As ``generate``, but the host chooses: a run for each token.
+
+        ``choose`` is given the logits, float32 [vocab_size]: the runtime's bits.
+        """
+        image = self._loaded()
+        self._check_room(prompt, new_tokens, position)
+        self.write_tokens(position, prompt)
+        fed = len(prompt)
+        for _ in range(new_tokens):
+            *pieces, last = runs_of(self.identity.max_tokens, position, fed, 1)
+            for run in (*pieces, replace(last, logits=1)):
+                for _ in self.run(run):
+                    pass   # the largest logit, which nobody asked for
+            content = self.read_region("logits", 4 * image.vocab_size)
+            token = choose(np.frombuffer(content, "<f4"))
+            position, fed = position + fed, 1
+            self.write_tokens(position, [token])
+            yield token
+            if token in end_tokens:
+                return
 
     def run(self, run: Run) -> Iterator[int]:
         """Do one run on tokens that are in memory; yield those that it chooses."""
@@ -212,12 +227,26 @@ class Driver:
             if not ended:
                 self.abort()
 
+    def _check_room(self, prompt: Sequence[int], new_tokens: int, position: int) -> None:
+        """Raise ``HostError`` for what a run cannot be asked for."""
+        image = self._loaded()
+        if not prompt or new_tokens < 1:
+            raise HostError("At least one token of prompt and one new token are needed")
+        strange = [token for token in prompt if not 0 <= token < image.vocab_size]
+        if strange:
+            raise HostError(f"Token id {strange[0]} is outside of the vocabulary of "
+                            f"{image.vocab_size} that {image.name} has")
+        end = position + len(prompt) + new_tokens
+        if end - 1 > image.capacity:
+            raise HostError(f"{end} tokens of prompt and output are asked for, and {image.name} "
+                            f"has room for {image.capacity}")
+
     def start(self, run: Run) -> None:
         """Start a run, its counters at 0. Raises ``HostError`` where it is refused."""
         image = self._loaded()
         fields = {"program": image.program, "tiles": image.tiles, "tile_count": image.tile_count,
                   "tokens": run.tokens, "position": run.position, "new_tokens": run.new_tokens,
-                  "end_token": run.end_token}
+                  "end_token": run.end_token, "logits": run.logits}
         for name, address in RUN_REGISTERS.items():
             self._board.write_register(address, fields[name])
         self._set("interrupt_status", Interrupt.ENDED | Interrupt.TOKEN)

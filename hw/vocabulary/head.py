@@ -17,6 +17,7 @@ from ..matmul.adder_tree import AdderTree
 from ..matmul.engine_parameters import signed_width
 from ..memory.axi import word_layout
 from ..rows.row_fork import row_layout
+from ..streams.queue import queue_before
 
 __all__ = ["Head", "choice_layout", "head_job_layout"]
 
@@ -40,7 +41,8 @@ class Head(Component):
     int4 rows, which are one group, ``(float32(sum) * scale_row) * scale_x`` (``add_group``). Of
     equal ones the first row counts, as with numpy's ``argmax``. Rows come in the groups of
     ``VocabularyLayout``, a word per cycle; a word of 4-bit codes meets twice as many activations as
-    one of int8 codes. Nothing stops. A row has at least two words.
+    one of int8 codes. A row has at least two words. Words stop while nobody
+    takes the logits; nothing else stops.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ class Head(Component):
         The matrix, in whole groups. Waits until the codes are there and the choice before is taken.
     o : ``Out(stream.Signature(choice_layout(max_rows)))``
         The choice.
+    o_logits : ``Out(stream.Signature(FLOAT32.layout))``
+        The logit of each row, all of them before the choice.
     """
 
     def __init__(self, *, word_bytes: int, lanes: int, max_width: int, max_rows: int) -> None:
@@ -77,6 +81,7 @@ class Head(Component):
             "i_job": In(stream.Signature(head_job_layout(max_width, word_bytes, max_rows))),
             "i_words": In(stream.Signature(word_layout(word_bytes))),
             "o": Out(stream.Signature(choice_layout(max_rows))),
+            "o_logits": Out(stream.Signature(FLOAT32.layout)),
         })
 
     def elaborate(self, platform):
@@ -110,8 +115,10 @@ class Head(Component):
         scales = Signal(data.ArrayLayout(FLOAT32.width, group_rows), reset_less=True)
         taken, row_word, row_ends, valid_row = Signal(), Signal(), Signal(), Signal()
         choosing = Signal()   # all words of a job were taken, its choice was not
+        self._room = Signal()   # for the logits of all rows that are under way, and one more
         m.d.comb += [
-            self.i_words.ready.eq(stored & self.i_scale.valid & self.i_job.valid & ~choosing),
+            self.i_words.ready.eq(stored & self.i_scale.valid & self.i_job.valid & ~choosing
+                                  & self._room),
             taken.eq(self.i_words.valid & self.i_words.ready),
             row_word.eq(taken & (in_group != 0)),
             row_ends.eq(row_word & (word + 1 == job.row_words)),
@@ -137,7 +144,7 @@ class Head(Component):
                      delay(m, Mux(job.four_bits, scale_x, scale_row), latency, "second_scale"),
                      delay_pulse(m, valid_row, latency, "row_valid"),
                      delay(m, row, latency, "row_number"),
-                     delay_pulse(m, job_ends, latency, "job_ends"))
+                     delay_pulse(m, job_ends, latency, "job_ends"), latency)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += choosing.eq(0)
         with m.If(job_ends):
@@ -174,13 +181,25 @@ class Head(Component):
             m.d.sync += total.eq(Mux(first, 0, total) + tree.o)
         return total, 3 + tree.latency
 
-    def _choose(self, m: Module, total: Signal, scale_1, scale_2, valid, row, ends) -> None:
-        """Scale a row's sum by one and then the other; keep it if it is the largest so far."""
+    def _give_logits(self, m: Module, valid: Signal, logit: Signal, latency: int) -> None:
+        """Queue logits that come ``latency`` cycles behind their last word, of at least two."""
+        under_way = latency // 2 + 2
+        logits = queue_before(m, "logits", self.o_logits, 2 * under_way)
+        m.d.comb += [logits.i.valid.eq(valid), logits.i.p.as_value().eq(logit)]
+        m.d.sync += self._room.eq(logits.level < under_way)
+
+    def _choose(self, m: Module, total: Signal, scale_1, scale_2, valid, row, ends,
+                before: int) -> None:
+        """Scale a row's sum by one and then the other; keep it if it is the largest so far.
+
+        The sum comes ``before`` cycles behind the row's last word.
+        """
         m.submodules.to_float = to_float = IntegerToFloat(FLOAT32, self.sum_width)
         m.submodules.once = once = FloatMultiply(FLOAT32)
         m.submodules.twice = twice = FloatMultiply(FLOAT32)
         m.submodules.compare = compare = FloatCompare(FLOAT32)
         latency = to_float.latency + once.latency + twice.latency
+        self._give_logits(m, delay_pulse(m, valid, latency, "l_valid"), twice.o, before + latency)
         m.d.comb += [
             to_float.i.eq(total),
             once.i_a.eq(to_float.o),

@@ -56,6 +56,16 @@ def test_the_text_is_the_runtimes(place, generated):
         assert result.board == "sim"
 
 
+@pytest.mark.parametrize("how", [
+    {"temperature": 1.5, "seed": 3}, {"temperature": 3.0, "top_k": 9, "top_p": 0.9, "seed": 1},
+    {"repetition_penalty": 1.3}, {"temperature": 2.0, "min_p": 0.01, "repetition_penalty": 1.1}])
+def test_what_is_drawn_is_the_runtimes(place, how):
+    options = {"hardware": str(place / "tiny.toml"), "check": True, **how}
+    result = trilobite.run(place / "model", PROMPT, 4, **options)
+    assert result.equal
+    assert result.tokens == trilobite.generate(place / "model", PROMPT, 4, **how).tokens
+
+
 def test_a_pipe_gets_the_text_alone(place, generated, tmp_path):
     """And the JSON what else is known."""
     arguments = ["run", place / "model", "-p", PROMPT, "-n", "3", "--check",
@@ -89,6 +99,7 @@ def test_an_image_for_another_accelerator_is_refused(place, tmp_path):
     ({"new_tokens": 0}, "New tokens must be at least 1"),
     ({"prompt": []}, "prompt is empty"),
     ({"context": 3}, "asked for, and model has room for 3"),
+    ({"temperature": -1.0}, "Temperature must be 0 or a positive"),
     ({"context": 0}, "context must be from 1 to 64"),
     ({"on": "usb"}, "--on 'usb' is no board; it must be sim, uart:DEVICE"),
     ({"on": "uart:"}, "is no board"),

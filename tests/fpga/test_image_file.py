@@ -98,6 +98,7 @@ CHANGES = {
     "a program elsewhere": (lambda m: m["run"].update(program=3), "run's 'program' is 3"),
     "too many tiles": (lambda m: m["run"].update(tile_count=10_000), "run's 'tiles' is"),
     "no tokens": (lambda m: region(m, "tokens").update(name="x"), "region 'tokens' must hold"),
+    "no logits": (lambda m: region(m, "logits").update(name="x"), "region 'logits' must hold 48"),
     "no program": (lambda m: region(m, "program").update(name="x"), "no region 'program'"),
     "another checksum": (lambda m: m["memory"].update(sha256="0" * 64), "is damaged"),
     "another size": (lambda m: m["memory"].update(bytes=7), "json says 7"),

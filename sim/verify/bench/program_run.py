@@ -45,6 +45,7 @@ class Run:
     position: int
     new_tokens: int
     end_token: int = 0xFFFF_FFFF
+    logits: int = 0
     dumps: tuple[Dump, ...] = field(default=())
     look: int = 0
 

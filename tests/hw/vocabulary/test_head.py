@@ -14,7 +14,8 @@ from trilobite.runtime.linear import make_linear
 from trilobite.sim.verify.bench import Traffic, build, exchange
 
 WORD_BYTES, LANES, MAX_WIDTH, MAX_ROWS = 8, 2, 90, 60
-STREAMS = ("i", "i_scale", "i_job", "i_words", "o")
+INPUTS = ("i", "i_scale", "i_job", "i_words")
+STREAMS = (*INPUTS, "o", "o_logits")
 
 
 @cache
@@ -35,14 +36,17 @@ class Problem:
         self.bits = bits
         self.hidden = rng.standard_normal(width, np.float32) if hidden is None else hidden
 
+    def logits(self):
+        return make_linear(self.weight, None)(self.hidden[None])[0]
+
     def expected(self):
-        logits = make_linear(self.weight, None)(self.hidden[None])[0]
+        logits = self.logits()
         row = int(np.argmax(logits))
         return {"row": row, "logit": int(logits[row].view(np.uint32))}
 
 
 def traffic(problems, **keywords):
-    parts = {name: [] for name in STREAMS[:-1]}
+    parts = {name: [] for name in INPUTS}
     for problem in problems:
         codes = np.empty(len(problem.hidden), np.int8)
         scale = np.float32(quantize_activation(problem.hidden, codes))
@@ -57,12 +61,16 @@ def traffic(problems, **keywords):
             "four_bits": int(problem.bits == 4)}]))
         parts["i_words"].append(words)
     inputs = {name: np.concatenate(beats) for name, beats in parts.items()}
-    return Traffic(inputs, {"o": len(problems)}, **keywords)
+    rows = sum(problem.weight.shape[0] for problem in problems)
+    return Traffic(inputs, {"o": len(problems), "o_logits": rows}, **keywords)
 
 
 def check(problems, observed):
     assert unpack_payloads(dut().o.p.shape(), observed.outputs["o"]) == [
         problem.expected() for problem in problems]
+    logits = np.concatenate([problem.logits() for problem in problems])
+    assert np.array_equal(np.ascontiguousarray(observed.outputs["o_logits"]).view("<u4")[:, 0],
+                          logits.view(np.uint32))
 
 
 @pytest.fixture(scope="module")

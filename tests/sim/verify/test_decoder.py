@@ -11,7 +11,9 @@ from trilobite.api.verify import Runtime
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
 from trilobite.fpga.descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Post
+from trilobite.fpga.image import image_of
 from trilobite.fpga.runs import RunError
+from trilobite.host.driver import Driver
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.formats import Int4, Int8, Ternary
 from trilobite.quant.pipeline import quantize
@@ -22,7 +24,8 @@ from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.ddr_timing import DdrTiming
 from trilobite.sim.verify.bench import build
 from trilobite.sim.verify.bench.program_bench import ProgramBench
-from trilobite.sim.verify.bench.program_run import Run, run_accelerator
+from trilobite.sim.verify.bench.program_run import Dump, Run, run_accelerator
+from trilobite.sim.verify.board.simulated_board import SimulatedBoard, build_board
 from trilobite.sim.verify.decoder import verify_decoder
 
 DEMO = load_accelerator("demo").whole()
@@ -112,6 +115,32 @@ def test_words_may_be_narrower_than_the_entries_of_the_lists(word_bytes):
     report = verify_decoder(program, [5, 40, 7, 1, 30, 2, 8, 9, 11], 3,
                             reference(config, weights, 20), TIMING)
     assert report.equal
+
+
+@pytest.mark.slow
+def test_the_back_door_leaves_the_same_memory_as_registers_and_ports():
+    """The core alone, which ``verify shape`` runs, beside the whole accelerator."""
+    weights = random_weights(MODEL, Ternary(), 6)
+    program = compile_model(MODEL, weights, TINY, 20, keep_residuals=True)
+    prompt, new_tokens = [5, 40, 7, 1], 3
+    region = program.memory.regions["tokens"]
+    words = np.zeros((region.words, TINY.word_bytes), np.uint8)
+    words.reshape(-1).view("<i4")[:len(prompt)] = prompt
+    names = ["tokens", "residual.0", "residual.1", "cache"]
+    run = Run(program.word("program"), program.word("tiles"), len(program.tiles), len(prompt), 0,
+              new_tokens, dumps=tuple(
+                  Dump(name, program.word(name), program.memory.regions[name].words)
+                  for name in names))
+    core, = run_accelerator(build(ProgramBench(TINY, 1 << 13, TIMING), "accelerator"),
+                        [*program.memory.image(), (region.start, words)], [run])
+    image = image_of(program, "the model", 20)
+    with SimulatedBoard(build_board(TINY, image.nbytes, TIMING)) as board:
+        driver = Driver(board)
+        board.write_memory(0, bytes(board.memory_bytes))   # as the other memory is at first
+        driver.load(image)
+        assert len(list(driver.generate(prompt, new_tokens))) == new_tokens
+        for name in names:
+            assert driver.read_region(name, image.region(name)[1]) == core.dumps[name].tobytes()
 
 
 def altered(program, number, **fields):

@@ -85,6 +85,26 @@ def test_every_residual_stream_is_the_runtimes(image, built):
     assert report.counts["tokens"] == NEW_TOKENS
 
 
+def test_all_logits_are_the_runtimes(driver):
+    """So whatever draws tokens from them draws the runtime's; here the smallest logit."""
+    session = Session(Decoder(MODEL, WEIGHTS), "int8", CAPACITY)
+    seen = []
+
+    def smallest(logits):
+        seen.append(logits.copy())
+        return int(np.argmin(logits))
+
+    tokens = list(driver.sample(PROMPT, NEW_TOKENS, smallest))
+    fed = PROMPT
+    for logits, token in zip(seen, tokens, strict=True):
+        expected = session.prefill(fed)
+        assert np.array_equal(logits.view(np.uint32), expected.view(np.uint32))
+        assert token == int(np.argmin(expected))
+        fed = [token]
+    assert len(seen) == NEW_TOKENS
+    assert list(driver.generate(PROMPT, NEW_TOKENS)) == chosen(PROMPT, NEW_TOKENS)
+
+
 def test_an_end_token_ends_a_run(driver):
     expected = chosen(PROMPT, NEW_TOKENS)
     for ends in ([expected[0]], [47, expected[0]]):   # by the accelerator, and by the host
