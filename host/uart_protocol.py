@@ -21,6 +21,7 @@ reflected, not inverted.
 
 from __future__ import annotations
 
+import binascii
 import enum
 import struct
 from dataclasses import dataclass
@@ -53,11 +54,7 @@ class Status(enum.IntEnum):
 
 def crc16(content: bytes, crc: int = 0xFFFF) -> int:
     """CRC-16/IBM-3740 of ``content``, that comes behind what ``crc`` is of."""
-    for byte in content:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ (0x1021 if crc & 0x8000 else 0)) & 0xFFFF
-    return crc
+    return binascii.crc_hqx(content, crc)
 
 
 def _checked(content: bytes) -> bytes:

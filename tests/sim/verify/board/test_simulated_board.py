@@ -1,11 +1,13 @@
 """A whole tiny decoder through registers and AXI ports, under the host program."""
 
+import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from support.tiny_accelerator import MODEL, TINY
+from support.uart_line import UartLine
 from trilobite.api.verify import Runtime
 from trilobite.errors import HostError
 from trilobite.fpga.compiler import compile_model
@@ -13,6 +15,7 @@ from trilobite.fpga.descriptors import DESCRIPTOR_BYTES
 from trilobite.fpga.image import image_of
 from trilobite.fpga.runs import RunError
 from trilobite.host.driver import Driver, Run, RunFailed
+from trilobite.host.uart import UartBoard
 from trilobite.hw.memory.responses import PortError
 from trilobite.quant.formats import Ternary
 from trilobite.runtime.decoder import Decoder
@@ -176,6 +179,33 @@ def test_what_cannot_be_run_is_refused_before(driver, board, prompt, count, posi
     with pytest.raises(HostError):
         list(driver.generate(prompt, count, position=position))
     assert board.cycles == cycles
+
+
+class SimulatedLine(UartLine):
+    """While the host listens and nothing comes, time passes on the board."""
+
+    def read(self, size):
+        if not self._out and self.board.wait(0):
+            self.interrupt()
+        return super().read(size)
+
+
+def test_the_same_over_a_serial_line(board, image):
+    """Image, tokens and an error, in frames of which some are damaged on their way."""
+    rng = random.Random(2)
+
+    def damage(byte):
+        return byte ^ 1 << rng.randrange(8) if rng.random() < 0.0005 else byte
+
+    there = UartBoard("uart:x", lambda: SimulatedLine(board, damage), board.memory_bytes)
+    there.memory_base = board.memory_base
+    with there:
+        driver = Driver(there)
+        driver.load(image)
+        assert list(driver.generate(PROMPT, NEW_TOKENS)) == chosen(PROMPT, NEW_TOKENS)
+        driver.limits(timeout=20)
+        with pytest.raises(RunFailed, match="READ"):
+            list(driver.generate(PROMPT, NEW_TOKENS))
 
 
 def test_registers_that_are_none_are_refused_by_a_sentence(board):
