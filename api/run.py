@@ -197,9 +197,9 @@ class _Job:
 
     def _run(self, source: _Source, image: Image, board: Transport, driver: Driver) -> BoardRun:
         progress, tokenizer = self.progress, source.tokenizer
-        progress.doing("Loading the image")
+        progress.start(sum(map(len, image.contents.values())), "Loading the image")
         began = time.perf_counter()
-        driver.load(image)
+        driver.load(image, progress.advance)
         loaded = time.perf_counter()
         progress.start(self.new_tokens, f"Running on {board.name}")
         tokens: list[int] = []

@@ -126,7 +126,7 @@ class Driver:
                         *map(self._get, ("word_bytes", "max_tokens", "max_context",
                                          "max_vocabulary")))
 
-    def load(self, image: Image, told: Callable[[int], None] = lambda count: None) -> None:
+    def load(self, image: Image, told: Callable[[float], None] = lambda count: None) -> None:
         """Write an image into memory. ``told`` is told of bytes that are written.
 
         Raises
