@@ -17,7 +17,7 @@ from ....tools.scratch import scratch_folder
 from .design import VerilogModule
 from .simulators import Simulator, get_simulator
 
-__all__ = ["Build", "build"]
+__all__ = ["Build", "build", "build_design"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,12 @@ def build(component: Component, name: str, simulator: str | Simulator = "verilat
         A tool is missing or fails, or the simulator is unknown or cannot write such waves.
     """
     # First, because Amaranth warns of a component that was made and then not elaborated.
-    design = VerilogModule.elaborate(component, name)
+    return build_design(VerilogModule.elaborate(component, name), simulator, wave_suffix)
+
+
+def build_design(design: VerilogModule, simulator: str | Simulator = "verilator",
+                 wave_suffix: str | None = None) -> Build:
+    """As ``build``, of a component that has been elaborated."""
     chosen = get_simulator(simulator) if isinstance(simulator, str) else simulator
     if wave_suffix is not None and wave_suffix not in chosen.wave_suffixes:
         raise ToolError(f"Simulator {chosen.name} cannot write {wave_suffix!r} waves; it writes "
@@ -60,5 +65,5 @@ def build(component: Component, name: str, simulator: str | Simulator = "verilat
         chosen.name, *chosen.fingerprint(),
         package_version("cocotb"), str(cocotb_config.libs_dir), sys.platform,
     ])
-    folder = cached_folder("sim", f"{name}-{chosen.name}-{key}", compile_into)
+    folder = cached_folder("sim", f"{design.name}-{chosen.name}-{key}", compile_into)
     return Build(design, chosen, folder, wave_suffix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +16,8 @@ from ....hw.memory.responses import Response
 from ....tools.programs import started
 from ....tools.scratch import scratch_folder
 from ...descriptions.ddr_timing import DdrTiming
-from ..bench.build import Build, build
+from ..bench.build import Build, build_design
+from ..bench.design import VerilogModule
 from .board_bench import BoardBench
 from .verilated import VerilatedBoard
 
@@ -39,8 +41,14 @@ def build_board(parameters: AcceleratorParameters, nbytes: int, timing: DdrTimin
         A tool is missing or fails.
     """
     depth = 1 << (-(-(BASE + nbytes) // parameters.word_bytes) - 1).bit_length()
-    return build(BoardBench(parameters, depth, timing), "board", VerilatedBoard(optimize),
-                 wave_suffix)
+    return build_design(_elaborated(parameters, depth, timing), VerilatedBoard(optimize),
+                        wave_suffix)
+
+
+@cache
+def _elaborated(parameters: AcceleratorParameters, depth: int, timing: DdrTiming) -> VerilogModule:
+    """It takes some ten seconds, and a process asks for few."""
+    return VerilogModule.elaborate(BoardBench(parameters, depth, timing), "board")
 
 
 class SimulatedBoard(Transport):
