@@ -11,14 +11,13 @@ from typing import Any
 from .. import __version__
 from ..errors import ToolError
 from ..fpga.boards.bitstream import Bitstream, find_board, make_bitstream
-from ..fpga.compiler import compile_model
-from ..fpga.image import image_of
 from ..fpga.image_file import write_image
 from ..quant.checkpoint import open_checkpoint
 from ..quant.output.atomic import OutputFolder, write_synced
 from ..sim.descriptions.accelerator import load_accelerator
 from ..tools.progress import SILENT, Progress
 from ..tools.scratch import scratch_folder
+from .image import compiled_image, image_name, tokenizer_files
 from .ternary import ternary_copy
 
 __all__ = ["Build", "build"]
@@ -95,10 +94,8 @@ def build(
     with scratch_folder() as scratch:
         folder, warnings = ternary_copy(str(model), scratch / "model", "built")
         with open_checkpoint(folder) as checkpoint:
-            room = min(parameters.max_context, checkpoint.config.max_position_embeddings)
-            program = compile_model(checkpoint.config, checkpoint.weight, parameters,
-                                    room if capacity is None else capacity)
-    image = image_of(program, Path(model).name, room if capacity is None else capacity)
+            image = compiled_image(checkpoint, image_name(model), parameters, capacity)
+            texts = tokenizer_files(checkpoint)
     with OutputFolder(Path(out), Path(model), image.nbytes, overwrite) as output:
         progress.doing("Making the bitstream")
         made = make_bitstream(target, parameters, megahertz)
@@ -112,7 +109,7 @@ def build(
         record = {"trilobite_version": __version__, **result.to_json()}
         del record["folder"]
         contents[_RECORD] = (json.dumps(record, indent=1) + "\n").encode()
-        write_image(image, output.path / _IMAGE, __version__, {})
+        write_image(image, output.path / _IMAGE, __version__, texts)
         for name, content in contents.items():
             write_synced(output.path / name, content)
         output.commit()

@@ -18,7 +18,7 @@ from ..tools.progress import SILENT, Progress
 from ..tools.scratch import scratch_folder
 from .ternary import ternary_copy
 
-__all__ = ["WrittenImage", "compiled_image", "image", "image_name"]
+__all__ = ["WrittenImage", "compiled_image", "image", "image_name", "tokenizer_files"]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
@@ -76,8 +76,7 @@ def image(
         folder, warnings = ternary_copy(str(model), scratch / "model", "compiled")
         with open_checkpoint(folder) as checkpoint:
             compiled = compiled_image(checkpoint, image_name(model), parameters, context)
-            texts = {name: content for name, content in checkpoint.companions().items()
-                     if name in _TOKENIZER_FILES}
+            texts = tokenizer_files(checkpoint)
         target = Path(out)
         write_image(compiled, target, __version__, texts, overwrite)
     loaded = sum(map(len, compiled.contents.values()))
@@ -92,12 +91,18 @@ def image_name(model: str | Path) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in name)[:100] or "model"
 
 
+def tokenizer_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """What an image has of a model's tokenizer, by name."""
+    return {name: content for name, content in checkpoint.companions().items()
+            if name in _TOKENIZER_FILES}
+
+
 def compiled_image(checkpoint: Checkpoint, name: str, parameters: AcceleratorParameters,
                    context: int | None) -> Image:
     """The image of a ternary model, with room for ``context`` tokens; None: for as many as fit."""
     positions = checkpoint.config.max_position_embeddings
     capacity = min(positions, parameters.max_context) if context is None else context
-    if not 1 <= capacity <= positions:
+    if capacity < 1 or positions < capacity <= parameters.max_context:
         raise TrilobiteError(f"The context must be from 1 to {positions} tokens, the model's "
                              f"positions, not {capacity}")
     program = compile_model(checkpoint.config, checkpoint.weight, parameters, capacity)
