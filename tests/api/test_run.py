@@ -98,7 +98,7 @@ def test_an_image_for_another_accelerator_is_refused(place, tmp_path):
 @pytest.mark.parametrize(("options", "message"), [
     ({"new_tokens": 0}, "New tokens must be at least 1"),
     ({"prompt": []}, "prompt is empty"),
-    ({"context": 3}, "asked for, and model has room for 3"),
+    ({"context": 3, "prompt": [1, 2, 3, 4]}, "asked for, and model has room for 3"),
     ({"temperature": -1.0}, "Temperature must be 0 or a positive"),
     ({"context": 0}, "context must be from 1 to 64"),
     ({"on": "usb"}, "--on 'usb' is no board; it must be sim, uart:DEVICE"),
