@@ -15,6 +15,7 @@ from ...tools.progress import SILENT, Progress
 from ..checkpoint import DEMOS, Checkpoint, open_checkpoint
 from ..output.atomic import OutputFile, OutputFolder, write_synced
 from ..output.manifest import InputFile
+from ..pipeline.finite import check_numbers, float_bytes
 
 __all__ = ["Export", "ExportRecord", "ExportedTensor", "Exporter", "export"]
 
@@ -139,12 +140,13 @@ def export(
     overwrite
         Replace what is there.
     progress
-        Is told how far the work has come, in bytes of the source.
+        Is told how far the work has come, in bytes of the source; floats are read twice.
 
     Raises
     ------
     CheckpointError
-        The source is missing, damaged or not understood, or the target has no such architecture.
+        The source is missing, damaged or not understood, or the target has no such architecture;
+        or one of its floats is no number, which is seen before anything is written.
     FormatError
         The type is unknown, or cannot hold the model.
     OutputError
@@ -160,7 +162,9 @@ def export(
         room = planned.needed_bytes + _RECORD_BYTES * len(planned.tensors)
         kind = OutputFile if exporter.writes == "file" else OutputFolder
         with kind(Path(out), checkpoint.folder, room, overwrite) as output:
-            progress.start(sum(info.nbytes for info in checkpoint.tensors.values()))
+            stored = sum(info.nbytes for info in checkpoint.tensors.values())
+            progress.start(float_bytes(checkpoint) + stored)
+            check_numbers(checkpoint, checkpoint.inputs, progress)
             planned.write(output.path, progress)
             record = ExportRecord(
                 __version__, exporter.name, type, name, _files(output.path, output.out.name),
