@@ -111,7 +111,7 @@ def _unit_block(name: str) -> SynthBlock:
 
 # Where the name of a unit in ``Core`` says too little.
 _NAMES = {"reader": "shared-reader", "writer": "shared-writer", "sink": "row-sink",
-          "tiles": "tile-buffer"}
+          "tiles": "tile-buffer", "logits": "logit-writer"}
 _PARTS = (
     *(_unit_block(name) for name in UNITS),
     *(SynthBlock(name, make, part=True) for name, make in (
