@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,14 +14,16 @@ from ..sim.descriptions.accelerator import (
     accelerator_names,
     load_accelerator,
 )
-from ..sim.descriptions.device import Device, load_device
+from ..sim.descriptions.device import Device
+from ..sim.descriptions.presets import read_device
 from ..sim.descriptions.shapes import ModelShape
 from ..sim.descriptions.soc import Soc, load_soc
 from ..sim.descriptions.tables import own_names
 from ..sim.events import write_trace
 from ..sim.formulas.cost_model import RequestRates
 from ..sim.formulas.estimate import estimate as estimate_by_formulas
-from ..sim.formulas.results import Estimate
+from ..sim.formulas.results import Estimate, RequestEstimate
+from ..sim.processors.estimate import ProcessorEstimate, estimate_processor
 from ..sim.report import (
     compare_runs,
     range_text,
@@ -36,7 +38,7 @@ from ..sim.this_machine.runtime_estimate import (
     estimate_runtime,
 )
 from ..tools.progress import SILENT, PartOfWork, Progress
-from .shapes import Model, find_shapes
+from .shapes import Model, find_shapes, find_stored
 
 if TYPE_CHECKING:   # needs the RTL tools
     from .verify import TimedEngine
@@ -77,7 +79,7 @@ class Estimates:
     changed since an earlier run.
     """
 
-    results: tuple[Estimate, ...]
+    results: tuple[RequestEstimate, ...]
     warnings: tuple[str, ...]
     simulation: TimedEngine | None = None
     comparison: RunComparison | None = None
@@ -134,6 +136,7 @@ def estimate(
     models: Model | Sequence[Model], device: str = "kv260", hardware: str | None = None,
     prompt: int = 128, tokens: int = 128, simulate: bool = False,
     compare: str | Path | None = None, progress: Progress = SILENT,
+    processor: str | None = None, format: str | None = None, kv: str | None = None,
 ) -> Estimates:
     """Estimate time to first token, tokens/s and joules/token on a device.
 
@@ -156,12 +159,19 @@ def estimate(
         The JSON of an earlier run.
     progress
         Is told of each model, or of the simulation.
+    processor
+        On a SoC: ``cpu``, ``gpu`` or ``npu``. None takes the CPU, or the first one that is there.
+    format
+        On a SoC: how the weights are stored, by the name that files have (``q4_k_m``, ``f16``).
+        None takes the checkpoint's own.
+    kv
+        On a SoC: type of keys and values in the cache (``f16``, ``q8_0``, ``int8``). None: ``f16``.
 
     Raises
     ------
     EstimateError
-        A description or a length is wrong, a model does not fit the device, or the simulation
-        found wrong sums.
+        A description or a length is wrong, a model does not fit the device, an option has no effect
+        on the device, or the simulation found wrong sums.
     CheckpointError
         There is no such model.
     """
@@ -170,11 +180,20 @@ def estimate(
                             "accelerator")
     path = None if compare is None else Path(compare)
     earlier = None if path is None else read_run(path)
-    board = load_device(device)
-    found = find_shapes([models] if isinstance(models, Model) else models)
+    board, asked = read_device(device), [models] if isinstance(models, Model) else models
+    if isinstance(board, Soc):
+        _refuse(board.name, {"--hardware": hardware, "--simulate": simulate},
+                "which computes with the processors that it has")
+        rows = _on_processor(asked, board, processor, format, kv or "f16", prompt, tokens)
+        said = dict.fromkeys(line for row in rows for line in row.assumptions)
+        return Estimates(tuple(rows), tuple(said), None, _compared(path, earlier, rows))
+    _refuse(board.name, {"--processor": processor, "--format": format, "--kv": kv},
+            "whose accelerator multiplies ternary weights and keeps keys and values in int8")
+    found = find_shapes(asked)
     name = hardware or _usual(device, simulate)
     instead = ""   # why formulas are taken
-    results = simulation = None
+    results: list[Estimate] | None = None
+    simulation = None
     described = load_accelerator(name)
     if described.parameters is not None:
         if simulate:
@@ -197,10 +216,30 @@ def estimate(
                 for shape in found.shapes]
         except EstimateError as error:   # whose warnings nobody gets to see
             raise EstimateError(f"{instead}. {error}" if instead else str(error)) from None
-    comparison = None if path is None or earlier is None else RunComparison(
-        path, tuple(compare_runs(earlier, results)))
+    comparison = _compared(path, earlier, results)
     warnings = (*found.warnings, *([instead] if instead else []))
     return Estimates(tuple(results), warnings, simulation, comparison)
+
+
+def _refuse(device: str, options: Mapping[str, object], why: str) -> None:
+    """Refuse options that have no effect on the device."""
+    if given := [option for option, value in options.items() if value]:
+        raise EstimateError(f"{', '.join(given)}: has no effect on {device}, {why}")
+
+
+def _on_processor(
+    models: Sequence[Model], soc: Soc, processor: str | None, stored: str | None, kv: str,
+    prompt: int, tokens: int,
+) -> list[ProcessorEstimate]:
+    found = [find_stored(model, stored) for model in models]
+    return [estimate_processor(shape, soc, processor, kept, kv, prompt, tokens)
+            for shape, kept in found]
+
+
+def _compared(path: Path | None, earlier: dict[str, Any] | None,
+              results: Sequence[RequestEstimate]) -> RunComparison | None:
+    return None if path is None or earlier is None else RunComparison(
+        path, tuple(compare_runs(earlier, results)))
 
 
 def estimate_here(models: Model | Sequence[Model], prompt: int = 128) -> MachineEstimates:

@@ -10,8 +10,9 @@ from ..errors import EstimateError
 from ..quant.checkpoint import Checkpoint, open_checkpoint
 from ..quant.formats import Int4
 from ..sim.descriptions.shapes import ModelShape, load_shape, shape_names
+from ..sim.processors.stored_format import StoredFormat, format_names, stored_format
 
-__all__ = ["Model", "Shapes", "find_shapes"]
+__all__ = ["Model", "Shapes", "find_shapes", "find_stored"]
 
 Model = str | Path | ModelShape   # a shape's name, a checkpoint, a .toml file, or a shape itself
 
@@ -38,12 +39,47 @@ def find_shapes(models: Iterable[Model]) -> Shapes:
     return Shapes(tuple(_find(model, warnings) for model in models), tuple(warnings))
 
 
+def find_stored(model: Model, name: str | None) -> tuple[ModelShape, StoredFormat]:
+    """The shape of a model, and the format that it is stored in: ``name``, or the checkpoint's.
+
+    Raises
+    ------
+    CheckpointError
+        There is neither such a shape nor such a checkpoint, or the checkpoint is damaged.
+    EstimateError
+        The file of a shape is wrong, there is no such format, or nothing says which it is.
+    """
+    given = None if name is None else stored_format(name)
+    if isinstance(model, ModelShape) or _is_described(str(model)):
+        shape, kept = _described(model), None
+    else:
+        with open_checkpoint(str(model)) as checkpoint:
+            kept = (checkpoint.quantization or {}).get("format")
+            shape = ModelShape(Path(str(model)).name, str(checkpoint.folder), checkpoint.config)
+    if given is None and kept is None and shape.config.bitlinear:
+        kept = "ternary"
+    if given is None and kept not in format_names():
+        how = "Nothing says in which format" if kept is None else f"{kept} is no format of which"
+        end = f"{shape.name} is stored" if kept is None else "the bytes are known here"
+        raise EstimateError(f"{how} {end}; give --format, one of {', '.join(format_names())}")
+    return shape, given or stored_format(str(kept))
+
+
+def _is_described(name: str) -> bool:
+    return name in shape_names() or name.endswith(".toml")
+
+
+def _described(model: Model) -> ModelShape:
+    return model if isinstance(model, ModelShape) else load_shape(str(model))
+
+
 def _find(model: Model, warnings: list[str]) -> ModelShape:
-    if isinstance(model, ModelShape):
-        return model
-    name = str(model)
-    if name in shape_names() or name.endswith(".toml"):
-        return load_shape(name)
+    name = model.name if isinstance(model, ModelShape) else str(model)
+    if isinstance(model, ModelShape) or _is_described(name):
+        shape = _described(model)
+        if not shape.config.bitlinear:
+            warnings.append(f"{name} is not ternary; it is estimated as if it were.")
+        return shape
     with open_checkpoint(name) as checkpoint:
         quantized = (checkpoint.quantization or {}).get("format")
         if quantized not in (None, "ternary"):

@@ -32,7 +32,7 @@ def estimate(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="Model folders, demo-bitnet, or the shapes bitnet-0.73b and bitnet-2b.",
+            help="Model folders, GGUF files, demo-bitnet, or shapes (listed below).",
         ),
     ],
     device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
@@ -61,6 +61,20 @@ def estimate(
     compare: Annotated[
         Path | None, typer.Option(help="The --json of an earlier run, to compare with.")
     ] = None,
+    processor: Annotated[
+        str | None,
+        typer.Option(help="On a SoC: cpu, gpu or npu. Default: the CPU, if it is described."),
+    ] = None,
+    stored: Annotated[
+        str | None,
+        typer.Option("--format", help="On a SoC: how the weights are stored, as files are named "
+                                      "(q4_k_m, q8_0, f16, ...). Default: the checkpoint's own."),
+    ] = None,
+    kv: Annotated[
+        str | None,
+        typer.Option(help="On a SoC: type of the cache's keys and values: f16, q8_0, int8. "
+                          "Default: f16."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Estimate time to first token, tokens/s and joules/token on a device."""
@@ -70,11 +84,13 @@ def estimate(
     output = Output(json)
     if device == THIS_MACHINE:
         _refuse({"--hardware": hardware, "--output": report, "--simulate": simulate,
-                 "--trace": trace, "--csv": csv, "--compare": compare})
+                 "--trace": trace, "--csv": csv, "--compare": compare, "--processor": processor,
+                 "--format": stored, "--kv": kv})
         _estimate_here(output, models, prompt)
         return
     with output.bar("Estimating") as bar:
-        found = run(models, device, hardware, prompt, tokens, simulate, compare, bar)
+        found = run(models, device, hardware, prompt, tokens, simulate, compare, bar,
+                    processor, stored, kv)
     _print(output, found)
     for path, write, name in ((report, found.write_report, "Report"),
                               (csv, found.write_csv, "Table"),
@@ -123,7 +139,7 @@ def print_estimates(output: Output, found: Estimates) -> None:
     first = found.results[0]
     table = make_table(
         "model", ">first token", ">decode", ">energy per token",
-        title=f"{first.device.name}, {first.hardware.name}, prompt {first.prompt}, {first.tokens} "
+        title=f"{first.device_name}, {first.hardware_name}, prompt {first.prompt}, {first.tokens} "
               "tokens",
     )
     for result in found.results:

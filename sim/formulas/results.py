@@ -15,7 +15,7 @@ from .cycle_source import CycleSource
 from .phase_results import PhaseEstimate
 from .published import PublishedComparison
 
-__all__ = ["ContextPoint", "Estimate"]
+__all__ = ["ContextPoint", "Estimate", "RequestEstimate"]
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,15 @@ class ContextPoint:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Everything that is reported about one model on one accelerator and device.
+class RequestEstimate:
+    """What is reported of a request on any device.
 
-    ``costs`` is the cost model that it was assembled of, which two equal estimates need not share.
     ``first_token`` [s]; ``rate`` [token/s], ``per_token`` [s], ``decode_joules`` [J/token] and
     ``power`` [W]: means over the tokens after the first, as the context grows; ``request_joules``
     [J]: the prompt and all tokens. ``decode`` is the step in the middle of the generation.
     """
 
     model: ModelShape
-    device: Device
-    hardware: EstimatedAccelerator
-    cycles: CycleSource
     prompt: int
     tokens: int
     first_token: Range
@@ -53,15 +49,33 @@ class Estimate:
     prefill: PhaseEstimate
     decode: PhaseEstimate
     curve: tuple[ContextPoint, ...]
-    comparisons: tuple[PublishedComparison, ...]
-    costs: AcceleratorCosts = field(repr=False, compare=False)
+
+    @property
+    def device_name(self) -> str:
+        """What the device is called."""
+        raise NotImplementedError
+
+    @property
+    def hardware_name(self) -> str:
+        """What computes on it."""
+        raise NotImplementedError
+
+    @property
+    def host_kind(self) -> str | None:
+        """How the time of the host was obtained; None where no host takes part."""
+        raise NotImplementedError
+
+    @property
+    def energy_kinds(self) -> dict[str, str]:
+        """How the constant behind each part of the energy was obtained."""
+        raise NotImplementedError
 
     def timelines(self) -> dict[str, Timeline]:
         """What runs when in ``prefill`` and in ``decode``, at nominal constants."""
-        return self.costs.timelines()
+        raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, with units; the keys are documented in docs/reference/report.md."""
+        """With units; the keys are documented in docs/reference/report.md."""
         return {
             "model": {
                 "name": self.model.name, "source": self.model.source,
@@ -83,6 +97,51 @@ class Estimate:
                 {"context": point.context, "rate": point.rate.to_json("token/s")}
                 for point in self.curve
             ],
+        }
+
+
+@dataclass(frozen=True)
+class Estimate(RequestEstimate):
+    """Everything that is reported about one model on one accelerator and device.
+
+    ``costs`` is the cost model that it was assembled of, which two equal estimates need not share.
+    """
+
+    device: Device
+    hardware: EstimatedAccelerator
+    cycles: CycleSource
+    comparisons: tuple[PublishedComparison, ...]
+    costs: AcceleratorCosts = field(repr=False, compare=False)
+
+    @property
+    def device_name(self) -> str:
+        """What the device is called."""
+        return self.device.name
+
+    @property
+    def hardware_name(self) -> str:
+        """What the accelerator is called."""
+        return self.hardware.name
+
+    @property
+    def host_kind(self) -> str:
+        """How the time of the host was obtained."""
+        return self.hardware.host.token.kind
+
+    @property
+    def energy_kinds(self) -> dict[str, str]:
+        """How the constant behind each part of the energy was obtained."""
+        power = self.device.power
+        return {"static": power.idle.kind, "active": power.active.kind,
+                "compute": power.ternary_mac.kind, "dram": self.device.dram.energy.kind}
+
+    def timelines(self) -> dict[str, Timeline]:
+        """What runs when in ``prefill`` and in ``decode``, at nominal constants."""
+        return self.costs.timelines()
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, with units; the keys are documented in docs/reference/report.md."""
+        return super().to_json() | {
             "cycles": self.cycles.to_json(),
             "published": [comparison.to_json() for comparison in self.comparisons],
             "device": dataclasses.asdict(self.device),

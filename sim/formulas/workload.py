@@ -27,12 +27,14 @@ __all__ = [
     "Workload",
     "attention",
     "model_bytes",
+    "pairs",
     "seen",
     "step",
 ]
 
 Seen = tuple[int, ...]   # pairs and bytes for each window, one after the other
-OperatorUnit = Literal["tlmm", "integer", "vector"]
+# Of an accelerator the first three; a processor has launches without arithmetic, too.
+OperatorUnit = Literal["tlmm", "integer", "vector", "matrix", "attention", "launch"]
 
 _FLOAT_BITS = 32
 _CODE_BITS = 8         # int8 activations into a matmul

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import EstimateError
 from ...tools.files import read_text_bounded
 from ...tools.json_text import parse_json
-from ..formulas.results import Estimate
+from ..formulas.results import RequestEstimate
 from .html import Markup, tag
 from .numbers import digits, scaled
 
@@ -52,7 +52,7 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def compare_runs(
-    before: Mapping[str, Any], estimates: Sequence[Estimate]
+    before: Mapping[str, Any], estimates: Sequence[RequestEstimate]
 ) -> list[dict[str, Any]]:
     """Per model of both runs: ``model``, ``before``, ``now`` (what ran), ``figures``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..descriptions.quantity import Quantity
@@ -13,7 +13,10 @@ from .html import Markup, join, tag
 from .labels import how
 from .numbers import si
 
-__all__ = ["budget_table", "constants_table", "detail_table", "models_table", "tools_table"]
+__all__ = ["budget_table", "constants_table", "detail_table", "models_table", "quantities_table",
+           "tools_table"]
+
+_HEADS = ("constant", "low", "nominal", "high", "unit", "how", "source")
 
 # Fields of a model's config that decide its cost, with their units.
 _MODEL_UNITS = {
@@ -26,16 +29,21 @@ _MODEL_UNITS = {
 
 def constants_table(description: Any) -> Markup:
     """Every quantity of a device or an accelerator, group by group."""
-    heads = ("constant", "low", "nominal", "high", "unit", "how", "source")
     rows = []
     for field in dataclasses.fields(description):
         value = getattr(description, field.name)
         if dataclasses.is_dataclass(value):
             summary = (type(value).__doc__ or "").splitlines()[0]
-            heading = tag("th", field.name, tag("small", summary), colspan=len(heads))
+            heading = tag("th", field.name, tag("small", summary), colspan=len(_HEADS))
             rows.append(tag("tr", heading, class_="group"))
             rows += [_row(name, quantity) for name, quantity in _quantities(value)]
-    return _table(heads, rows, "constants", range(1, 4))
+    return _table(_HEADS, rows, "constants", range(1, 4))
+
+
+def quantities_table(named: Iterable[tuple[str, Quantity]]) -> Markup:
+    """Quantities by their names, one below the other."""
+    return _table(_HEADS, [_row(name, quantity) for name, quantity in named], "constants",
+                  range(1, 4))
 
 
 def _quantities(group: Any) -> Iterator[tuple[str, Quantity]]:

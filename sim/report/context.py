@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..formulas.results import Estimate
+from ..formulas.results import RequestEstimate
 from .html import Markup, join, tag
 from .numbers import digits
 from .svg import Frame, Scale, chart, line, polygon, text
@@ -12,7 +12,7 @@ __all__ = ["context_chart"]
 _WIDTH, _HEIGHT = 460, 310
 
 
-def context_chart(estimate: Estimate) -> Markup:
+def context_chart(estimate: RequestEstimate) -> Markup:
     """Nominal rate as a line, best to worst as a band; the request's contexts are marked."""
     curve = estimate.curve
     frame = Frame(
@@ -30,7 +30,7 @@ def context_chart(estimate: Estimate) -> Markup:
     )
 
 
-def _request(frame: Frame, estimate: Estimate) -> Markup:
+def _request(frame: Frame, estimate: RequestEstimate) -> Markup:
     """The span of contexts of the estimated request."""
     left, right = frame.x(estimate.prompt), frame.x(estimate.prompt + estimate.tokens)
     return join(
@@ -40,7 +40,7 @@ def _request(frame: Frame, estimate: Estimate) -> Markup:
     )
 
 
-def _end(frame: Frame, estimate: Estimate, index: int) -> Markup:
+def _end(frame: Frame, estimate: RequestEstimate, index: int) -> Markup:
     """One end of the curve with its value."""
     point = estimate.curve[index]
     x, y = frame.x(point.context), frame.y(point.rate.nominal)

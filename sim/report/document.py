@@ -10,8 +10,10 @@ from typing import Any
 from ... import __version__
 from ...tools.files import write_output
 from ...tools.json_text import json_text
-from ..formulas.results import Estimate
+from ..formulas.results import Estimate, RequestEstimate
+from ..processors.estimate import ProcessorEstimate
 from .page import page
+from .processor_page import processor_page
 
 __all__ = ["report_json", "tool_versions", "write_json", "write_report"]
 
@@ -22,7 +24,7 @@ def tool_versions(tools: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def report_json(
-    estimates: Sequence[Estimate], tools: Mapping[str, str] | None = None,
+    estimates: Sequence[RequestEstimate], tools: Mapping[str, str] | None = None,
     compared: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """What ``report.json`` holds; docs/reference/report.md documents its keys."""
@@ -34,24 +36,29 @@ def report_json(
 
 
 def write_report(
-    estimates: Sequence[Estimate], path: str | Path, tools: Mapping[str, str] | None = None,
-    compared: Sequence[Mapping[str, Any]] = (),
+    estimates: Sequence[RequestEstimate], path: str | Path, tools: Mapping[str, str] | None = None,
+    compared: Sequence[Mapping[str, Any]] = (), known: str = "",
 ) -> None:
     """Write the HTML report of one or more estimates to ``path``; an older file is replaced.
 
     ``tools`` are versions to print beside Trilobite's own, by name; ``compared`` is what
-    ``compare_runs`` gives. The page is one file that needs nothing else.
+    ``compare_runs`` gives; ``known`` says how far estimates of a SoC are from measurements. The
+    page is one file that needs nothing else.
 
     Raises
     ------
     OutputError
         The folder does not exist, or the file cannot be written. No half-written file is left.
     """
-    write_output(Path(path), page(estimates, tool_versions(tools), compared))
+    versions = tool_versions(tools)
+    processors = [each for each in estimates if isinstance(each, ProcessorEstimate)]
+    boards = [each for each in estimates if isinstance(each, Estimate)]
+    write_output(Path(path), page(boards, versions, compared) if boards
+                 else processor_page(processors, versions, compared, known))
 
 
 def write_json(
-    estimates: Sequence[Estimate], path: str | Path, tools: Mapping[str, str] | None = None
+    estimates: Sequence[RequestEstimate], path: str | Path, tools: Mapping[str, str] | None = None
 ) -> None:
     """Write ``report_json`` to ``path``. Raises like ``write_report``."""
     write_output(Path(path), json_text(report_json(estimates, tools)) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..descriptions.quantity import Range
 from ..formulas.energy import PARTS
 from ..formulas.phase_results import PhaseEstimate
-from ..formulas.results import Estimate
+from ..formulas.results import RequestEstimate
 from .html import Markup, tag
 from .numbers import percent, ranged, si
 
@@ -15,17 +15,20 @@ _LABELS = {
     "static": "static (idle board)", "active": "active (clocked fabric, host)",
     "compute": "compute", "dram": "DRAM traffic",
 }
+_OF_A_PROCESSOR = _LABELS | {"active": "active (busy processor)",
+                             "compute": "compute (in active)"}
 
 
-def energy_split(estimate: Estimate) -> Markup:
+def energy_split(estimate: RequestEstimate) -> Markup:
     """One stacked bar and one column of figures per phase."""
     phases = [
         ("Prefill, per prompt token", estimate.prefill), ("Decode, per token", estimate.decode),
     ]
+    labels = _OF_A_PROCESSOR if estimate.host_kind is None else _LABELS
     head = tag("tr", tag("th", ""), [tag("th", title, class_="number") for title, _ in phases])
     bars = tag("tr", tag("th", "", class_="blank"), [tag("td", _bar(phase)) for _, phase in phases])
     rows = [
-        tag("tr", tag("th", tag("span", "", class_=f"swatch {part}"), _LABELS[part]), [
+        tag("tr", tag("th", tag("span", "", class_=f"swatch {part}"), labels[part]), [
             tag("td", ranged(_per_token(phase, part), "J"), class_="number") for _, phase in phases
         ])
         for part in PARTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..formulas.phase_results import OperatorCost, PhaseEstimate
-from ..formulas.results import Estimate
+from ..formulas.results import RequestEstimate
 from .html import Markup, join, tag
 from .labels import how, waits
 from .numbers import digits, percent, scaled, si
@@ -13,7 +13,7 @@ __all__ = ["operator_table"]
 _COLUMNS = ("work", "DRAM", "compute / memory", "time", "waits for")
 
 
-def operator_table(estimate: Estimate) -> Markup:
+def operator_table(estimate: RequestEstimate) -> Markup:
     """One row per operator, prefill on the left and decode on the right."""
     phases = (estimate.prefill, estimate.decode)
     titles = (
@@ -89,12 +89,12 @@ def _bars(cost: OperatorCost, phase: PhaseEstimate) -> Markup:
     )
 
 
-def _host_cells(estimate: Estimate, phase: PhaseEstimate) -> Markup:
+def _host_cells(estimate: RequestEstimate, phase: PhaseEstimate) -> Markup:
     """The processor's part of a phase."""
     return join(
         tag("td", "", class_="first"), tag("td"), tag("td"),
         tag("td", si(phase.host.nominal, "s"), class_="number"),
-        tag("td", waits("host"), how(estimate.hardware.host.token.kind, short=True),
+        tag("td", waits("host"), how(estimate.host_kind or "", short=True),
             class_="waits"),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..descriptions.quantity import Range
 from ..formulas.phase_results import PhaseEstimate
-from ..formulas.results import Estimate
+from ..formulas.results import RequestEstimate
 from .html import Markup, join, tag
 from .labels import shares, waits
 from .numbers import digits, percent, scaled, si
@@ -14,12 +14,12 @@ from .numbers import digits, percent, scaled, si
 __all__ = ["cards", "energy_obtained"]
 
 
-def cards(estimates: Sequence[Estimate]) -> Markup:
+def cards(estimates: Sequence[RequestEstimate]) -> Markup:
     """One card per model: time to first token, tokens per second, joules per token."""
     return tag("div", [_card(estimate) for estimate in estimates], class_="cards")
 
 
-def _card(estimate: Estimate) -> Markup:
+def _card(estimate: RequestEstimate) -> Markup:
     """One model."""
     return tag(
         "article",
@@ -69,15 +69,10 @@ def _sentence(name: str, phase: PhaseEstimate) -> Markup:
     return join(f"{name} waits for ", waits(resource), f" {percent(share)} of its time")
 
 
-def energy_obtained(estimate: Estimate) -> dict[str, float]:
+def energy_obtained(estimate: RequestEstimate) -> dict[str, float]:
     """How the constants behind the decode energy were obtained, weighted by their joules."""
-    power = estimate.device.power
-    kinds = {
-        "static": power.idle.kind, "active": power.active.kind,
-        "compute": power.ternary_mac.kind, "dram": estimate.device.dram.energy.kind,
-    }
     sums: dict[str, float] = {}
-    for part, kind in kinds.items():
+    for part, kind in estimate.energy_kinds.items():
         energy = estimate.decode.energy[part].nominal
         sums[kind] = sums.get(kind, 0.0) + energy / estimate.decode.joules.nominal
     return dict(sorted(sums.items(), key=lambda item: -item[1]))

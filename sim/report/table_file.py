@@ -10,7 +10,7 @@ from typing import Any
 
 from ...tools.files import write_output
 from ..formulas.phase_results import OperatorCost
-from ..formulas.results import Estimate
+from ..formulas.results import RequestEstimate
 
 __all__ = ["COLUMNS", "report_csv", "write_csv"]
 
@@ -23,12 +23,12 @@ COLUMNS = (
 )
 
 
-def write_csv(estimates: Sequence[Estimate], path: Path) -> None:
+def write_csv(estimates: Sequence[RequestEstimate], path: Path) -> None:
     """Write ``report_csv`` to ``path``. Raises like ``write_report``."""
     write_output(path, report_csv(estimates))
 
 
-def report_csv(estimates: Sequence[Estimate]) -> str:
+def report_csv(estimates: Sequence[RequestEstimate]) -> str:
     """Comma-separated, with a header of ``COLUMNS``; seconds, bytes, counts over all layers."""
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -43,20 +43,22 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _rows(estimates: Sequence[Estimate]) -> Iterator[dict[str, Any]]:
+def _rows(estimates: Sequence[RequestEstimate]) -> Iterator[dict[str, Any]]:
     for estimate in estimates:
         for name, phase in (("prefill", estimate.prefill), ("decode", estimate.decode)):
             where = {
-                "model": estimate.model.name, "device": estimate.device.name,
-                "hardware": estimate.hardware.name, "phase": name, "tokens": phase.tokens,
+                "model": estimate.model.name, "device": estimate.device_name,
+                "hardware": estimate.hardware_name, "phase": name, "tokens": phase.tokens,
                 "context": phase.context,
             }
             for cost in phase.operators:
                 yield where | _operator(cost)
+            if estimate.host_kind is None:
+                continue
             yield where | {
                 "operator": "host", "unit": "host", "count": 1, "time_low_s": phase.host.low,
                 "time_s": phase.host.nominal, "time_high_s": phase.host.high, "waits_for": "host",
-                "obtained": estimate.hardware.host.token.kind,
+                "obtained": estimate.host_kind,
             }
 
 

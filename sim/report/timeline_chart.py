@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from ..events import Span, Timeline
-from ..formulas.results import Estimate
+from ..formulas.results import RequestEstimate
 from .html import Markup, join, tag
 from .numbers import digits, percent, scaled, si
 from .svg import Scale, chart, line, text
@@ -22,7 +22,7 @@ _NARROWEST = 0.4   # units of the drawing
 _MOST = 4_000      # bars of a row; of more, those that would lie on each other are one
 
 
-def timelines(estimate: Estimate) -> Markup:
+def timelines(estimate: RequestEstimate) -> Markup:
     """Per phase the whole step, and the layer in its middle enlarged."""
     found = []
     for name, timeline in estimate.timelines().items():
@@ -45,7 +45,9 @@ def _layer_of(span: Span) -> int | None:
 def _chart(timeline: Timeline, begin: float, end: float, description: str, title: str) -> Markup:
     """What runs from ``begin`` to ``end``: a row per unit, and the DRAM's load."""
     x = Scale(begin, end, _LEFT, _RIGHT)
-    units = {unit: name for unit, name in _UNITS.items() if unit in timeline.system.units}
+    found = timeline.system.units
+    units = {unit: name for unit, name in _UNITS.items() if unit in found} | {
+        unit: unit for unit in found if unit not in _UNITS}
     bottom = 24 + _ROW * (len(units) + 1)
     rows = [_row(timeline, unit, name, index, x, begin, end)
             for index, (unit, name) in enumerate(units.items())]

@@ -107,7 +107,7 @@ def test_an_earlier_run_is_compared_with_and_one_of_other_models_says_so(tmp_pat
     (["--prompt", "0"], "prompt"),
     (["--hardware", "kv260", "--simulate"], "--simulate is for"),
     (["-o", "{tmp}/none/report.html"], "none"),
-    (["--device", "apple-m2"], "apple-m2.toml: a SoC has no fabric"),
+    (["--device", "apple-m2", "--hardware", "kv260"], "--hardware: has no effect on Apple M2"),
     (["--device", "ecp5-85f"], "40 URAM; ECP5-85F has 0"),
     (["--trace", "{tmp}/none/t.json"], "none/t.json cannot be"),
     (["--device", "this-machine", "-o", "{tmp}/r.html", "--simulate"], "--output, --simulate:"),
@@ -116,3 +116,62 @@ def test_bad_input_is_one_sentence(tmp_path, arguments, said):
     result = run("estimate", "demo-bitnet", *(one.format(tmp=tmp_path) for one in arguments))
     assert refuses(result, said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_processor_of_a_soc_is_estimated_with_everything_that_is_written(tmp_path):
+    """The same keys, report, table and trace as on a board."""
+    report, table, trace = (tmp_path / name for name in ("r.html", "t.csv", "t.json"))
+    value, = run_json("estimate", "qwen3-1.7b", "--device", "raspberry-pi-5", "--format", "Q4_K_M",
+                      "-o", report, "--csv", table, "--trace", trace)["estimates"]
+    assert {"first_token", "rate", "per_token", "decode_energy", "request_energy", "power",
+            "prefill", "decode", "context", "device", "hardware"} <= set(value)
+    assert value["hardware"]["format"] == "q4_k_m" and value["hardware"]["kind"] == "cpu"
+    assert value["weight_bytes"] < value["memory"]["needed"] < value["memory"]["capacity"]
+    page = report.read_text()
+    assert "Qwen3 1.7B on Raspberry Pi 5" in page and "CPU, q4_k_m" in page
+    assert "head" in table.read_text() and json.loads(trace.read_text())["traceEvents"]
+
+
+def test_a_processor_is_chosen_by_its_kind():
+    names = [run_json("estimate", "smollm2-135m", "--device", "apple-m2", "--format", "q4_0",
+                      *more)["estimates"][0]["hardware"]["processor"]
+             for more in ((), ("--processor", "gpu"))]
+    assert names == ["CPU", "GPU"]
+
+
+def test_what_a_description_lacks_is_said():
+    result = run("estimate", "smollm2-135m", "--device", "raspberry-pi-5", "--format", "f16")
+    assert "no rate in float16, which is taken at half of the rate of int8" in " ".join(
+        result.output.split())
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("--device", "raspberry-pi-5"), "Nothing says in which format SmolLM2 135M is stored; give "
+                                     "--format, one of f32, f16"),
+    (("--device", "raspberry-pi-5", "--format", "q9"), "There is no stored format 'q9'"),
+    (("--device", "raspberry-pi-5", "--format", "q4_0", "--hardware", "kv260"),
+     "--hardware: has no effect on Raspberry Pi 5"),
+    (("--device", "raspberry-pi-5", "--format", "q4_0", "--simulate"),
+     "--simulate: has no effect on Raspberry Pi 5"),
+    (("--device", "raspberry-pi-5", "--format", "q4_0", "--processor", "npu"),
+     "Raspberry Pi 5 has no npu that is described; it has cpu"),
+    (("--device", "kv260", "--format", "q4_0"), "--format: has no effect on KV260"),
+    (("--device", "kv260", "--processor", "cpu"), "--processor: has no effect on KV260"),
+])
+def test_an_option_without_effect_is_an_error(options, message):
+    assert refuses(run("estimate", "smollm2-135m", *options), message)
+
+
+def test_a_shape_that_is_not_ternary_is_said_to_be_estimated_so():
+    said = " ".join(run("estimate", "smollm2-135m", "--prompt", "4", "--tokens", "2",
+                        "--device", "zcu104").output.split())
+    assert "smollm2-135m is not ternary; it is estimated as if it were." in said
+
+
+def test_two_runs_on_a_soc_are_compared(tmp_path):
+    before = tmp_path / "before.json"
+    options = ("estimate", "smollm2-135m", "--device", "raspberry-pi-5", "--format")
+    before.write_text(json.dumps(run_json(*options, "q8_0")))
+    compared, = run_json(*options, "q4_0", "--compare", before)["compared"]
+    rate = next(one for one in compared["figures"] if one["name"] == "decode rate")
+    assert rate["ratio"] > 1 and rate["better"]

@@ -176,7 +176,12 @@ def test_an_engine_beyond_its_bounds_is_refused(tmp_path, key, value):
 
 
 def test_bundled_shapes_are_named():
-    assert shape_names() == ["bitnet-0.73b", "bitnet-2b", "llama-2-7b"]
+    assert {"bitnet-0.73b", "bitnet-2b", "llama-2-7b", "qwen3-1.7b"} <= set(shape_names())
+
+
+@pytest.mark.parametrize("name", shape_names())
+def test_a_bundled_shape_adds_up_to_its_published_count(name):
+    assert load_shape(name).parameters > 100_000_000
 
 
 @pytest.mark.parametrize(

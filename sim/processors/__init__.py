@@ -1,0 +1,1 @@
+"""The cost model of a processor of a system on chip: CPU, GPU or NPU."""

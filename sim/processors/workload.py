@@ -1,0 +1,60 @@
+"""What a model asks of a processor: the operators of a step, and what each moves over the pins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...errors import EstimateError
+from ...model import LINEAR_NAMES, ModelConfig
+from ..formulas.workload import DramTraffic, Operator, pairs
+from .stored_format import StoredFormat
+
+__all__ = ["KV_BITS", "kv_bytes", "step_operators"]
+
+KV_BITS = {"f16": 16, "q8_0": 8.5, "int8": 8}   # of a key or a value in the cache
+
+# Norm, rotary embedding of q and of k, write to the cache; activation; two residuals, second norm.
+_ELEMENTWISE_LAUNCHES = 8
+
+
+def kv_bytes(config: ModelConfig, kv: str) -> int:
+    """Bytes of one position's keys and values, all layers.
+
+    Raises
+    ------
+    EstimateError
+        There is no such type of cache.
+    """
+    if kv not in KV_BITS:
+        raise EstimateError(f"There is no type {kv!r} of a cache; known are {', '.join(KV_BITS)}")
+    return round(2 * config.num_layers * config.num_kv_heads * config.head_dim * KV_BITS[kv] / 8)
+
+
+def step_operators(
+    config: ModelConfig, stored: StoredFormat, kv: str, tokens: int, past: int,
+) -> Iterator[Operator]:
+    """The operators of a step of ``tokens`` tokens after ``past`` ones, in order.
+
+    Weights cross the pins once in a step, keys and values once in an attention. The head is
+    multiplied for one token.
+    """
+    layers, width = config.num_layers, config.num_heads * config.head_dim
+    yield Operator("embedding", "launch", 1, tokens,
+                   traffic=DramTraffic(weights=tokens * stored.row_bytes(config)))
+    for name in LINEAR_NAMES:
+        M, K = config.linear_shape(name)
+        yield Operator(name.partition(".")[2], "matrix", layers, tokens, macs=M * K * tokens,
+                       shape=(M, K), traffic=DramTraffic(stored.matrix_bytes(config, name)))
+    position = kv_bytes(config, kv) / layers
+    visible = [pairs(tokens, past, config.window(layer)) for layer in range(layers)]
+    reach = [min(past + tokens, (config.window(layer) or past + tokens) + tokens - 1)
+             for layer in range(layers)]
+    yield Operator("attention", "attention", layers, tokens,
+                   macs=round(2 * width * sum(visible) / layers),
+                   traffic=DramTraffic(kv_read=round(position * sum(reach) / layers),
+                                       kv_written=round(position * tokens)))
+    launches = _ELEMENTWISE_LAUNCHES + 2 * config.qk_norm + 2 * config.sub_norm
+    yield Operator("elementwise", "launch", layers * launches, tokens)
+    yield Operator("head", "matrix", 1, 1, macs=config.vocab_size * config.hidden_size,
+                   shape=(config.vocab_size, config.hidden_size),
+                   traffic=DramTraffic(stored.head_bytes(config)))
