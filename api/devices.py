@@ -15,6 +15,7 @@ from ..sim.descriptions.presets import (
     read_device,
 )
 from ..sim.descriptions.soc import Soc
+from ..sim.measurements.errors import error_sentence
 
 __all__ = ["DescribedDevice", "devices"]
 
@@ -26,6 +27,7 @@ class DescribedDevice:
     key: str
     description: Device | Soc
     constants: tuple[Constant, ...]
+    error: str   # of estimates on published measurements, in a sentence
 
     @property
     def assumed(self) -> int:
@@ -33,9 +35,10 @@ class DescribedDevice:
         return sum(constant.quantity.kind == "assumption" for constant in self.constants)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values: ``device``, ``name``, ``kind``, and ``constants`` by their path."""
+        """JSON values: ``device``, ``name``, ``kind``, ``error``, and ``constants`` by path."""
         return {
             "device": self.key, "name": self.description.name, "kind": self.description.kind,
+            "error": self.error,
             "constants": {constant.path: dataclasses.asdict(constant.quantity)
                           for constant in self.constants},
         }
@@ -53,5 +56,14 @@ def devices(name: str | None = None) -> tuple[DescribedDevice, ...]:
     """
     found = ({**bundled_devices(), **own_devices(), **plugin_devices()} if name is None
              else {name: read_device(name)})
-    return tuple(DescribedDevice(key, description, tuple(constants(description)))
+    return tuple(DescribedDevice(key, description, tuple(constants(description)),
+                                 _error(key, description))
                  for key, description in found.items())
+
+
+def _error(key: str, description: Device | Soc) -> str:
+    """What is known of the error of estimates on the device."""
+    if isinstance(description, Soc) or not description.published:
+        return error_sentence(key)
+    return (f"Published designs on this board: {len(description.published)}; a report compares "
+            "estimates of their models with them.")

@@ -23,6 +23,7 @@ from ..sim.events import write_trace
 from ..sim.formulas.cost_model import RequestRates
 from ..sim.formulas.estimate import estimate as estimate_by_formulas
 from ..sim.formulas.results import Estimate, RequestEstimate
+from ..sim.measurements.errors import error_sentence
 from ..sim.processors.estimate import ProcessorEstimate, estimate_processor
 from ..sim.report import (
     compare_runs,
@@ -83,6 +84,7 @@ class Estimates:
     warnings: tuple[str, ...]
     simulation: TimedEngine | None = None
     comparison: RunComparison | None = None
+    known: str = ""   # of a SoC: the error on published measurements, in a sentence
 
     @property
     def tools(self) -> dict[str, str]:
@@ -95,7 +97,7 @@ class Estimates:
 
     def write_report(self, path: str | Path) -> None:
         """Write one HTML file. Raises ``OutputError`` if it cannot be written."""
-        write_report(self.results, path, self.tools, self._compared())
+        write_report(self.results, path, self.tools, self._compared(), self.known)
 
     def write_json(self, path: str | Path) -> None:
         """Write the same numbers as JSON. Raises ``OutputError`` if it cannot be written."""
@@ -186,7 +188,8 @@ def estimate(
                 "which computes with the processors that it has")
         rows = _on_processor(asked, board, processor, format, kv or "f16", prompt, tokens)
         said = dict.fromkeys(line for row in rows for line in row.assumptions)
-        return Estimates(tuple(rows), tuple(said), None, _compared(path, earlier, rows))
+        return Estimates(tuple(rows), tuple(said), None, _compared(path, earlier, rows),
+                         error_sentence(device))
     _refuse(board.name, {"--processor": processor, "--format": format, "--kv": kv},
             "whose accelerator multiplies ternary weights and keeps keys and values in int8")
     found = find_shapes(asked)

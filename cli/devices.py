@@ -69,6 +69,7 @@ def _computes_with(device: Device | Soc) -> str:
 
 def _print_constants(output: Output, device: DescribedDevice) -> None:
     output.print("[bold]{}[/]", device.description.name)
+    output.print("{}", device.error)
     for constant in device.constants:
         quantity = constant.quantity
         output.print("[bold]{}[/]  {} {} ({})", constant.path, _value(quantity), quantity.unit,

@@ -150,10 +150,12 @@ def print_estimates(output: Output, found: Estimates) -> None:
             _ranged(result.decode_joules, "J"),
         )
     output.show(table)
-    clock = first.hardware.clock.frequency
-    if clock.kind == "analysed":
+    clock = first.clock
+    if clock is not None and clock.kind == "analysed":
         output.print("Clock: analysed, nominal {:g} MHz, range {:g} to {:g} MHz.",
                      clock.nominal, clock.low, clock.high)
+    if found.known:
+        output.print("[dim]{}[/]", found.known)
 
 
 def _print_comparison(output: Output, comparison: RunComparison) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..descriptions.device import Device
-from ..descriptions.quantity import Range
+from ..descriptions.quantity import Quantity, Range
 from ..descriptions.shapes import ModelShape
 from ..events import Timeline
 from .cost_model import AcceleratorCosts, EstimatedAccelerator
@@ -63,6 +63,11 @@ class RequestEstimate:
     @property
     def host_kind(self) -> str | None:
         """How the time of the host was obtained; None where no host takes part."""
+        raise NotImplementedError
+
+    @property
+    def clock(self) -> Quantity | None:
+        """The clock of the accelerator; None where none is described."""
         raise NotImplementedError
 
     @property
@@ -127,6 +132,11 @@ class Estimate(RequestEstimate):
     def host_kind(self) -> str:
         """How the time of the host was obtained."""
         return self.hardware.host.token.kind
+
+    @property
+    def clock(self) -> Quantity:
+        """The clock of the accelerator."""
+        return self.hardware.clock.frequency
 
     @property
     def energy_kinds(self) -> dict[str, str]:

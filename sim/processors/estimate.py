@@ -54,6 +54,11 @@ class ProcessorEstimate(RequestEstimate):
         return
 
     @property
+    def clock(self) -> None:
+        """No clock is described."""
+        return
+
+    @property
     def energy_kinds(self) -> dict[str, str]:
         """How the constant behind each part of the energy was obtained."""
         return {"static": self.soc.power.idle.kind, "active": self.processor.power.kind,

@@ -58,6 +58,8 @@ STUDIES = (
           "chunk_graphs"),
     Study("cold-start", "How long is the first prefill after a model is opened?", "cold_start"),
     Study("kv-direct", "Do residuals take less memory than keys and values?", "kv_direct"),
+    Study("measured", "How far are estimates of processors from published measurements?",
+          "measured"),
     Study("shadow", "What does a shadow in float win back of per-tensor int8? (minutes)", "shadow"),
     Study("subgraph-order", "How far from the shortest schedule are orders of subgraphs? (minutes)",
           "subgraph_order"),

@@ -9,7 +9,7 @@ from trilobite.errors import EstimateError
 from trilobite.sim.studies.study import StudyTable
 from trilobite.tools.progress import Silent
 
-QUICK = ("chunk-graphs", "cold-start", "kv-direct", "tensor-parallel", "validation")
+QUICK = ("chunk-graphs", "cold-start", "kv-direct", "measured", "tensor-parallel", "validation")
 SLOW = ("shadow", "subgraph-order")
 
 

@@ -1,0 +1,1 @@
+"""Rates and powers that others measured, and how far estimates are from them."""
