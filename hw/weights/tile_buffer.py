@@ -83,21 +83,17 @@ class TileBuffer(Component):
         # Take in: ``held`` beats lie from ``base`` on, and the next one goes to ``write``.
         base, read, write = (Signal(range(depth), name=name) for name in ("base", "read", "write"))
         held = Signal(range(depth + 1))
-        has_room = Signal(init=1)
         taken = Signal()
         freed = Signal()
         m.d.comb += [
-            self.i.ready.eq(has_room),
+            self.i.ready.eq(held != depth),
             taken.eq(self.i.valid & self.i.ready),
             address.eq(Mux(taken, write, read)),
             write_port.addr.eq(address),
             write_port.data.eq(self.i.p),
             write_port.en.eq(taken),
         ]
-        m.d.sync += [
-            held.eq(held + taken - freed),
-            has_room.eq(Mux(taken, freed | (held != depth - 1), freed | (held != depth))),
-        ]
+        m.d.sync += held.eq(held + taken - freed)
         with m.If(taken):
             m.d.sync += write.eq(following(write))
 

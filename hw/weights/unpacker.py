@@ -73,23 +73,25 @@ class Unpacker(Component):
         own = Signal(range(layout.whole_words))
         beat = Signal(range(layout.frame_beats))
         none_shared = layout.shared_words == 0
+        one_own = layout.whole_words == 1
         is_own = Signal(init=none_shared)   # all shared words of the frame have come
-        completes = Signal()
-        m.d.comb += [
-            completes.eq(is_own & (own == layout.whole_words - 1)),
-            self.i.ready.eq(~completes | ~self.o.valid | self.o.ready),
-        ]
+        completes = Signal(init=none_shared and one_own)   # the word is a beat's last one
+        m.d.comb += self.i.ready.eq(~completes | ~self.o.valid | self.o.ready)
         with m.If(taken):
             with m.If(self.i.p.last):
-                m.d.sync += [shared.eq(0), is_own.eq(none_shared), own.eq(0), beat.eq(0)]
+                m.d.sync += [shared.eq(0), is_own.eq(none_shared), own.eq(0), beat.eq(0),
+                             completes.eq(none_shared and one_own)]
             with m.Elif(~is_own):
-                m.d.sync += [shared.eq(shared + 1), is_own.eq(shared == layout.shared_words - 1)]
+                last_shared = shared == layout.shared_words - 1
+                m.d.sync += [shared.eq(shared + 1), is_own.eq(last_shared),
+                             completes.eq(last_shared & one_own)]
             with m.Elif(~completes):
-                m.d.sync += own.eq(own + 1)
+                m.d.sync += [own.eq(own + 1), completes.eq(own == layout.whole_words - 2)]
             with m.Else():
-                m.d.sync += [own.eq(0), beat.eq(beat + 1)]
+                m.d.sync += [own.eq(0), beat.eq(beat + 1), completes.eq(one_own)]
                 with m.If(beat == layout.frame_beats - 1):
-                    m.d.sync += [shared.eq(0), is_own.eq(none_shared), beat.eq(0)]
+                    m.d.sync += [shared.eq(0), is_own.eq(none_shared), beat.eq(0),
+                                 completes.eq(none_shared and one_own)]
 
         # Collect: a beat's own words one by one, its rest from every shared word.
         cells = self._cells(m)
