@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LINEAR_NAMES", "LINEAR_STAGES", "ModelConfig", "RopeScaling"]
+__all__ = ["LINEAR_NAMES", "LINEAR_STAGES", "Activation", "ModelConfig", "RopeScaling"]
 
 Family = Literal["llama", "mistral", "qwen2", "qwen3", "bitnet"]
 Activation = Literal["silu", "relu2"]

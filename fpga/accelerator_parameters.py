@@ -8,11 +8,12 @@ from functools import cached_property
 from ..hw.attention.attention_parameters import AttentionParameters
 from ..hw.matmul.engine_parameters import TlmmParameters
 from ..hw.weights.weight_layout import WeightLayout
+from ..model import Activation
 from .descriptors import FIELDS
 
 __all__ = ["ACTIVATIONS", "CHOICES", "RANGES", "AcceleratorParameters"]
 
-ACTIVATIONS = ("silu", "relu2")   # as ``ModelConfig.activation`` names them
+ACTIVATIONS: tuple[Activation, ...] = ("silu", "relu2")   # as ``ModelConfig.activation`` names them
 _BURST_BYTES = 4096   # ``hw.memory.axi.BURST_BYTES``, which needs Amaranth
 _CODE_BITS = 8        # of an activation into a matmul
 
@@ -85,7 +86,7 @@ class AcceleratorParameters:
     address_width: int = 32
     max_burst: int = 16
     outstanding: int = 8
-    activations: tuple[str, ...] = ACTIVATIONS
+    activations: tuple[Activation, ...] = ACTIVATIONS
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -181,7 +181,7 @@ class Head(Component):
             m.d.sync += total.eq(Mux(first, 0, total) + tree.o)
         return total, 3 + tree.latency
 
-    def _give_logits(self, m: Module, valid: Signal, logit: Signal, latency: int) -> None:
+    def _give_logits(self, m: Module, valid: Value, logit: Value, latency: int) -> None:
         """Queue logits that come ``latency`` cycles behind their last word, of at least two."""
         under_way = latency // 2 + 2
         logits = queue_before(m, "logits", self.o_logits, 2 * under_way)
