@@ -13,6 +13,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiReadBus, AxiResp, AxiWri
 from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 
 from support.axi_bench import Memory
+from support.axi_monitor import watch_port
 from trilobite.fpga.registers import COUNTER_REGISTERS, REGISTERS, RUN_REGISTERS
 from trilobite.fpga.runs import RunError
 from trilobite.hw.memory.axi import PortError
@@ -49,6 +50,8 @@ class System:
         await ClockCycles(dut.clk, 3)
         dut.rst.value = 0
         await RisingEdge(dut.clk)
+        for prefix in ("read__", "write__"):
+            watch_port(dut, prefix)
         self.right = await self.whole_run()
         self.cycles = await self.count("cycles")
         end = self.chosen_at + len(self.chosen)

@@ -2,13 +2,13 @@
 
 import random
 
-import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiReadBus, AxiWriteBus
 from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 
-ADDRESS = ("addr", "len", "size", "burst", "cache", "prot", "id")
+from support.axi_monitor import watch_port
+from support.axi_rules import FIELDS
 
 
 class Memory:
@@ -32,7 +32,7 @@ class Memory:
 
 
 class Bench:
-    """A master under test, its clock, a memory on its port, and an eye on its handshakes."""
+    """A master under test, its clock, a memory on its port, and an eye on the port."""
 
     def __init__(self, dut, seed):
         self.dut = dut
@@ -47,7 +47,7 @@ class Bench:
             getattr(dut, name).value = 0
         if not self.reads:
             dut.i__valid.value = dut.i__payload.value = 0
-        self.slave = None
+        self.slave = self.rules = None
 
     async def start(self, with_slave=True):
         """Start the clock, reset, and attach the memory."""
@@ -58,10 +58,8 @@ class Bench:
             self.slave = kind(bus.from_prefix(self.dut, "axi_"), self.dut.clk, self.dut.rst,
                               target=self.memory)
         await self.reset()
-        channels = [("ar", ADDRESS)] if self.reads else [("aw", ADDRESS),
-                                                         ("w", ("data", "strb", "last"))]
-        for channel, fields in channels:
-            cocotb.start_soon(self._watch(channel, fields))
+        driven = ("ar", "aw", "w")
+        self.rules = watch_port(self.dut, "axi__", tuple(FIELDS) if with_slave else driven)
 
     async def reset(self):
         self.dut.rst.value = 1
@@ -77,26 +75,6 @@ class Bench:
             rng = random.Random(f"{self.rng.random()} {number}")
             getattr(self.slave, f"{name}_channel").set_pause_generator(
                 iter(lambda rng=rng: rng.random() < probability, None))
-
-    async def _watch(self, channel, fields):
-        """Once valid, a channel stays valid with the same payload until it is taken."""
-        handles = {name: getattr(self.dut, f"axi__{channel}{name}") for name in fields}
-        valid, ready = (getattr(self.dut, f"axi__{channel}{name}") for name in ("valid", "ready"))
-        held = None
-        while True:
-            await self.edge
-            shown = None
-            if valid.value:
-                shown = {name: int(handle.value) for name, handle in handles.items()}
-            if self.dut.rst.value:
-                held = None
-                continue
-            assert held is None or shown == held, f"{channel}: {held} became {shown}"
-            held = None if shown is None or ready.value else shown
-            if shown and "addr" in shown:
-                length = (shown["len"] + 1) * self.word_bytes
-                assert shown["addr"] % 4096 + length <= 4096
-                assert (shown["burst"], 1 << shown["size"]) == (1, self.word_bytes)
 
     async def send(self, stream, payloads, stall=0.0):
         """Offer payloads on an input stream, one after the other."""

@@ -8,6 +8,7 @@ from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiReadBus, AxiWriteBus
 from cocotbext.axi.axi_master import AxiMasterRead, AxiMasterWrite
 
+from support.axi_monitor import watch_port
 from trilobite.hw.memory.sdram import Command
 from trilobite.sim.verify.bench.sdram import Broken
 
@@ -33,6 +34,8 @@ class System:
         await ClockCycles(dut.clk, 3)
         dut.rst.value = 0
         await RisingEdge(dut.clk)
+        for prefix in ("read__", "write__"):
+            watch_port(dut, prefix)
 
     def stall(self, probability):
         for channel in (self.reads.ar_channel, self.reads.r_channel, self.writes.aw_channel,
