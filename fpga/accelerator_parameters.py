@@ -24,6 +24,7 @@ RANGES = {
     "max_heads": (1, 255), "max_context": (1, (1 << 24) - 1), "max_vocabulary": (1, (1 << 24) - 1),
     "max_tokens": (1, 65_535), "activation_beats": (1, 1 << 24), "weight_beats": (2, (1 << 24) - 1),
     "address_width": (12, 38), "max_burst": (2, 256), "outstanding": (1, 256),
+    "axi_cache": (0, 15), "axi_prot": (0, 7),
 }
 
 
@@ -63,6 +64,8 @@ class AcceleratorParameters:
     activations : tuple[str, ...]
         The activation functions of the feed-forward gate, of ``ACTIVATIONS``: SiLU takes 25
         multipliers of 18 bits more than squared ReLU alone.
+    axi_cache, axi_prot : int
+        AxCACHE and AxPROT of every burst, as of ``hw.memory.axi.BurstAttributes``.
 
     Raises
     ------
@@ -87,6 +90,8 @@ class AcceleratorParameters:
     max_burst: int = 16
     outstanding: int = 8
     activations: tuple[Activation, ...] = ACTIVATIONS
+    axi_cache: int = 0b0011
+    axi_prot: int = 0
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():

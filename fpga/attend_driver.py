@@ -54,22 +54,20 @@ class AttendDriver(Driver):
 
         # KV heads outside, then the query heads of one, then tokens. ``source`` and ``result`` are
         # the rows of the next query.
-        kv, member = Signal(8), Signal(8)
-        token = Signal.like(state.tokens)
+        kv_left, members_left = Signal(8), Signal(8)
+        tokens_left, position = Signal.like(state.tokens), Signal(range(p.max_context + 1))
         cache = Signal(32)
         source, result, source_head, result_head = (
             Signal(32, name=name) for name in ("source", "result", "source_head", "result_head"))
         count, left = Signal(range(p.queries + 1)), Signal(range(p.queries + 1))
-        decodes = state.tokens == 1
+        decodes = Signal()
         waiting = Signal(range(max(p.max_heads, p.max_tokens) + 1))   # queries not yet in a pass
-        m.d.comb += [
-            waiting.eq(Mux(decodes, d.group - member, state.tokens - token)),
-            count.eq(Mux(waiting > p.queries, p.queries, waiting)),
-        ]
+        m.d.sync += decodes.eq(state.tokens == 1)
+        m.d.comb += waiting.eq(Mux(decodes, members_left, tokens_left))
         new_pass, query, out = passes.i.p, queries.i.p, results.i.p
         m.d.comb += [
-            new_pass.word.eq(cache), new_pass.position.eq(state.position + token),
-            new_pass.last_position.eq(state.position + token + Mux(decodes, 0, count - 1)),
+            new_pass.word.eq(cache), new_pass.position.eq(position),
+            new_pass.last_position.eq(position + Mux(decodes, 0, count - 1)),
             new_pass.queries.eq(count), new_pass.group.eq(Mux(decodes, count, 1)),
             new_pass.chunks.eq(d.chunks), new_pass.inverse_root.eq(d.x),
             query.word.eq(source), query.beats.eq(d.head_words * p.word_beats),
@@ -78,9 +76,13 @@ class AttendDriver(Driver):
         with m.FSM():
             with m.State("idle"), m.If(self.i_active):
                 m.d.sync += [
-                    kv.eq(0), member.eq(0), token.eq(0), cache.eq(d.c),
+                    kv_left.eq(d.heads), members_left.eq(d.group),
+                    tokens_left.eq(state.tokens), position.eq(state.position), cache.eq(d.c),
                     source.eq(d.a), result.eq(d.d), source_head.eq(d.a), result_head.eq(d.d),
                 ]
+                m.next = "count"
+            with m.State("count"):
+                m.d.sync += count.eq(Mux(waiting > p.queries, p.queries, waiting))
                 m.next = "pass"
             with m.State("pass"):
                 m.d.comb += passes.i.valid.eq(passes.i.ready)
@@ -99,16 +101,17 @@ class AttendDriver(Driver):
                         result.eq(result + Mux(decodes, d.head_words, d.d_stride)),
                     ]
                     with m.If(decodes):
-                        m.d.sync += member.eq(member + 1)
+                        m.d.sync += members_left.eq(members_left - 1)
                     with m.Else():
-                        m.d.sync += token.eq(token + 1)
+                        m.d.sync += [tokens_left.eq(tokens_left - 1), position.eq(position + 1)]
                     with m.If(left == 1):
                         m.next = "next"
             with m.State("next"):
-                m.next = "pass"
-                with m.If(~decodes & (token == state.tokens)):
+                m.next = "count"
+                with m.If(~decodes & (tokens_left == 0)):
                     m.d.sync += [
-                        token.eq(0), member.eq(member + 1),
+                        tokens_left.eq(state.tokens), position.eq(state.position),
+                        members_left.eq(members_left - 1),
                         source.eq(source_head + d.head_words),
                         result.eq(result_head + d.head_words),
                         source_head.eq(source_head + d.head_words),
@@ -118,10 +121,11 @@ class AttendDriver(Driver):
                 with m.If(decodes):
                     m.next = "head"
             with m.State("head"):
-                m.next = "pass"
-                with m.If(member == d.group):
-                    m.d.sync += [member.eq(0), kv.eq(kv + 1), cache.eq(cache + d.region)]
-                    with m.If(kv + 1 == d.heads):
+                m.next = "count"
+                with m.If(members_left == 0):
+                    m.d.sync += [members_left.eq(d.group), kv_left.eq(kv_left - 1),
+                                 cache.eq(cache + d.region)]
+                    with m.If(kv_left == 1):
                         m.next = "walked"
             self._end(m)
         return m

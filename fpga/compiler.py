@@ -165,7 +165,9 @@ class _Compiler:
         rows("queries", config.num_heads * config.head_dim)
         rows("attended", config.num_heads * config.head_dim)
         rows("gated", config.intermediate_size)
-        self.memory.reserve("logits", 4 * config.vocab_size)
+        # Of whole bursts, so that no region behind it is cut into more of them than it need be.
+        burst = self.p.max_burst * self.p.word_bytes
+        self.memory.reserve("logits", -(-4 * config.vocab_size // burst) * burst)
         self.memory.reserve("cache", self.layers * config.num_kv_heads
                             * self.cache.words(self.capacity) * self.p.word_bytes)
 

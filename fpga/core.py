@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -126,7 +128,8 @@ class Core(Component):
         # What completes an issue: a row that was quantized, else a write that was acknowledged.
         quantized = self._quantizer.o.valid & self._quantizer.o.ready & self._quantizer.o.p.last
         written = self._write_master.o.valid
-        quantizes = self._is(Operation.QUANTIZE)
+        quantizes = Signal()
+        m.d.sync += quantizes.eq(self._is(Operation.QUANTIZE))
         invalid = Signal()
         with m.If(self._unpacker.invalid | self._tiles.too_long):
             m.d.sync += invalid.eq(1)
@@ -171,6 +174,17 @@ class Core(Component):
         post = self._sequencer.o_descriptor.post
         return self._is(Operation.MATMUL) & Cat(post == one for one in posts).any()
 
+    def _route(self, m: Module, source, sink, enabled: Value,
+               payload: Callable = lambda p: p) -> None:
+        """``route`` while ``enabled``, which an operation and its descriptor say, from a register.
+
+        A cycle late is in time: a driver gives nothing in its first cycle, and an operation has
+        ended when nothing is under way.
+        """
+        late = Signal(name="enabled")
+        m.d.sync += late.eq(enabled)
+        route(m, source, sink, late, payload)
+
     def _connect_memory(self, m: Module) -> None:
         reader, writer, master = self._reader, self._writer, self._write_master
         connect(m, reader.axi, flipped(self.read))
@@ -186,10 +200,10 @@ class Core(Component):
             connect(m, ports[name][1], unit.i_words)
         request, words = ports["vocabulary"]
         head_driver = self._drivers[Operation.HEAD]
-        route(m, self._embedding.o_request, request, self._is(Operation.EMBED))
-        route(m, words, self._embedding.i_words, self._is(Operation.EMBED))
-        route(m, head_driver.o_request, request, self._is(Operation.HEAD))
-        route(m, words, self._head.i_words, self._is(Operation.HEAD))
+        self._route(m, self._embedding.o_request, request, self._is(Operation.EMBED))
+        self._route(m, words, self._embedding.i_words, self._is(Operation.EMBED))
+        self._route(m, head_driver.o_request, request, self._is(Operation.HEAD))
+        self._route(m, words, self._head.i_words, self._is(Operation.HEAD))
         self._weight_port = ports["weights"]
         for number, (unit_request, unit_words) in enumerate((
                 (self._sink.o_request, self._sink.o),
@@ -226,13 +240,13 @@ class Core(Component):
         turns = self._post(Post.ROTATE, Post.KEYS)
 
         # Where rows come from, and go to.
-        route(m, quantize.o_a, self._row_source_a.i, quantizes)
-        route(m, attend.o_a, self._row_source_a.i, attends)
-        route(m, quantize.o_b, self._row_source_b.i, quantizes)
-        route(m, matmul.o_b, self._row_source_b.i, matmuls)
-        route(m, embed.o_row, self._sink.i_row, embeds)
-        route(m, matmul.o_row, self._sink.i_row, matmuls)
-        route(m, attend.o_row, self._sink.i_row, attends)
+        self._route(m, quantize.o_a, self._row_source_a.i, quantizes)
+        self._route(m, attend.o_a, self._row_source_a.i, attends)
+        self._route(m, quantize.o_b, self._row_source_b.i, quantizes)
+        self._route(m, matmul.o_b, self._row_source_b.i, matmuls)
+        self._route(m, embed.o_row, self._sink.i_row, embeds)
+        self._route(m, matmul.o_row, self._sink.i_row, matmuls)
+        self._route(m, attend.o_row, self._sink.i_row, attends)
         connect(m, quantize.o_norm, self._norm.i_norm)
         connect(m, matmul.o_heads, self._rotary.i_token)
         connect(m, matmul.o_head, self._cache_writer.i_head)
@@ -241,29 +255,30 @@ class Core(Component):
             return row.values
 
         # Rows from memory.
-        route(m, self._row_source_a.o, self._norm.i, norms)
-        route(m, self._row_source_a.o, self._quantizer.i, (quantizes & ~descriptor.norm) | attends)
-        route(m, self._row_source_b.o, self._norm.i_weight, norms, values)
-        route(m, self._row_source_b.o, self._residual.i_b, self._post(Post.ADD), values)
-        route(m, self._row_source_b.o, self._angles.i, turns)
+        self._route(m, self._row_source_a.o, self._norm.i, norms)
+        self._route(m, self._row_source_a.o, self._quantizer.i,
+                    (quantizes & ~descriptor.norm) | attends)
+        self._route(m, self._row_source_b.o, self._norm.i_weight, norms, values)
+        self._route(m, self._row_source_b.o, self._residual.i_b, self._post(Post.ADD), values)
+        self._route(m, self._row_source_b.o, self._angles.i, turns)
         connect(m, self._angles.o, self._rotary.i_angles)
 
         # Outputs of matmuls.
         outputs = self._dequantizer.o
-        route(m, outputs, self._residual.i_a, self._post(Post.ADD), values)
-        route(m, outputs, self._rotary.i, turns)
-        route(m, outputs, self._gate.i, self._post(Post.GATE), values)
-        route(m, outputs, self._quantizer.i, self._post(Post.VALUES))
+        self._route(m, outputs, self._residual.i_a, self._post(Post.ADD), values)
+        self._route(m, outputs, self._rotary.i, turns)
+        self._route(m, outputs, self._gate.i, self._post(Post.GATE), values)
+        self._route(m, outputs, self._quantizer.i, self._post(Post.VALUES))
         m.d.comb += self._gate.i_silu.eq(descriptor.silu)
-        route(m, self._norm.o, self._quantizer.i, norms)
-        route(m, self._rotary.o, self._quantizer.i, self._post(Post.KEYS))
+        self._route(m, self._norm.o, self._quantizer.i, norms)
+        self._route(m, self._rotary.o, self._quantizer.i, self._post(Post.KEYS))
 
         # To memory.
-        route(m, self._residual.o, self._sink.i, self._post(Post.ADD))
-        route(m, self._rotary.o, self._sink.i, self._post(Post.ROTATE), values)
-        route(m, self._gate.o, self._sink.i, self._post(Post.GATE))
-        route(m, self._attention.o, self._sink.i, attends, values)
-        route(m, self._embedding.o, self._sink.i, embeds)
+        self._route(m, self._residual.o, self._sink.i, self._post(Post.ADD))
+        self._route(m, self._rotary.o, self._sink.i, self._post(Post.ROTATE), values)
+        self._route(m, self._gate.o, self._sink.i, self._post(Post.GATE))
+        self._route(m, self._attention.o, self._sink.i, attends, values)
+        self._route(m, self._embedding.o, self._sink.i, embeds)
 
         # Codes.
         to_head = quantizes & descriptor.last_row
@@ -271,12 +286,12 @@ class Core(Component):
         codes, scales = self._quantizer.o, self._quantizer.o_scale
         caches = self._post(Post.KEYS, Post.VALUES)
         for enabled, unit in ((to_buffer, self._activations), (caches, self._cache_writer)):
-            route(m, codes, unit.i, enabled)
-            route(m, scales, unit.i_scale, enabled)
-        route(m, codes, self._attention.i_codes, attends)
-        route(m, scales, self._attention.i_scale, attends)
-        route(m, codes, self._head.i, to_head)
-        route(m, scales, self._head.i_scale, self._is(Operation.HEAD))
+            self._route(m, codes, unit.i, enabled)
+            self._route(m, scales, unit.i_scale, enabled)
+        self._route(m, codes, self._attention.i_codes, attends)
+        self._route(m, scales, self._attention.i_scale, attends)
+        self._route(m, codes, self._head.i, to_head)
+        self._route(m, scales, self._head.i_scale, self._is(Operation.HEAD))
         was_quantizing = Signal()
         m.d.sync += was_quantizing.eq(quantizes)
         m.d.comb += [

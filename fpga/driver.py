@@ -31,7 +31,8 @@ class Driver(Component):
         The descriptor is one for this driver, and is to be done. It stays until ``o_walked``, and
         as long as the sequencer likes after it.
     i_descriptor, i_state : ``In(...)``
-        They are constant while ``i_active``.
+        They are constant while ``i_active``, and from three cycles before it on: what is made of
+        them alone, such as a product, is in a register before the walk begins.
     o_issued : ``Out(issued_width)``
         So many pieces of work that were given in this cycle will be completed: see the subclass.
     o_walked : ``Out(1)``

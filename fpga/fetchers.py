@@ -70,7 +70,7 @@ class DescriptorFetcher(ListFetcher):
         m = Module()
         words = DESCRIPTOR_BYTES // self.parameters.word_bytes
         address = Signal(32)
-        part = Signal(range(words))
+        part = Signal(range(max(words, 2)))   # no signal is without bits: not every tool has those
         gathered = Signal(data.ArrayLayout(8 * self.parameters.word_bytes, words))
         whole = Signal(data.ArrayLayout(8 * self.parameters.word_bytes, words))
         queue = queue_before(m, "queue", self.o)
@@ -127,20 +127,24 @@ class TileFetcher(ListFetcher):
         per_word = max(1, self.parameters.word_bytes // TILE_BYTES)
         words = max(1, TILE_BYTES // self.parameters.word_bytes)   # of an entry
         address, left = Signal(32), Signal(COUNT_WIDTH)
-        place = Signal(range(per_word))
+        more = Signal(COUNT_WIDTH)   # words of the list, less one
+        more_words = (self.i_count * words - 1 if words > 1 else
+                      (self.i_count - 1) >> (per_word - 1).bit_length())
+        place = Signal(range(max(per_word, 2)))
         entry = Signal(weight_tile_layout())
         there, first_words = self._gather(m, words)
         weights_taken, tile_taken, done = Signal(), Signal(), Signal()
         m.d.comb += [
             entry.eq(Cat(first_words, self.i_words.p.data).word_select(place, 8 * TILE_BYTES)),
             self.o_request.p.word.eq(address),
-            self.o_request.p.more.eq((left + (per_word - 1)) // per_word * words - 1),
+            self.o_request.p.more.eq(more),
             self.o_weights.p.word.eq(entry.word), self.o_weights.p.more.eq(entry.words - 1),
             self.o_tile.p.beats.eq(entry.beats), self.o_tile.p.repeats.eq(self.i_state.tokens),
         ]
         with m.FSM():
             with m.State("idle"), m.If(self.i_start & (self.i_count != 0)):
-                m.d.sync += [address.eq(self.i_word), left.eq(self.i_count), place.eq(0)]
+                m.d.sync += [address.eq(self.i_word), left.eq(self.i_count), place.eq(0),
+                             more.eq(more_words)]
                 m.next = "ask"
             with m.State("ask"):
                 m.d.comb += self.o_request.valid.eq(1)

@@ -61,30 +61,36 @@ class MatmulDriver(Driver):
                   for name in ("job", "read", "scaling", "b", "heads", "row", "head")}
 
         # Where the walk is, and the addresses there.
-        tile, token = Signal(16), Signal.like(state.tokens)
+        tiles_left, tokens_left = Signal(16), Signal.like(state.tokens)
         position = Signal.like(state.position)
         tile_out, out = Signal(32), Signal(32)             # of the tile's rows, of the token's
         tile_beside, beside = Signal(32), Signal(32)
         tile_cache, head_at = Signal(32), Signal(32)       # of the tile's first head, of the next
-        blocks, last_tile, last_token = Signal(16), Signal(), Signal()
+        cache_offset = Signal(32)                          # of the token's tile of the cache
         gated, adds, turned, cached = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            last_tile.eq(tile + 1 == d.tiles), last_token.eq(token + 1 == state.tokens),
-            blocks.eq(Mux(last_tile, d.last_blocks, d.blocks)),
             gated.eq(d.post == Post.GATE), adds.eq(d.post == Post.ADD),
             turned.eq((d.post == Post.ROTATE) | (d.post == Post.KEYS)),
             cached.eq((d.post == Post.KEYS) | (d.post == Post.VALUES)),
         ]
-        self._fill(m, queues, blocks, out, beside, position, head_at, gated, turned)
-        heads = Signal(range(p.max_heads + 1))
-        m.d.comb += [
-            heads.eq(Mux(last_tile, d.group, d.heads)),
-            queues["read"].p.eq(token), queues["heads"].p.eq(heads),
+        # Registers that are right before ``i_active``, as the descriptor and the state are.
+        cache_tile = (TILE - 1).bit_length()
+        first_beside, first_offset, tile_heads = Signal(32), Signal(32), Signal(32)
+        m.d.sync += [
+            first_beside.eq(state.position * d.b_stride),
+            first_offset.eq((state.position >> cache_tile) * d.tile_words),
+            tile_heads.eq(d.heads * d.region),
         ]
-
-        block_beats = p.tlmm.columns // p.lanes
+        # Of this tile.
+        last_tile, blocks = Signal(), Signal(16)
+        heads = Signal(range(p.max_heads + 1))
         beats = Signal(24)
-        m.d.comb += beats.eq(blocks * block_beats >> gated)
+        self._fill(m, queues, blocks, out, beside, position, head_at, gated, turned)
+        block_beats = p.tlmm.columns // p.lanes
+        m.d.comb += [
+            beats.eq(blocks * block_beats >> gated),
+            queues["read"].p.eq(state.tokens - tokens_left), queues["heads"].p.eq(heads),
+        ]
         step, heads_left = Signal(), Signal.like(heads)
         room = Cat(queue.ready for name, queue in queues.items() if name != "head").all()
         m.d.comb += [queues[name].valid.eq(step) for name in ("job", "read", "scaling")]
@@ -97,20 +103,21 @@ class MatmulDriver(Driver):
         with m.FSM():
             with m.State("idle"), m.If(self.i_active):
                 m.d.sync += [
-                    tile.eq(0), tile_out.eq(d.d), tile_beside.eq(d.b), tile_cache.eq(d.c)]
+                    tiles_left.eq(d.tiles), last_tile.eq(d.tiles == 1),
+                    tile_out.eq(d.d), tile_beside.eq(d.b), tile_cache.eq(d.c)]
                 m.next = "tile"
             with m.State("tile"):
                 m.d.sync += [
-                    token.eq(0), position.eq(state.position), out.eq(tile_out),
-                    beside.eq(tile_beside + Mux(turned, state.position * d.b_stride, 0)),
+                    tokens_left.eq(state.tokens), position.eq(state.position), out.eq(tile_out),
+                    beside.eq(tile_beside + Mux(turned, first_beside, 0)),
+                    cache_offset.eq(first_offset),
+                    blocks.eq(Mux(last_tile, d.last_blocks, d.blocks)),
+                    heads.eq(Mux(last_tile, d.group, d.heads)),
                 ]
                 m.next = "token"
             with m.State("token"):
                 m.d.comb += step.eq(room)
-                m.d.sync += [
-                    heads_left.eq(heads),
-                    head_at.eq(tile_cache + (position >> (TILE - 1).bit_length()) * d.tile_words),
-                ]
+                m.d.sync += [heads_left.eq(heads), head_at.eq(tile_cache + cache_offset)]
                 with m.If(step):
                     m.next = "next"
                     with m.If(cached):
@@ -122,15 +129,17 @@ class MatmulDriver(Driver):
                     with m.If(heads_left == 1):
                         m.next = "next"
             with m.State("next"):
-                m.d.sync += [token.eq(token + 1), position.eq(position + 1),
+                m.d.sync += [tokens_left.eq(tokens_left - 1), position.eq(position + 1),
                              out.eq(out + d.d_stride), beside.eq(beside + d.b_stride)]
+                with m.If(position[:cache_tile].all()):
+                    m.d.sync += cache_offset.eq(cache_offset + d.tile_words)
                 m.next = "token"
-                with m.If(last_token):
+                with m.If(tokens_left == 1):
                     m.d.sync += [
-                        tile.eq(tile + 1),
+                        tiles_left.eq(tiles_left - 1), last_tile.eq(tiles_left == 2),
                         tile_out.eq(tile_out + beats // p.word_beats),
                         tile_beside.eq(tile_beside + Mux(adds, beats // p.word_beats, 0)),
-                        tile_cache.eq(tile_cache + heads * d.region),
+                        tile_cache.eq(tile_cache + tile_heads),
                     ]
                     m.next = "tile"
                     with m.If(last_tile):
@@ -155,4 +164,3 @@ class MatmulDriver(Driver):
             head.word.eq(head_at), head.token.eq(position), head.chunks.eq(d.chunks),
             head.values.eq(d.post == Post.VALUES),
         ]
-

@@ -42,6 +42,9 @@ class QuantizeDriver(Driver):
         norms = queue_before(m, "norms", self.o_norm)
         row, weight, norm = rows.i.p, weights.i.p, norms.i.p
         address, left = Signal(32), Signal.like(tokens)
+        # Registers that are right before ``i_active``: the last token, and where its row is.
+        last, last_row = Signal.like(tokens), Signal(32)
+        m.d.sync += [last.eq(tokens - 1), last_row.eq(last * d.a_stride)]
         m.d.comb += [
             row.word.eq(address), row.beats.eq(d.beats),
             weight.word.eq(d.b), weight.beats.eq(d.beats),
@@ -53,7 +56,7 @@ class QuantizeDriver(Driver):
             with m.State("idle"), m.If(self.i_active):
                 m.d.sync += [
                     left.eq(Mux(d.last_row, 1, tokens)),
-                    address.eq(d.a + Mux(d.last_row, tokens - 1, 0) * d.a_stride),
+                    address.eq(d.a + Mux(d.last_row, last_row, 0)),
                 ]
                 m.next = "walk"
             with m.State("walk"):

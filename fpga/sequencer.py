@@ -35,7 +35,8 @@ class Sequencer(Component):
     """Give each operation of a program to its driver, and go on when it is done.
 
     An operation is done when its driver has walked through it and everything that it issued has
-    been completed. Descriptors are checked before anything is done with them. After an error the
+    been completed. Descriptors are checked before anything is done with them, which takes three
+    cycles: so long before ``o_active`` the drivers have ``o_descriptor``. After an error the
     sequencer stops where it is (``o_error``) until a reset.
 
     Parameters
@@ -72,7 +73,7 @@ class Sequencer(Component):
     o_error : ``Out(3)``
         A ``RunError``, until reset.
     o_failed : ``Out(descriptor_layout())``
-        The descriptor at which it happened.
+        While there is an error: the descriptor at which it happened.
     """
 
     def __init__(self, parameters: AcceleratorParameters) -> None:
@@ -92,11 +93,14 @@ class Sequencer(Component):
 
     def elaborate(self, platform):
         m = Module()
-        d, state = self.i_descriptor.p, self.o_state
+        d, state = self.o_descriptor, self.o_state
         run = Signal(run_layout())
         new_tokens = Signal(16)
         pending = Signal(24)
-        m.d.sync += pending.eq(pending + self.i_issued - self.i_completed)
+        # What is issued counts a cycle late, and so does a walk's end: no operation ends before.
+        issued, ended = Signal.like(self.i_issued), Signal()
+        m.d.sync += [issued.eq(self.i_issued),
+                     pending.eq(pending + issued - self.i_completed)]
         m.d.comb += [
             self.o_program.eq(run.program), self.o_tiles.eq(run.tiles),
             self.o_tile_count.eq(run.tile_count),
@@ -104,43 +108,58 @@ class Sequencer(Component):
 
         fault = Signal(3)
         m.d.comb += fault.eq(Mux(self.i_fault != 0, self.i_fault, self._stuck(m)))
-        problem = self._problem(m, d)
-        walked = Array(self.i_walked)[(self.o_descriptor.operation - 1)[:3]]
+        problem, too_many_tokens = self._problem(m, d), self._too_many_tokens(m, self.i.p)
+        walked = Array(self.i_walked)[(d.operation - 1)[:3]]
         skipped = (new_tokens == 0) & (d.last_row | (d.operation == Operation.HEAD))
         steps_on = (new_tokens > 1) & (self.i_token != run.end_token)
+        m.d.comb += self.o_failed.eq(d)
 
         with m.FSM():
-            with m.State("idle"):
+            with m.State("idle"), m.If(self.i.valid):
+                m.next = "count"
+            with m.State("count"):
                 m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
-                    m.d.sync += [
-                        run.eq(self.i.p), new_tokens.eq(self.i.p.new_tokens),
-                        state.tokens.eq(self.i.p.tokens), state.position.eq(self.i.p.position),
-                        state.logits.eq(self.i.p.logits),
-                        self.o_busy.eq(1),
-                    ]
-                    m.next = "begin"
-                    with m.If(self._too_many_tokens(self.i.p)):
-                        m.d.sync += self.o_error.eq(RunError.TOKENS)
-                        m.next = "failed"
+                m.d.sync += [
+                    run.eq(self.i.p), new_tokens.eq(self.i.p.new_tokens),
+                    state.tokens.eq(self.i.p.tokens), state.position.eq(self.i.p.position),
+                    state.logits.eq(self.i.p.logits),
+                    self.o_busy.eq(1),
+                ]
+                m.next = "begin"
+                with m.If(too_many_tokens):
+                    m.d.sync += self.o_error.eq(RunError.TOKENS)
+                    m.next = "failed"
             with m.State("begin"):
                 m.d.comb += self.o_begin.eq(1)
                 m.next = "decode"
             with m.State("decode"):
                 with m.If(self.i_descriptor.valid):
                     m.d.comb += self.i_descriptor.ready.eq(1)
-                    with m.If(problem != 0):
-                        m.d.sync += [self.o_error.eq(problem), self.o_failed.eq(d)]
-                        m.next = "failed"
-                    with m.Elif(d.operation == Operation.END):
-                        m.next = "end"
-                    with m.Elif(~skipped):
-                        m.d.sync += [self.o_descriptor.eq(d),
-                                     Cat(self.o_active).eq(1 << (d.operation - 1)[:3])]
-                        m.next = "execute"
+                    m.d.sync += d.eq(self.i_descriptor.p)
+                    m.next = "multiply"
+                self._fail(m, fault)
+            with m.State("multiply"):
+                m.next = "compare"
+                self._fail(m, fault)
+            with m.State("compare"):
+                m.next = "check"
+                self._fail(m, fault)
+            with m.State("check"):
+                m.next = "execute"
+                m.d.sync += ended.eq(0)
+                with m.If(problem != 0):
+                    m.d.sync += self.o_error.eq(problem)
+                    m.next = "failed"
+                with m.Elif(d.operation == Operation.END):
+                    m.next = "end"
+                with m.Elif(skipped):
+                    m.next = "decode"
+                with m.Else():
+                    m.d.sync += Cat(self.o_active).eq(1 << (d.operation - 1)[:3])
                 self._fail(m, fault)
             with m.State("execute"):
-                with m.If(walked & (pending == 0)):
+                m.d.sync += ended.eq(walked)
+                with m.If(ended & (pending == 0)):
                     m.d.sync += Cat(self.o_active).eq(0)
                     m.next = "decode"
                 self._fail(m, fault)
@@ -160,63 +179,104 @@ class Sequencer(Component):
     def _fail(self, m: Module, fault: Signal) -> None:
         """In this state a fault of another part ends the run."""
         with m.If(fault != 0):
-            m.d.sync += [self.o_error.eq(fault), self.o_failed.eq(self.o_descriptor)]
+            m.d.sync += self.o_error.eq(fault)
             m.next = "failed"
 
     def _stuck(self, m: Module) -> Signal:
         """Count down the cycles without progress; ``RunError.STUCK`` where none are left."""
-        left, stuck = Signal(32), Signal(3)
-        with m.If(self.i_progress | ~self.o_busy):
+        left, progress, stuck = Signal(32), Signal(), Signal(3)
+        m.d.sync += progress.eq(self.i_progress | ~self.o_busy)
+        with m.If(progress):
             m.d.sync += left.eq(self.i_patience)
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
             m.d.sync += stuck.eq(Mux(left == 1, RunError.STUCK, RunError.NONE))
         return stuck
 
-    def _too_many_tokens(self, run) -> Value:
+    def _too_many_tokens(self, m: Module, run) -> Value:
+        """Whether ``run``, which was the same in the cycle before, is too long."""
         p = self.parameters
-        last = run.position + run.tokens + Mux(run.new_tokens == 0, 0, run.new_tokens - 1)
+        last = Signal(range((1 << 24) + (2 << 16)))
+        m.d.sync += last.eq(run.position + run.tokens
+                            + Mux(run.new_tokens == 0, 0, run.new_tokens - 1))
         return (run.tokens == 0) | (run.tokens > p.max_tokens) | (last > p.max_context)
 
     def _problem(self, m: Module, d) -> Signal:
-        """The ``RunError`` of a descriptor that this accelerator cannot do."""
-        p, tokens = self.parameters, self.o_state.tokens
-        columns = p.tlmm.columns
+        """The ``RunError`` of a descriptor that this accelerator cannot do.
 
-        def outside(value: Value, most: Value | int) -> Value:
-            return (value == 0) | (value > most)
-
-        activations = (outside(d.passes, p.tlmm.max_passes)
-                       | (d.passes * tokens > p.activation_beats))
-        chunks = outside(d.chunks, p.attention.max_chunks)
-        row_words = -(-p.max_width // p.word_bytes)
-        heads = d.post != Post.ADD
-        blocks = outside(d.blocks, p.tlmm.max_blocks) | outside(d.last_blocks, d.blocks)
-        too_large = {
-            Operation.EMBED: outside(d.beats, p.max_beats),
-            Operation.QUANTIZE: outside(d.beats, p.max_beats) | (~d.last_row & activations),
-            Operation.MATMUL: (
-                activations | blocks | (d.tiles == 0) | outside(d.row_blocks, d.blocks)
-                | ((d.blocks * columns > p.max_width) & (d.post != Post.GATE))
-                | (heads & (d.post != Post.GATE)
-                   & (outside(d.heads, p.max_heads) | outside(d.group, p.max_heads)
-                      | (d.row_blocks * columns > p.max_head_dim)))
-                | (((d.post == Post.KEYS) | (d.post == Post.VALUES)) & chunks)),
-            Operation.ATTEND: (chunks | outside(d.heads * d.group, p.max_heads)
-                               | outside(d.head_words * p.word_beats, p.max_beats)),
-            Operation.HEAD: (outside(d.rows, p.max_vocabulary)
-                             | outside(d.tile_words, Mux(d.four_bits, -(-row_words // 2),
-                                                         row_words))),
-        }
+        It is right two cycles after ``d`` and the step's tokens have become what they are: products
+        are registers, and so are comparisons.
+        """
+        too_large = Signal(len(OPERATIONS))
+        m.d.sync += too_large.eq(self._products(m, d) | self._too_large_fields(m, d))
         problem = Signal(3)
         with m.Switch(d.operation):
             with m.Case(Operation.END):
                 pass
-            for operation, wrong in too_large.items():
+            for number, operation in enumerate(OPERATIONS):
                 with m.Case(operation):
-                    m.d.comb += problem.eq(Mux(wrong, RunError.SIZE, RunError.NONE))
+                    m.d.comb += problem.eq(Mux(too_large[number], RunError.SIZE, RunError.NONE))
             with m.Default():
                 m.d.comb += problem.eq(RunError.OPERATION)
         with m.If((d.operation == Operation.MATMUL) & (d.post > max(Post))):
             m.d.comb += problem.eq(RunError.OPERATION)
         return problem
+
+    def _products(self, m: Module, d) -> Signal:
+        """A bit for each of ``OPERATIONS``, a cycle later: a product exceeds its limit."""
+        p, tokens = self.parameters, self.o_state.tokens
+        columns = p.tlmm.columns
+
+        def product(name: str, one: Value, other: Value | int, most: int) -> Value:
+            result = one * other
+            kept = Signal(result.shape(), name=name)
+            m.d.sync += kept.eq(result)
+            return kept > most
+
+        activations = product("activations", d.passes, tokens, p.activation_beats)
+        width = product("width", d.blocks, columns, p.max_width)
+        head_dim = product("head_dim", d.row_blocks, columns, p.max_head_dim)
+        heads = product("query_heads", d.heads, d.group, p.max_heads)
+        beats = product("head_beats", d.head_words, p.word_beats, p.max_beats)
+        gates = d.post == Post.GATE
+        exceeds = {
+            Operation.EMBED: 0,
+            Operation.QUANTIZE: ~d.last_row & activations,
+            Operation.MATMUL: activations | (width & ~gates) | (
+                head_dim & ~gates & (d.post != Post.ADD)),
+            Operation.ATTEND: heads | beats,
+            Operation.HEAD: 0,
+        }
+        result = Signal(len(OPERATIONS), name="products_too_large")
+        m.d.comb += result.eq(Cat(Value.cast(exceeds[operation]).bool()
+                                  for operation in OPERATIONS))
+        return result
+
+    def _too_large_fields(self, m: Module, d) -> Signal:
+        """A bit for each of ``OPERATIONS``, a cycle later: a field of ``d`` exceeds its limit."""
+        p = self.parameters
+
+        def outside(value: Value, most: Value | int) -> Value:
+            return (value == 0) | (value > most)
+
+        passes = outside(d.passes, p.tlmm.max_passes)
+        chunks = outside(d.chunks, p.attention.max_chunks)
+        row_words = -(-p.max_width // p.word_bytes)
+        turned_or_cached = (d.post != Post.ADD) & (d.post != Post.GATE)
+        blocks = outside(d.blocks, p.tlmm.max_blocks) | outside(d.last_blocks, d.blocks)
+        too_large = {
+            Operation.EMBED: outside(d.beats, p.max_beats),
+            Operation.QUANTIZE: outside(d.beats, p.max_beats) | (~d.last_row & passes),
+            Operation.MATMUL: (
+                passes | blocks | (d.tiles == 0) | outside(d.row_blocks, d.blocks)
+                | (turned_or_cached & (outside(d.heads, p.max_heads)
+                                       | outside(d.group, p.max_heads)))
+                | (((d.post == Post.KEYS) | (d.post == Post.VALUES)) & chunks)),
+            Operation.ATTEND: chunks | (d.heads == 0) | (d.group == 0) | (d.head_words == 0),
+            Operation.HEAD: (outside(d.rows, p.max_vocabulary)
+                             | outside(d.tile_words, Mux(d.four_bits, -(-row_words // 2),
+                                                         row_words))),
+        }
+        result = Signal(len(OPERATIONS), name="fields_too_large")
+        m.d.sync += result.eq(Cat(too_large[operation] for operation in OPERATIONS))
+        return result

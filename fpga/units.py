@@ -11,7 +11,7 @@ from ..hw.component import Component
 from ..hw.matmul.activation_buffer import ActivationBuffer
 from ..hw.matmul.dequantizer import Dequantizer
 from ..hw.matmul.tlmm import Tlmm
-from ..hw.memory.axi import COUNT_WIDTH
+from ..hw.memory.axi import COUNT_WIDTH, BurstAttributes
 from ..hw.memory.shared_reader import SharedReader
 from ..hw.memory.shared_writer import SharedWriter
 from ..hw.memory.write_master import WriteMaster
@@ -49,7 +49,7 @@ def _port(p: AcceleratorParameters) -> dict[str, int]:
 
 def _bursts(p: AcceleratorParameters) -> dict[str, Any]:
     return {"max_burst": p.max_burst, "outstanding": p.outstanding, "count_width": COUNT_WIDTH,
-            "timeout": None, **_port(p)}
+            "timeout": None, "attributes": BurstAttributes(p.axi_cache, p.axi_prot), **_port(p)}
 
 
 def _rows(p: AcceleratorParameters) -> dict[str, int]:

@@ -106,13 +106,19 @@ class HeadDriver(Driver):
         low = numbers.bit_length() - 1
         jobs = queue_before(m, "jobs", self.o_job)
         job = jobs.i.p
-        place = Signal(32)
+        # Registers that are right when they are asked for: ``i_descriptor`` and ``i_state`` are so
+        # three cycles before ``i_active``, and the request comes a cycle after it.
+        place, place_word, groups = Signal(32), Signal(32), Signal(range((1 << 24) // numbers + 1))
+        words, more = Signal(self.o_request.p.more.shape()), Signal(self.o_request.p.more.shape())
+        m.d.sync += [
+            place.eq(state.position + state.tokens), place_word.eq(d.a + (place >> low)),
+            groups.eq((d.rows + (numbers - 1)) >> low), words.eq(groups * d.region),
+            more.eq(words - 1),
+        ]
         m.d.comb += [
             job.row_words.eq(d.tile_words), job.rows.eq(d.rows), job.four_bits.eq(d.four_bits),
-            place.eq(state.position + state.tokens),
-            self.o_request.p.word.eq(d.c),
-            self.o_request.p.more.eq(((d.rows + (numbers - 1)) >> low) * d.region - 1),
-            self.o_write.p.word.eq(d.a + (place >> low)), self.o_write.p.more.eq(0),
+            self.o_request.p.word.eq(d.c), self.o_request.p.more.eq(more),
+            self.o_write.p.word.eq(place_word), self.o_write.p.more.eq(0),
             self.o_logits.p.word.eq(d.d), self.o_logits.p.rows.eq(d.rows),
             self.o_word.p.data.eq(Cat([Cat(self.o_token, *[0] * (32 - len(self.o_token)))]
                                       * numbers)),

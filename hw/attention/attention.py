@@ -11,7 +11,7 @@ from ..floats.format import FLOAT32
 from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
 from ..rows.elementwise import lanes_layout
 from ..rows.row_fork import row_layout
-from ..streams.fork import StreamFork
+from ..streams.fork import StreamFork, give_to_each
 from .attention_parameters import TILES_UNDER_WAY, AttentionParameters
 from .exponentials import Exponentials
 from .outputs import Outputs
@@ -137,7 +137,7 @@ class Attention(Component):
         connect(m, scores.o_maximum, exponentials.i_maximum)
         connect(m, scores.o, exponentials.i)
         connect(m, exponentials.o_shrink, sums.i_shrink)
-        self._to_both(m, exponentials.o, sums.i, weights.i)
+        give_to_each(m, exponentials.o, (sums.i, weights.i))
         for reader, port in enumerate(
                 (sums.i_job, weights.i_job, weights.i_written, outputs.i_job)):
             connect(m, jobs.o[reader], port)
@@ -156,12 +156,6 @@ class Attention(Component):
             m.submodules[f"lane_{number}"] = lane
             self._connect_lane(m, number, lane, loader, words, scores, weights, outputs)
         return m
-
-    def _to_both(self, m: Module, source, one, other) -> None:
-        """Give a beat to two stages when both of them take it."""
-        for sink, partner in ((one, other), (other, one)):
-            m.d.comb += [sink.p.eq(source.p), sink.valid.eq(source.valid & partner.ready)]
-        m.d.comb += source.ready.eq(one.ready & other.ready)
 
     def _connect_lane(self, m: Module, number: int, lane: QueryLane, loader, words, scores,
                       weights, outputs) -> None:

@@ -15,7 +15,10 @@ def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
     """``value`` (a signal or a view), ``cycles`` cycles later; its shape is kept.
 
     The registers have no reset: on Xilinx devices a chain of them is a shift register in LUTs.
+    A value of no bits has none.
     """
+    if not len(Value.cast(value)):
+        return value
     for cycle in range(1, cycles + 1):
         later = Signal(value.shape(), name=f"{name}_{cycle}", reset_less=True)
         m.d.sync += later.eq(value)

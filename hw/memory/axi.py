@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Const, Module, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .responses import PortError, Response
 
-__all__ = ["BURST_BYTES", "COUNT_WIDTH", "PortError", "Response", "byte_address",
-           "describe_bursts", "read_signature", "request_layout", "word_layout", "write_signature"]
+__all__ = ["BURST_BYTES", "COUNT_WIDTH", "NORMAL", "BurstAttributes", "PortError", "Response",
+           "byte_address", "describe_bursts", "read_signature", "request_layout", "word_layout",
+           "write_signature"]
 
 BURST_BYTES = 4096   # no burst may cross a multiple of that
 COUNT_WIDTH = 24     # of the words of a request, less one: a large vocabulary is one request
 INCREMENTING = 1     # AxBURST
-MODIFIABLE = 0b0011  # AxCACHE: an interconnect may merge or split bursts, and buffer writes
+
+
+@dataclass(frozen=True)
+class BurstAttributes:
+    """What an interconnect and a cache may make of every burst: AxCACHE and AxPROT (AXI4 A4).
+
+    By default, bursts may be merged, split and buffered (``0b0011``: normal, non-cacheable), and
+    are unprivileged, secure data (0). A coherent port of a Zynq wants ``cache=0b1111``; a system
+    whose memory is not secure wants ``prot=0b010``.
+
+    Raises
+    ------
+    ValueError
+        ``cache`` has more than four bits, or ``prot`` more than three.
+    """
+
+    cache: int = 0b0011
+    prot: int = 0
+
+    def __post_init__(self) -> None:
+        for name, most in (("cache", 15), ("prot", 7)):
+            value = getattr(self, name)
+            if type(value) is not int or not 0 <= value <= most:
+                raise ValueError(f"{name} must be a whole number from 0 to {most}, not {value!r}")
+
+
+NORMAL = BurstAttributes()
 
 
 def read_signature(address_width: int, word_bytes: int) -> wiring.Signature:
@@ -61,12 +90,14 @@ def byte_address(word: Value, word_bytes: int) -> Value:
     return Cat(Const(0, word_bytes.bit_length() - 1), word)
 
 
-def describe_bursts(m: Module, port, channel: str, word_bytes: int) -> None:
+def describe_bursts(m: Module, port, channel: str, word_bytes: int,
+                    attributes: BurstAttributes) -> None:
     """Drive what is the same for every burst on ``channel`` ("ar" or "aw") of ``port``."""
     m.d.comb += [
         getattr(port, channel + name).eq(value)
         for name, value in (("id", 0), ("size", word_bytes.bit_length() - 1),
-                            ("burst", INCREMENTING), ("cache", MODIFIABLE), ("prot", 0))
+                            ("burst", INCREMENTING), ("cache", attributes.cache),
+                            ("prot", attributes.prot))
     ]
 
 

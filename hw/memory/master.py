@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..component import Component
-from .axi import byte_address, describe_bursts, request_layout
+from .axi import NORMAL, BurstAttributes, byte_address, describe_bursts, request_layout
 from .burst_splitter import BurstSplitter
 from .port_errors import timeout_port
 
@@ -19,7 +19,7 @@ __all__ = ["Master"]
 class Master(Component):
     """Requests for words, cut into bursts whose addresses are offered on ``channel``.
 
-    The address of a request is offered in the cycle after it was taken; its further bursts follow
+    The address of a request is offered two cycles after it was taken; its further bursts follow
     one per cycle, up to ``outstanding`` at a time. No output depends combinationally on any input.
 
     Parameters
@@ -30,6 +30,8 @@ class Master(Component):
         The number of bursts that may have been announced and not answered in full.
     timeout : int | None
         The number of cycles without an answer after which ``error`` is set; None: a port says.
+    attributes : BurstAttributes
+        AxCACHE and AxPROT.
 
     Members
     -------
@@ -65,12 +67,14 @@ class Master(Component):
         raise NotImplementedError
 
     def __init__(self, *, address_width: int, word_bytes: int, max_burst: int, outstanding: int,
-                 count_width: int = 20, timeout: int | None = 4096) -> None:
+                 count_width: int = 20, timeout: int | None = 4096,
+                 attributes: BurstAttributes = NORMAL) -> None:
         if not isinstance(outstanding, int) or outstanding < 1:
             raise ValueError(f"outstanding must be a positive integer, not {outstanding!r}")
         self.word_bytes = word_bytes
         self.outstanding = outstanding
         self.timeout = timeout
+        self._attributes = attributes
         self._splitter = BurstSplitter(address_width=address_width, word_bytes=word_bytes,
                                        max_burst=max_burst, count_width=count_width)
         request = request_layout(address_width, word_bytes, count_width)
@@ -87,7 +91,7 @@ class Master(Component):
         """
         m.submodules.splitter = splitter = self._splitter
         connect(m, wiring.flipped(self.i_request), splitter.i)
-        describe_bursts(m, self.axi, self.channel, self.word_bytes)
+        describe_bursts(m, self.axi, self.channel, self.word_bytes, self._attributes)
         valid, ready, address, length = (getattr(self.axi, self.channel + name)
                                          for name in ("valid", "ready", "addr", "len"))
         bursts, announced = splitter.o, Signal()

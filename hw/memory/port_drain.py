@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from ..component import Component
-from ..streams.queue import StreamQueue
+from ..streams.queue import LutRamQueue, StreamQueue
 from .axi import read_signature, write_signature
 
 __all__ = ["PortDrain"]
@@ -106,7 +106,7 @@ class PortDrain(Component):
         taken = self._addresses(m, "aw", inner, outer, room)
         pending = self._pending(m, "writes", taken, ends)
         m.submodules.lengths = lengths = StreamQueue(8, self.outstanding)
-        m.submodules.words = words = StreamQueue(len(inner.wdata) + len(inner.wstrb) + 1)
+        m.submodules.words = words = LutRamQueue(len(inner.wdata) + len(inner.wstrb) + 1)
         beat = Signal(8)
         moves, last = Signal(), Signal()
         strobe = Signal.like(inner.wstrb)

@@ -72,7 +72,7 @@ class ReadMaster(Master):
             noted.o.ready.eq(taken & ends_burst),
             words.i.valid.eq(taken),
             Cat(words.i.p.data).eq(axi.rdata), words.i.p.last.eq(ends_burst & burst.last),
-            self.busy.eq(bursts.valid | noted.o.valid),
+            self.busy.eq(self._splitter.busy | bursts.valid | noted.o.valid),
         ]
         with m.If(taken):
             m.d.sync += beat.eq(Mux(ends_burst, 0, beat + 1))

@@ -10,13 +10,15 @@ from ..component import Component
 from ..streams.queue import BlockRamQueue, StreamQueue
 from .axi import (
     COUNT_WIDTH,
+    NORMAL,
+    BurstAttributes,
     byte_address,
     describe_bursts,
     read_signature,
     request_layout,
     word_layout,
 )
-from .burst_splitter import BurstSplitter
+from .burst_splitter import BurstSplitter, burst_layout
 from .port_errors import keep_errors, timeout_port
 
 __all__ = ["SharedReader"]
@@ -25,13 +27,15 @@ __all__ = ["SharedReader"]
 class SharedReader(Component):
     """Read words for several readers, so that none of them can hold up another.
 
-    A burst is asked for only when its reader's queue has a place for every word of it that nothing
-    else will take. So data never wait on the port, whatever the readers do, and a reader that
-    prefetches may stop for as long as it likes. Of the readers that want a burst, the first one in
-    order gets it: who must not wait comes before who prefetches.
+    A burst may be asked for only when its reader's queue has a place for every word of it that
+    nothing else will take; those are reserved as the burst steps forward to be chosen. So data
+    never wait on the port, whatever the readers do, and a reader that prefetches may stop for as
+    long as it likes. Of the readers that have a burst there, the first one in order gets it: who
+    must not wait comes before who prefetches. A burst is chosen three cycles after its request
+    came, at the earliest.
 
     Each request gives exactly its words, in order, the last one marked, whatever the responses;
-    errors are kept as by ``ReadMaster``. One word per cycle; a word can be taken two cycles after
+    errors are kept as by ``ReadMaster``. One word per cycle; a word can be taken three cycles after
     it came. No output depends combinationally on any input.
 
     Parameters
@@ -45,6 +49,8 @@ class SharedReader(Component):
         Bursts that may have been asked for and not delivered.
     timeout : int | None
         Cycles without an answer after which ``error`` is set; None: a port says.
+    attributes : BurstAttributes
+        AxCACHE and AxPROT.
 
     Members
     -------
@@ -70,7 +76,8 @@ class SharedReader(Component):
 
     def __init__(self, *, queues: tuple[int, ...], address_width: int, word_bytes: int,
                  max_burst: int, outstanding: int, count_width: int = COUNT_WIDTH,
-                 timeout: int | None = 4096) -> None:
+                 timeout: int | None = 4096,
+                 attributes: BurstAttributes = NORMAL) -> None:
         if not queues or min(queues) < max_burst:
             raise ValueError(f"Every reader's queue must hold a burst of {max_burst} words; the "
                              f"queues are {queues}")
@@ -78,6 +85,7 @@ class SharedReader(Component):
         self.word_bytes = word_bytes
         self.outstanding = outstanding
         self._timeout = timeout
+        self._attributes = attributes
         self._splitter = {"address_width": address_width, "word_bytes": word_bytes,
                           "max_burst": max_burst, "count_width": count_width}
         request = request_layout(address_width, word_bytes, count_width)
@@ -92,8 +100,7 @@ class SharedReader(Component):
     def elaborate(self, platform):
         m = Module()
         axi = self.axi
-        splitters = [BurstSplitter(**self._splitter) for _ in self.queues]
-        burst = splitters[0].o.p.shape()
+        burst = burst_layout(self._splitter["address_width"], self.word_bytes)
         noted_layout = data.StructLayout({"reader": range(len(self.queues)), "more": 8, "last": 1})
         m.submodules.noted = noted = StreamQueue(noted_layout, self.outstanding)
         note = noted.o.p
@@ -111,47 +118,62 @@ class SharedReader(Component):
         with m.If(taken):
             m.d.sync += beat.eq(Mux(ends_burst, 0, beat + 1))
 
-        # Ask: the chosen burst waits in a register until its address is taken.
-        offered = Signal(burst)
-        free = Signal()
+        # Ask: the chosen burst waits in a queue until its address is taken.
+        m.submodules.addresses = addresses = StreamQueue(burst)
+        asked, free = addresses.i.p, Signal()
         m.d.comb += [
-            free.eq((~axi.arvalid | axi.arready) & noted.i.ready),
-            axi.araddr.eq(byte_address(offered.word, self.word_bytes)),
-            axi.arlen.eq(offered.more),
+            free.eq(addresses.i.ready & noted.i.ready),
+            addresses.i.valid.eq(noted.i.valid),
+            noted.i.p.more.eq(asked.more), noted.i.p.last.eq(asked.last),
+            axi.araddr.eq(byte_address(addresses.o.p.word, self.word_bytes)),
+            axi.arlen.eq(addresses.o.p.more),
+            axi.arvalid.eq(addresses.o.valid), addresses.o.ready.eq(axi.arready),
         ]
-        describe_bursts(m, axi, "ar", self.word_bytes)
-        with m.If(axi.arready):
-            m.d.sync += axi.arvalid.eq(0)
+        describe_bursts(m, axi, "ar", self.word_bytes, self._attributes)
         chosen_before: Value = Const(0)
-        for number, (splitter, depth) in enumerate(zip(splitters, self.queues, strict=True)):
-            m.submodules[f"splitter_{number}"] = splitter
-            out = self.o[number]
-            m.submodules[f"queue_{number}"] = queue = BlockRamQueue(out.p.shape(), depth)
-            connect(m, wiring.flipped(self.i_request[number]), splitter.i)
-            connect(m, queue.o, wiring.flipped(out))
-            reserved = Signal(range(depth + 1), name=f"reserved_{number}")
-            wants, chosen = Signal(name=f"wants_{number}"), Signal(name=f"chosen_{number}")
-            words = Signal(range(depth + 2), name=f"words_{number}")
-            given = Signal(name=f"given_{number}")
+        for number in range(len(self.queues)):
+            words = self._add_queue(m, number)
             m.d.comb += [
-                wants.eq(splitter.o.valid & (reserved + splitter.o.p.more < depth)),
-                chosen.eq(wants & free & ~chosen_before),
-                splitter.o.ready.eq(chosen),
-                words.eq(Mux(chosen, splitter.o.p.more + 1, 0)),
-                queue.i.valid.eq(taken & (note.reader == number)),
-                Cat(queue.i.p.data).eq(axi.rdata), queue.i.p.last.eq(ends_burst & note.last),
-                given.eq(out.valid & out.ready),
+                words.valid.eq(taken & (note.reader == number)),
+                Cat(words.p.data).eq(axi.rdata), words.p.last.eq(ends_burst & note.last),
             ]
-            m.d.sync += reserved.eq(reserved + words - given)
+            reader = self._add_reader(m, number)
+            chosen = Signal(name=f"chosen_{number}")
+            m.d.comb += [chosen.eq(reader.valid & free & ~chosen_before),
+                         reader.ready.eq(chosen)]
             with m.If(chosen):
-                m.d.sync += [axi.arvalid.eq(1), offered.eq(splitter.o.p)]
-                m.d.comb += [
-                    noted.i.valid.eq(1), noted.i.p.reader.eq(number),
-                    noted.i.p.more.eq(splitter.o.p.more), noted.i.p.last.eq(splitter.o.p.last),
-                ]
-            chosen_before = chosen_before | wants
+                m.d.comb += [noted.i.valid.eq(1), noted.i.p.reader.eq(number), asked.eq(reader.p)]
+            chosen_before = chosen_before | reader.valid
 
         keep_errors(m, self, self._timeout, answered=taken, response=axi.rresp,
                     waiting=(noted.o.valid & ~axi.rvalid) | (axi.arvalid & ~axi.arready),
                     broken=taken & (axi.rlast != ends_burst))
         return m
+
+    def _add_queue(self, m: Module, number: int) -> stream.Interface:
+        """A reader's queue of words: where they come in."""
+        out = self.o[number]
+        m.submodules[f"queue_{number}"] = queue = BlockRamQueue(out.p.shape(), self.queues[number])
+        connect(m, queue.o, wiring.flipped(out))
+        return queue.i
+
+    def _add_reader(self, m: Module, number: int) -> stream.Interface:
+        """The bursts of a reader for which there are places."""
+        depth, out = self.queues[number], self.o[number]
+        m.submodules[f"splitter_{number}"] = splitter = BurstSplitter(**self._splitter)
+        connect(m, wiring.flipped(self.i_request[number]), splitter.i)
+        burst = splitter.o.p
+        ready = stream.Signature(burst.shape()).create(path=(f"burst_{number}",))
+        reserved, words = (Signal(range(depth + 1), name=f"{name}_{number}")
+                           for name in ("reserved", "words"))
+        given = Signal(name=f"given_{number}")   # a place counts as free a cycle late
+        m.d.comb += [
+            splitter.o.ready.eq((~ready.valid | ready.ready) & (reserved + burst.more < depth)),
+            words.eq(Mux(splitter.o.valid & splitter.o.ready, burst.more + 1, 0)),
+        ]
+        m.d.sync += [given.eq(out.valid & out.ready), reserved.eq(reserved + words - given)]
+        with m.If(ready.ready):
+            m.d.sync += ready.valid.eq(0)
+        with m.If(splitter.o.valid & splitter.o.ready):
+            m.d.sync += [ready.valid.eq(1), ready.p.eq(burst)]
+        return ready

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..streams.queue import StreamQueue, queue_before, queue_behind
+from ..streams.queue import LutRamQueue, StreamQueue, queue_before
 from .axi import Response, write_signature
 from .master import Master
 from .port_errors import keep_errors
@@ -27,8 +27,10 @@ class WriteMaster(Master):
     tells whether any of its responses was an error; ``error`` keeps the first one. If memory
     does not answer, ``error`` becomes ``TIMEOUT`` and the master goes on waiting.
 
-    A word passes from ``i`` to W in one cycle, one word per cycle, once its burst's address has
-    been taken. ``i`` may run ahead of the requests by two words.
+    A word passes from ``i`` to W in one cycle, one word per cycle, from the cycle on after its
+    burst's address has been offered: WVALID never waits for AWREADY, as AXI4 demands (A3.3.1), so
+    that a slave may take address and word together. ``i`` may run ahead of the requests by two
+    words.
 
     The parameters and the other members are those of ``Master``; here a burst is outstanding until
     it is acknowledged.
@@ -58,17 +60,22 @@ class WriteMaster(Master):
         m = Module()
         axi = self.axi
 
-        # Announce: a burst is offered while there is a place to note it down in, for W and for B.
+        # Announce: a burst is offered from when it has been noted down, for W and for B, in the
+        # first cycle of its offer.
         m.submodules.lengths = lengths = StreamQueue(8, self.outstanding)
         m.submodules.ends = ends = StreamQueue(1, self.outstanding)
-        bursts, announced = self._announce(m, lengths.i.ready & ends.i.ready)
+        noted, notes, room = Signal(), Signal(), Signal()
+        bursts, announced = self._announce(m, room | noted)
         m.d.comb += [
-            lengths.i.valid.eq(announced), lengths.i.p.eq(axi.awlen),
-            ends.i.valid.eq(announced), ends.i.p.eq(bursts.p.last),
+            room.eq(lengths.i.ready & ends.i.ready), notes.eq(bursts.valid & room & ~noted),
+            lengths.i.valid.eq(notes), lengths.i.p.eq(axi.awlen),
+            ends.i.valid.eq(notes), ends.i.p.eq(bursts.p.last),
         ]
+        m.d.sync += noted.eq((noted | notes) & ~announced)
 
         # Write.
-        words = queue_behind(m, "words", self.i)
+        m.submodules.words = words = LutRamQueue(self.i.p.shape())
+        wiring.connect(m, wiring.flipped(self.i), words.i)
         beat = Signal(8)
         given = Signal()
         m.d.comb += [
@@ -95,7 +102,7 @@ class WriteMaster(Master):
             failed.eq(failed_before | (axi.bresp != Response.OKAY)),
             done.i.valid.eq(answered & ends.o.p),
             done.i.p.eq(failed),
-            self.busy.eq(bursts.valid | ends.o.valid),
+            self.busy.eq(self._splitter.busy | bursts.valid | ends.o.valid),
         ]
         with m.If(answered):
             m.d.sync += failed_before.eq(failed & ~ends.o.p)

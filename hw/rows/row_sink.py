@@ -56,7 +56,7 @@ class RowSink(Component):
         last_beats = request_rows(m, self.i_row, self.o_request, per_word, self.max_beats)
 
         # Gather: the beat that fills a word, or ends the row, sends it.
-        place = Signal(range(per_word))
+        place = Signal(range(max(per_word, 2)))   # no signal is without bits
         beat = Signal(range(self.max_beats))
         width = self.i.p.shape().size
         gathered = Signal(data.ArrayLayout(width, per_word), reset_less=True)
@@ -75,9 +75,10 @@ class RowSink(Component):
         for number in range(per_word):
             m.d.comb += self.o.p.strobe.word_select(number, 4 * self.lanes).eq(
                 Mux(number <= place, -1, 0))
+        # Whatever is offered is gathered: of the beats at a place, the last one is what is taken.
+        m.d.sync += gathered[place].eq(self.i.p)
         with m.If(taken):
             m.d.sync += [
-                gathered[place].eq(self.i.p),
                 place.eq(Mux(completes, 0, place + 1)),
                 beat.eq(Mux(row_ends, 0, beat + 1)),
             ]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..component import Component
 from ..memory.axi import COUNT_WIDTH, request_layout, word_layout
-from ..streams.queue import StreamQueue
+from ..streams.queue import StreamQueue, queue_before
 from .elementwise import lanes_layout
 from .row_fork import row_layout
 
@@ -56,8 +56,8 @@ def request_rows(m: Module, rows: stream.Interface, requests: stream.Interface,
 class RowSource(Component):
     """Read rows that begin with a word, and give them beat by beat.
 
-    A beat per cycle; four rows may be asked for ahead. What a row's last word holds beyond the row
-    is dropped.
+    A beat per cycle, one cycle after its word came; four rows may be asked for ahead. What a row's
+    last word holds beyond the row is dropped.
 
     Parameters
     ----------
@@ -98,25 +98,26 @@ class RowSource(Component):
         m = Module()
         per_word = self.beats_per_word
         last_beats = request_rows(m, self.i, self.o_request, per_word, self.max_beats)
-        place = Signal(range(per_word))
+        place = Signal(range(max(per_word, 2)))   # no signal is without bits
         beat = Signal(range(self.max_beats))
         given = Signal()
+        out = queue_before(m, "out", self.o).i
         beats = [data.View(self.o.p.values.shape(), self.i_words.p.data.as_value().word_select(
             number, self.o.p.values.shape().size)) for number in range(per_word)]
         m.d.comb += [
-            self.o.valid.eq(self.i_words.valid & last_beats.o.valid),
-            self.o.p.last.eq(beat == last_beats.o.p),
-            given.eq(self.o.valid & self.o.ready),
-            last_beats.o.ready.eq(given & self.o.p.last),
-            self.i_words.ready.eq(given & (self.o.p.last | (place == per_word - 1))),
+            out.valid.eq(self.i_words.valid & last_beats.o.valid),
+            out.p.last.eq(beat == last_beats.o.p),
+            given.eq(out.valid & out.ready),
+            last_beats.o.ready.eq(given & out.p.last),
+            self.i_words.ready.eq(given & (out.p.last | (place == per_word - 1))),
         ]
         with m.Switch(place):
             for number, value in enumerate(beats):
                 with m.Case(number):
-                    m.d.comb += self.o.p.values.eq(value)
+                    m.d.comb += out.p.values.eq(value)
         with m.If(given):
             m.d.sync += [
                 place.eq(Mux(self.i_words.ready, 0, place + 1)),
-                beat.eq(Mux(self.o.p.last, 0, beat + 1)),
+                beat.eq(Mux(out.p.last, 0, beat + 1)),
             ]
         return m

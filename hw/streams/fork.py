@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, ShapeLike
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, ShapeLike, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from ..component import Component
 from .queue import queue_before
 
-__all__ = ["StreamFork"]
+__all__ = ["StreamFork", "give_to_each"]
+
+
+def give_to_each(m: Module, source: stream.Interface, sinks: Sequence[stream.Interface]) -> None:
+    """Give every beat of ``source`` to each of ``sinks``, to each when it takes it.
+
+    No valid depends on a ready. The beat is taken from ``source`` with the last one of them.
+    """
+    rest = []
+    for sink in sinks:
+        has_it, takes = Signal(name="has_it"), Signal(name="takes")
+        m.d.comb += [sink.p.eq(source.p), sink.valid.eq(source.valid & ~has_it),
+                     takes.eq(has_it | sink.ready)]
+        m.d.sync += has_it.eq(source.valid & takes & ~source.ready)
+        rest.append(takes)
+    m.d.comb += source.ready.eq(Cat(rest).all())
 
 
 class StreamFork(Component):

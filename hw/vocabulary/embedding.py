@@ -79,18 +79,24 @@ class Embedding(Component):
         group = (self.word_bytes // 4 - 1).bit_length()   # bits of a place in a word of numbers
         numbers = word.as_value()
 
-        done = Signal(16)
+        done, last_token = Signal(16), Signal(16)
         number = Signal(24)
         token = Signal(32)
-        group_at = Signal(self.o_request.p.word.shape())
+        group_at, row_at = (Signal(self.o_request.p.word.shape(), name=name)
+                            for name in ("group_at", "row_at"))
+        group_offset, row_offset = Signal(32), Signal(32)
         scale = Signal(FLOAT32.layout)
-        beat = Signal(range(self.max_beats))
+        beat, last_beat = Signal(range(self.max_beats)), Signal(range(self.max_beats))
         per_word = self.word_bytes // self.lanes   # beats, of int8
         place = Signal(range(2 * per_word))
         word_ends = Signal()
         m.submodules.queue = queue = CreditQueue(self.o.p.shape(), self._latency)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
-        m.d.comb += number.eq(job.first + done)
+        # Known long before they are looked at: a row takes many cycles.
+        m.d.sync += [
+            last_beat.eq(job.beats - 1), last_token.eq(job.tokens - 1),
+            row_at.eq(group_at + row_offset),
+        ]
 
         def ask(state: str, address, more, then: str) -> None:
             with m.State(state):
@@ -102,39 +108,46 @@ class Embedding(Component):
                     m.next = then
 
         with m.FSM():
-            with m.State("idle"), m.If(self.i.valid):
-                m.next = "ask id"
+            with m.State("idle"):
+                m.d.sync += number.eq(job.first)
+                with m.If(self.i.valid):
+                    m.next = "ask id"
             ask("ask id", job.ids + (number >> group), 0, "id")
             with m.State("id"):
                 m.d.comb += self.i_words.ready.eq(1)
                 with m.If(self.i_words.valid):
                     m.d.sync += token.eq(numbers.word_select(number[:group], 32))
-                    m.next = "locate"
+                    m.next = "multiply"
+            with m.State("multiply"):
+                m.d.sync += [group_offset.eq((token >> group)[:20] * job.group_words),
+                             row_offset.eq(token[:group] * job.row_words + 1)]
+                m.next = "locate"
             with m.State("locate"):
-                m.d.sync += group_at.eq(job.table + (token >> group)[:20] * job.group_words)
+                m.d.sync += group_at.eq(job.table + group_offset)
                 m.next = "ask scale"
             ask("ask scale", group_at, 0, "ask row")
-            ask("ask row", group_at + 1 + token[:group] * job.row_words, job.row_words - 1, "scale")
+            ask("ask row", row_at, job.row_words - 1, "scale")
             with m.State("scale"):
                 m.d.comb += self.i_words.ready.eq(1)
                 with m.If(self.i_words.valid):
                     m.d.sync += scale.eq(numbers.word_select(token[:group], 32))
                     m.next = "row"
             with m.State("row"):
-                ends = Signal()
+                ends, last = Signal(), Signal()
                 m.d.comb += [
+                    last.eq(beat == last_beat),
                     queue.enter.eq(self.i_words.valid & queue.ready),
-                    ends.eq(queue.enter & (beat + 1 == job.beats)),
+                    ends.eq(queue.enter & last),
                     word_ends.eq(place == Mux(job.four_bits, 2 * per_word, per_word) - 1),
-                    self.i_words.ready.eq(queue.ready & (word_ends | (beat + 1 == job.beats))),
+                    self.i_words.ready.eq(queue.ready & (word_ends | last)),
                 ]
                 with m.If(queue.enter):
                     m.d.sync += [beat.eq(beat + 1),
                                  place.eq(Mux(word_ends, 0, place + 1))]
                 with m.If(ends):
-                    m.d.sync += [beat.eq(0), place.eq(0), done.eq(done + 1)]
+                    m.d.sync += [beat.eq(0), place.eq(0), done.eq(done + 1), number.eq(number + 1)]
                     m.next = "ask id"
-                    with m.If(done + 1 == job.tokens):
+                    with m.If(done == last_token):
                         m.d.sync += done.eq(0)
                         m.d.comb += self.i.ready.eq(1)
                         m.next = "idle"

@@ -15,6 +15,7 @@ from .rows import can_code, code, has_beat, meets, note_end, sink, step_quantize
 __all__ = ["attend", "drive_attend"]
 
 _A = 0
+_IDLE, _COUNT, _PASS, _QUERIES_WALK, _NEXT, _HEAD, _WALKED = range(7)   # of the driver's walk
 # Columns of a pass, and of a tile.
 _POSITION, _LAST_POSITION, _QUERIES, _GROUP, _BASE = range(r.PASS_FIELDS)
 _REMAINING, _OF_PASS, _LAST, _ROWS, _WORD = range(r.CACHE_TILE_FIELDS)
@@ -36,14 +37,16 @@ def _tile(m: r.Machine, number: int) -> np.ndarray:
 def drive_attend(m: r.Machine, now: int) -> None:
     """Heads and tokens into passes: as ``fpga.attend_driver``."""
     decodes = m.tokens == 1
-    if m.walk == 0:
+    if m.walk == _IDLE:
         m.kv, m.member, m.token, m.head_at = 0, 0, 0, m.descriptor[D.c]
         m.source, m.source_head = m.descriptor[D.a], m.descriptor[D.a]
         m.out, m.out_head = m.descriptor[D.d], m.descriptor[D.d]
-        m.walk = 1
-    elif m.walk == 1:
+        m.walk = _COUNT
+    elif m.walk == _COUNT:
         waiting = m.descriptor[D.group] - m.member if decodes else m.tokens - m.token
         m.count = min(m.queries, waiting)
+        m.walk = _PASS
+    elif m.walk == _PASS:
         if has_room(m, q.PASSES):
             new = _pass(m, m.passes)
             new[_POSITION] = m.position + m.token
@@ -54,8 +57,8 @@ def drive_attend(m: r.Machine, now: int) -> None:
             put(m, q.PASSES, now + 1, m.passes)
             m.passes += 1
             m.left = m.count
-            m.walk = 2
-    elif m.walk == 2:
+            m.walk = _QUERIES_WALK
+    elif m.walk == _QUERIES_WALK:
         if has_room(m, q.A_ROWS) and has_room(m, q.SINK_ROWS):
             beats = m.descriptor[D.head_words] * m.word_beats
             put(m, q.A_ROWS, now + 1, pack(m.source, beats))
@@ -69,26 +72,26 @@ def drive_attend(m: r.Machine, now: int) -> None:
                 m.token += 1
             m.left -= 1
             if m.left == 0:
-                m.walk = 3
-    elif m.walk == 3:
-        m.walk = 1
+                m.walk = _NEXT
+    elif m.walk == _NEXT:
+        m.walk = _COUNT
         if decodes:
-            m.walk = 4
+            m.walk = _HEAD
         elif m.token == m.tokens:
             m.token = 0
             m.member += 1
             m.source_head += m.descriptor[D.head_words]
             m.out_head += m.descriptor[D.head_words]
             m.source, m.out = m.source_head, m.out_head
-            m.walk = 4
-    elif m.walk == 4:
-        m.walk = 1
+            m.walk = _HEAD
+    elif m.walk == _HEAD:
+        m.walk = _COUNT
         if m.member == m.descriptor[D.group]:
             m.member = 0
             m.kv += 1
             m.head_at += m.descriptor[D.region]
             if m.kv == m.descriptor[D.heads]:
-                m.walk = 5
+                m.walk = _WALKED
                 m.walked = 1
 
 
@@ -266,15 +269,22 @@ def _weigh(m: r.Machine, now: int) -> None:
         take(m, q.JOBS_SUMMED)
     if can_take(m, q.EXPONENTIALS, now):
         last = first(m, q.EXPONENTIALS) == 1
-        summable = not last or (has_room(m, q.ROW_FACTORS) and m.lane_sum_idle_at <= now)
-        if summable and can_take(m, q.JOBS_WEIGHED, now) and has_room(m, q.SCALED):
-            take(m, q.EXPONENTIALS)
-            put(m, q.SCALED, now + m.weigh_latency + 1, int(last))
+        if m.exponential_summed == 0 and (not last or (
+                has_room(m, q.ROW_FACTORS) and m.lane_sum_idle_at <= now)):
+            m.exponential_summed = 1
             if last:
-                take(m, q.JOBS_WEIGHED)
                 put(m, q.ROW_SUMS, now + m.row_sum_latency, 0)
                 put(m, q.ROW_FACTORS, now + m.fold_latency + 1, 0)
                 m.lane_sum_idle_at = now + m.row_sum_latency + 1
+        if m.exponential_weighed == 0 and can_take(m, q.JOBS_WEIGHED, now) and has_room(
+                m, q.SCALED):
+            m.exponential_weighed = 1
+            put(m, q.SCALED, now + m.weigh_latency + 1, int(last))
+            if last:
+                take(m, q.JOBS_WEIGHED)
+        if m.exponential_summed == 1 and m.exponential_weighed == 1:
+            m.exponential_summed, m.exponential_weighed = 0, 0
+            take(m, q.EXPONENTIALS)
     if can_take(m, q.MAXIMA, now):
         if m.shrunk == 0:
             if has_room(m, q.SHRINKS):
@@ -302,7 +312,7 @@ def _quantize_weights(m: r.Machine, now: int) -> None:
         if last == 0 or (has_room(m, q.WEIGHT_INVERSES) and has_room(m, q.WEIGHT_STEPS)
                          and not meets(m, r.CODED_WEIGHTS, now)):
             take(m, q.SCALED)
-            put(m, q.WEIGHT_ROW, now + 2, last)
+            put(m, q.WEIGHT_ROW, now + 3, last)
             if last == 1:
                 note_end(m, r.CODED_WEIGHTS, now)
                 put(m, q.WEIGHT_INVERSES, now + m.weight_largest_latency + 1, 0)

@@ -160,7 +160,7 @@ def _scale(m: r.Machine, now: int) -> None:
                 take(m, q.SCALINGS_TAKEN)
                 take(m, q.ACTIVATION_SCALES)
     if can_take(m, q.SUMS, now) and has_room(m, q.BLOCKS):
-        put(m, q.BLOCKS, now + 2, take(m, q.SUMS))
+        put(m, q.BLOCKS, now + 3, take(m, q.SUMS))
     if can_take(m, q.SCALINGS, now) and has_room(m, q.SCALINGS_TAKEN):
         take(m, q.SCALINGS)
         put(m, q.SCALINGS_TAKEN, now + 1, 0)

@@ -21,8 +21,10 @@ __all__ = [
     "write_word",
 ]
 
-_LEFT, _NEXT, _SINCE = range(3)   # columns of ``asked``
-_READ_CYCLES = 3   # from a word that the memory moves to one that its reader can take
+# Columns of ``asked``: what is left of a request, and since when; words of the burst before it, and
+# of the one that has its places and is to be chosen; places that were freed in the cycle before.
+_LEFT, _NEXT, _SINCE, _CUT, _PLACED, _FREED = range(r.ASKED_COLUMNS)
+_READ_CYCLES = 4   # from a word that the memory moves to one that its reader can take
 
 
 @njit
@@ -42,7 +44,7 @@ def ask(m: r.Machine, reader: int, word: int, words: int, now: int) -> None:
 @njit
 def take_word(m: r.Machine, reader: int) -> None:
     """Take a word, and give its place back."""
-    m.reserved[reader] -= 1
+    m.asked[reader, _FREED] += 1
     take(m, reader)
 
 
@@ -89,30 +91,40 @@ def step_port(m: r.Machine, now: int) -> None:
 
 @njit
 def _choose_burst(m: r.Machine, now: int) -> None:
-    """The first reader that has a burst to ask for, and a place for every word of it."""
+    """Of the readers that have a burst with a place for every word, the first one asks for it."""
     while can_take(m, q.RELEASED, now):
         take(m, q.RELEASED)
         m.noted -= 1
     m.counters[N.memory_waits] += int(m.noted > 0 and m.read_moved == 0)
-    if m.noted >= m.outstanding:
-        return
+    free = m.noted < m.outstanding
     for reader in range(r.READERS):
-        left = m.asked[reader, _LEFT]
-        if left == 0 or m.asked[reader, _SINCE] > now:
-            continue
-        words = min(left, m.max_burst - m.asked[reader, _NEXT] % m.max_burst)
-        if m.reserved[reader] + words > limit(m, reader):
-            continue
-        burst = m.read_bursts[m.reads % r.RING]
-        burst[0], burst[1], burst[2] = reader, words, now + max(m.ddr_latency, 2)
-        m.reads += 1
-        m.noted += 1
-        m.reserved[reader] += words
-        m.asked[reader, _LEFT] -= words
-        m.asked[reader, _NEXT] += words
-        if m.asked[reader, _LEFT] == 0:
-            m.free_at[reader] = now + 1
-        return
+        asked = m.asked[reader]
+        if asked[_PLACED] != 0 and free:
+            free = False
+            _note(m, reader, asked[_PLACED], now)
+            asked[_PLACED] = 0
+        if asked[_CUT] != 0 and asked[_PLACED] == 0 and (
+                m.reserved[reader] + asked[_CUT] <= limit(m, reader)):
+            asked[_PLACED] = asked[_CUT]
+            m.reserved[reader] += asked[_CUT]
+            asked[_CUT] = 0
+        if asked[_LEFT] != 0 and asked[_CUT] == 0 and asked[_SINCE] <= now:
+            asked[_CUT] = min(asked[_LEFT], m.max_burst - asked[_NEXT] % m.max_burst)
+            asked[_LEFT] -= asked[_CUT]
+            asked[_NEXT] += asked[_CUT]
+            if asked[_LEFT] == 0:
+                m.free_at[reader] = now + 1
+        m.reserved[reader] -= asked[_FREED]
+        asked[_FREED] = 0
+
+
+@njit
+def _note(m: r.Machine, reader: int, words: int, now: int) -> None:
+    """A burst is asked for."""
+    burst = m.read_bursts[m.reads % r.RING]
+    burst[0], burst[1], burst[2] = reader, words, now + max(m.ddr_latency, 2)
+    m.reads += 1
+    m.noted += 1
 
 
 @njit
@@ -194,18 +206,20 @@ def _split_writes(m: r.Machine, now: int) -> None:
         if m.write_beat == first(m, q.WRITE_LENGTHS):
             take(m, q.WRITE_LENGTHS)
             m.write_beat = 0
+    if m.write_cut != 0 and m.announced < m.outstanding and has_room(m, q.WRITE_LENGTHS):
+        burst = m.write_bursts[m.writes % r.RING]
+        burst[0], burst[1] = m.write_cut, max(now + m.ddr_latency - 1, now + 1)
+        burst[2] = m.write_cut_last
+        m.writes += 1
+        m.announced += 1
+        put(m, q.WRITE_LENGTHS, now + 1, m.write_cut)
+        m.write_cut = 0
     if m.write_left != 0:
-        if (m.write_valid_at <= now and m.announced < m.outstanding
-                and has_room(m, q.WRITE_LENGTHS)):
-            words = min(m.write_left, m.max_burst - m.write_at % m.max_burst)
-            m.write_left -= words
-            m.write_at += words
-            burst = m.write_bursts[m.writes % r.RING]
-            burst[0], burst[1] = words, max(now + m.ddr_latency - 1, now + 1)
-            burst[2] = int(m.write_left == 0)
-            m.writes += 1
-            m.announced += 1
-            put(m, q.WRITE_LENGTHS, now + 1, words)
+        if m.write_valid_at <= now and m.write_cut == 0:
+            m.write_cut = min(m.write_left, m.max_burst - m.write_at % m.max_burst)
+            m.write_left -= m.write_cut
+            m.write_at += m.write_cut
+            m.write_cut_last = int(m.write_left == 0)
             m.write_free_at = now + 1
     elif can_take(m, q.WRITE_REQUESTS, now) and m.write_free_at <= now:
         m.write_at, m.write_left = unpack(take(m, q.WRITE_REQUESTS))

@@ -20,13 +20,15 @@ from . import streams as q
 RING = 64                 # bursts, passes and tiles of the cache that are kept
 CAPACITY = 1 << 14        # entries that a queue can hold at most
 PASS_FIELDS, CACHE_TILE_FIELDS = 5, 5
+ASKED_COLUMNS = 6
 READERS = len(_READERS)
 FIELDS = [name for name in _DESCRIPTOR_FIELDS if name not in "xy"]   # all but the float32 ones
 
 # What the units hold, each a number.
 _PORT = (
     "noted", "reads", "reads_done", "writes", "writes_done", "write_left", "write_valid_at",
-    "write_free_at", "write_at", "announced", "write_beat", "serves", "serves_from",
+    "write_free_at", "write_at", "write_cut", "write_cut_last", "announced", "write_beat",
+    "serves", "serves_from",
     "serves_free_at", "write_words_left", "direction", "turning", "between", "saved",
     "write_room", "read_moved",
 )
@@ -57,7 +59,7 @@ _ATTENTION = (
     "load_lane", "load_bank", "oldest_bank", "load_scales", "begun", "block_word", "weighed",
     "weighed_before", "unused", "walk_word", "walk_remaining", "score_lane", "score_token",
     "score_count", "counted", "score_runs", "shrunk", "lane_sum_idle_at", "keeping_until",
-    "output_beat",
+    "output_beat", "exponential_summed", "exponential_weighed",
 )
 _VOCABULARY = (
     "embed_state", "embed_done", "embed_place", "embed_beat", "stored", "head_word",
@@ -85,7 +87,7 @@ _NUMBERS = (*_PORT, *_SEQUENCER, *_MATMUL, *_ROWS, *_POSTS, *_DRIVERS, *_ATTENTI
 _ARRAYS = {
     "descriptor": (len(FIELDS),),    # the one that is being done: see ``D``
     "counters": (len(COUNTERS),),    # see ``N``
-    "asked": (READERS, 3),           # of a reader: words left to ask for, the next one, since when
+    "asked": (READERS, ASKED_COLUMNS),   # of a reader: see ``port``
     "free_at": (READERS,),
     "reserved": (READERS,),
     "beats": (2, 2),                 # of rows a and b: place in the word, in the row

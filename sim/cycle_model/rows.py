@@ -18,7 +18,9 @@ _PLACE, _BEAT = 0, 1   # of a row: in its word, in the row
 
 @njit
 def step_sources(m: r.Machine, now: int) -> None:
-    """Rows that were asked for become requests: as ``hw.rows.row_source``."""
+    """Rows that were asked for become requests, and words beats: as ``hw.rows.row_source``."""
+    for source in range(2):
+        _give_beat(m, source, now)
     _request(m, q.A_ROWS, q.A_LENGTHS, q.A_WORDS, now)
     _request(m, q.B_ROWS, q.B_LENGTHS, q.B_WORDS, now)
 
@@ -33,25 +35,34 @@ def _request(m: r.Machine, rows: int, lengths: int, reader: int, now: int) -> No
 
 
 @njit
-def has_beat(m: r.Machine, source: int, now: int) -> bool:
-    """A beat of source 0 (a) or 1 (b) is offered."""
-    return can_take(m, q.A_WORDS + source, now) and can_take(m, q.A_LENGTHS + source, now)
-
-
-@njit
-def take_beat(m: r.Machine, source: int) -> bool:
-    """Take it; whether it is its row's last one."""
+def _give_beat(m: r.Machine, source: int, now: int) -> None:
+    """A beat of source 0 (a) or 1 (b) goes to the register before its output."""
+    if not (can_take(m, q.A_WORDS + source, now) and can_take(m, q.A_LENGTHS + source, now)
+            and has_room(m, q.A_BEATS + source)):
+        return
     beats = m.beats[source]
     beats[_PLACE] += 1
     beats[_BEAT] += 1
     last = beats[_BEAT] == first(m, q.A_LENGTHS + source)
+    put(m, q.A_BEATS + source, now + 1, int(last))
     if last or beats[_PLACE] == m.word_beats:
         beats[_PLACE] = 0
         take_word(m, q.A_WORDS + source)
     if last:
         beats[_BEAT] = 0
         take(m, q.A_LENGTHS + source)
-    return last
+
+
+@njit
+def has_beat(m: r.Machine, source: int, now: int) -> bool:
+    """A beat of source 0 (a) or 1 (b) is offered."""
+    return can_take(m, q.A_BEATS + source, now)
+
+
+@njit
+def take_beat(m: r.Machine, source: int) -> bool:
+    """Take it; whether it is its row's last one."""
+    return take(m, q.A_BEATS + source) == 1
 
 
 @njit
@@ -72,7 +83,7 @@ def _norm(m: r.Machine, now: int) -> None:
         may_end = has_room(m, q.FACTORS) and m.sum_idle_at <= now and can_take(m, q.NORMS, now)
         if not last or may_end:
             take_beat(m, _A)
-            put(m, q.NORM_ROW, now + 2, 0)
+            put(m, q.NORM_ROW, now + 3, 0)
             m.norm_taken += 1
             if last:
                 m.norm_taken = 0
@@ -107,7 +118,7 @@ def can_code(m: r.Machine, beats: int, now: int) -> bool:
 @njit
 def code(m: r.Machine, beats: int, now: int) -> None:
     """A beat enters the quantizer."""
-    put(m, q.CODE_ROW, now + 2, 0)
+    put(m, q.CODE_ROW, now + 3, 0)
     m.code_taken += 1
     if m.code_taken == beats:
         m.code_taken = 0

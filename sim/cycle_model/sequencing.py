@@ -17,7 +17,7 @@ __all__ = ["BEATS", "FIRST_WORD", "WORDS", "is_active", "step_fetchers", "step_s
 WORDS, BEATS, FIRST_WORD = range(3)   # columns of a weight tile in the list
 
 _END, _HEAD = int(Operation.END), int(Operation.HEAD)
-(_BEGIN, _DECODE, _EXECUTE, _LAST) = range(4)
+(_BEGIN, _DECODE, _MULTIPLY, _COMPARE, _CHECK, _EXECUTE, _LAST) = range(7)
 
 
 @njit
@@ -45,16 +45,24 @@ def step_sequencer(m: r.Machine, program: np.ndarray, notes: np.ndarray, now: in
             m.place = take(m, q.DESCRIPTORS)
             notes[m.place] = m.counters
             m.descriptor[:] = program[m.place]
-            operation = m.descriptor[D.operation]
-            skipped = m.chooses == 0 and (m.descriptor[D.last_row] == 1 or operation == _HEAD)
-            if operation == _END:
-                m.state = _LAST
-            elif not skipped:
-                m.operation = operation
-                m.active_from = now + 1
-                m.walked = 0
-                m.walk = 0
-                m.state = _EXECUTE
+            m.state = _MULTIPLY
+    elif m.state == _MULTIPLY:
+        m.state = _COMPARE
+    elif m.state == _COMPARE:
+        m.state = _CHECK
+    elif m.state == _CHECK:
+        operation = m.descriptor[D.operation]
+        skipped = m.chooses == 0 and (m.descriptor[D.last_row] == 1 or operation == _HEAD)
+        m.state = _EXECUTE
+        if operation == _END:
+            m.state = _LAST
+        elif skipped:
+            m.state = _DECODE
+        else:
+            m.operation = operation
+            m.active_from = now + 1
+            m.walked = 0
+            m.walk = 0
     elif m.state == _EXECUTE:
         if m.walked == 1 and m.pending == 0:
             m.state = _DECODE

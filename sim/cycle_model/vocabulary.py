@@ -14,7 +14,7 @@ from .rows import sink
 
 __all__ = ["choose", "drive_embed", "drive_head", "embed"]
 
-_IDLE, _ASK_ID, _ID, _LOCATE, _ASK_SCALE, _ASK_ROW, _SCALE, _ROW = range(8)
+_IDLE, _ASK_ID, _ID, _MULTIPLY, _LOCATE, _ASK_SCALE, _ASK_ROW, _SCALE, _ROW = range(9)
 
 
 @njit
@@ -52,7 +52,9 @@ def embed(m: r.Machine, now: int) -> None:
     elif m.embed_state == _ID:
         if came:
             take_word(m, q.VOCABULARY_WORDS)
-            m.embed_state = _LOCATE
+            m.embed_state = _MULTIPLY
+    elif m.embed_state == _MULTIPLY:
+        m.embed_state = _LOCATE
     elif m.embed_state == _LOCATE:
         m.embed_state = _ASK_SCALE
     elif m.embed_state == _ASK_SCALE:

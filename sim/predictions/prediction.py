@@ -25,7 +25,7 @@ from .work import row_width
 __all__ = ["ERRORS", "Parts", "PredictedStep", "Prediction", "activity_energy"]
 
 # Of what RTL simulation counted, for whole steps; the tests hold the model to these bounds.
-ERRORS = {"small models, 42 steps": 0.006, "BitNet 0.73B in full size, 10 runs": 0.0005}
+ERRORS = {"small models, 42 steps": 0.008, "BitNet 0.73B in full size, 10 runs": 0.0005}
 
 
 @dataclass(frozen=True)

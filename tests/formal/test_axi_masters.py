@@ -1,7 +1,7 @@
 """Proofs about the AXI4 masters: the handshake rules, and the beats of every burst and request."""
 
 import pytest
-from amaranth.hdl import Assert, Assume, Cover, Signal
+from amaranth.hdl import Assert, Assume, Cover, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, connect, flipped
 
@@ -44,6 +44,11 @@ class MasterProof(Proof):
                 Assert(address[2:] % (BURST_BYTES // WORD_BYTES) + length
                        < BURST_BYTES // WORD_BYTES),
             ]
+
+    def cuts_at_boundaries(self, m):
+        """Say of the burst that waits to be offered: it keeps to 4 KiB. An induction needs it."""
+        bursts, boundary = self.dut._splitter.o, BURST_BYTES // WORD_BYTES
+        m.d.comb += Assert(~bursts.valid | (bursts.p.word % boundary + bursts.p.more < boundary))
 
     def answers_reads(self, m, axi):
         """Drive AR and R: data come only for what was asked, and are held until taken."""
@@ -102,6 +107,7 @@ class ReadAddresses(Reads):
 
     def say(self, m):
         self.keeps_address_rules(m, "ar")
+        self.cuts_at_boundaries(m)
 
 
 class SharedReads(MasterProof):
@@ -139,15 +145,17 @@ class Writes(MasterProof):
         super().specify(m)
         dut, axi = self.dut, self.dut.axi
         connect(m, flipped(self.request), dut.i_request)
-        written, acknowledged = Signal(4), Signal(4)
+        addressed, written, acknowledged = Signal(4), Signal(4), Signal(4)
         m.d.comb += [
             dut.i.valid.eq(self.i_valid), dut.o.ready.eq(self.o_ready),
             axi.awready.eq(self.address_ready), axi.wready.eq(self.data_ready),
             axi.bvalid.eq(self.response_valid), axi.bresp.eq(self.response),
-            Assume(~axi.bvalid | (written != acknowledged)),
+            # A burst is answered after its address and its last word have been taken.
+            Assume(~axi.bvalid | ((written != acknowledged) & (addressed != acknowledged))),
         ]
         held(m, axi.bvalid, axi.bready, axi.bresp, say=Assume)
         m.d.sync += [
+            addressed.eq(addressed + (axi.awvalid & axi.awready)),
             written.eq(written + (axi.wvalid & axi.wready & axi.wlast)),
             acknowledged.eq(acknowledged + (axi.bvalid & axi.bready)),
         ]
@@ -155,7 +163,9 @@ class Writes(MasterProof):
 
     def say(self, m):
         dut, axi = self.dut, self.dut.axi
-        self.counts(m, axi.awvalid & axi.awready, axi.awlen, axi.wvalid & axi.wready, axi.wlast)
+        stalled = Signal()
+        m.d.sync += stalled.eq(axi.awvalid & ~axi.awready)
+        self.counts(m, axi.awvalid & ~stalled, axi.awlen, axi.wvalid & axi.wready, axi.wlast)
         held(m, axi.wvalid, axi.wready, axi.wdata, axi.wstrb, axi.wlast)
         held(m, dut.o.valid, dut.o.ready, dut.o.p)
         # When all requests are completed, all their words were written and acknowledged.
@@ -177,6 +187,50 @@ class WriteAddresses(Writes):
 
     def say(self, m):
         self.keeps_address_rules(m, "aw")
+        self.cuts_at_boundaries(m)
+
+
+class WritesToPatientSlave(MasterProof):
+    """A ``WriteMaster`` and a slave that takes each address with its first word, as AXI4 allows.
+
+    Something moves in every few cycles, so that every request ends: nobody waits for the other.
+    """
+
+    PATIENCE = 6
+
+    def __init__(self):
+        super().__init__(WriteMaster(**SIZE))
+
+    def specify(self, m):
+        super().specify(m)
+        dut, axi = self.dut, self.dut.axi
+        connect(m, flipped(self.request), dut.i_request)
+        owed, answers, waits, requests = (Signal(4) for _ in range(4))   # words; bursts; cycles
+        together, takes, ends = Signal(), Signal(), Signal()
+        m.d.comb += [
+            dut.i.valid.eq(1), dut.o.ready.eq(1),
+            together.eq((owed == 0) & axi.awvalid & axi.wvalid),
+            axi.awready.eq(together), axi.wready.eq(together | (owed != 0)),
+            axi.bvalid.eq(answers != 0), axi.bresp.eq(0),
+            takes.eq(axi.wvalid & axi.wready),
+            ends.eq(takes & Mux(together, axi.awlen == 0, owed == 1)),
+            Assert(~takes | (axi.wlast == ends)), Assert(waits < self.PATIENCE),
+            Cover(dut.o.valid),
+        ]
+        with m.If(takes):
+            m.d.sync += owed.eq(Mux(together, axi.awlen, owed - 1))
+        m.d.sync += [
+            answers.eq(answers + ends - (axi.bvalid & axi.bready)),
+            requests.eq(requests + (dut.i_request.valid & dut.i_request.ready)
+                        - (dut.o.valid & dut.o.ready)),
+            waits.eq(Mux((requests == 0) | takes | (axi.bvalid & axi.bready), 0, waits + 1)),
+        ]
+
+
+def test_a_slave_that_takes_address_and_word_together_is_served(tmp_path):
+    proof = WritesToPatientSlave()
+    prove(proof, tmp_path, depth=20)
+    reach(proof, tmp_path, depth=20)
 
 
 @pytest.mark.parametrize("proof", [ReadAddresses, WriteAddresses])

@@ -11,7 +11,7 @@ from trilobite.hw.memory.axi import BURST_BYTES, request_layout
 from trilobite.hw.memory.burst_splitter import BurstSplitter
 from trilobite.hw.streams.credits import CreditQueue
 from trilobite.hw.streams.fork import StreamFork
-from trilobite.hw.streams.queue import BlockRamQueue, StreamQueue, queue_before
+from trilobite.hw.streams.queue import BlockRamQueue, LutRamQueue, StreamQueue, queue_before
 from trilobite.hw.weights.tile_buffer import TileBuffer, buffer_tile_layout
 
 
@@ -66,9 +66,10 @@ def test_a_queue_before_an_output_passes_everything(tmp_path):
     prove(Passes(Queued(2)), tmp_path, depth=14)
 
 
-@pytest.mark.parametrize("kind", [StreamQueue, BlockRamQueue])
-def test_a_queue_passes_everything(kind, tmp_path):
-    prove(Passes(kind(8, 3)), tmp_path, depth=14)
+@pytest.mark.parametrize(("kind", "depth"), [
+    (StreamQueue, 1), (StreamQueue, 3), (StreamQueue, 4), (LutRamQueue, 3), (BlockRamQueue, 4)])
+def test_a_queue_passes_everything(kind, depth, tmp_path):
+    prove(Passes(kind(8, depth)), tmp_path, depth=14)
 
 
 class Forks(Proof):
@@ -150,6 +151,8 @@ class Places(Proof):
             dut.enter.eq(self.i_enter & dut.ready), dut.i.eq(self.i), dut.o.ready.eq(self.o_ready),
             Assert(dut.reserved <= dut.depth),
             Assert(dut.reserved == dut.queue.level + sum(dut.under_way)),
+            Assert(dut.queue.i.ready == (dut.queue.level != dut.depth)),
+            Assert(dut.queue.o.valid == (dut.queue.level != 0)),
             Assert(~dut.queue.i.valid | dut.queue.i.ready),
         ]
 
@@ -179,28 +182,46 @@ class Bursts(Proof):
 
     def specify(self, m):
         m.submodules.dut = dut = self.dut
-        word, more = Signal.like(dut.i.p.word), Signal.like(dut.i.p.more)
-        active = Signal()
+        # What is left of the request whose bursts come out, and of one that waits behind it.
+        left, waiting = Signal.like(dut.i.p), Signal.like(dut.i.p)
+        active, waits = Signal(), Signal()
         burst = dut.o.p
         boundary = BURST_BYTES // self.word_bytes
+        takes, ends = Signal(), Signal()
         m.d.comb += [
             dut.i.valid.eq(self.i.valid), dut.i.p.eq(self.i.p), dut.o.ready.eq(self.o_ready),
-            Assert(dut.o.valid == active), Cover(active & ~burst.last & dut.o.ready),
+            takes.eq(dut.o.valid & dut.o.ready), ends.eq(takes & burst.last),
+            Assert(active == (dut.o.valid | dut.busy)), Cover(active & ~burst.last & dut.o.ready),
+            Assert(~dut.o.valid | (dut.busy == (waits | ~burst.last))),
+            Assert(~waits | (dut.o.valid & burst.last)),
         ]
-        with m.If(active):
+        with m.If(dut.o.valid):
             m.d.comb += [
-                Assert(burst.word == word), Assert(burst.more <= more),
-                Assert(burst.last == (burst.more == more)), Assert(burst.more < self.max_burst),
+                Assert(burst.word == left.word), Assert(burst.more <= left.more),
+                Assert(burst.last == (burst.more == left.more)),
+                Assert(burst.more < self.max_burst),
                 Assert(burst.word % boundary + burst.more < boundary),
-                # The device's registers are the model's: what an induction starts from.
-                Assert(dut.request.word == word), Assert(dut.request.more == more),
             ]
-        with m.If(dut.o.valid & dut.o.ready):
-            m.d.sync += [word.eq(word + burst.more + 1), more.eq(more - burst.more - 1),
-                         active.eq(~burst.last)]
+        # The device's registers are the model's: what an induction starts from.
+        with m.If(waits):
+            m.d.comb += Assert(dut.request == waiting)
+        with m.Elif(dut.o.valid & ~burst.last):
+            m.d.comb += [Assert(dut.request.word == (left.word + burst.more + 1)[:len(left.word)]),
+                         Assert(dut.request.more == left.more - burst.more - 1)]
+        with m.Elif(dut.busy):
+            m.d.comb += Assert(dut.request == left)
+        with m.If(takes):
+            m.d.sync += [left.word.eq(left.word + burst.more + 1),
+                         left.more.eq(left.more - burst.more - 1), active.eq(~burst.last)]
+            with m.If(waits):
+                m.d.sync += [left.eq(waiting), active.eq(1), waits.eq(0)]
         with m.If(dut.i.valid & dut.i.ready):
-            m.d.comb += Assert(~active)
-            m.d.sync += [word.eq(dut.i.p.word), more.eq(dut.i.p.more), active.eq(1)]
+            m.d.comb += [Assert(~waits), Assert(~active | burst.last)]
+            m.d.sync += active.eq(1)
+            with m.If(active & ~ends):
+                m.d.sync += [waiting.eq(dut.i.p), waits.eq(1)]
+            with m.Else():
+                m.d.sync += left.eq(dut.i.p)
         held(m, dut.o.valid, dut.o.ready, burst)
 
 

@@ -144,3 +144,31 @@ async def silence_is_reported_and_the_answer_still_taken(dut):
         await bench.edge
         dut.clear.value = 0
         await bench.quiet()
+
+
+async def take_together(dut, edge):
+    """Take each address together with its burst's first word, and never one of them alone."""
+    while True:
+        while not (dut.axi__awvalid.value and dut.axi__wvalid.value):
+            await edge
+        dut.axi__awready.value = dut.axi__wready.value = 1
+        await edge
+        dut.axi__awready.value = 0
+        while not (dut.axi__wvalid.value and dut.axi__wlast.value):
+            await edge
+        dut.axi__wready.value, dut.axi__bvalid.value = 0, 1
+        await edge
+        while not dut.axi__bready.value:
+            await edge
+        dut.axi__bvalid.value = 0
+
+
+@cocotb.test()
+async def a_slave_that_takes_address_and_word_together_is_served(dut):
+    bench = await start_without_memory(dut, 6)
+    slave = cocotb.start_soon(take_together(dut, bench.edge))
+    done, _ = await write(bench, [(0, 3), (100, 12), (7, 1)], 0.2)
+    assert done == [0, 0, 0]
+    assert bench.rules.counts["w"] == 16
+    assert int(dut.error.value) == PortError.NONE
+    slave.cancel()

@@ -1,9 +1,11 @@
 """The AXI masters on a memory of cocotbext-axi, and with answers that no memory should give."""
 
 import pytest
+from amaranth.sim import Simulator
 
 from support.registered import assert_outputs_are_registered
 from support.unused import never_elaborated
+from trilobite.hw.memory.axi import BurstAttributes
 from trilobite.hw.memory.burst_splitter import BurstSplitter
 from trilobite.hw.memory.port_errors import PortErrors
 from trilobite.hw.memory.read_master import ReadMaster
@@ -21,7 +23,8 @@ TESTS = {
                  "silence_is_reported_and_the_answer_still_taken"],
     WriteMaster: ["writes_with_stalls_on_all_channels", "only_the_refused_request_fails",
                   "a_reset_at_any_time_drops_everything", "every_broken_answer_has_its_code",
-                  "silence_is_reported_and_the_answer_still_taken"],
+                  "silence_is_reported_and_the_answer_still_taken",
+                  "a_slave_that_takes_address_and_word_together_is_served"],
 }
 
 
@@ -68,6 +71,29 @@ def test_bursts_that_axi_does_not_allow_are_refused(changed, sentence):
 def test_a_master_without_bursts_is_refused(kind):
     with never_elaborated(), pytest.raises(ValueError, match="outstanding must be a positive"):
         kind(**PORT | SHAPES["short"] | {"outstanding": 0})
+
+
+@pytest.mark.parametrize("kind", TESTS)
+def test_the_attributes_of_bursts_are_those_that_were_chosen(kind):
+    dut = kind(**PORT | SHAPES["short"], attributes=BurstAttributes(cache=0b1111, prot=0b010))
+    simulator = Simulator(dut)
+
+    async def testbench(ctx):
+        channel = kind.channel
+        assert ctx.get(getattr(dut.axi, f"{channel}cache")) == 0b1111
+        assert ctx.get(getattr(dut.axi, f"{channel}prot")) == 0b010
+
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+@pytest.mark.parametrize(("changed", "sentence"), [
+    ({"cache": 16}, "cache must be a whole number from 0 to 15, not 16"),
+    ({"prot": -1}, "prot must be a whole number from 0 to 7, not -1")])
+def test_attributes_that_do_not_exist_are_refused(changed, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        BurstAttributes(**changed)
 
 
 def test_a_timeout_of_no_cycles_is_refused():

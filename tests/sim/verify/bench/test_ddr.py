@@ -49,7 +49,7 @@ def busy_share(timing, outstanding=8, count=DEPTH):
     run.add(reads=[(0, count)])
     _, observed = run.go("icarus")
     np.testing.assert_array_equal(observed.outputs["o"][:, :WORD_BYTES], contents()[:count])
-    start = timing.latency + 2   # request to address, latency, R to o
+    start = timing.latency + 3   # request to address (two cycles), latency, R to o
     return count / (observed.cycles - start)
 
 
@@ -81,8 +81,8 @@ def test_the_first_word_comes_after_the_latency(latency):
     run = Run(bench(DdrTiming(latency=latency)))
     run.add(load=contents())
     run.add(reads=[(3, 1)])
-    # Request taken, address, latency, word to the stream: both ends counted.
-    assert run.go("icarus")[1].cycles == 1 + 1 + latency + 1
+    # Request taken, cut, address, latency, word to the stream: both ends counted.
+    assert run.go("icarus")[1].cycles == 1 + 2 + latency + 1
 
 
 @pytest.fixture(scope="module")
