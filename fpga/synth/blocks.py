@@ -22,6 +22,7 @@ from ...hw.matmul.sign_select import SignSelect
 from ...hw.matmul.tlmm import Tlmm
 from ...hw.memory.axi import COUNT_WIDTH
 from ...hw.memory.read_master import ReadMaster
+from ...hw.memory.striped_port import StripedPort
 from ...hw.rows.elementwise import Elementwise
 from ...hw.rows.gates import Relu2Gate, SiluGate
 from ...npu import ArrayParameters, Stationary
@@ -95,6 +96,12 @@ def _read_master(p: AcceleratorParameters) -> ReadMaster:
                       max_burst=p.max_burst, outstanding=p.outstanding, count_width=COUNT_WIDTH)
 
 
+def _striped_port(p: AcceleratorParameters) -> StripedPort:
+    """Four ports, as the HP ports of a Zynq are, whose regions follow each other."""
+    return StripedPort(address_width=p.address_width, word_bytes=p.word_bytes, ports=4,
+                       port_address_width=p.address_width, spacing=(1 << p.address_width) // 4)
+
+
 def _array(name: str, shape: ArrayParameters) -> SynthBlock:
     return SynthBlock(name, lambda _: Array(shape))
 
@@ -136,6 +143,7 @@ _OTHERS = (
     *(_sized(name, kind, *size) for name, kind in (("tlmm", Tlmm), ("sign-select", SignSelect))
       for size in ENGINE_SIZES),
     SynthBlock("read-master", _read_master),
+    SynthBlock("striped-port", _striped_port),
     SynthBlock("silu-gate", lambda p: Elementwise(SiluGate, p.lanes)),
     SynthBlock("relu2-gate", lambda p: Elementwise(Relu2Gate, p.lanes)),
     *(_array(f"npu-{kind}-stationary", shape) for kind, shape in _NPU_SHAPES.items()),
