@@ -15,6 +15,7 @@ from .write_master import written_layout
 __all__ = ["SdramPort", "host_access_layout"]
 
 _LONGEST_BURST = 256   # words, of AXI4
+_MOST_BURSTS = 16      # that a master may announce before their words come: it waits for no longer
 
 
 def host_access_layout(word_bits: int) -> data.StructLayout:
@@ -127,7 +128,7 @@ class SdramPort(Component):
 
         shift = (WORD_BYTES - 1).bit_length()
         address = signal("addr")[shift:]
-        m.submodules[channel] = queue = StreamQueue(len(address) + 8, 2)
+        m.submodules[channel] = queue = StreamQueue(len(address) + 8, _MOST_BURSTS)
         m.d.comb += [
             queue.i.valid.eq(signal("valid")), signal("ready").eq(queue.i.ready),
             queue.i.p.eq(Cat(address, signal("len"))),

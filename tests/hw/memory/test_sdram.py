@@ -16,7 +16,7 @@ pytest.importorskip("cocotbext.axi")
 @pytest.mark.parametrize("test", [
     "what_was_written_is_read", "both_directions_and_a_host_at_once",
     "a_stream_within_rows_takes_a_cycle_per_word",
-    "a_write_without_its_words_holds_up_nobody"])
+    "a_write_without_its_words_holds_up_nobody", "bursts_are_taken_long_before_their_words"])
 def test_words_come_back_and_no_rule_of_the_chip_is_broken(test):
     run_tests(build(SdramBench(), "sdram"), "support.sdram_tests", [test])
 
