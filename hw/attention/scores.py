@@ -181,26 +181,24 @@ class Scores(Component):
         """Follow the maximum of the query; a register for each keeps it from tile to tile."""
         p = self.parameters
         valid = delay_pulse(m, enters, self._latency, "score_valid")
-        starts = delay_pulse(m, enters & first_token, self._latency, "score_starts")
         kept = Array(Signal(FLOAT32.width, name=f"maximum_{number}", reset_less=True)
                      for number in range(p.queries))
         lowest = constant(np.float32(-np.inf)).as_bits()
 
-        # What was kept is read a cycle ahead: three cycles lie between queries.
+        # What was kept is read, and begun with, a cycle ahead: three cycles lie between queries.
         b_lane = delay(m, lane, self._latency - 1, "before_lane")
         b_first_tile = delay(m, first_tile, self._latency - 1, "before_first_tile")
-        before = Signal(FLOAT32.width, reset_less=True)
-        m.d.sync += before.eq(Mux(b_first_tile, lowest, kept[b_lane]))
-
-        m.submodules.running = running = FloatMaximum(FLOAT32, optional=True)
+        begins = delay_pulse(m, enters & first_token, self._latency - 1, "score_begins")
+        starts = delay_pulse(m, begins, 1, "score_starts")
+        m.submodules.running = running = FloatMaximum(FLOAT32, running=True)
         m.d.comb += [
-            running.i_valid.eq(valid),
-            running.i_a.eq(Mux(starts, before, running.o.as_value())),
-            running.i_b.eq(score),
+            running.i_begins.eq(begins),
+            running.i_first.eq(Mux(b_first_tile, lowest, kept[b_lane])),
+            running.i_valid.eq(valid), running.i_a.eq(running.o), running.i_b.eq(score),
         ]
         began = Signal(FLOAT32.width, reset_less=True)
         with m.If(starts):
-            m.d.sync += began.eq(before)
+            m.d.sync += began.eq(running.o)
         m.d.comb += [maxima.i.before.eq(began), maxima.i.now.eq(running.o)]
         kept_lane = delay(m, b_lane, 2, "kept_lane")
         with m.If(delay_pulse(m, valid, 1, "kept_valid")):

@@ -68,29 +68,35 @@ class FloatMaximum(_Comparison):
 
     Parameters
     ----------
-    optional : bool
-        There is a second operand only now and then.
+    running : bool
+        It goes on from a first number. Whoever uses it connects ``o`` to ``i_a``.
 
     Members
     -------
     i_valid : ``In(1)``
-        If low, the result is ``i_a``. This member exists only if ``optional``.
+        If low, ``i_b`` is not looked at. This member exists only if ``running``.
+    i_begins : ``In(1)``, i_first : ``In(format.layout)``
+        If high, ``o`` becomes ``i_first``. These members exist only if ``running``.
     """
 
     latency = 1
 
-    def __init__(self, format: FloatFormat, optional: bool = False) -> None:
-        self.optional = optional
-        super().__init__(format, {"o": Out(format.layout)}
-                         | ({"i_valid": In(1)} if optional else {}))
+    def __init__(self, format: FloatFormat, running: bool = False) -> None:
+        self.running = running
+        begins = {"i_valid": In(1), "i_begins": In(1), "i_first": In(format.layout)}
+        super().__init__(format, {"o": Out(format.layout)} | (begins if running else {}))
 
     def elaborate(self, platform):
         m = Module()
         unordered, zeros, a, b = self._operands(m)
-        greater = (b > a) & ~zeros
-        if self.optional:
-            greater = greater & self.i_valid
+        # The comparison's carry comes last, so that it meets what else is asked in one LUT.
+        passes = unordered | zeros
+        if self.running:
+            passes = passes | ~self.i_valid
         larger = Signal(self.format.layout, reset_less=True)
-        m.d.sync += larger.eq(Mux(greater & ~unordered, self.i_b, self.i_a))
+        m.d.sync += larger.eq(Mux(~passes & (b > a), self.i_b, self.i_a))
+        if self.running:
+            with m.If(self.i_begins):
+                m.d.sync += larger.eq(self.i_first)
         m.d.comb += self.o.eq(larger)
         return m
