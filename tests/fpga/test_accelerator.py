@@ -42,7 +42,7 @@ def test_stalls_aborts_and_refused_accesses_end_well(tmp_path):
     np.savez(given, image=words, chosen_at=at + len(prompt),
              chosen=np.array(chosen_by_the_runtime(weights), "<i4"),
              run=[compiled.word("program"), compiled.word("tiles"), len(compiled.tiles),
-                  len(PROMPT), 0, NEW_TOKENS, NO_TOKEN])
+                  len(PROMPT), 0, NEW_TOKENS, NO_TOKEN, 0])
     run_tests(build(Accelerator(TINY), "accelerator"), "support.accelerator_tests",
               ["stalls_on_every_channel_change_nothing",
                "a_clean_run_follows_an_abort_in_the_prefill",
