@@ -63,22 +63,22 @@ def spread(compared: Iterable[Compared]) -> tuple[int, float, float] | None:
 
 
 def error_sentence(device: str) -> str:
-    """What is known of the error of estimates on a device, as a sentence."""
+    """What is known of the error of estimates on a device: of held-out rows where there are any."""
     rows: Sequence[Compared] = compare_device(device)
     if not rows:
         return "There are no published measurements to compare estimates of this device with."
+    held = any(one.measured.is_held_out for one in rows)
     parts = []
     for phases, name in ((("decode",), "decode"), (("prefill", "first-token"), "prefill"),
                          (("power",), "power")):
-        inside = [one for one in rows if one.measured.phase in phases]
-        for held in (True, False):
-            found = spread(one for one in inside if one.measured.is_held_out == held)
-            if found:
-                count, middle, worst = found
-                parts.append(f"{name} {middle:.0%}, worst {worst:.0%} ({count} "
-                             f"{'held out' if held else 'not held out'})")
-    said = "; ".join(parts) or "none can be estimated"
-    return f"Median error on published measurements: {said}."
+        found = spread(one for one in rows if one.measured.phase in phases
+                       and one.measured.is_held_out == held)
+        if found:
+            count, middle, worst = found
+            parts.append(f"{name} {middle:.0%}, worst {worst:.0%} ({count} rows)")
+    which = "held-out" if held else "published"
+    end = "" if held else " None is held out: constants may be fitted to these."
+    return f"Median error on {which} measurements: {'; '.join(parts)}.{end}"
 
 
 def _compare(row: Measurement) -> Compared:

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import EstimateError
 from ...tools.progress import Progress
 
-__all__ = ["STUDIES", "Study", "StudyTable", "find_study"]
+__all__ = ["STUDIES", "Cell", "Study", "StudyTable", "find_study"]
 
 Cell = str | int | float
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ....tools.progress import Progress
-from ...measurements.errors import compare_all
+from ...measurements.errors import Compared, compare_all
 from ...measurements.page import summary_rows
-from ..study import StudyTable
+from ..study import Cell, StudyTable
 
 __all__ = ["tables"]
 
@@ -22,10 +22,14 @@ def tables(progress: Progress) -> Iterator[StudyTable]:
         "Every measurement",
         ("device", "on", "engine", "model", "format", "phase", "unit", "measured", "estimate",
          "low", "high", "error", "rows are", "source"),
-        tuple((row.device, row.processor, row.engine, row.model, row.format, row.phase, row.unit,
-               row.value, *(("-", "-", "-", one.why) if one.predicted is None else (
-                   *(float(f"{value:.3g}") for value in (
-                       one.predicted.nominal, one.predicted.low, one.predicted.high)),
-                   f"{one.error:+.0%}")),
-               "held out" if row.is_held_out else "fitted", row.source)
-              for one in rows for row in (one.measured,)))
+        tuple(_cells(one) for one in rows))
+
+
+def _cells(one: Compared) -> tuple[Cell, ...]:
+    row = one.measured
+    estimate: tuple[Cell, ...] = ("-", "-", "-", one.why)
+    if one.predicted is not None:
+        ends = (one.predicted.nominal, one.predicted.low, one.predicted.high)
+        estimate = (*(float(f"{value:.3g}") for value in ends), f"{one.error:+.0%}")
+    return (row.device, row.processor, row.engine, row.model, row.format, row.phase, row.unit,
+            row.value, *estimate, "held out" if row.is_held_out else "fitted", row.source)
