@@ -132,16 +132,21 @@ class BlockRamQueue(Component):
         m.submodules.storage = storage = Memory(shape=self.width, depth=places, init=[])
         write, read = storage.write_port(), storage.read_port()
         level = Signal(range(places + 1))
+        has_room, filled = Signal(init=1), Signal()   # of ``level``, as registers
         came = Signal()   # the block RAM's output is a beat
         puts, reads, moves = Signal(), Signal(), Signal()
         m.d.comb += [
-            i.ready.eq(level != places), puts.eq(i.valid & i.ready),
+            i.ready.eq(has_room), puts.eq(i.valid & i.ready),
             write.data.eq(Value.cast(i.p)), write.en.eq(puts),
-            moves.eq(~o.valid | o.ready), reads.eq((level != 0) & (~came | moves)),
+            moves.eq(~o.valid | o.ready), reads.eq(filled & (~came | moves)),
             read.en.eq(reads),
         ]
         _count(m, level, puts, reads)
-        m.d.sync += came.eq(reads | (came & ~moves))
+        m.d.sync += [
+            has_room.eq(Mux(puts, reads | (level != places - 1), reads | (level != places))),
+            filled.eq(Mux(reads, puts | (level != 1), puts | (level != 0))),
+            came.eq(reads | (came & ~moves)),
+        ]
         newest = Signal(self.width, reset_less=True)
         m.d.comb += Value.cast(o.p).eq(newest)
         with m.If(moves):
