@@ -34,6 +34,7 @@ _MODULES = {
     ".api.quantize": ("quantize", "quantize_onnx"),
     ".api.run": ("BoardRun", "run"),
     ".api.self_test": ("SelfTest", "self_test"),
+    ".api.server.serve": ("serve",),
     ".api.serving": ("Request", "ServedRequests", "draw_requests", "serve_sim"),
     ".api.study": ("StudyResult", "studies", "study"),
     ".api.synth": ("SynthesizedBlocks", "synth"),

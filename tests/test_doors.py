@@ -23,7 +23,7 @@ NETWORK = {"asyncio", "ftplib", "http", "httpx", "huggingface_hub", "requests", 
 
 
 # What takes requests over HTTP.
-SERVER = {"api/server/app.py", "cli/serve.py"}
+SERVER = {"api/server/app.py", "api/server/serve.py"}
 
 
 def reads(text):

@@ -73,6 +73,9 @@ COMMANDS = {
     "explore": [(["{P}/{N}.shape.toml", "--device", "{D}", "--points", "10", "-o",
                   "{P}/{N}.front.html"], None), (["{M}", "--best", "{N}"], 2)],
     "devices": [(["{D}"], 0), (["{N}"], 2)],
+    "chat": [(["{M}"], 2), (["demo-llama", "--template", "{N}"], 2)],
+    "serve": [(["{N}", "--port", "0"], 2),
+              (["demo-llama", "--port", "0", "--template", "{N}"], 2)],
     "study": [([], 0), (["{N}"], 2)],
 }
 
