@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ...errors import EstimateError
 from ...tools.files import read_text_bounded
@@ -190,6 +190,7 @@ def _read_field(hint: Any, value: Any, where: str) -> Any:
     if get_origin(hint) is tuple:
         rows = require(value, list, where)
         kind = get_args(hint)[0]
+        kind = str if get_origin(kind) is Literal else kind   # the description checks which words
         return tuple(
             build_description(kind, require(row, dict, f"{where}[{index}]"), f"{where}[{index}]")
             if isinstance(kind, type) and dataclasses.is_dataclass(kind)
