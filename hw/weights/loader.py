@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
@@ -59,9 +61,11 @@ class WeightLoader(Component):
                  max_burst: int, outstanding: int, timeout: int = 4096) -> None:
         self.layout = layout
         self.buffer_beats = buffer_beats
-        self._port = {"address_width": address_width, "word_bytes": layout.word_bytes,
-                      "max_burst": max_burst, "outstanding": outstanding,
-                      "count_width": COUNT_WIDTH, "timeout": timeout}
+        self._port: dict[str, Any] = {
+            "address_width": address_width, "word_bytes": layout.word_bytes,
+            "max_burst": max_burst, "outstanding": outstanding, "count_width": COUNT_WIDTH,
+            "timeout": timeout,
+        }
         request = request_layout(address_width, layout.word_bytes, COUNT_WIDTH)
         super().__init__({
             "i_request": In(stream.Signature(request)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -43,7 +45,9 @@ class ProgramBench(Component):
     """
 
     def __init__(self, parameters: AcceleratorParameters, depth: int, timing: DdrTiming) -> None:
-        port = {"word_bytes": parameters.word_bytes, "address_width": parameters.address_width}
+        port: dict[str, Any] = {
+            "word_bytes": parameters.word_bytes, "address_width": parameters.address_width,
+        }
         self.parameters = parameters
         self.core = Core(parameters)
         self.memory = DdrModel(depth=depth, timing=timing, **port)
