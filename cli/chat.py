@@ -76,7 +76,7 @@ def chat(
         loaded = load(model, kv.value, kv_scales=kv_scales, mmap=mmap)
         conversation = begin(loaded, system, template, context, sampling, stop or ())
         loaded.warm_up(output.notes)
-    people = sys.stdin.isatty() and output.console.is_terminal
+    people = sys.stdin.isatty() and output.is_terminal
     if people:
         output.print("[dim]{}[/]", _HELP)
     answers = [_answer(output, conversation, text, new_tokens)
@@ -89,7 +89,7 @@ def _turns(output: Output, conversation: Conversation, people: bool) -> Iterator
     """What is said, turn by turn; commands are carried out."""
     while True:
         try:
-            line = output.console.input("[bold]> [/]") if people else _piped_line()
+            line = output.ask() if people else _piped_line()
         except EOFError:
             return
         text = line.strip()

@@ -78,6 +78,11 @@ class Output:
         self.console.print(Text(visible(text)), style=style, soft_wrap=True)
 
     @property
+    def is_terminal(self) -> bool:
+        """Whether people's text goes to a terminal."""
+        return self.console.is_terminal
+
+    @property
     def exact(self) -> bool:
         """Whether ``stream`` writes text as it is: into a file or a pipe."""
         return self._json_target != "-" and not self.console.is_terminal
@@ -98,6 +103,10 @@ class Output:
         """Print for people what is no part of the ``exact`` text: on standard error if that is."""
         console = make_console(stderr=True) if self.exact else self.console
         console.print(marked(template, *values))
+
+    def ask(self) -> str:
+        """A line that a person types; ``EOFError`` at the end of standard input."""
+        return self.console.input("[bold]> [/]")
 
     @property
     def notes(self) -> Notes:

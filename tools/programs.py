@@ -27,9 +27,11 @@ from .environment import child_environment, program_path, safe_interpreters
 from .scratch import scratch_folder
 
 __all__ = [
-    "Answer", "ask_program", "optional_program", "package_folder", "package_version", "program",
-    "python", "run_program", "started", "worker_pool",
+    "PIPE", "Answer", "ask_program", "optional_program", "package_folder", "package_version",
+    "program", "python", "run_program", "started", "worker_pool",
 ]
+
+PIPE = subprocess.PIPE   # what ``started`` may be told of a program's standard streams
 
 _DEBIAN_PACKAGES = {
     "c++": "g++", "make": "make", "perl": "perl", "iverilog": "iverilog", "vvp": "iverilog",

@@ -26,7 +26,7 @@ from ..predictions.extrapolation import total
 from ..predictions.generation import decode_places, memory_timing, predict_generations
 from ..verify.cycles.cases import MODELS, CaseStep, SimulatedAccelerator
 from ..verify.cycles.measure import count_steps
-from .engines import TlmmEngines
+from .engines import TlmmEngines, kind_of
 from .search import Found
 
 __all__ = ["Counted", "Whole", "accelerator_of", "check_accelerator", "predict_whole",
@@ -79,7 +79,7 @@ def accelerator_of(found: Found) -> AcceleratorParameters:
         There is none in RTL: of another engine than table lookup, or without a weight buffer.
     """
     design, base = found.design, load_accelerator(_BASE).whole()
-    if design.format != TlmmEngines.format:
+    if kind_of(found.engine) is not TlmmEngines:
         raise TrilobiteError("there is no accelerator around the INT4 x FP8 array yet")
     engine = cast(TlmmParameters, found.engine)
     block = BLOCKS["uram"]

@@ -39,7 +39,7 @@ class System:
         dut.rst.value = 0
         await RisingEdge(dut.clk)
         for prefix in ("read__", "write__"):
-            watch_port(dut, prefix)
+            watch_port(dut, prefix, ("r", "b"))   # what the device under test drives
 
     def stall(self, probability):
         for channel in (self.reads.ar_channel, self.reads.r_channel, self.writes.aw_channel,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -14,7 +13,7 @@ from ....errors import HostError
 from ....fpga.accelerator_parameters import AcceleratorParameters
 from ....fpga.boards.ulx3s import MEMORY_BYTES
 from ....host.uart import UartBoard
-from ....tools.programs import started
+from ....tools.programs import PIPE, started
 from ..bench.build import Build, build
 from ..bench.design import VerilogModule
 from ..bench.sdram import Broken
@@ -62,7 +61,7 @@ class SimulatedLine:
         self._open = ExitStack()
         command = built.simulator.command(built.design, built.folder, None)
         self._process = self._open.enter_context(
-            started(command, built.folder, stdin=subprocess.PIPE))
+            started(command, built.folder, stdin=PIPE))
 
     @classmethod
     def board(cls, built: Build) -> UartBoard:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from ....errors import HostError
 from ....fpga.accelerator_parameters import AcceleratorParameters
 from ....host.transport import Transport, check_place
 from ....hw.memory.responses import Response
-from ....tools.programs import started
+from ....tools.programs import PIPE, started
 from ....tools.scratch import scratch_folder
 from ...descriptions.ddr_timing import DdrTiming
 from ..bench.build import Build, build_design
@@ -71,7 +70,7 @@ class SimulatedBoard(Transport):
         command = self._build.simulator.command(self._build.design, self._build.folder, self._waves)
         self._errors = self._open.enter_context((folder / "errors").open("w+b"))
         self._process = self._open.enter_context(started(
-            command, folder, stdin=subprocess.PIPE, stderr=self._errors.fileno()))
+            command, folder, stdin=PIPE, stderr=self._errors.fileno()))
         self.memory_bytes = self._ask(b"Z", "<Q")[0] - BASE
         return self
 

@@ -147,7 +147,7 @@ def test_the_config_of_a_ternary_source_is_moved(tmp_path):
 def test_the_manifest_names_and_hashes_every_input(tmp_path, llama):
     folder, _ = llama
     for name in ("tokenizer_config.json", "generation_config.json", "training.json"):
-        (folder / name).write_text(f'"{name}"')
+        (folder / name).write_text(f'{{"name": "{name}"}}')
     (folder / "notes.txt").write_text("not read")
     manifest = quantize(folder, tmp_path / "out", "int8")
     assert manifest.source.name == "llama"

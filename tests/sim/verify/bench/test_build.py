@@ -68,7 +68,7 @@ def test_builds_at_the_same_time_share_one_compilation(cache, compilations):
 
 def test_only_ports_are_public():
     design = VerilogModule.elaborate(Register(), "register")
-    assert Verilator._public_ports(design).splitlines() == [
+    assert Verilator()._public_ports(design).splitlines() == [
         "`verilator_config",
         *(f'public_flat_rw -module "register" -var "{port}"'
           for port in ("clk", "rst", "i__payload", "i__valid", "o__ready")),
