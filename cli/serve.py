@@ -14,6 +14,7 @@ from .options import KV, KVScales, Mmap, Model, Template
 
 __all__ = ["serve"]
 
+
 @app.command(epilog="Example: trilobite serve my-model --port 8080")
 def serve(
     model: Model,

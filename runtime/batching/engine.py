@@ -8,6 +8,7 @@ Logits are those that each request would get alone: see ``Decoder.step`` for how
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -114,15 +115,26 @@ class Engine:
             return len(self._running), len(self._waiting)
 
     def _work(self) -> None:
-        while self._admit():
-            for request in [one for one in self._running if one.fed < len(one.prompt)][:1]:
-                self._alone(request, self._feed)
-            answering = [one for one in self._running if one.generated]
-            if answering:
-                self._together(answering)
-        for request in [*self._running, *self._waiting]:
-            if not request.cancelled:
-                request.emit(Failed("The server is shutting down"))
+        try:
+            while self._admit():
+                self._pass()
+            reason = "The server is shutting down"
+        except Exception as error:   # a bug of ours; nobody must wait for ever because of it
+            reason = f"The server has failed: {type(error).__name__}: {error}"
+        with self._changed:
+            self._closed = True
+            left = [*self._running, *self._waiting]
+        for request in left:
+            with contextlib.suppress(Exception):   # who listened may have gone before us
+                request.tell(Failed(reason))
+
+    def _pass(self) -> None:
+        """Feed a chunk of one prompt, and decode a token of each request that is answered."""
+        for request in [one for one in self._running if one.fed < len(one.prompt)][:1]:
+            self._alone(request, self._feed)
+        answering = [one for one in self._running if one.generated]
+        if answering:
+            self._together(answering)
 
     def _admit(self) -> bool:
         """Wait until there is work, and give free places to who waits; False when closed."""
@@ -171,7 +183,7 @@ class Engine:
             work(request)
         except (TrilobiteError, MemoryError) as error:
             self._leave(request)
-            request.emit(Failed(str(error) or "There is not enough memory"))
+            request.tell(Failed(str(error) or "There is not enough memory"))
 
     def _take(self, request: Request, logits: np.ndarray) -> None:
         if request.take(request.sampler(logits)):

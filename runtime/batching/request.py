@@ -80,19 +80,24 @@ class Request:
         """Add a generated token, and tell of its text; whether the answer is complete."""
         self.generated.append(token_id)
         ended = token_id in self.ends
-        self._tell(self.stops.push(self.text.push(token_id)))
+        self._write(self.stops.push(self.text.push(token_id)))
         if not ended and self.stops.found is None and len(self.generated) < self.new_tokens:
             return False
         if self.stops.found is None:
-            self._tell(self.stops.push(self.text.end()))
+            self._write(self.stops.push(self.text.end()))
         if self.stops.found is None:
-            self._tell(self.stops.end())
+            self._write(self.stops.end())
         reason: Literal["stop", "length"] = (
             "stop" if ended or self.stops.found is not None else "length"
         )
-        self.emit(Ended(reason, len(self.generated)))
+        self.tell(Ended(reason, len(self.generated)))
         return True
 
-    def _tell(self, text: str) -> None:
+    def tell(self, event: Event) -> None:
+        """Emit ``event``, unless nobody waits for it."""
+        if not self.cancelled:
+            self.emit(event)
+
+    def _write(self, text: str) -> None:
         if text:
-            self.emit(Piece(text))
+            self.tell(Piece(text))

@@ -130,6 +130,18 @@ def test_who_waits_for_a_server_that_ends_is_told(model):
         engine.submit([5], 4, client.events.put)
 
 
+def test_a_bug_of_the_engine_leaves_nobody_waiting(model, monkeypatch):
+    def fails(*arguments):
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(Engine, "_together", fails)
+    with Engine(model) as engine:
+        client = ask(engine, "def add(", 4)
+        assert client.wait() == Failed("The server has failed: ZeroDivisionError: on purpose")
+        with pytest.raises(TrilobiteError, match="closed"):
+            engine.submit([5], 4, client.events.put)
+
+
 @pytest.mark.parametrize("prompt, new_tokens, options, said", [
     ([], 4, {}, "empty"), ([5], 0, {}, "at least 1"), ([5], 1024, {}, "1024 positions"),
     ([5], 4, {"stop": [""]}, "empty"),
