@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-__all__ = ["DESCRIPTOR_BYTES", "FIELDS", "Descriptor", "Operation", "Origin", "Post", "WeightTile"]
+__all__ = ["DESCRIPTOR_BYTES", "FIELDS", "Descriptor", "Operation", "Origin", "Post", "WeightTile",
+           "describe_operation"]
 
 DESCRIPTOR_BYTES = 64
 TILE_BYTES = 16   # of a weight tile's entry
@@ -164,3 +165,14 @@ class WeightTile:
     def pack(self) -> bytes:
         """16 bytes: three 32-bit numbers and an empty one."""
         return np.array([self.word, self.words, self.beats, 0], "<u4").tobytes()
+
+
+def describe_operation(descriptor: int) -> str:
+    """The operation of a descriptor, as far as it has one."""
+    operation, post = descriptor & 15, descriptor >> 4 & 15
+    if operation not in set(Operation):
+        return f"operation {operation}"
+    name = Operation(operation).name
+    if operation == Operation.MATMUL and post in set(Post):
+        return f"{name} {Post(post).name}"
+    return name

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import HostError
-from ..fpga.descriptors import Operation, Post
+from ..fpga.descriptors import describe_operation
 from ..fpga.events import COUNTERS
 from ..fpga.image import Image
 from ..fpga.registers import (
@@ -82,7 +82,7 @@ class RunFailed(HostError):  # noqa: N818 - what happened, not a kind of error
 
     def __init__(self, where: str, error: int, read_error: int, write_error: int,
                  descriptor: int) -> None:
-        self.error, self.descriptor = RunError(error), _describe(descriptor)
+        self.error, self.descriptor = RunError(error), describe_operation(descriptor)
         self.read_error, self.write_error = PortError(read_error), PortError(write_error)
         ports = [f"{name} {port.name}" for name, port in (
             ("reads", self.read_error), ("writes", self.write_error)) if port]
@@ -335,14 +335,3 @@ class Driver:
 
 def _version(version: int) -> str:
     return f"{version >> 16}.{version & 0xFFFF}"
-
-
-def _describe(descriptor: int) -> str:
-    """The operation of a descriptor, as far as it has one."""
-    operation, post = descriptor & 15, descriptor >> 4 & 15
-    if operation not in set(Operation):
-        return f"operation {operation}"
-    name = Operation(operation).name
-    if operation == Operation.MATMUL and post in set(Post):
-        return f"{name} {Post(post).name}"
-    return name

@@ -13,7 +13,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge, Timer, with_timeout
 from cocotb.utils import get_sim_time
 
-from ....fpga.descriptors import Operation, Post
+from ....fpga.descriptors import describe_operation
 from ....fpga.events import COUNTERS, WIDTH
 from ....fpga.sequencer import run_layout
 from .program_run import FOLDER_VARIABLE
@@ -24,17 +24,6 @@ from .traffic import PERIOD_NS, reset
 def _pack(fields: dict[str, int]) -> int:
     layout = run_layout()
     return sum(fields[name] << member.offset for name, member in layout)
-
-
-def _describe(descriptor: int) -> str:
-    """The operation of a descriptor, as far as it has one."""
-    operation, post = descriptor & 15, descriptor >> 4 & 15
-    if operation not in set(Operation):
-        return f"operation {operation}"
-    name = Operation(operation).name
-    if operation == Operation.MATMUL and post in set(Post):
-        return f"{name} {Post(post).name}"
-    return name
 
 
 class ProgramHost:
@@ -96,7 +85,7 @@ class ProgramHost:
         return {
             "started": started - self.reset_at,
             "error": int(dut.o_error.value),
-            "failed": _describe(int(dut.o_failed.value)),
+            "failed": describe_operation(int(dut.o_failed.value)),
             "counts": counts, "looks": [*looks, counts],
         }
 
