@@ -225,11 +225,12 @@ def calibrate_kv(
     model = load(path)
     config = model.config
     recorder = KeyRecorder(config, make_cache(model.kv, config, text.sequences.shape[1]))
+    cache = model.decoder.unbiased(recorder, model.kv)
     room = 8 * config.num_layers * config.num_kv_heads * config.head_dim
     with OutputFile(Path(out), None, room, overwrite=False) as output:
         progress.start(text.tokens)
         for sequence in text.sequences:
-            model.decoder.hidden(sequence, recorder, 0)
+            model.decoder.hidden(sequence, cache, 0)
             progress.advance(len(sequence))
         write_factors(output.path, key_factors(recorder), there=True)
         output.commit()

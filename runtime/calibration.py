@@ -12,6 +12,7 @@ from ..numerics import flush_array, rope_tables
 from ..quant.formats.base import PackedWeight
 from .decoder import Embedding
 from .kv_cache.cache import make_cache
+from .kv_cache.unbiased import UnbiasedKeys
 from .layer import DecoderLayer, Rope, Weights
 
 __all__ = ["CalibrationRun"]
@@ -74,8 +75,10 @@ class CalibrationRun:
 
     def _attended_values(self) -> Iterator[np.ndarray]:
         self._attended = []
+        bias = self._layer.key_bias
+        cache = self._cache if bias is None else UnbiasedKeys(self._cache, [bias])
         for h in self._attention_inputs():
-            attended = self._layer.attend(h, self._cache, 0, 0, self._rope)
+            attended = self._layer.attend(h, cache, 0, 0, self._rope)
             self._attended.append(attended)
             yield attended
 

@@ -14,6 +14,7 @@ from ..tools.progress import SILENT, Progress
 from .kernels.elementwise import rms_norm
 from .kv_cache.cache import KVCache, KVKind, make_cache
 from .kv_cache.together import SequencesTogether
+from .kv_cache.unbiased import UnbiasedKeys
 from .layer import DecoderLayer, Observer, Rope, Weights, vector
 from .linear import Linear, make_linear
 
@@ -92,6 +93,12 @@ class Decoder:
         """One of ``LINEAR_NAMES`` of ``layer``."""
         return self.layers[layer].linears[name]
 
+    def unbiased(self, cache: KVCache, kv: KVKind) -> KVCache:
+        """``cache``, of a ``kv`` kind, for keys less their biases, if the model has any."""
+        biases = [layer.key_bias for layer in self.layers if layer.key_bias is not None]
+        some = kv != "float32" and any(bias.any() for bias in biases)
+        return UnbiasedKeys(cache, biases) if some else cache
+
     @property
     def nbytes(self) -> int:
         """Memory that the weights take; a tied head shares the embedding's."""
@@ -150,7 +157,8 @@ class Decoder:
         one_layer = replace(self.config, num_layers=1, sliding_windows=())
         most = self.config.max_position_embeddings
         context = max(0, min(_WARM_UP_CONTEXT, most - max(_WARM_UP_TOKENS)))
-        cache = make_cache(kv, one_layer, min(most, context + max(_WARM_UP_TOKENS)))
+        capacity = min(most, context + max(_WARM_UP_TOKENS))
+        cache = self.unbiased(make_cache(kv, one_layer, capacity), kv)
         layers = {
             tuple(linear.format for linear in layer.linears.values()): layer
             for layer in self.layers

@@ -71,9 +71,10 @@ class Session:
             )
         self.capacity = capacity
         self._decoder = decoder
-        self.cache = make_cache(kv, decoder.config, capacity)
+        cache = make_cache(kv, decoder.config, capacity)
         if key_factors is not None:
-            self.cache = ScaledKeys(self.cache, key_factors)
+            cache = ScaledKeys(cache, key_factors)
+        self.cache = decoder.unbiased(cache, kv)
         self.position = 0
         self._turn = Lock()
 

@@ -53,6 +53,7 @@ class DecoderLayer:
         self.prefix = f"model.layers.{index}."
         self.linears: dict[str, Linear] = {}
         self.norms: dict[str, np.ndarray] = {}
+        self.key_bias: np.ndarray | None = None   # float32 [kv_heads, head_dim], as keys have it
         self._epsilon = np.float32(config.rms_norm_eps)
         self._gate = gate_for(config.activation)
         if weights is not None:
@@ -73,6 +74,8 @@ class DecoderLayer:
         bias = None
         if self.config.has_bias(name):
             bias = vector(weights, f"{self.prefix}{name}.bias")
+        if name == "self_attn.k_proj" and bias is not None and not self.config.qk_norm:
+            self.key_bias = bias.reshape(self.config.num_kv_heads, self.config.head_dim)
         self.linears[name] = make_linear(weight, bias)
 
     def attention_input(self, x: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from ...errors import TrilobiteError
 from ...model import ModelConfig
 from ...tools.memory import require_memory
+from ..kernels.attention.key_bias import BiasScores
 from ..kernels.attention.portable import attend_float32, attend_int8, store_int8
 from ..kernels.attention.vnni import append_and_attend_tiled, attend_tiled, store_tiled, tiled_cache
 from ..kernels.choice import chosen_kernel
@@ -48,8 +49,14 @@ class KVCache(Attention, Protocol):
     def store(self, layer: int, start: int, keys: np.ndarray, values: np.ndarray) -> None:
         """Keep the keys and values of positions ``start`` to ``start + N - 1``."""
 
-    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
-        """Causal attention of ``queries`` float32 [N, heads, head_dim] at ``start`` and after."""
+    def attend(
+        self, layer: int, start: int, queries: np.ndarray, window: int | None,
+        bias: BiasScores | None = None,
+    ) -> np.ndarray:
+        """Causal attention of ``queries`` float32 [N, heads, head_dim] at ``start`` and after.
+
+        ``bias`` is added to the scores: what keys lack that were stored without their bias.
+        """
 
 
 class _Bounded(CacheSteps):
@@ -89,8 +96,12 @@ class Float32Cache(_Cache):
         self._keys[layer, :, start:start + len(keys)] = keys.swapaxes(0, 1)
         self._values[layer, :, start:start + len(keys)] = values.swapaxes(0, 1)
 
-    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
-        """Causal attention, see ``attention.attend_float32``."""
+    def attend(
+        self, layer: int, start: int, queries: np.ndarray, window: int | None,
+        bias: BiasScores | None = None,
+    ) -> np.ndarray:
+        """Causal attention, see ``attention.attend_float32``; these keys have their biases."""
+        assert bias is None, "float32 keys lack no bias"
         self._check(start, len(queries))
         return attend_float32(
             queries, self._keys[layer], self._values[layer], start, self._limit(window)
@@ -116,14 +127,17 @@ class Int8Cache(_Cache):
         store_int8(keys, self._keys[layer], self._key_scales[layer], start)
         store_int8(values, self._values[layer], self._value_scales[layer], start)
 
-    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
+    def attend(
+        self, layer: int, start: int, queries: np.ndarray, window: int | None,
+        bias: BiasScores | None = None,
+    ) -> np.ndarray:
         """Causal attention in integers, see ``attention.attend_int8``."""
         self._check(start, len(queries))
         return attend_int8(
             queries,
             self._keys[layer], self._key_scales[layer],
             self._values[layer], self._value_scales[layer],
-            start, self._limit(window),
+            start, self._limit(window), bias,
         )
 
 
@@ -146,10 +160,13 @@ class TiledInt8Cache(_Bounded):
         self._check(start, len(keys))
         store_tiled(keys, values, self._layers[layer], start)
 
-    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
+    def attend(
+        self, layer: int, start: int, queries: np.ndarray, window: int | None,
+        bias: BiasScores | None = None,
+    ) -> np.ndarray:
         """Causal attention in integers, see ``attention.attend_int8``."""
         self._check(start, len(queries))
-        return attend_tiled(queries, self._layers[layer], start, self._limit(window))
+        return attend_tiled(queries, self._layers[layer], start, self._limit(window), bias)
 
     def append_and_attend(
         self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,

@@ -21,6 +21,7 @@ from ...model import ModelConfig
 from ...numerics import flush_array
 from ...quant.checkpoint.files.safetensors_file import SafetensorsFile
 from ...quant.output.safetensors_writer import SafetensorsWriter, TensorEntry
+from ..kernels.attention.key_bias import BiasScores
 from .cache import KVCache
 from .steps import CacheSteps
 
@@ -55,8 +56,11 @@ class KeyRecorder(CacheSteps):
         self._cache.store(layer, start, keys, values)
 
     @override
-    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
-        return self._cache.attend(layer, start, queries, window)
+    def attend(
+        self, layer: int, start: int, queries: np.ndarray, window: int | None,
+        bias: BiasScores | None = None,
+    ) -> np.ndarray:
+        return self._cache.attend(layer, start, queries, window, bias)
 
 
 def key_factors(recorder: KeyRecorder) -> np.ndarray:
@@ -96,10 +100,13 @@ class ScaledKeys(CacheSteps):
         self._cache.store(layer, start, flush_array(keys * self._factors[layer]), values)
 
     @override
-    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
+    def attend(
+        self, layer: int, start: int, queries: np.ndarray, window: int | None,
+        bias: BiasScores | None = None,
+    ) -> np.ndarray:
         share = queries.shape[1] // self._inverses.shape[1]
         inverses = np.repeat(self._inverses[layer], share, axis=0)
-        return self._cache.attend(layer, start, flush_array(queries * inverses), window)
+        return self._cache.attend(layer, start, flush_array(queries * inverses), window, bias)
 
 
 def _name(layer: int) -> str:

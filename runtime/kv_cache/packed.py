@@ -9,6 +9,7 @@ import numpy as np
 
 from ...model import ModelConfig
 from ...quant.formats.fp8 import E4M3_VALUES
+from ..kernels.attention.key_bias import BiasScores
 from ..kernels.attention.packed import attend_packed, store_fp8, store_int4
 from .steps import CacheSteps
 
@@ -45,14 +46,18 @@ class _PackedCache(CacheSteps):
         self._store(keys, self._keys[layer], self._key_scales[layer], start)
         self._store(values, self._values[layer], self._value_scales[layer], start)
 
-    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
+    def attend(
+        self, layer: int, start: int, queries: np.ndarray, window: int | None,
+        bias: BiasScores | None = None,
+    ) -> np.ndarray:
         """Causal attention in integers, see ``kernels.attention.packed``."""
         self._check(start, len(queries))
         cache = (
             self._keys[layer], self._key_scales[layer],
             self._values[layer], self._value_scales[layer], self.table,
         )
-        return attend_packed(queries, cache, start, self.capacity if window is None else window)
+        limit = self.capacity if window is None else window
+        return attend_packed(queries, cache, start, limit, bias)
 
     @abstractmethod
     def _store(self, x: np.ndarray, cache: np.ndarray, scales: np.ndarray, start: int) -> None:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from ...errors import TrilobiteError
+from ..kernels.attention.key_bias import BiasScores
 from ..kernels.elementwise import apply_rope
 
 __all__ = ["CacheSteps"]
@@ -35,7 +36,10 @@ class CacheSteps(ABC):
         """Keep the keys and values of positions ``start`` to ``start + N - 1``."""
 
     @abstractmethod
-    def attend(self, layer: int, start: int, queries: np.ndarray, window: int | None) -> np.ndarray:
+    def attend(
+        self, layer: int, start: int, queries: np.ndarray, window: int | None,
+        bias: BiasScores | None = None,
+    ) -> np.ndarray:
         """Causal attention of ``queries`` float32 [N, heads, head_dim] at ``start`` and after."""
 
     def append_and_attend(

@@ -24,6 +24,7 @@ from ....numerics import (
 )
 from ....tools.compiled import njit
 from ..threads import chunks_for, over_range
+from .key_bias import BiasScores, add_bias, no_bias
 from .portable import TILE, _softmax_tile, token_of
 
 __all__ = ["attend_packed", "store_fp8", "store_int4"]
@@ -90,11 +91,12 @@ def _decode(
 def _add_tile(
     codes: np.ndarray, query_scale: np.float32, keys: np.ndarray, key_scales: np.ndarray,
     values: np.ndarray, value_scales: np.ndarray, state: np.ndarray, sums: np.ndarray,
-    out: np.ndarray,
+    out: np.ndarray, first: int, n: int, head: int, bias: BiasScores,
 ) -> None:
     """Add a tile's tokens, as many as there are scales, to one query's ``state`` and ``out``.
 
-    ``sums`` [head_dim] is room to work in; its type is that of the exact sums.
+    ``sums`` [head_dim] is room to work in; its type is that of the exact sums. The first token is
+    at ``first``; the query is head ``head`` of token ``n``.
     """
     count, width = key_scales.shape[0], codes.shape[0]
     exact = sums.dtype.type
@@ -105,6 +107,8 @@ def _add_tile(
         for d in range(width):
             dot += exact(codes[d]) * exact(keys[t, d])
         scores[t] = mul(mul(np.float32(dot), key_scales[t]), query_scale)
+    if bias.along.shape[2]:
+        add_bias(scores[:count], first, n, head, bias)
     shrink = _softmax_tile(scores, count, state, lanes)
     largest = WEIGHT_FLOOR
     for t in range(count):
@@ -123,8 +127,8 @@ def _add_tile(
 
 @njit
 def _pairs(
-    queries: np.ndarray, cache: PackedArrays, start: int, window: int, no_sums: np.ndarray,
-    out: np.ndarray, begin: int, end: int,
+    queries: np.ndarray, cache: PackedArrays, bias: BiasScores, start: int, window: int,
+    no_sums: np.ndarray, out: np.ndarray, begin: int, end: int,
 ) -> None:
     """The (token, KV head) pairs ``begin`` to ``end - 1``, each for all its query heads.
 
@@ -157,6 +161,7 @@ def _pairs(
                 _add_tile(
                     codes[i], scales[i], keys, key_scales[kv, first:stop], values,
                     value_scales[kv, first:stop], state[i], sums, out[n, kv * share + i],
+                    first, n, kv * share + i, bias,
                 )
         for i in range(share):
             row = out[n, kv * share + i]
@@ -166,7 +171,8 @@ def _pairs(
 
 
 def attend_packed(
-    queries: np.ndarray, cache: PackedArrays, start: int, window: int
+    queries: np.ndarray, cache: PackedArrays, start: int, window: int,
+    bias: BiasScores | None = None,
 ) -> np.ndarray:
     """Causal attention over packed keys and values, else as ``attention.attend_int8``.
 
@@ -179,6 +185,7 @@ def attend_packed(
     chunks = chunks_for(tokens * kv_heads, products)
     no_sums = np.empty(0, np.int32 if len(table) == _NIBBLES else np.int64)
     out = np.empty_like(queries)
-    operands = (queries, cache, start, window, no_sums, out)
+    bias = no_bias(queries) if bias is None else bias
+    operands = (queries, cache, bias, start, window, no_sums, out)
     over_range(_pairs, operands, tokens * kv_heads, chunks)
     return out

@@ -33,13 +33,17 @@ from ....numerics import (
 )
 from ....tools.compiled import njit
 from ..threads import chunks_for, over_range
+from .key_bias import BiasScores, add_bias, no_bias
 
 __all__ = ["TILE", "attend_float32", "attend_int8", "store_int8", "token_of"]
 
 TILE = ATTENTION_TILE
 
-# Keys, their scales, values, their scales; keys and values. As ``attend_int8`` describes them.
-Int8Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+# Keys, their scales, values, their scales, and the fields of ``BiasScores``, as threads take no
+# tuple in a tuple; keys and values. As ``attend_int8`` describes them.
+Int8Arrays = tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
+]
 Float32Arrays = tuple[np.ndarray, np.ndarray]
 
 
@@ -111,8 +115,9 @@ def _weigh(weights: np.ndarray, values: np.ndarray, sums: np.ndarray) -> None:
 def _attend_one_int8(
     query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
     values: np.ndarray, value_scales: np.ndarray, first: int, last: int, out: np.ndarray,
+    n: int, head: int, bias: BiasScores,
 ) -> None:
-    """One head of one token over positions ``first`` to ``last``; writes ``out`` [head_dim]."""
+    """Head ``head`` of token ``n`` over positions ``first`` to ``last``; writes ``out``."""
     width = query.shape[0]
     codes = np.empty(width, np.int8)
     scale = mul(quantize_activation(query, codes), np.float32(1.0 / np.sqrt(width)))
@@ -129,6 +134,8 @@ def _attend_one_int8(
             for d in range(width):
                 dot += np.int32(codes[d]) * np.int32(keys[t, d])
             scores[t - begin] = mul(mul(np.float32(dot), key_scales[t]), scale)
+        if bias.along.shape[2]:
+            add_bias(scores[:end - begin], begin, n, head, bias)
         shrink = _softmax_tile(scores, end - begin, state, lanes)
         largest = WEIGHT_FLOOR
         for t in range(begin, end):
@@ -198,14 +205,15 @@ def _pairs_int8(
     out: np.ndarray, begin: int, end: int,
 ) -> None:
     """The (token, head) pairs ``begin`` to ``end - 1``."""
-    keys, key_scales, values, value_scales = cache
+    keys, key_scales, values, value_scales, along, across, cosine, sine = cache
+    bias = BiasScores(along, across, cosine, sine)
     tokens, heads = queries.shape[:2]
     for pair in range(begin, end):
         n, head = token_of(pair, tokens, heads), pair % heads
         kv = head // (heads // keys.shape[0])
         _attend_one_int8(
             queries[n, head], keys[kv], key_scales[kv], values[kv], value_scales[kv],
-            max(0, start + n - window + 1), start + n, out[n, head],
+            max(0, start + n - window + 1), start + n, out[n, head], n, head, bias,
         )
 
 
@@ -227,8 +235,8 @@ def _pairs_float32(
 
 
 def _attend(
-    serial: Callable[..., None], queries: np.ndarray, cache: Int8Arrays | Float32Arrays,
-    start: int, window: int,
+    serial: Callable[..., None], queries: np.ndarray,
+    cache: Int8Arrays | Float32Arrays, start: int, window: int,
 ) -> np.ndarray:
     """Run a kernel over all pairs, in as many threads as the work is worth."""
     out = np.empty_like(queries)
@@ -242,15 +250,18 @@ def _attend(
 def attend_int8(
     queries: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
     values: np.ndarray, value_scales: np.ndarray, start: int, window: int,
+    bias: BiasScores | None = None,
 ) -> np.ndarray:
     """Causal attention over an int8 cache.
 
     ``queries`` float32 [N, heads, head_dim] of positions ``start`` to ``start + N - 1``; ``keys``
     and ``values`` int8 [kv_heads, capacity, head_dim] already hold those positions; scales float32
     [kv_heads, capacity]. Token at position p sees positions ``max(0, p - window + 1)`` to p. Query
-    head h reads KV head ``h // (heads / kv_heads)``. Returns float32 [N, heads, head_dim].
+    head h reads KV head ``h // (heads / kv_heads)``; ``bias`` adds to the scores what the keys
+    lack. Returns float32 [N, heads, head_dim].
     """
-    cache = (keys, key_scales, values, value_scales)
+    bias = no_bias(queries) if bias is None else bias
+    cache = (keys, key_scales, values, value_scales, *bias)
     return _attend(_pairs_int8, queries, cache, start, window)
 
 

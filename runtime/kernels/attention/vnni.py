@@ -38,6 +38,7 @@ from ..ir.x86.attention import (
 from ..panel import aligned
 from ..parallel_region import parallel_region
 from ..threads import chunks_for, in_chunks
+from .key_bias import BiasScores, add_bias, no_bias
 from .portable import token_of
 
 __all__ = [
@@ -145,7 +146,7 @@ def _scratch(tiles: int, padded: int) -> _Scratch:
 @_inlined
 def _score(
     query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray, first: int, last: int,
-    scratch: _Scratch,
+    scratch: _Scratch, n: int, head: int, bias: BiasScores,
 ) -> None:
     """Write ``scratch.scores`` of positions ``first`` to ``last``, and minus infinity after them.
 
@@ -173,6 +174,11 @@ def _score(
     for t in range(_TILE, tiles * _TILE):
         dot = np.float32(np.int32(dots[t] - excess))
         scores[t] = mul(mul(dot, scales[t]), scale)
+    if bias.along.shape[2]:
+        add_bias(scores[:seen], first, n, head, bias)
+        if tiles > 1:
+            rest = scores[_TILE:last + 1 - tile * _TILE]
+            add_bias(rest, (tile + 1) * _TILE, n, head, bias)
     if tiles > 1:
         scores[last + 1 - tile * _TILE:tiles * _TILE] = _LOWEST
 
@@ -258,12 +264,12 @@ def _to_bytes(
 def _attend_head(
     query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
     values: np.ndarray, value_scales: np.ndarray, first: int, last: int,
-    scratch: _Scratch, out: np.ndarray,
+    scratch: _Scratch, out: np.ndarray, n: int, head: int, bias: BiasScores,
 ) -> None:
-    """One head of one token over positions ``first`` to ``last``; writes ``out`` [head_dim]."""
+    """Head ``head`` of token ``n`` over positions ``first`` to ``last``; writes ``out``."""
     begin = first // _TILE
     tiles = last // _TILE + 1 - begin
-    _score(query, keys, key_scales, first, last, scratch)
+    _score(query, keys, key_scales, first, last, scratch, n, head, bias)
     total = _softmax(tiles, values[begin].ctypes.data, scratch)
     _to_bytes(tiles, value_scales, first, scratch)
     sums, weights = scratch.sums, scratch.weights
@@ -283,8 +289,8 @@ def _attend_head(
 
 @njit
 def _attend_pairs(
-    queries: np.ndarray, cache: TiledCache, start: int, window: int, out: np.ndarray,
-    begin: int, end: int,
+    queries: np.ndarray, cache: TiledCache, bias: BiasScores, start: int, window: int,
+    out: np.ndarray, begin: int, end: int,
 ) -> None:
     """The (token, head) pairs ``begin`` to ``end - 1``."""
     tokens, heads = queries.shape[:2]
@@ -296,7 +302,7 @@ def _attend_pairs(
         _attend_head(
             queries[n, head], cache.keys[kv], cache.key_scales[kv], cache.values[kv],
             cache.value_scales[kv], max(0, start + n - window + 1), start + n, scratch,
-            out[n, head],
+            out[n, head], n, head, bias,
         )
 
 
@@ -304,36 +310,38 @@ _attend_in_chunks = in_chunks(_attend_pairs)
 
 
 def attend_tiled(
-    queries: np.ndarray, cache: TiledCache, start: int, window: int
+    queries: np.ndarray, cache: TiledCache, start: int, window: int,
+    bias: BiasScores | None = None,
 ) -> np.ndarray:
     """``attention.attend_int8`` of float32 ``queries`` [N, heads, head_dim], bit for bit."""
+    bias = no_bias(queries) if bias is None else bias
     chunks = _chunks(queries, start, window)
     with parallel_region() if chunks > 1 else nullcontext():
-        return _attend(queries, cache, start, window, chunks)
+        return _attend(queries, cache, bias, start, window, chunks)
 
 
 @njit
 def _attend(
-    queries: np.ndarray, cache: TiledCache, start: int, window: int, chunks: int
+    queries: np.ndarray, cache: TiledCache, bias: BiasScores, start: int, window: int, chunks: int
 ) -> np.ndarray:
     out = np.empty_like(queries)
     pairs = queries.shape[0] * queries.shape[1]
     if chunks > 1:
-        _attend_in_chunks(queries, cache, start, window, out, pairs, chunks)
+        _attend_in_chunks(queries, cache, bias, start, window, out, pairs, chunks)
     else:
-        _attend_pairs(queries, cache, start, window, out, 0, pairs)
+        _attend_pairs(queries, cache, bias, start, window, out, 0, pairs)
     return out
 
 
 @njit
 def _append_and_attend(
     queries: np.ndarray, keys: np.ndarray, values: np.ndarray, cosine: np.ndarray,
-    sine: np.ndarray, cache: TiledCache, start: int, window: int, chunks: int,
+    sine: np.ndarray, cache: TiledCache, bias: BiasScores, start: int, window: int, chunks: int,
 ) -> np.ndarray:
     apply_rope(queries, cosine, sine)
     apply_rope(keys, cosine, sine)
     store_tiled(keys, values, cache, start)
-    return _attend(queries, cache, start, window, chunks)
+    return _attend(queries, cache, bias, start, window, chunks)
 
 
 def append_and_attend_tiled(
@@ -344,7 +352,7 @@ def append_and_attend_tiled(
     chunks = _chunks(queries, start, window)
     with parallel_region() if chunks > 1 else nullcontext():
         return _append_and_attend(
-            queries, keys, values, cosine, sine, cache, start, window, chunks
+            queries, keys, values, cosine, sine, cache, no_bias(queries), start, window, chunks
         )
 
 
