@@ -13,6 +13,7 @@ import numpy as np
 
 from ....errors import FormatError
 from .floats import to_float32
+from .gguf_groups import decode_groups
 
 __all__ = ["SUPERBLOCK", "TYPES", "BlockType"]
 
@@ -186,5 +187,9 @@ _ALL = (
     BlockType("TQ1_0", 34, SUPERBLOCK, 54, lambda b: half(b, 52) * trits_tq1(b)),
     BlockType("TQ2_0", 35, SUPERBLOCK, 66, lambda b: half(b, 64) * trits_tq2(b)),
     BlockType("MXFP4", 39, 32, 17, _mxfp4),
+    BlockType("Q1_0", 41, 128, 18, decode_groups("Q1_0")),
+    BlockType("Q2_0", 42, 64, 18, decode_groups("Q2_0")),
+    BlockType("PQ2_0", 142, 128, 34, decode_groups("PQ2_0")),
+    BlockType("PTQ1_0", 143, 128, 28, decode_groups("PTQ1_0")),
 )
 TYPES: dict[str, BlockType] = {type.name: type for type in _ALL}

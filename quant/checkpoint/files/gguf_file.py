@@ -54,6 +54,9 @@ _SIZE_LIMIT = 1 << 62
 _CHUNK = 1 << 20
 
 
+_Described = tuple[str, tuple[int, ...], BlockType, int]   # name, shape, type, offset
+
+
 @dataclass(frozen=True)
 class GgufTensor:
     """One tensor: ``shape`` with the rows' length last, as numpy has it; ``begin`` in the file."""
@@ -144,7 +147,7 @@ class _Header:
             self._entry()
         alignment = self._alignment()
         described = [self._tensor() for _ in range(tensors)]
-        self.tensors = self._place(described, alignment)
+        self.tensors = self._placed(described, alignment)
 
     def _check_magic(self) -> None:
         size = self._file.size
@@ -238,7 +241,7 @@ class _Header:
             )
         return alignment
 
-    def _tensor(self) -> tuple[str, tuple[int, ...], BlockType, int]:
+    def _tensor(self) -> _Described:
         name = self._text(_NAME_LIMIT, "a tensor's name")
         fault = f"{self._where}: the tensor {printable(name)}"
         axes = self._number("<I")
@@ -258,9 +261,34 @@ class _Header:
             )
         return name, shape, kind, offset
 
-    def _place(
-        self, described: list[tuple[str, tuple[int, ...], BlockType, int]], alignment: int
-    ) -> dict[str, GgufTensor]:
+    def _placed(self, described: list[_Described], alignment: int) -> dict[str, GgufTensor]:
+        """The tensors; the number of Q2_0 means PrismML's PQ2_0 where only that fits the file."""
+        narrow, wide = TYPES["Q2_0"], TYPES["PQ2_0"]
+        others = [
+            (name, shape, wide if kind is narrow and shape[-1] % wide.values == 0 else kind, offset)
+            for name, shape, kind, offset in described
+        ]
+        if others == described:
+            return self._place(described, alignment)
+        try:
+            tensors = self._place(described, alignment)
+        except CheckpointError as error:
+            try:
+                return self._place(others, alignment)
+            except CheckpointError:
+                raise error from None
+        try:
+            last = list(self._place(others, alignment).values())[-1]
+        except CheckpointError:
+            return tensors
+        if self._file.size - last.begin - last.nbytes < alignment:
+            raise CheckpointError(
+                f"{self._where}: tensors of type {narrow.number} fit the file in groups of 64 "
+                "(Q2_0) and of 128 (as PrismML has it); it cannot be told which they are"
+            )
+        return tensors
+
+    def _place(self, described: list[_Described], alignment: int) -> dict[str, GgufTensor]:
         """The tensors must follow each other, padded, from the header's padded end on."""
         data = -(-self._position // alignment) * alignment
         expected = 0

@@ -10,10 +10,11 @@ from typing_extensions import override
 
 from ....errors import CheckpointError, FormatError
 from ....model import ModelConfig
-from ...formats import Codes, Format, Int4, PackedWeight, Ternary
+from ...formats import Codes, Format, GroupedTernary, Int2, Int4, PackedWeight, Ternary
 from ..files.fields import printable
 from ..files.floats import check_finite
-from ..files.gguf_blocks import half
+from ..files.gguf_blocks import TYPES, half
+from ..files.gguf_groups import GROUPED, has_twos, levels
 from ..files.gguf_split import GgufModel
 from ..files.source import TensorInfo, TensorSource
 from .names import canonical_rows
@@ -30,7 +31,8 @@ class GgufSource(TensorSource):
     A linear weight of a BitNet model must be ternary with one scale, however it is stored; in
     other models TQ1_0 and TQ2_0 count as ternary if they have one scale, and as floats otherwise.
     Q4_0 is held exactly by INT4 in groups of 32, asymmetric: a negative scale turns the codes
-    around.
+    around. Q1_0, Q2_0, PQ2_0 and PTQ1_0 are ternary with a scale per group (asymmetric INT2 where a
+    code stands for 2), and the runtime computes with them so, in embedding and head, too.
 
     Parameters
     ----------
@@ -89,6 +91,8 @@ class GgufSource(TensorSource):
     @property
     def form(self) -> Format | None:
         """Ternary where the codes are; everything else runs in float32."""
+        if self._grouped is not None:
+            return self._grouped
         return Ternary() if self._ternary_scale is not None else None
 
     @property
@@ -107,6 +111,10 @@ class GgufSource(TensorSource):
             assert self._ternary_scale is not None, "``form`` is ternary where there is one"
             trits = np.sign(self.rows(start, stop)).astype(np.int8)
             return Codes(trits, self._ternary_scale)
+        if self._grouped is not None:
+            codes = _grouped(self._ordered(start, stop, lambda rows: rows), self._type.name, form)
+            check_finite(self._where, codes.scale, start)
+            return codes
         return _int4(self._ordered(start, stop, lambda rows: rows))
 
     def weight(self) -> PackedWeight | np.ndarray:
@@ -148,6 +156,20 @@ class GgufSource(TensorSource):
         return np.float32(value)
 
     @cached_property
+    def _grouped(self) -> Format | None:
+        """The format of a matrix whose groups have a scale each; None if it is none."""
+        kind = self._type
+        alone = self._scale_name is None and not self._bitnet and len(self.info.shape) == 2
+        if not alone or kind.name not in GROUPED:
+            return None
+        if kind.name in ("Q2_0", "PQ2_0"):
+            for start, stop in self.blocks():
+                rows = self._file.rows(self._stored, start, stop)
+                if has_twos(rows.reshape(-1, kind.nbytes)):
+                    return Int2(group_size=kind.values, symmetric=False)
+        return GroupedTernary(group_size=kind.values)
+
+    @cached_property
     def _ternary_scale(self) -> np.ndarray | None:
         """The one scale [1, 1] of a ternary weight; None if it is not one."""
         if len(self.info.shape) != 2 or not (self._bitnet or self._type.name in _TRITS):
@@ -182,3 +204,21 @@ def _int4(rows: np.ndarray) -> Codes:
     magnitude = np.where(scale == 0, _SMALLEST_HALF, np.abs(scale))
     groups = (len(rows), -1)
     return Codes(codes.reshape(groups), magnitude.reshape(groups), zero_point.reshape(groups))
+
+
+def _grouped(rows: np.ndarray, type: str, form: Format) -> Codes:
+    """Codes of Q1_0, Q2_0, PQ2_0 or PTQ1_0 rows uint8 [R, bytes] in ``form``.
+
+    A negative scale turns levels, or codes and their zero point 1, around; a group of scale 0 has
+    no level but 0, and the smallest scale.
+    """
+    values, scale = levels(rows.reshape(-1, TYPES[type].nbytes), type)
+    turned, none = scale < 0, scale == 0
+    values[none] = 0
+    magnitude = np.where(none, _SMALLEST_HALF, np.abs(scale)).reshape(len(rows), -1)
+    if isinstance(form, GroupedTernary):
+        values[turned] *= -1
+        return Codes(values.reshape(len(rows), -1), magnitude)
+    codes = np.where(turned[:, None], 2 - values, values + 1).astype(np.uint8)
+    zero_point = np.where(turned, 2, 1).astype(np.uint8).reshape(len(rows), -1)
+    return Codes(codes.reshape(len(rows), -1), magnitude, zero_point)

@@ -1,4 +1,4 @@
-"""INT4 weights in AVX-512 VNNI: scales, zero points and codes in one stream to each 64 rows.
+"""Codes of 4 or 2 bits in AVX-512 VNNI: with scales and zero points one stream to each 64 rows.
 
 A group's sums are exact int32. They are scaled and added to the output in the order of the groups,
 by ``numerics.add_group``. ``ir.x86.int4`` has the layout.
@@ -10,7 +10,7 @@ import numpy as np
 
 from ....numerics import add, mul
 from ....tools.compiled import njit, prange
-from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS, SCALES, ZEROS, add_groups, sum_groups
+from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS, SCALES, ZEROS, add_groups, form_of, sum_groups
 from ..ir.x86.panel import ROWS
 from ..keep_alive import keep_alive
 from ..panel import PRODUCTS_PER_CHUNK, aligned, groups_of, prepared, quantized, weight_memory
@@ -19,24 +19,24 @@ from ..threads import chunks_for
 
 __all__ = ["VnniInt4", "finish_groups", "group_totals", "reorder", "whole_groups"]
 
-_SAME_ZEROS, _OWN_ZEROS = (0,), (0, 0)   # see ``add_groups``
-
 
 class VnniInt4:
-    """A ``FusedKernel`` of ``packed`` uint8 [M, K / 2] as it is stored.
+    """A ``FusedKernel`` of ``packed`` uint8 [M, K * bits / 8], codes of ``bits`` bits in order.
 
     ``zero_point`` is uint8 [groups, M], or [1, M] for all groups; ``scale`` float32 [groups, M] of
     float16 numbers. The sums are [N, groups, M].
     """
 
-    def __init__(self, packed: np.ndarray, zero_point: np.ndarray, scale: np.ndarray) -> None:
-        M, K = packed.shape[0], 2 * packed.shape[1]
+    def __init__(self, packed: np.ndarray, zero_point: np.ndarray, scale: np.ndarray,
+                 bits: int = 4) -> None:
+        M, K = packed.shape[0], 8 // bits * packed.shape[1]
         groups = len(scale)
-        blocks = -(-K // BLOCK_COLUMNS) // groups
+        block_columns = BLOCK_COLUMNS * 4 // bits
+        blocks = -(-K // block_columns) // groups
         same = zero_point.size == 0 or zero_point.min() == zero_point.max()
-        self._form = _SAME_ZEROS if same else _OWN_ZEROS
+        self._form = form_of(bits, not same)
         self._zero = int(zero_point.flat[0]) if same and zero_point.size else 1
-        self._shape = (M, groups, groups * blocks * BLOCK_COLUMNS)
+        self._shape = (M, groups, groups * blocks * block_columns)
         header = SCALES + ZEROS * (not same)
         self._packed = weight_memory(groups_of(M), groups * (header + blocks * BLOCK))
         self._packed[:] = 0
@@ -44,7 +44,7 @@ class VnniInt4:
         _by_row_group(scale.astype("<f2"), parts[..., :SCALES])
         if not same:
             _by_row_group(np.broadcast_to(zero_point, scale.shape), parts[..., SCALES:header])
-        reorder(np.ascontiguousarray(packed), parts[..., header:])
+        reorder(np.ascontiguousarray(packed), parts[..., header:], bits)
         self.nbytes = self._packed.nbytes
 
     def integer(self, q: np.ndarray) -> np.ndarray:
@@ -80,19 +80,27 @@ def _by_row_group(values: np.ndarray, target: np.ndarray) -> None:
 
 
 @njit
-def reorder(stored: np.ndarray, packed: np.ndarray) -> None:
-    """Fill ``packed`` uint8 [row groups, groups, bytes], of zeros, from ``stored`` [M, K / 2]."""
-    columns = packed.shape[2] // BLOCK * BLOCK_COLUMNS
+def reorder(stored: np.ndarray, packed: np.ndarray, bits: int = 4) -> None:
+    """Fill ``packed`` uint8 [row groups, groups, bytes], of zeros, from ``stored`` [M, bytes]."""
+    per_byte = 8 // bits
+    columns = packed.shape[2] // BLOCK * 4 * per_byte
+    mask = np.uint8((1 << bits) - 1)
     for row in range(stored.shape[0]):
         row_group, place = divmod(row, ROWS)
-        for pair in range(stored.shape[1]):
-            group, column = divmod(2 * pair, columns)
-            block, column = divmod(column, BLOCK_COLUMNS)
+        for byte in range(stored.shape[1]):
+            group, column = divmod(per_byte * byte, columns)
+            block, column = divmod(column, 4 * per_byte)
             target = packed[row_group, group]
-            first = block * BLOCK + 4 * place + column % 4
-            shift = 4 * (column // 4)
-            target[first] |= (stored[row, pair] & 15) << shift
-            target[first + 1] |= (stored[row, pair] >> 4) << shift
+            for i in range(per_byte):
+                digit = stored[row, byte] >> np.uint8(bits * i) & mask
+                first = block * BLOCK + 4 * place + (column + i) % 4
+                target[first] |= digit << np.uint8(bits * ((column + i) // 4))
+
+
+@njit
+def _blocks(columns: int, form: tuple) -> int:
+    """How many blocks a group of ``columns`` is."""
+    return columns // (2 * BLOCK_COLUMNS if len(form) > 2 else BLOCK_COLUMNS)
 
 
 @njit
@@ -146,7 +154,7 @@ def _multiply_groups(
         totals[:] = 0
         add_groups(
             packed[row_group].ctypes.data, q.ctypes.data, q.shape[1], q.shape[0],
-            minus.ctypes.data, groups, columns // groups // BLOCK_COLUMNS, totals.ctypes.data, form,
+            minus.ctypes.data, groups, _blocks(columns // groups, form), totals.ctypes.data, form,
         )
         finish_groups(row_group * ROWS, totals, scale_x, bias, y)
     keep_alive(totals)
@@ -167,7 +175,7 @@ def _integer(
         for n in range(q.shape[0]):
             sum_groups(
                 packed[row_group].ctypes.data, activations.q[n].ctypes.data,
-                minus[n].ctypes.data, groups, columns // groups // BLOCK_COLUMNS,
+                minus[n].ctypes.data, groups, _blocks(columns // groups, form),
                 totals.ctypes.data, form,
             )
             sums[n, :, first:first + rows] = totals[:, :rows]

@@ -1,12 +1,13 @@
-"""INT4 weights in AVX-512 VNNI: all groups of columns of 64 rows, from codes to outputs.
+"""Codes of 4 or 2 bits in AVX-512 VNNI: all groups of columns of 64 rows, from codes to outputs.
 
 A row group is one stream, in the order in which it is read. A group of columns in it is
 
     float16 scales [64], uint8 zero points [64] if they differ, blocks [4 vectors, 16 rows, 4 bytes]
 
-and byte b of a row holds column b of a block's eight in its low nibble, column b + 4 in the high
-one. Codes are taken apart in registers, for up to six tokens at a time; a group's sums begin at
-minus the zero points times the sum of its activations, and end in the outputs, scaled.
+and byte b of a row holds, from its low bits on, columns b, b + 4 and, of codes of 2 bits, b + 8 and
+b + 12 of a block. Codes are taken apart in registers, for up to six tokens at a time; a group's
+sums begin at minus the zero points times the sum of its activations, and end in the outputs,
+scaled.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ from .vectors import (
     store,
 )
 
-__all__ = ["BLOCK", "BLOCK_COLUMNS", "SCALES", "ZEROS", "add_groups", "sum_groups"]
+__all__ = ["BLOCK", "BLOCK_COLUMNS", "SCALES", "ZEROS", "add_groups", "form_of", "sum_groups"]
 
 BLOCK = 64 * VECTORS   # bytes
-BLOCK_COLUMNS = 8
+BLOCK_COLUMNS = 8      # of 4 bits
 SCALES = 2 * ROWS      # bytes of a group's scales
 ZEROS = ROWS           # and of its zero points
 
@@ -53,24 +54,29 @@ Builder = ir.IRBuilder
 Values = list[ir.Value]
 
 
+def form_of(bits: int, own_zeros: bool) -> tuple[int, ...]:
+    """What ``add_groups`` is told: 1 to 4 elements, for codes of 4 or 2 bits and their zeros."""
+    return (0,) * (1 + own_zeros + 2 * (bits == 2))
+
+
 def _add_block(
-    builder: Builder, here: ir.Value, q: ir.Value, stride: ir.Value, totals: Values
+    builder: Builder, here: ir.Value, q: ir.Value, stride: ir.Value, totals: Values, bits: int
 ) -> Values:
     """``totals``, ``VECTORS`` to a token, plus the products of a block."""
     new = list(totals)
-    low = constant(BYTES, 15)
+    low = constant(BYTES, 2**bits - 1)
     for vector in range(VECTORS):
         # Read again for each vector: all activations at once would not fit the registers.
         first = opaque_address(builder, q)
         prefetch(builder, here, AHEAD + 64 * vector, L1)
         codes = load(builder, here, BYTES, 64 * vector)
-        shifted = builder.lshr(builder.bitcast(codes, INT16S), constant(INT16S, 4))
-        for nibble, byte in enumerate((codes, builder.bitcast(shifted, BYTES))):
-            digits = builder.and_(byte, low)
+        for place_in_byte, shift in enumerate(range(0, 8, bits)):
+            shifted = builder.lshr(builder.bitcast(codes, INT16S), constant(INT16S, shift))
+            digits = builder.and_(builder.bitcast(shifted, BYTES), low)
             for token in range(len(totals) // VECTORS):
                 place = token * VECTORS + vector
                 address = at(builder, first, stride, token)
-                four = splat(builder, load(builder, address, INT32, 4 * nibble), WORDS)
+                four = splat(builder, load(builder, address, INT32, 4 * place_in_byte), WORDS)
                 new[place] = dot4(builder, new[place], digits, four)
     return new
 
@@ -103,7 +109,8 @@ def _tile(tokens: int, exact: bool = False) -> Callable[..., None]:
             scaled = builder.fmul(builder.sitofp(total, FLOATS), scales[vector])
             store(builder, builder.fadd(load(builder, y, FLOATS, place), scaled), y, place)
 
-    def generate(builder: Builder, own_zeros: bool, arguments: Values) -> None:
+    def generate(builder: Builder, bits: int, own_zeros: bool, arguments: Values) -> None:
+        block_columns = 4 * 8 // bits
         packed, q, stride, minus, groups, blocks, y = arguments
         header = SCALES + ZEROS * own_zeros
         nbytes = builder.add(at(builder, constant(blocks.type, 0), blocks, BLOCK),
@@ -111,7 +118,7 @@ def _tile(tokens: int, exact: bool = False) -> Callable[..., None]:
 
         def group(index: ir.Value, _: Values) -> Values:
             here = builder.add(packed, builder.mul(index, nbytes))
-            column = builder.mul(builder.mul(index, blocks), constant(blocks.type, BLOCK_COLUMNS))
+            column = builder.mul(builder.mul(index, blocks), constant(blocks.type, block_columns))
             activations = builder.add(q, column)
             rows = [builder.mul(groups, constant(groups.type, token)) for token in range(tokens)]
             starts = [at(builder, minus, builder.add(row, index), 4) for row in rows]
@@ -122,7 +129,7 @@ def _tile(tokens: int, exact: bool = False) -> Callable[..., None]:
                 builder, blocks, _first_totals(builder, begin, zeros, own_zeros),
                 lambda block, carried: _add_block(
                     builder, at(builder, weights, block, BLOCK),
-                    at(builder, activations, block, BLOCK_COLUMNS), stride, carried,
+                    at(builder, activations, block, block_columns), stride, carried, bits,
                 ),
             )
             if exact:
@@ -140,7 +147,7 @@ def _tile(tokens: int, exact: bool = False) -> Callable[..., None]:
         form: Any,
     ) -> tuple:
         def generated(context: Any, builder: Builder, _: Any, values: Values) -> ir.Value:
-            generate(builder, len(form) == 2, values[:-1])
+            generate(builder, 2 if len(form) > 2 else 4, len(form) % 2 == 0, values[:-1])
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7, form), generated
@@ -159,7 +166,7 @@ def add_groups(
 ) -> None:
     """``numerics.add_group`` of all ``groups`` of ``blocks`` to float32 ``y`` [tokens, ROWS].
 
-    ``form`` has one element if all zero points are the same, two if there are some in ``packed``.
+    ``form`` is ``form_of`` the bits of a code, and of whether zero points are in ``packed``.
     Addresses: int8 ``q`` [tokens, columns], rows ``stride`` bytes apart; int32 ``minus`` [tokens,
     groups], minus the sums of the activations of each group, times the zero point if it is the
     same. Nothing is flushed: scales are float16 numbers, multiples of 2^-24, hence so are all
