@@ -10,15 +10,16 @@ from typing import Any
 
 from ..errors import ToolError
 from ..fpga.synth.blocks import select_blocks
-from ..fpga.synth.flow import Synthesis, counted, map_block
+from ..fpga.synth.flow import BOX, Mapped, Synthesis, counted, map_block
 from ..fpga.synth.targets import Target, find_target
-from ..fpga.timing.analysis import BlockTiming, analyse, target_clock
+from ..fpga.synth.top_level import WHOLE, map_top_level
+from ..fpga.timing.analysis import BlockTiming, analyse, analyse_whole, target_clock
 from ..fpga.timing.arcs import CORNERS
 from ..sim.descriptions.accelerator import load_accelerator
 from ..sim.descriptions.device import load_device
 from ..tools.progress import SILENT, Progress
 
-__all__ = ["SynthesizedBlocks", "synth"]
+__all__ = ["WHOLE", "SynthesizedBlocks", "synth"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class SynthesizedBlocks:
     """What each block takes of ``target``, made as large as the accelerator ``configuration`` says.
 
     ``total`` is the sum over the blocks, ``available`` what the device has, both by resource.
-    ``timing`` has the static timing analysis of each block, if it was asked for.
+    ``timing`` has the static timing analysis of each block, if it was asked for. Where all parts
+    are synthesized and not placed, the top level that joins them is the last of ``blocks``, and the
+    last of ``timing`` is the whole accelerator.
     """
 
     target: Target
@@ -49,7 +52,7 @@ class SynthesizedBlocks:
 
     @property
     def clock(self) -> dict[str, float]:
-        """The clock of the slowest analysed block in MHz, by corner; empty if there is none."""
+        """The clock of the slowest that was analysed in MHz, by corner; empty if nothing was."""
         return {corner: min(block.mhz[corner] for block in self.timing)
                 for corner in CORNERS if self.timing}
 
@@ -65,7 +68,8 @@ def synth(
     device
         One of ``fpga.synth.TARGETS``.
     blocks
-        Names, or patterns such as ``tlmm-g*``; none takes all parts of the accelerator.
+        Names, or patterns such as ``tlmm-g*``; none takes all parts of the accelerator, and what
+        joins them.
     hardware
         An accelerator in RTL by name, or a .toml file; None takes that of the device.
     progress
@@ -90,15 +94,25 @@ def synth(
     frequency = target_clock(target, clock) if timing or clock is not None else None
     if frequency and not timing:
         raise ToolError("A clock is what the analysis of timing compares to; ask for it, too")
-    progress.start(len(selected))
+    joined = not blocks and not target.place
+    progress.start(len(selected) + joined)
+    parts: dict[str, Mapped] = {}
     results, analysed = [], []
     for block in selected:
         progress.doing(f"Synthesizing {block.name}")
-        mapped = map_block(block, parameters, target)
+        mapped = parts[BOX + block.name] = map_block(block, parameters, target)
         results.append(counted(mapped, parameters))
         if frequency:
             progress.doing(f"Analysing {block.name}")
             analysed.append(analyse(mapped, frequency))
+        progress.advance()
+    if joined:
+        progress.doing("Synthesizing the top level")
+        top = map_top_level(parameters, target)
+        results.append(counted(top, parameters))
+        if frequency:
+            progress.doing("Analysing the accelerator")
+            analysed.append(analyse_whole(WHOLE, top, parts, frequency))
         progress.advance()
     total: Counter[str] = Counter()
     for result in results:

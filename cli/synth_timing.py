@@ -19,6 +19,8 @@ __all__ = ["print_timing"]
 
 def print_timing(output: Output, found: SynthesizedBlocks) -> None:
     """Print a row for each block, what the figures rest on, and the clock for an estimate."""
+    from ..api.synth import WHOLE
+
     blocks = found.timing
     routed = [synthesis.timing.fmax if synthesis.timing else None for synthesis in found.blocks]
     table = make_table("block", ">levels", ">MHz", *([">routed"] if any(routed) else []), ">over",
@@ -27,12 +29,18 @@ def print_timing(output: Output, found: SynthesizedBlocks) -> None:
     table.columns[-1].overflow = "fold"
     table.padding = (0, 1, 0, 0)   # 80 characters hold all columns
     for block, fmax in zip(blocks, routed, strict=True):
+        if block.block == WHOLE:
+            table.add_section()
         clocks = [_clocks(block), *([f"{fmax:.0f}" if fmax else ""] if any(routed) else [])]
         table.add_row(block.block, str(block.levels), *clocks, f"{block.over['nominal']:,}",
                       _way(block.paths[0]) if block.paths else "")
     output.show(table)
     output.print("MHz: nominal (optimistic to pessimistic). over: endpoints of paths that are too "
                  "slow for {:g} MHz, nominal.", blocks[0].target)
+    if blocks[-1].block == WHOLE:
+        output.print("whole: the netlists of all parts, joined by that of the top level, so that "
+                     "paths through several of them are in it, with the fan-out that they have "
+                     "there. Each was mapped alone: nothing is shared or simplified between them.")
     _print_cells(output, blocks)
     _print_errors(output, [block.mhz["nominal"] / fmax - 1
                            for block, fmax in zip(blocks, routed, strict=True) if fmax])

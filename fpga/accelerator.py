@@ -24,6 +24,8 @@ class Accelerator(Component):
         The sizes of the accelerator.
     port_address_width : int
         Bits of a byte address of the memory port: those of the system.
+    core : Core or None
+        The core of these parameters; None makes one.
 
     Members
     -------
@@ -35,13 +37,14 @@ class Accelerator(Component):
         A cause that the host enabled is set.
     """
 
-    def __init__(self, parameters: AcceleratorParameters, port_address_width: int = 40) -> None:
+    def __init__(self, parameters: AcceleratorParameters, port_address_width: int = 40,
+                 core: Core | None = None) -> None:
         p = self.parameters = parameters
         if port_address_width < p.address_width:
             raise ValueError(f"port_address_width = {port_address_width} is less than the "
                              f"{p.address_width} bits of an address in the image")
         port = {"address_width": port_address_width, "word_bytes": p.word_bytes}
-        self._core, self._drain = Core(p), PortDrain(**port)
+        self._core, self._drain = core or Core(p), PortDrain(**port)
         self._control = Control(p, port_address_width)
         super().__init__({
             "control": In(control_signature()),

@@ -38,7 +38,7 @@ from ..sequencer import Sequencer
 from ..units import UNITS
 from ..vocabulary_drivers import EmbedDriver, HeadDriver
 
-__all__ = ["BLOCKS", "SynthBlock", "select_blocks"]
+__all__ = ["BLOCKS", "SynthBlock", "part_of", "select_blocks"]
 
 # Columns, tables and group size.
 ENGINE_SIZES = ((4, 4, 3), (8, 4, 3), (4, 8, 3), (8, 8, 3), (14, 8, 3), (8, 16, 3), (14, 16, 3),
@@ -110,15 +110,21 @@ def _float(name: str, make: Callable[[], Component]) -> SynthBlock:
     return SynthBlock(f"float-{name}", lambda _: make())
 
 
-def _unit_block(name: str) -> SynthBlock:
-    if name == "engine":
-        return SynthBlock("tlmm", UNITS[name], part=True, engine=lambda p: p.tlmm)
-    return SynthBlock(_NAMES.get(name, name.replace("_", "-")), UNITS[name], part=True)
-
-
 # Where the name of a unit in ``Core`` says too little.
 _NAMES = {"reader": "shared-reader", "writer": "shared-writer", "sink": "row-sink",
-          "tiles": "tile-buffer", "logits": "logit-writer"}
+          "tiles": "tile-buffer", "logits": "logit-writer", "engine": "tlmm"}
+
+
+def part_of(submodule: str) -> str:
+    """The name of the part that is a ``submodule`` of ``Core``."""
+    return _NAMES.get(submodule, submodule.replace("_", "-"))
+
+
+def _unit_block(name: str) -> SynthBlock:
+    engine = (lambda p: p.tlmm) if name == "engine" else None
+    return SynthBlock(part_of(name), UNITS[name], part=True, engine=engine)
+
+
 _PARTS = (
     *(_unit_block(name) for name in UNITS),
     *(SynthBlock(name, make, part=True) for name, make in (

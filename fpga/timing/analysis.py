@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as File
 from typing import Any
@@ -14,22 +15,24 @@ import numpy as np
 from ...errors import ToolError
 from ...tools.cache import cached_folder, content_key
 from ..synth.flow import Mapped
-from ..synth.targets import Target
+from ..synth.targets import TOP, Target
 from .arcs import CORNERS, Arcs, arcs_file, load_arcs
 from .cells import CellTiming
 from .ecp5 import Ecp5Timing
 from .graph import arrivals
+from .link import link
 from .loops import LoopCutter
 from .netlist import Netlist
 from .paths import Path, Step, net_names, slowest_paths
 from .xilinx import XilinxTiming
 
-__all__ = ["BlockTiming", "analyse", "analyse_netlist", "target_clock"]
+__all__ = ["BlockTiming", "analyse", "analyse_netlist", "analyse_whole", "target_clock"]
 
 UNTIMED = ("clk", "rst")
 _FAMILIES: dict[str, type[CellTiming]] = {"ultrascale+": XilinxTiming, "ecp5": Ecp5Timing}
 _PATHS = 5
 _FILE = "timing.json"
+_TOP_MODULE = re.compile(rf"^module \\{TOP}\b", re.M)
 
 
 @dataclass(frozen=True)
@@ -105,18 +108,48 @@ def analyse(mapped: Mapped, target: float) -> BlockTiming:
     ToolError
         There are no delays for the target, or its netlist has a cell that is not known.
     """
-    file = arcs_file(mapped.target.name)
+    return _analysed(mapped.block.name, [mapped], target,
+                     lambda: (mapped.netlist(), mapped.design))
+
+
+def analyse_whole(name: str, top: Mapped, parts: Mapping[str, Mapped],
+                  target: float) -> BlockTiming:
+    """Analyse ``top`` with its black boxes replaced, by their types, by the netlists of ``parts``.
+
+    All paths are in it, those between parts too, and every net has the fan-out of the whole. What
+    is missing is only the logic that a synthesis of all at once would share between parts.
+
+    Raises
+    ------
+    ToolError
+        As ``analyse``, or a part does not fit its box.
+    """
+    def linked() -> tuple[dict[str, Any], str]:
+        netlists = {kind: part.netlist() for kind, part in parts.items()}
+        netlist = top.netlist()
+        return link(netlist, netlists), "".join([
+            top.design, *(_TOP_MODULE.sub(rf"module \\{TOP}.{box}", parts[cell["type"]].design)
+                          for box, cell in netlist["cells"].items() if cell["type"] in parts)])
+
+    return _analysed(name, [top, *parts.values()], target, linked)
+
+
+def _analysed(name: str, mapped: Sequence[Mapped], target: float,
+              read: Callable[[], tuple[dict[str, Any], str]]) -> BlockTiming:
+    """The analysis of the netlist that ``read`` gives with its RTLIL, kept by what was mapped."""
+    device = mapped[0].target.name
+    file = arcs_file(device)
     arcs = load_arcs(file)
     code = sorted(File(__file__).parent.glob("*.py"))
 
     def fill(folder: File) -> None:
-        timing = analyse_netlist(mapped.block.name, Netlist(mapped.netlist()), arcs, target,
-                                 mapped.design)
+        netlist, design = read()
+        timing = analyse_netlist(name, Netlist(netlist), arcs, target, design)
         (folder / _FILE).write_text(json.dumps(dataclasses.asdict(timing)))
 
-    key = content_key([mapped.folder.name, mapped.design, str(target), file.read_text(),
-                       *(path.read_text() for path in code)])
-    folder = cached_folder("timing", f"{mapped.block.name}-{mapped.target.name}-{key}", fill)
+    key = content_key([*(text for one in mapped for text in (one.folder.name, one.design)),
+                       str(target), file.read_text(), *(path.read_text() for path in code)])
+    folder = cached_folder("timing", f"{name}-{device}-{key}", fill)
     return _read(json.loads((folder / _FILE).read_text()))
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from support.tiny_accelerator import TINY
-from support.unused import never_elaborated
 from trilobite.fpga.control import Control
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.verify.bench import build, run_tests
 
 pytest.importorskip("cocotbext.axi")

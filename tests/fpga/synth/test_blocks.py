@@ -1,10 +1,10 @@
 import pytest
 from amaranth.hdl import Fragment
 
-from support.unused import never_elaborated
 from trilobite.errors import ToolError
 from trilobite.fpga.core import Core
 from trilobite.fpga.synth.blocks import BLOCKS, select_blocks
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.descriptions.accelerator import load_accelerator
 
 

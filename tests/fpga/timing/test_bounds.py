@@ -2,13 +2,13 @@
 
 import pytest
 
-from support.unused import never_elaborated
 from trilobite.fpga.synth.blocks import BLOCKS, select_blocks
 from trilobite.fpga.synth.flow import map_block
 from trilobite.fpga.synth.targets import TARGETS
 from trilobite.fpga.timing.analysis import analyse
 from trilobite.fpga.timing.bounds import level_bounds, reduced
 from trilobite.fpga.timing.depth import logic_depth
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.descriptions.accelerator import load_accelerator
 
 ESTIMATED, MAPPED = (level_bounds("kv260", kind) for kind in ("estimated", "mapped"))

@@ -1,9 +1,9 @@
 import pytest
 
-from support.unused import never_elaborated
 from trilobite.hw.floats import FLOAT32, FloatFormat
 from trilobite.hw.floats.from_integer import IntegerToFloat
 from trilobite.hw.floats.to_integer import FloatToInteger
+from trilobite.hw.unused import never_elaborated
 
 
 def test_float32_is_the_one_of_ieee():

@@ -6,11 +6,11 @@ import pytest
 from support.float32 import CORNERS, random_bits
 from support.float_functions import LATENCIES, FloatFunctions, expected
 from support.sweep import BLOCK, Sweep, check_sweep
-from support.unused import never_elaborated
 from trilobite import numerics
 from trilobite.hw.floats.quadratic import Quadratic
 from trilobite.hw.floats.reciprocal import FloatReciprocal, FloatRsqrt
 from trilobite.hw.floats.shared_quadratic import SharedQuadratic
+from trilobite.hw.unused import never_elaborated
 from trilobite.numerics.tables import EXP_TABLE
 from trilobite.sim.verify.bench import build, sample
 

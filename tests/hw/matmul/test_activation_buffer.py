@@ -9,10 +9,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, connect, flipped
 
 from support.payloads import pack_payloads
-from support.unused import never_elaborated
 from trilobite.hw.matmul.activation_buffer import ActivationBuffer
 from trilobite.hw.matmul.engine_parameters import TlmmParameters
 from trilobite.hw.matmul.reference import pack_activations, unpack_beats, unpack_floats
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.verify.bench import Traffic, build, exchange
 
 PARAMETERS = TlmmParameters(group_size=3, tables=4, columns=4, max_k=96, max_m=16)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from support.unused import never_elaborated
 from trilobite.hw.matmul.adder_tree import AdderTree
 from trilobite.hw.matmul.reference import pack_beats, unpack_beats
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.verify.bench import build, sample
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from support.float32 import to_bits
-from support.unused import never_elaborated
 from trilobite.hw.matmul.dequantizer import Dequantizer
 from trilobite.hw.matmul.engine_parameters import TlmmParameters
 from trilobite.hw.matmul.reference import pack_beats, pack_floats, unpack_rows
+from trilobite.hw.unused import never_elaborated
 from trilobite.numerics import scale_sum
 from trilobite.sim.verify.bench import Traffic, build, exchange
 

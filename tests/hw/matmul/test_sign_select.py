@@ -14,7 +14,6 @@ from support.tlmm import (
     random_matrix,
     random_problems,
 )
-from support.unused import never_elaborated
 from trilobite.hw.matmul.engine_parameters import TlmmParameters, sign_select_cycles
 from trilobite.hw.matmul.reference import (
     matmul,
@@ -24,6 +23,7 @@ from trilobite.hw.matmul.reference import (
     weight_indices,
 )
 from trilobite.hw.matmul.sign_select import SelectTree, SignSelect
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.verify.bench import build, exchange, sample
 from trilobite.sim.verify.engine import tlmm_traffic
 

@@ -14,10 +14,10 @@ from support.tlmm import (
     random_matrix,
     random_problems,
 )
-from support.unused import never_elaborated
 from trilobite.hw.matmul.engine_parameters import TlmmParameters
 from trilobite.hw.matmul.reference import matmul, pack_beats, unpack_sums, weight_indices
 from trilobite.hw.matmul.tlmm import Tlmm
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.verify.bench import Traffic, exchange
 from trilobite.sim.verify.engine import tlmm_traffic
 

@@ -4,12 +4,12 @@ import pytest
 from amaranth.sim import Simulator
 
 from support.registered import assert_outputs_are_registered
-from support.unused import never_elaborated
 from trilobite.hw.memory.axi import BurstAttributes
 from trilobite.hw.memory.burst_splitter import BurstSplitter
 from trilobite.hw.memory.port_errors import PortErrors
 from trilobite.hw.memory.read_master import ReadMaster
 from trilobite.hw.memory.write_master import WriteMaster
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.verify.bench import build, run_tests
 
 pytest.importorskip("cocotbext.axi")

@@ -3,8 +3,8 @@
 import pytest
 
 from support.drained_masters import PORT, DrainedMasters
-from support.unused import never_elaborated
 from trilobite.hw.memory.port_drain import PortDrain
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.verify.bench import build, run_tests
 
 pytest.importorskip("cocotbext.axi")

@@ -8,11 +8,11 @@ from amaranth.lib.wiring import Component, Out, connect, flipped
 from amaranth.sim import Simulator
 
 from support.axi_rules import FIELDS, AxiRules
-from support.unused import never_elaborated
 from trilobite.hw.memory.read_master import ReadMaster
 from trilobite.hw.memory.responses import PortError, Response
 from trilobite.hw.memory.striped_port import StripedPort
 from trilobite.hw.memory.write_master import WriteMaster
+from trilobite.hw.unused import never_elaborated
 
 WORD, PORTS = 16, 4
 PART = WORD // PORTS

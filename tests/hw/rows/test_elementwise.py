@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from support.float32 import CORNERS, to_bits, to_float
-from support.unused import never_elaborated
 from trilobite.hw.matmul.reference import pack_floats, unpack_floats
 from trilobite.hw.rows.elementwise import Elementwise, residual_add
 from trilobite.hw.rows.gates import Relu2Gate, SiluGate
+from trilobite.hw.unused import never_elaborated
 from trilobite.runtime.kernels import elementwise
 from trilobite.sim.verify.bench import Traffic, build, exchange
 

@@ -9,10 +9,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from support.float32 import to_bits
-from support.unused import never_elaborated
 from trilobite.hw.matmul.reference import pack_floats, unpack_floats
 from trilobite.hw.rows.gate_rows import GateRows
 from trilobite.hw.rows.gates import Gate
+from trilobite.hw.unused import never_elaborated
 from trilobite.runtime.kernels import elementwise
 from trilobite.sim.verify.bench import Traffic, build, exchange
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from support.float32 import to_bits
-from support.unused import never_elaborated
 from trilobite.hw.matmul.reference import pack_rows, unpack_floats, unpack_rows
 from trilobite.hw.rows.quantizer import Quantizer
 from trilobite.hw.rows.row_fork import RowFork
+from trilobite.hw.unused import never_elaborated
 from trilobite.numerics import quantize_activation
 from trilobite.sim.verify.bench import Traffic, build, exchange
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from support.float32 import to_bits
-from support.unused import never_elaborated
 from trilobite.hw.floats.add import FloatAdd
 from trilobite.hw.matmul.reference import pack_floats, pack_rows, unpack_rows
 from trilobite.hw.rows.lane_sum import LaneSum, tree_schedule
 from trilobite.hw.rows.rms_norm import RmsNorm
+from trilobite.hw.unused import never_elaborated
 from trilobite.numerics import LANES
 from trilobite.runtime.kernels.elementwise import rms_norm
 from trilobite.sim.verify.bench import Traffic, build, exchange

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from support.float32 import to_bits
-from support.unused import never_elaborated
 from trilobite.hw.matmul.reference import pack_beats, pack_floats, pack_rows, unpack_rows
 from trilobite.hw.rows.rotary import Rotary
 from trilobite.hw.rows.row_banks import RowBanks
+from trilobite.hw.unused import never_elaborated
 from trilobite.runtime.kernels.elementwise import apply_rope
 from trilobite.sim.verify.bench import Traffic, build, exchange
 

@@ -9,7 +9,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from support.memory_bench import load_beats, struct_beats
-from support.unused import never_elaborated
 from trilobite.hw.matmul.reference import pack_floats, unpack_floats
 from trilobite.hw.memory.axi import COUNT_WIDTH
 from trilobite.hw.memory.shared_reader import SharedReader
@@ -19,6 +18,7 @@ from trilobite.hw.rows.elementwise import lanes_layout
 from trilobite.hw.rows.row_fork import row_layout
 from trilobite.hw.rows.row_sink import RowSink
 from trilobite.hw.rows.row_source import RowSource
+from trilobite.hw.unused import never_elaborated
 from trilobite.sim.descriptions.ddr_timing import DdrTiming
 from trilobite.sim.verify.bench import Traffic, build, exchange
 from trilobite.sim.verify.bench.ddr import DdrModel

@@ -4,8 +4,8 @@ import pytest
 from amaranth.lib.data import StructLayout
 from amaranth.sim import Simulator
 
-from support.unused import never_elaborated
 from trilobite.hw.streams.queue import BlockRamQueue, LutRamQueue, StreamQueue
+from trilobite.hw.unused import never_elaborated
 
 
 @pytest.mark.parametrize(("kind", "latency"), [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from support.payloads import pack_payloads, unpack_payloads
-from support.unused import never_elaborated
 from support.vocabularies import random_vocabulary, vocabulary_words
+from trilobite.hw.unused import never_elaborated
 from trilobite.hw.vocabulary.head import Head
 from trilobite.numerics import quantize_activation
 from trilobite.runtime.linear import make_linear

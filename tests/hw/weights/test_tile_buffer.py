@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from support.registered import assert_outputs_are_registered
-from support.unused import never_elaborated
 from trilobite.hw.matmul.reference import pack_beats
+from trilobite.hw.unused import never_elaborated
 from trilobite.hw.weights.tile_buffer import TileBuffer
 from trilobite.sim.verify.bench import Traffic, build, exchange
 

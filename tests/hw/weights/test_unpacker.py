@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from support.unpacker_tests import valid_bytes
-from support.unused import never_elaborated
 from trilobite.hw import TlmmParameters
 from trilobite.hw.matmul.reference import pack_weights, unpack_beats
+from trilobite.hw.unused import never_elaborated
 from trilobite.hw.weights.unpacker import Unpacker
 from trilobite.hw.weights.weight_layout import WeightLayout
 from trilobite.sim.verify.bench import Traffic, build, exchange, run_tests

@@ -1,17 +1,22 @@
 """Components that are made and never elaborated, of which Amaranth warns when they are freed."""
 
+from __future__ import annotations
+
 import gc
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from amaranth.hdl import UnusedElaboratable
 
+__all__ = ["never_elaborated"]
+
 
 @contextmanager
-def never_elaborated():
+def never_elaborated() -> Iterator[None]:
     """Free here, without a warning, the components that the block made and no longer holds.
 
-    What was there before is set aside meanwhile: a worker's heap takes a second to look through.
+    What was there before is set aside meanwhile: a large heap takes a second to look through.
     """
     gc.freeze()
     try:
