@@ -1,4 +1,4 @@
-"""What a board needs to run a model: a bitstream and a memory image."""
+"""What a board needs to run a model: a bitstream, or what makes one, and a memory image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Any
 
 from .. import __version__
 from ..errors import ToolError
-from ..fpga.boards.bitstream import Bitstream, find_board, make_bitstream
+from ..fpga.accelerator_parameters import AcceleratorParameters
+from ..fpga.boards.bitstream import BOARDS, Bitstream, Board, make_bitstream
+from ..fpga.image import Image
 from ..fpga.image_file import write_image
+from ..fpga.vivado.boards import VIVADO_BOARDS, VivadoBoard
 from ..quant.checkpoint import open_checkpoint
 from ..quant.output.atomic import OutputFolder, write_synced
 from ..sim.descriptions.accelerator import load_accelerator
+from ..tools.programs import package_folder
 from ..tools.progress import SILENT, Progress
 from ..tools.scratch import scratch_folder
 from .image import compiled_image, image_name, tokenizer_files
@@ -22,7 +26,6 @@ from .ternary import ternary_copy
 
 __all__ = ["Build", "build"]
 
-_CLOCK = 50   # MHz
 _IMAGE = "image"
 _RECORD = "manifest.json"   # by which --overwrite knows a folder of ours
 
@@ -32,7 +35,9 @@ class Build:
     """A board's files in ``folder``, and what the tools say of its bitstream.
 
     ``files`` has the SHA-256 of each file by name; the folder ``image``, which
-    ``fpga.image_file.write_image`` wrote, has its own.
+    ``fpga.image_file.write_image`` wrote, has its own. Where Vivado is to make the bitstream,
+    nothing is routed yet: ``achieved`` is None, and ``resources``, ``path`` and ``tools`` are
+    empty.
     """
 
     folder: str
@@ -40,7 +45,7 @@ class Build:
     model: str
     hardware: str
     clock: int
-    achieved: float
+    achieved: float | None
     resources: dict[str, tuple[int, int]]
     path: dict[str, Any]
     tools: tuple[str, ...]
@@ -60,7 +65,7 @@ def build(
     model: str | Path, out: str | Path, board: str = "ulx3s-85f", clock: int | None = None,
     capacity: int | None = None, overwrite: bool = False, progress: Progress = SILENT,
 ) -> Build:
-    """Make the bitstream of a board and the memory image of a model for it.
+    """Make the bitstream of a board, or a project for Vivado, and a model's memory image for it.
 
     Parameters
     ----------
@@ -70,9 +75,10 @@ def build(
     out
         The folder to write; it appears only when it is complete.
     board
-        One of ``fpga.boards.bitstream.BOARDS``.
+        One of ``fpga.boards.bitstream.BOARDS``, whose bitstream is made here, or of
+        ``fpga.vivado.boards.VIVADO_BOARDS``, for which Vivado's script and Verilog are written.
     clock
-        Of the board's logic, in MHz; None takes 50.
+        Of the board's logic, in MHz; None takes the board's usual one.
     capacity
         Tokens of prompt and output together; None takes as many as model and board have room for.
     overwrite
@@ -89,7 +95,8 @@ def build(
     OutputError
         ``out`` exists or cannot be written; nothing is left behind.
     """
-    target, megahertz = find_board(board), _CLOCK if clock is None else clock
+    target = _find(board)
+    megahertz = _checked_clock(target, clock)
     parameters = load_accelerator(target.hardware).whole()
     with scratch_folder() as scratch:
         folder, warnings = ternary_copy(str(model), scratch / "model", "built")
@@ -97,32 +104,73 @@ def build(
             image = compiled_image(checkpoint, image_name(model), parameters, capacity)
             texts = tokenizer_files(checkpoint)
     with OutputFolder(Path(out), Path(model), image.nbytes, overwrite) as output:
-        progress.doing("Making the bitstream")
-        made = make_bitstream(target, parameters, megahertz)
-        _check_clock(made)
-        contents = {f"{board}.bit": made.bit, "nextpnr.log": made.log.encode()}
-        result = Build(
-            str(out), board, str(model), target.hardware, megahertz, made.achieved,
-            made.resources, made.path, made.tools, image.capacity, image.nbytes,
-            {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-            warnings)
+        made = None
+        if isinstance(target, VivadoBoard):
+            progress.doing("Writing Verilog")
+            contents = _vivado_files(target, parameters, megahertz, image)
+        else:
+            progress.doing("Making the bitstream")
+            made = make_bitstream(target, parameters, megahertz)
+            _check_achieved(made, target.clocks)
+            contents = {f"{board}.bit": made.bit, "nextpnr.log": made.log.encode()}
+        result = _result(out, target, model, megahertz, made, image, contents, warnings)
         record = {"trilobite_version": __version__, **result.to_json()}
         del record["folder"]
         contents[_RECORD] = (json.dumps(record, indent=1) + "\n").encode()
         write_image(image, output.path / _IMAGE, __version__, texts)
         for name, content in contents.items():
+            (output.path / name).parent.mkdir(parents=True, exist_ok=True)
             write_synced(output.path / name, content)
         output.commit()
     return result
 
 
-def _check_clock(made: Bitstream) -> None:
+def _find(name: str) -> Board | VivadoBoard:
+    """The board called ``name``."""
+    known: dict[str, Board | VivadoBoard] = {**BOARDS, **VIVADO_BOARDS}
+    if name not in known:
+        raise ToolError(f"There is no board {name!r}; there is {', '.join(known)}")
+    return known[name]
+
+
+def _checked_clock(board: Board | VivadoBoard, clock: int | None) -> int:
+    """``clock`` as the board has it, in MHz."""
+    if clock is None:
+        return board.clock
+    if clock not in board.clocks:
+        step = board.clocks.step
+        said = (f"from {board.clocks[0]} to {board.clocks[-1]}" if step == 1 else
+                f"one of {', '.join(map(str, board.clocks))}")
+        raise ToolError(f"The clock of {board.name} is {said} MHz, not {clock}")
+    return clock
+
+
+def _vivado_files(board: VivadoBoard, parameters: AcceleratorParameters, megahertz: int,
+                  image: Image) -> dict[str, bytes]:
+    package_folder("amaranth", "a project for Vivado", "board")
+    from ..fpga.vivado.project import vivado_files  # noqa: PLC0415 - it needs Amaranth
+
+    return vivado_files(board, parameters, megahertz, image.name, image.nbytes)
+
+
+def _result(out: str | Path, board: Board | VivadoBoard, model: str | Path, megahertz: int,
+            made: Bitstream | None, image: Image, contents: dict[str, bytes],
+            warnings: tuple[str, ...]) -> Build:
+    """What is told of the files ``contents`` and of a bitstream that was ``made``."""
+    return Build(
+        str(out), board.name, str(model), board.hardware, megahertz,
+        made.achieved if made else None, made.resources if made else {},
+        made.path if made else {}, made.tools if made else (), image.capacity, image.nbytes,
+        {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        warnings)
+
+
+def _check_achieved(made: Bitstream, clocks: range) -> None:
     """Refuse a bitstream that would compute wrong numbers on a slow device."""
     if made.achieved < made.clock:
-        lower = [clock for clock in find_board(made.board).clocks if clock <= made.achieved]
+        lower = [clock for clock in clocks if clock <= made.achieved]
         advice = f"; ask for {lower[-1]} MHz or less" if lower else ""
         raise ToolError(
             f"{made.board}: routed, the logic keeps {made.achieved:g} MHz and not {made.clock}: "
             f"from {made.path['from']} to {made.path['to']} it takes {made.path['logic']} ns of "
             f"logic and {made.path['routing']} ns of routing{advice}")
-

@@ -24,7 +24,7 @@ def build(
     board: Annotated[str, typer.Option(metavar="BOARD", help="The board.")] = "ulx3s-85f",
     clock: Annotated[
         int | None,
-        typer.Option(metavar="MHZ", help="The clock of the logic, 25 to 50; default 50."),
+        typer.Option(metavar="MHZ", help="The clock of the logic; default 50, of the kv260 250."),
     ] = None,
     capacity: Annotated[
         int | None,
@@ -36,7 +36,7 @@ def build(
     ] = False,
     json: Json = None,
 ) -> None:
-    """Make a bitstream for a board, with open tools alone, and a model's memory image for it."""
+    """Make a model's memory image, and a bitstream with open tools (kv260: what Vivado needs)."""
     from ..api.build import build as make
 
     output = Output(json)
@@ -49,6 +49,11 @@ def build(
 def _print(output: Output, made: Build) -> None:
     for warning in made.warnings:
         output.print("{}", warning)
+    if made.achieved is None:
+        output.print("{}: {} files for {} MHz, and an image of {:,} bytes for {:,} tokens; "
+                     "README.md says how Vivado makes the bitstream of them", made.folder,
+                     len(made.files), made.clock, made.image_bytes, made.capacity)
+        return
     table = make_table("resource", ">used", ">of", ">%")
     for name, (used, available) in made.resources.items():
         table.add_row(name, f"{used:,}", f"{available:,}", f"{100 * used / available:.0f}")

@@ -43,6 +43,7 @@ class Accelerator(Component):
         if port_address_width < p.address_width:
             raise ValueError(f"port_address_width = {port_address_width} is less than the "
                              f"{p.address_width} bits of an address in the image")
+        self.address_width = port_address_width
         port = {"address_width": port_address_width, "word_bytes": p.word_bytes}
         self._core, self._drain = core or Core(p), PortDrain(**port)
         self._control = Control(p, port_address_width)

