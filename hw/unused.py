@@ -18,6 +18,7 @@ def never_elaborated() -> Iterator[None]:
 
     What was there before is set aside meanwhile: a large heap takes a second to look through.
     """
+    frozen = gc.get_freeze_count()   # by the tests, for good
     gc.freeze()
     try:
         with warnings.catch_warnings():
@@ -25,4 +26,5 @@ def never_elaborated() -> Iterator[None]:
             yield
             gc.collect()
     finally:
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()

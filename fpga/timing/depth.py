@@ -16,6 +16,7 @@ from amaranth.hdl import Fragment
 
 from ...hw.component import Component
 from ...hw.streams.ports import component_ports
+from ...tools.collector import without_collections
 from .sources import shown_file
 
 __all__ = ["Depth", "logic_depth"]
@@ -46,7 +47,8 @@ class Depth:
 def logic_depth(component: Component) -> Depth:
     """The deepest logic of ``component``, from a register or port to the next."""
     ports = [signal for _, signal in component_ports(component).values()]
-    cells = _ir.build_netlist(Fragment.get(component, None), ports=ports).cells
+    with without_collections():
+        cells = _ir.build_netlist(Fragment.get(component, None), ports=ports).cells
     return _Depths(cells).deepest()
 
 

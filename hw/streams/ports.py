@@ -1,11 +1,14 @@
-"""The ports of a component, as a converter takes them."""
+"""A component as converters take it: its ports, and its RTLIL."""
 
 from __future__ import annotations
 
+from amaranth.back import rtlil  # type: ignore[attr-defined]   # the stubs lack it
 from amaranth.hdl import Const, Value
 from amaranth.lib.wiring import Component, Flow
 
-__all__ = ["component_ports"]
+from ...tools.collector import without_collections
+
+__all__ = ["component_ports", "to_rtlil"]
 
 
 def component_ports(component: Component) -> dict[str, tuple[Flow, Value]]:
@@ -19,3 +22,10 @@ def component_ports(component: Component) -> dict[str, tuple[Flow, Value]]:
         if not isinstance(signal, Const):
             ports["__".join(map(str, path))] = (member.flow, signal)
     return ports
+
+
+def to_rtlil(component: Component, name: str, emit_src: bool) -> str:
+    """Elaborate ``component`` to the RTLIL of a module ``name``, with source lines on request."""
+    ports = {port: (signal, None) for port, (_, signal) in component_ports(component).items()}
+    with without_collections():
+        return str(rtlil.convert(component, name=name, ports=ports, emit_src=emit_src))

@@ -6,13 +6,11 @@ import pytest
 
 from support.guides import ROOT
 
-nbclient = pytest.importorskip("nbclient", reason="pip install -e '.[dev]'")
-nbformat = pytest.importorskip("nbformat", reason="pip install -e '.[dev]'")
-
 NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
 
 
 def read(path):
+    nbformat = pytest.importorskip("nbformat", reason="pip install -e '.[dev]'")   # takes seconds
     return nbformat.read(path, as_version=4)
 
 
@@ -26,6 +24,7 @@ def test_there_are_notebooks():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path):
+    nbclient = pytest.importorskip("nbclient", reason="pip install -e '.[dev]'")
     notebook = read(path)
     nbclient.NotebookClient(
         notebook, timeout=500, resources={"metadata": {"path": str(tmp_path)}},

@@ -13,12 +13,11 @@ import sys
 from importlib.metadata import files
 from pathlib import Path
 
-from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 
 from trilobite.fpga.synth.tools import yosys
-from trilobite.hw.streams.ports import component_ports
+from trilobite.hw.streams.ports import to_rtlil
 from trilobite.tools.programs import package_folder
 
 _SCRIPT = ("read_rtlil top.il; prep -nordff -top top; flatten; memory_map; async2sync; "
@@ -58,8 +57,7 @@ def reach(proof, folder, depth):
 def translate(proof, folder):
     """Write ``top.smt2`` for the solver, if it is not there yet."""
     if not (folder / "top.smt2").exists():
-        ports = {name: (signal, None) for name, (_, signal) in component_ports(proof).items()}
-        (folder / "top.il").write_text(rtlil.convert(proof, name="top", ports=ports))
+        (folder / "top.il").write_text(to_rtlil(proof, "top", emit_src=True))
         yosys(folder, _SCRIPT)
     return folder
 

@@ -12,6 +12,7 @@ from .ram import RAM_MODULE, RAM_VERILOG
 
 __all__ = ["VerilogModule"]
 
+
 @dataclass(frozen=True)
 class VerilogModule:
     """A top level: its module name, its Verilog, and the names of its ports."""

@@ -5,7 +5,6 @@ import random
 import subprocess
 
 import pytest
-from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -15,7 +14,7 @@ from trilobite.fpga.synth.tools import yosys
 from trilobite.hw.attention.query_lane import QueryLane
 from trilobite.hw.floats.format import FLOAT32
 from trilobite.hw.floats.multiply import FloatMultiply
-from trilobite.hw.streams.ports import component_ports
+from trilobite.hw.streams.ports import component_ports, to_rtlil
 from trilobite.sim.descriptions.accelerator import load_accelerator
 
 PARAMETERS = load_accelerator("demo").whole()
@@ -76,9 +75,7 @@ def pack(folder, design):
 
     Leaves ``miter.v``, in which it runs beside the design as described.
     """
-    ports = {"o": (design.o, None)}
-    described = rtlil.convert(design, name="top", ports=ports, emit_src=False)
-    (folder / "design.il").write_text(described)
+    (folder / "design.il").write_text(to_rtlil(design, "top", emit_src=False))
     script = TARGETS["kv260"].script
     yosys(folder, f"{script[: script.index('techmap -map dsp48e2.v')]} select top; "
                   "tee -q -o stat.json stat -json; write_rtlil -selected packed.il")
