@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LINEAR_NAMES", "LINEAR_STAGES", "Activation", "ModelConfig", "RopeScaling"]
+__all__ = [
+    "LINEAR_NAMES",
+    "LINEAR_STAGES",
+    "Activation",
+    "Family",
+    "LayerNorms",
+    "ModelConfig",
+    "Norms",
+    "Rope",
+    "RopeScaling",
+]
 
-Family = Literal["llama", "mistral", "qwen2", "qwen3", "bitnet"]
-Activation = Literal["silu", "relu2"]
+Family = Literal[
+    "llama", "mistral", "qwen2", "qwen3", "bitnet", "gemma2", "gemma3", "phi3", "smollm3", "olmo2",
+    "olmo3", "granite", "ministral", "ministral3",
+]
+Activation = Literal["silu", "relu2", "gelu_tanh"]
 
 # Matrices of a decoder layer that share an input, in the order in which a forward pass uses them.
 LINEAR_STAGES = (
@@ -24,15 +38,61 @@ LINEAR_NAMES = tuple(name for stage in LINEAR_STAGES for name in stage)   # all 
 class RopeScaling:
     """How rotary frequencies are stretched for contexts longer than those trained on.
 
-    ``linear`` divides every frequency by ``factor``; ``llama3`` divides the low ones, keeps the
-    high ones and blends between them (Llama 3.1, ``transformers`` ``modeling_rope_utils``).
+    As ``transformers`` ``modeling_rope_utils`` has them. ``linear`` divides every frequency by
+    ``factor``; ``llama3`` divides the low ones, keeps the high ones and blends between them (Llama
+    3.1); ``yarn`` blends between channels that turn ``beta_fast`` and ``beta_slow`` times over the
+    original context (arXiv 2309.00071), whole channels if ``whole``; ``longrope`` divides each by
+    a number of its own, of ``short`` up to the original context and of ``long`` beyond it (arXiv
+    2402.13753); ``dynamic`` raises the base with the length of the sequence. ``magnitude``
+    multiplies cosine and sine.
     """
 
-    kind: Literal["linear", "llama3"]
+    kind: Literal["linear", "llama3", "yarn", "longrope", "dynamic"]
     factor: float
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     original_max_position_embeddings: int = 8192
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    whole: bool = True
+    short: tuple[float, ...] = ()
+    long: tuple[float, ...] = ()
+    magnitude: float = 1.0
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Rotary embedding of a layer: of the first ``width`` channels of each head; 0: none."""
+
+    width: int
+    theta: float
+    scaling: RopeScaling | None = None
+
+
+@dataclass(frozen=True)
+class LayerNorms:
+    """Names of the norms around a layer's two halves; None: there is none at this place."""
+
+    attention_in: str | None
+    attention_out: str | None
+    feed_forward_in: str | None
+    feed_forward_out: str | None
+
+    @property
+    def names(self) -> list[str]:
+        """Those that there are, in the order of a forward pass."""
+        places = (self.attention_in, self.attention_out, self.feed_forward_in,
+                  self.feed_forward_out)
+        return [name for name in places if name is not None]
+
+
+Norms = Literal["before", "after", "around"]
+_NORMS: dict[Norms, LayerNorms] = {
+    "before": LayerNorms("input_layernorm", None, "post_attention_layernorm", None),
+    "after": LayerNorms(None, "post_attention_layernorm", None, "post_feedforward_layernorm"),
+    "around": LayerNorms("input_layernorm", "post_attention_layernorm",
+                         "pre_feedforward_layernorm", "post_feedforward_layernorm"),
+}
 
 
 @dataclass(frozen=True)
@@ -67,10 +127,79 @@ class ModelConfig:
     sliding_windows: tuple[int | None, ...] = ()   # per layer; empty: every layer sees all
     bos_token_id: int | None = None
     eos_token_ids: tuple[int, ...] = ()
+    norms: Norms = "before"      # where a layer has its norms, see ``layer_norms``
+    gain_offset: float = 0.0     # is added to every norm's weight (Gemma: 1)
+    qk_norm_whole: bool = False  # q and k are normed over all heads together
+    rotary_width: int | None = None        # channels of a head that are turned; None: all
+    window_rope: Rope | None = None        # of layers with a window; None: as in all others
+    unturned_layers: tuple[int, ...] = ()  # without rotary embedding
+    query_growth: float = 0.0    # see ``query_factors``
+    query_period: int = 1        # tokens, of ``query_growth``
+    score_scale: float | None = None   # multiplies q k; None: 1 / sqrt(head_dim)
+    score_cap: float | None = None     # c: scores become c * tanh(score / c)
+    logit_cap: float | None = None     # the same of logits
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0  # of what attention and feed-forward add to the residual stream
+    logit_scale: float = 1.0
+
+    @property
+    def layer_norms(self) -> LayerNorms:
+        """Which norms a layer has around its halves."""
+        return _NORMS[self.norms]
 
     def window(self, layer: int) -> int | None:
         """How many positions (its own included) a token of ``layer`` attends to; None: all."""
         return self.sliding_windows[layer] if self.sliding_windows else None
+
+    def rope(self, layer: int) -> Rope:
+        """The rotary embedding of ``layer``."""
+        if layer in self.unturned_layers:
+            return Rope(0, self.rope_theta)
+        if self.window_rope is not None and self.window(layer) is not None:
+            return self.window_rope
+        width = self.head_dim if self.rotary_width is None else self.rotary_width
+        return Rope(width, self.rope_theta, self.rope_scaling)
+
+    @property
+    def plain_keys(self) -> bool:
+        """Whether a key is what its projection gives, turned as a whole, in every layer."""
+        return not (self.qk_norm or self.unturned_layers or self.rotary_width)
+
+    def refusal(self, known: Container[str]) -> str | None:
+        """The peculiarities that are not among ``known``, in words after "has"; None: none."""
+        words = [words for name, words in self.peculiarities().items() if name not in known]
+        return " and ".join(words) or None
+
+    def peculiarities(self) -> dict[str, str]:
+        """By name, what an engine must have beyond a Llama's layer, in words after "it has".
+
+        Who describes or runs models in another way refuses what it does not know. Biases,
+        activation and ``sub_norm`` are not among them.
+        """
+        scaling = self.rope_scaling
+        found = {
+            "qk_norm": (self.qk_norm, "norms of queries and keys"),
+            "qk_norm_whole": (self.qk_norm_whole, "norms over all heads together"),
+            "windows": (any(self.sliding_windows), "sliding windows"),
+            "norms": (self.norms != "before", f"norms {self.norms} attention and feed-forward"),
+            "gain_offset": (self.gain_offset != 0,
+                            f"norm weights to which {self.gain_offset:g} is added"),
+            "rotary_width": (self.rotary_width not in (None, self.head_dim),
+                             "rotary embedding of a part of each head"),
+            "window_rope": (self.window_rope is not None,
+                            "rotary angles of their own in layers with a window"),
+            "unturned_layers": (bool(self.unturned_layers), "layers without rotary embedding"),
+            "query_growth": (self.query_growth != 0, "queries that grow with the position"),
+            "score_scale": (self.score_scale is not None, "a scale of attention scores of its own"),
+            "score_cap": (self.score_cap is not None, "soft-capped attention scores"),
+            "logit_cap": (self.logit_cap is not None, "soft-capped logits"),
+            "embedding_scale": (self.embedding_scale != 1, "scaled embeddings"),
+            "residual_scale": (self.residual_scale != 1, "scaled residual updates"),
+            "logit_scale": (self.logit_scale != 1, "scaled logits"),
+        }
+        if scaling is not None:
+            found[f"rope_{scaling.kind}"] = (True, f"rotary scaling {scaling.kind}")
+        return {name: words for name, (there, words) in found.items() if there}
 
     def linear_shape(self, name: str) -> tuple[int, int]:
         """Shape [M, K] of one of ``LINEAR_NAMES``."""
@@ -98,11 +227,12 @@ class ModelConfig:
         }
         for layer in range(self.num_layers):
             prefix = f"model.layers.{layer}."
-            shapes[f"{prefix}input_layernorm.weight"] = (self.hidden_size,)
-            shapes[f"{prefix}post_attention_layernorm.weight"] = (self.hidden_size,)
+            for norm in self.layer_norms.names:
+                shapes[f"{prefix}{norm}.weight"] = (self.hidden_size,)
             if self.qk_norm:
-                shapes[f"{prefix}self_attn.q_norm.weight"] = (self.head_dim,)
-                shapes[f"{prefix}self_attn.k_norm.weight"] = (self.head_dim,)
+                heads, kv = (self.num_heads, self.num_kv_heads) if self.qk_norm_whole else (1, 1)
+                shapes[f"{prefix}self_attn.q_norm.weight"] = (heads * self.head_dim,)
+                shapes[f"{prefix}self_attn.k_norm.weight"] = (kv * self.head_dim,)
             if self.sub_norm:
                 attention_width = self.num_heads * self.head_dim
                 shapes[f"{prefix}self_attn.attn_sub_norm.weight"] = (attention_width,)

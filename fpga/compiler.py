@@ -345,15 +345,17 @@ def _vocabulary_weight(name: str,
         f"--tensor-format '{name}=int4,group_size=row'")
 
 
+# What lies in the rotary tables of the image and asks nothing of the hardware.
+_TABLES = ("rope_linear", "rope_llama3", "rope_yarn")
+
+
 def _check_model(config: ModelConfig, p: AcceleratorParameters, capacity: int) -> None:
     """Raise ``TrilobiteError`` for what the hardware does not have or is too small for."""
     problems = []
     if any(map(config.has_bias, ("self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj"))):
         problems.append("it has biases")
-    if config.qk_norm:
-        problems.append("it norms queries and keys")
-    if any(config.window(layer) is not None for layer in range(config.num_layers)):
-        problems.append("it has sliding windows")
+    problems += [f"it has {words}" for name, words in config.peculiarities().items()
+                 if name not in _TABLES]
     sizes = {
         "hidden_size": (config.hidden_size, p.max_width),
         "intermediate_size": (config.intermediate_size, p.max_width),

@@ -28,11 +28,14 @@ from .functions import (
     EXP_STEP_LOW,
     EXP_STEPS_PER_UNIT,
     exp,
+    gelu_tanh,
     reciprocal,
     rsqrt,
     sigmoid,
+    soft_cap,
+    tanh,
 )
-from .rope import rope_factors, rope_tables
+from .rope import query_factors, rope_factors, rope_rows, rope_tables
 from .sums import LANES, add_group, add_lanes, scale_sum, sum_lanes, sum_of_squares
 
 __all__ = [
@@ -55,19 +58,24 @@ __all__ = [
     "exp",
     "flush",
     "flush_array",
+    "gelu_tanh",
     "mul",
     "quantize_activation",
     "quantize_activation_fp8",
     "quantize_activations",
     "quantize_activations_fp8",
     "quantize_int4",
+    "query_factors",
     "reciprocal",
     "rope_factors",
+    "rope_rows",
     "rope_tables",
     "rsqrt",
     "scale_sum",
     "sigmoid",
+    "soft_cap",
     "sub",
     "sum_lanes",
     "sum_of_squares",
+    "tanh",
 ]

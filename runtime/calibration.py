@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..model import ModelConfig
-from ..numerics import flush_array, rope_tables
+from ..numerics import flush_array
 from ..quant.formats.base import PackedWeight
 from .decoder import Embedding
 from .kv_cache.cache import make_cache
 from .kv_cache.unbiased import UnbiasedKeys
-from .layer import DecoderLayer, Rope, Weights
+from .layer import DecoderLayer, Weights
+from .rope import RopeTables
 
 __all__ = ["CalibrationRun"]
 
@@ -31,9 +32,9 @@ class CalibrationRun:
         length = sequences.shape[1]
         self._config = config
         self._weights = weights
-        embedding = Embedding(weights("model.embed_tokens.weight"))
+        embedding = Embedding(weights("model.embed_tokens.weight"), config.embedding_scale)
         self._streams = [embedding(sequence) for sequence in sequences]
-        self._rope = Rope(*rope_tables(config, np.arange(length)))
+        self._rotations = RopeTables(config).rotations(0, length)
         one_layer = replace(config, num_layers=1, sliding_windows=())
         self._cache = make_cache("int8", one_layer, length)
         self._attended: list[np.ndarray] = []
@@ -52,7 +53,7 @@ class CalibrationRun:
         )
 
     def set_norm(self, name: str, gain: np.ndarray) -> None:
-        """Use the float32 ``gain`` from now on for the layer's norm ``name``."""
+        """Use the float32 ``gain`` (any offset is in it) from now on for the norm ``name``."""
         self._layer.norms[name] = flush_array(gain)
 
     def inputs(self, stage: int) -> Iterator[np.ndarray]:
@@ -76,9 +77,10 @@ class CalibrationRun:
     def _attended_values(self) -> Iterator[np.ndarray]:
         self._attended = []
         bias = self._layer.key_bias
-        cache = self._cache if bias is None else UnbiasedKeys(self._cache, [bias])
+        cache = self._cache if bias is None else UnbiasedKeys(self._cache, [bias], self._config)
         for h in self._attention_inputs():
-            attended = self._layer.attend(h, cache, 0, 0, self._rope)
+            rope = self._rotations[self._layer.index]
+            attended = self._layer.attend(h, cache, 0, 0, rope)
             self._attended.append(attended)
             yield attended
 

@@ -8,21 +8,19 @@ from dataclasses import replace
 import numpy as np
 
 from ..model import ModelConfig
-from ..numerics import flush_array, rope_tables
+from ..numerics import flush_array
 from ..quant.formats.base import PackedWeight
 from ..tools.progress import SILENT, Progress
-from .kernels.elementwise import rms_norm
+from .kernels.elementwise import cap_softly, rms_norm
 from .kv_cache.cache import KVCache, KVKind, make_cache
 from .kv_cache.together import SequencesTogether
 from .kv_cache.unbiased import UnbiasedKeys
-from .layer import DecoderLayer, Observer, Rope, Weights, vector
+from .layer import DecoderLayer, Observer, Weights, gain
 from .linear import Linear, make_linear
+from .rope import RopeTables
 
 __all__ = ["Decoder", "Embedding", "Observer", "Weights"]
 
-# The rotary tables grow by this many positions: a long-context model's whole table would take
-# more memory than a short session needs.
-_ROPE_STEP = 1024
 # Token counts that between them take every kernel: one token, a few, and enough for a batch; and
 # the earlier positions that make attention worth two threads.
 _WARM_UP_TOKENS = (1, 2, 16)
@@ -30,10 +28,14 @@ _WARM_UP_CONTEXT = 512
 
 
 class Embedding:
-    """Rows of the embedding matrix, kept as they are stored and dequantized one by one."""
+    """Rows of the embedding matrix, kept as they are stored and dequantized one by one.
 
-    def __init__(self, weight: np.ndarray | PackedWeight) -> None:
+    ``scale`` multiplies them.
+    """
+
+    def __init__(self, weight: np.ndarray | PackedWeight, scale: float = 1.0) -> None:
         self._weight = weight
+        self._scale = np.float32(scale)
 
     @property
     def nbytes(self) -> int:
@@ -42,7 +44,8 @@ class Embedding:
 
     def __call__(self, token_ids: np.ndarray) -> np.ndarray:
         """Float32 rows [N, hidden_size] of int ``token_ids`` [N], flushed."""
-        return flush_array(self._rows(token_ids))
+        rows = flush_array(self._rows(token_ids))
+        return rows if self._scale == 1 else flush_array(rows * self._scale)
 
     def _rows(self, token_ids: np.ndarray) -> np.ndarray:
         if isinstance(self._weight, np.ndarray):
@@ -81,13 +84,13 @@ class Decoder:
             return tensor
 
         embedding = take("model.embed_tokens.weight")
-        self.embedding = Embedding(embedding)
+        self.embedding = Embedding(embedding, config.embedding_scale)
         self.layers = [DecoderLayer(config, index, take) for index in range(config.num_layers)]
-        self._norm = vector(take, "model.norm.weight")
+        self._norm = gain(take, "model.norm.weight", config)
         head = embedding if config.tie_word_embeddings else take("lm_head.weight")
         self.head = make_linear(head, None)
         self._epsilon = np.float32(config.rms_norm_eps)
-        self._rope = Rope(*rope_tables(config, np.arange(_ROPE_STEP)))
+        self.rope = RopeTables(config)
 
     def linear(self, layer: int, name: str) -> Linear:
         """One of ``LINEAR_NAMES`` of ``layer``."""
@@ -97,7 +100,7 @@ class Decoder:
         """``cache``, of a ``kv`` kind, for keys less their biases, if the model has any."""
         biases = [layer.key_bias for layer in self.layers if layer.key_bias is not None]
         some = kv != "float32" and any(bias.any() for bias in biases)
-        return UnbiasedKeys(cache, biases) if some else cache
+        return UnbiasedKeys(cache, biases, self.config) if some else cache
 
     @property
     def nbytes(self) -> int:
@@ -116,18 +119,20 @@ class Decoder:
         return self.nbytes - (0 if tied else self.embedding.nbytes)
 
     def hidden(
-        self, token_ids: np.ndarray, cache: KVCache, start: int, observe: Observer | None = None
+        self, token_ids: np.ndarray, cache: KVCache, start: int, observe: Observer | None = None,
+        length: int | None = None,
     ) -> np.ndarray:
         """Final hidden states, normed, float32 [N, hidden_size].
 
         ``token_ids`` int [N] stand at positions ``start`` to ``start + N - 1``; ``cache`` holds all
         earlier positions and receives these. ``observe`` gets the float32 input of every linear as
         ``model.layers.<i>.<linear>.input`` and the residual stream after every layer as
-        ``model.layers.<i>.output``.
+        ``model.layers.<i>.output``. Rotary angles that depend on a sequence's length are those of
+        ``length``, or as if these tokens were the last ones.
         """
-        rope = self._rope_of(start, start + len(token_ids))
+        rotations = self.rope.rotations(start, start + len(token_ids), length)
         x = self.embedding(token_ids)
-        for layer in self.layers:
+        for layer, rope in zip(self.layers, rotations, strict=True):
             layer.forward(x, cache, start, rope, observe)
         return rms_norm(x, self._norm, self._epsilon)
 
@@ -141,12 +146,11 @@ class Decoder:
         bit for bit, what ``hidden`` gives for its sequence alone, as far as matrices are quantized;
         float32 ones go through BLAS, whose sums may differ in their last bits with B.
         """
-        rope = self._rope_of(0, int(starts.max()) + 1)
-        rows = Rope(rope.cosine[starts], rope.sine[starts])
+        rotations = self.rope.each(starts)
         together = SequencesTogether(caches, starts.tolist())
         x = self.embedding(token_ids)
-        for layer in self.layers:
-            layer.forward(x, together, 0, rows)
+        for layer, rope in zip(self.layers, rotations, strict=True):
+            layer.forward(x, together, 0, rope)
         return rms_norm(x, self._norm, self._epsilon)
 
     def warm_up(self, kv: KVKind) -> None:
@@ -166,20 +170,16 @@ class Decoder:
         for tokens in _WARM_UP_TOKENS:
             for start in {0, context}:
                 x = self.embedding(np.zeros(tokens, np.int64))
+                rotations = self.rope.rotations(start, start + tokens)
                 for layer in layers.values():
-                    layer.forward(x, cache, start, self._rope_of(start, start + tokens), slot=0)
+                    layer.forward(x, cache, start, rotations[layer.index], slot=0)
             self.logits(rms_norm(x[-1:], self._norm, self._epsilon))
-
-    def _rope_of(self, start: int, stop: int) -> Rope:
-        """Tables of positions ``start`` to ``stop - 1``, of whatever length is kept meanwhile."""
-        rope = self._rope
-        if stop > len(rope.cosine):
-            rounded = -(-stop // _ROPE_STEP) * _ROPE_STEP
-            rope = Rope(*rope_tables(self.config, np.arange(rounded)))
-            if rounded > len(self._rope.cosine):   # another thread may have gone further
-                self._rope = rope
-        return rope.slice(start, stop)
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """Float32 [N, vocab_size] from ``hidden``."""
-        return self.head(hidden)
+        logits = self.head(hidden)
+        if self.config.logit_scale != 1:
+            logits = flush_array(logits * np.float32(self.config.logit_scale))
+        if (cap := self.config.logit_cap) is not None:
+            cap_softly(logits, np.float32(cap), np.float32(1 / cap))
+        return logits

@@ -76,6 +76,8 @@ class Session:
             cache = ScaledKeys(cache, key_factors)
         self.cache = decoder.unbiased(cache, kv)
         self.position = 0
+        self._fed: list[int] = []   # what stands at the positions before, and maybe more
+        self._length = 0            # of the sequence for which the keys were turned
         self._turn = Lock()
 
     def feed(self, token_ids: Sequence[int], observe: Observer | None = None) -> np.ndarray:
@@ -109,9 +111,31 @@ class Session:
 
     def _feed(self, token_ids: Sequence[int], observe: Observer | None) -> np.ndarray:
         ids = _checked_ids(token_ids, self._decoder.config.vocab_size)
+        self.prepare(len(ids))
         hidden = self._decoder.hidden(ids, self.cache, self.position, observe)
-        self.position += len(ids)
+        self.advance(ids.tolist())
         return hidden
+
+    def prepare(self, count: int) -> None:
+        """Before ``count`` tokens are fed: feed what there is once more, if all keys must be turned
+        in another way in a sequence that is so long, or short again.
+        """
+        length = self.position + count
+        if self._decoder.rope.turns_again(self._length, length):
+            for begin in range(0, self.position, _CHUNK):
+                ids = np.array(self._fed[begin:min(begin + _CHUNK, self.position)], np.int64)
+                self._decoder.hidden(ids, self.cache, begin, length=length)
+        self._length = length
+
+    def advance(self, ids: Sequence[int]) -> None:
+        """Count ``ids`` as fed: the decoder has put them into the cache."""
+        self._fed[self.position:] = ids
+        self.position += len(ids)
+
+    def skip_to(self, position: int) -> None:
+        """Go on at ``position`` as if tokens 0 had been fed: to time steps of a long context."""
+        self._fed[self.position:] = [0] * (position - self.position)
+        self.position = position
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -267,13 +291,15 @@ class LanguageModel:
         with ExitStack() as turns:
             for session in sessions:
                 turns.enter_context(session.alone())
+            for session in sessions:
+                session.prepare(1)
             starts = np.array([session.position for session in sessions], np.int64)
             hidden = self.decoder.step(ids, [session.cache for session in sessions], starts)
             logits = self.decoder.logits(hidden)
             if not np.isfinite(logits).all():
                 raise TrilobiteError("The logits of a sequence are not finite")
-            for session in sessions:
-                session.position += 1
+            for session, token in zip(sessions, ids.tolist(), strict=True):
+                session.advance([token])
         return logits
 
     def logits(self, token_ids: Sequence[int]) -> np.ndarray:

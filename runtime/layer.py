@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,28 +10,17 @@ from ..errors import CheckpointError
 from ..model import LINEAR_NAMES, LINEAR_STAGES, ModelConfig
 from ..numerics import flush_array
 from ..quant.formats.base import PackedWeight
-from .kernels.elementwise import add_and_norm, add_residual, gate_for, rms_norm
+from .kernels.elementwise import add_and_norm, add_residual, add_scaled, gate_for, rms_norm
 from .kv_cache.cache import Attention
 from .linear import Linear, make_linear
+from .rope import Rotations
 
-__all__ = ["DecoderLayer", "Observer", "Rope", "Weights", "vector"]
+__all__ = ["DecoderLayer", "Observer", "Weights", "gain", "vector"]
 
 # Gives a tensor by its canonical name: float32, or packed in a number format.
 Weights = Callable[[str], "np.ndarray | PackedWeight"]
 # Receives intermediate tensors by name while a forward pass runs.
 Observer = Callable[[str, np.ndarray], None]
-
-
-@dataclass(frozen=True)
-class Rope:
-    """The rotary tables of N positions: float32 [N, head_dim / 2]."""
-
-    cosine: np.ndarray
-    sine: np.ndarray
-
-    def slice(self, start: int, stop: int) -> Rope:
-        """The tables of positions ``start`` to ``stop - 1``."""
-        return Rope(self.cosine[start:stop], self.sine[start:stop])
 
 
 class DecoderLayer:
@@ -56,6 +44,8 @@ class DecoderLayer:
         self.key_bias: np.ndarray | None = None   # float32 [kv_heads, head_dim], as keys have it
         self._epsilon = np.float32(config.rms_norm_eps)
         self._gate = gate_for(config.activation)
+        self._places = config.layer_norms
+        self._residual_scale = np.float32(config.residual_scale)
         if weights is not None:
             self.load_norms(weights)
             for name in LINEAR_NAMES:
@@ -66,7 +56,7 @@ class DecoderLayer:
         for name, shape in self.config.tensor_shapes().items():
             if name.startswith(self.prefix) and len(shape) == 1 and name.endswith(".weight"):
                 short = name.removeprefix(self.prefix).removesuffix(".weight")
-                self.norms[short] = vector(weights, name)
+                self.norms[short] = gain(weights, name, self.config)
 
     def load_linear(self, name: str, weights: Weights) -> None:
         """Take one of ``LINEAR_NAMES``, with its bias."""
@@ -74,16 +64,16 @@ class DecoderLayer:
         bias = None
         if self.config.has_bias(name):
             bias = vector(weights, f"{self.prefix}{name}.bias")
-        if name == "self_attn.k_proj" and bias is not None and not self.config.qk_norm:
+        if name == "self_attn.k_proj" and bias is not None and self.config.plain_keys:
             self.key_bias = bias.reshape(self.config.num_kv_heads, self.config.head_dim)
         self.linears[name] = make_linear(weight, bias)
 
     def attention_input(self, x: np.ndarray) -> np.ndarray:
         """What the query, key and value projections read; ``x`` float32 [N, hidden_size]."""
-        return rms_norm(x, self.norms["input_layernorm"], self._epsilon)
+        return self._norm(x, self._places.attention_in)
 
     def attend(
-        self, h: np.ndarray, cache: Attention, slot: int, start: int, rope: Rope
+        self, h: np.ndarray, cache: Attention, slot: int, start: int, rope: Rotations
     ) -> np.ndarray:
         """What the output projection reads, float32 [N, num_heads * head_dim].
 
@@ -99,34 +89,36 @@ class DecoderLayer:
         q = q.reshape(len(h), config.num_heads, config.head_dim)
         k = k.reshape(len(h), config.num_kv_heads, config.head_dim)
         v = v.reshape(len(h), config.num_kv_heads, config.head_dim)
+        if rope.queries is not None:
+            q = flush_array(q * rope.queries)
         attended = cache.append_and_attend(
             slot, start, q, k, v, rope.cosine, rope.sine, config.window(self.index)
         ).reshape(len(h), -1)
         if config.sub_norm:
-            attended = rms_norm(attended, self.norms["self_attn.attn_sub_norm"], self._epsilon)
+            attended = self._norm(attended, "self_attn.attn_sub_norm")
         return attended
 
     def add_attention(self, x: np.ndarray, attended: np.ndarray) -> None:
         """Add the output projection of ``attended`` to the residual stream ``x`` in place."""
-        add_residual(x, self.linears["self_attn.o_proj"](attended))
+        self._add(x, self.linears["self_attn.o_proj"](attended), self._places.attention_out)
 
     def feed_forward_input(self, x: np.ndarray) -> np.ndarray:
         """What the gate and up projections read."""
-        return rms_norm(x, self.norms["post_attention_layernorm"], self._epsilon)
+        return self._norm(x, self._places.feed_forward_in)
 
     def gate(self, h: np.ndarray) -> np.ndarray:
         """What the down projection reads, float32 [N, intermediate_size]."""
         gated = self._gate(self.linears["mlp.gate_proj"](h), self.linears["mlp.up_proj"](h))
         if self.config.sub_norm:
-            gated = rms_norm(gated, self.norms["mlp.ffn_sub_norm"], self._epsilon)
+            gated = self._norm(gated, "mlp.ffn_sub_norm")
         return gated
 
     def add_feed_forward(self, x: np.ndarray, gated: np.ndarray) -> None:
         """Add the down projection of ``gated`` to the residual stream ``x`` in place."""
-        add_residual(x, self.linears["mlp.down_proj"](gated))
+        self._add(x, self.linears["mlp.down_proj"](gated), self._places.feed_forward_out)
 
     def forward(
-        self, x: np.ndarray, cache: Attention, start: int, rope: Rope,
+        self, x: np.ndarray, cache: Attention, start: int, rope: Rotations,
         observe: Observer | None = None, slot: int | None = None,
     ) -> None:
         """Pass the residual stream ``x`` float32 [N, hidden_size] through the layer, in place.
@@ -137,16 +129,34 @@ class DecoderLayer:
         self._report(observe, 0, h)
         attended = self.attend(h, cache, self.index if slot is None else slot, start, rope)
         self._report(observe, 1, attended)
-        h = add_and_norm(
-            x, self.linears["self_attn.o_proj"](attended), self.norms["post_attention_layernorm"],
-            self._epsilon,
-        )
+        h = self._between(x, attended)
         self._report(observe, 2, h)
         gated = self.gate(h)
         self._report(observe, 3, gated)
         self.add_feed_forward(x, gated)
         if observe:
             observe(f"{self.prefix}output", x.copy())
+
+    def _between(self, x: np.ndarray, attended: np.ndarray) -> np.ndarray:
+        """``add_attention`` and ``feed_forward_input``, in one call where nothing lies between."""
+        norm = self._places.feed_forward_in
+        if norm is None or self._places.attention_out or self._residual_scale != 1:
+            self.add_attention(x, attended)
+            return self.feed_forward_input(x)
+        update = self.linears["self_attn.o_proj"](attended)
+        return add_and_norm(x, update, self.norms[norm], self._epsilon)
+
+    def _norm(self, x: np.ndarray, name: str | None) -> np.ndarray:
+        """The norm ``name`` of ``x``; without one, ``x`` itself."""
+        return x if name is None else rms_norm(x, self.norms[name], self._epsilon)
+
+    def _add(self, x: np.ndarray, update: np.ndarray, norm: str | None) -> None:
+        """Add ``update``, normed and scaled as the model has it, to ``x`` in place."""
+        update = self._norm(update, norm)
+        if self._residual_scale == 1:
+            add_residual(x, update)
+        else:
+            add_scaled(x, update, self._residual_scale)
 
     def _report(self, observe: Observer | None, stage: int, value: np.ndarray) -> None:
         if observe is None:
@@ -155,7 +165,8 @@ class DecoderLayer:
             observe(f"{self.prefix}{name}.input", value.copy())
 
     def _norm_heads(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        return rms_norm(x.reshape(-1, self.config.head_dim), weight, self._epsilon)
+        """Norm q or k in pieces as wide as ``weight``: a head, or all."""
+        return rms_norm(x.reshape(-1, len(weight)), weight, self._epsilon)
 
 
 def vector(weights: Weights, name: str) -> np.ndarray:
@@ -164,3 +175,11 @@ def vector(weights: Weights, name: str) -> np.ndarray:
     if isinstance(value, PackedWeight):
         raise CheckpointError(f"Tensor {name!r} is quantized; norms and biases must be float")
     return flush_array(value)
+
+
+def gain(weights: Weights, name: str, config: ModelConfig) -> np.ndarray:
+    """What a norm multiplies by: its weight, plus the model's ``gain_offset``; as ``vector``."""
+    value = vector(weights, name)
+    if config.gain_offset == 0:
+        return value
+    return flush_array(value + np.float32(config.gain_offset))

@@ -153,7 +153,7 @@ def _filled_session(decoder: Decoder, kv: KVKind, context: int, more: int) -> Se
 
 def _step_times(session: Session, context: int, steps: int) -> list[float]:
     """Seconds of each of ``steps`` decode steps, the first of them after ``context`` tokens."""
-    session.position = context
+    session.skip_to(context)
     sampler, token_id = Sampler(), 0
     times = []
     for _ in range(steps):

@@ -12,6 +12,7 @@ from .bitnet import PackedTrits
 from .files.fields import printable
 from .files.locate import StoredEntry
 from .files.source import PlainTensor, TensorSource
+from .fused import fused_sources
 from .quantization import Quantization
 from .quantized import QuantizedTensor
 
@@ -55,12 +56,17 @@ def assemble_tensors(
     parts = {name: _parts(name, shapes[name], quantization, packed) for name in shapes}
     foreign = _foreign(config, quantization, entries)
     parts |= foreign
+    fused, taken = fused_sources(config, entries)
+    parts = {name: held for name, held in parts.items() if name not in fused}
     head = entries.pop(_HEAD, None) if config.tie_word_embeddings else None
     needed = [part for held in parts.values() for part in held.values()]
     entries = _without_zero_biases(config, entries)
-    _check_complete(folder, config, needed, entries)
+    _check_complete(folder, config, needed + taken, entries)
     sources: dict[str, TensorSource] = {}
     for name, shape in shapes.items():
+        if name in fused:
+            sources[name] = fused[name]
+            continue
         held = {suffix: entries[part] for suffix, part in parts[name].items()}
         if name in quantization.formats:
             sources[name] = QuantizedTensor(name, shape, quantization.formats[name], held)

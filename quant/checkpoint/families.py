@@ -1,22 +1,22 @@
 """config.json into ``ModelConfig``: what each architecture's fields mean.
 
 Every field is either understood, or known not to change the arithmetic, or refused by name. A new
-architecture is one row of ``_ARCHITECTURES`` as long as it differs from Llama only in what a row
-can say. Defaults are those of ``transformers`` 5 (``checkpoints/*/configuration_*.py``).
+architecture is one row of ``ARCHITECTURES`` as long as it differs from Llama only in what a row can
+say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ...errors import CheckpointError
-from ...model import Activation, Family, ModelConfig
+from ...model import Activation, ModelConfig, RopeScaling
+from .architectures import ARCHITECTURES, Architecture
 from .files.fields import Fields, shown
 from .files.special_tokens import end_token_ids
 from .quantization import BitnetStorage, parse_quantization
-from .rope import take_rope
+from .rope import take_ropes
 
 __all__ = ["MAX_LAYERS", "MAX_POSITIONS", "MAX_VOCABULARY", "MAX_WIDTH", "parse_config"]
 
@@ -27,50 +27,11 @@ MAX_VOCABULARY = 1 << 24
 MAX_POSITIONS = 1 << 30
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """What one class of ``transformers`` fixes, and the defaults of what it leaves open."""
-
-    family: Family
-    model_types: tuple[str, ...]
-    activation: Activation = "silu"
-    rms_norm_eps: float = 1e-6
-    rope_theta: float = 10_000.0
-    num_kv_heads: int | None = None          # None: one for each head
-    head_dim: int | None = None              # None: hidden_size / num_heads
-    attention_bias: bool | None = None       # None: the config's field of this name
-    mlp_bias: bool | None = False            # None: the config's field of this name
-    o_bias: bool | None = None               # None: as attention_bias
-    qk_norm: bool = False
-    sub_norm: bool = False
-    master_weights: bool = False             # trained ternary, and the config need not say so
-    windows: Literal["none", "all layers", "some layers"] = "none"
-
-
-_ARCHITECTURES = {
-    "LlamaForCausalLM": Architecture("llama", ("llama",), mlp_bias=None),
-    "MistralForCausalLM": Architecture(
-        "mistral", ("mistral",), num_kv_heads=8, attention_bias=False, windows="all layers"
-    ),
-    "Qwen2ForCausalLM": Architecture(
-        "qwen2", ("qwen2",), num_kv_heads=32, attention_bias=True, o_bias=False,
-        windows="some layers",
-    ),
-    "Qwen3ForCausalLM": Architecture(
-        "qwen3", ("qwen3",), num_kv_heads=32, head_dim=128, qk_norm=True, windows="some layers"
-    ),
-    "BitNetForCausalLM": Architecture(
-        "bitnet", ("bitnet",), activation="relu2", rms_norm_eps=1e-5, rope_theta=500_000.0,
-        num_kv_heads=5, sub_norm=True,
-    ),
-    # The first reproduction (1bitLLM/bitnet_b1_58-*): a Llama with SubLN, master weights only.
-    "BitnetForCausalLM": Architecture(
-        "bitnet", ("bitnet", "llama"), sub_norm=True, master_weights=True
-    ),
-}
-
 # Activation functions by their names in ``transformers.activations.ACT2FN``.
-_ACTIVATIONS: dict[str, Activation] = {"silu": "silu", "swish": "silu", "relu2": "relu2"}
+_ACTIVATIONS: dict[str, Activation] = {
+    "silu": "silu", "swish": "silu", "relu2": "relu2", "gelu_pytorch_tanh": "gelu_tanh",
+}
+_DEFAULT_NAMES = {"gelu_tanh": "gelu_pytorch_tanh"}   # where they differ
 
 # Fields that say how the model was trained, stored or sampled, not what it computes.
 _BOOKKEEPING = (
@@ -122,7 +83,9 @@ def parse_config(raw: dict[str, Any], path: Path) -> ModelConfig:
     num_layers = fields.integer("num_hidden_layers", MAX_LAYERS)
     vocab_size = fields.integer("vocab_size", MAX_VOCABULARY)
     max_positions = fields.integer("max_position_embeddings", MAX_POSITIONS)
-    rope_theta, rope_scaling = take_rope(fields, path, max_positions, architecture.rope_theta)
+    head_dim = _head_dim(fields, architecture, hidden_size, num_heads)
+    ropes = take_ropes(fields, path, max_positions, head_dim, architecture.rope)
+    activation = architecture.activation
     attention_bias = _bias(fields, "attention_bias", architecture.attention_bias)
     config = ModelConfig(
         family=architecture.family,
@@ -131,25 +94,29 @@ def parse_config(raw: dict[str, Any], path: Path) -> ModelConfig:
         num_layers=num_layers,
         num_heads=num_heads,
         num_kv_heads=_num_kv_heads(fields, architecture, num_heads),
-        head_dim=_head_dim(fields, architecture, hidden_size, num_heads),
+        head_dim=head_dim,
         vocab_size=vocab_size,
-        max_position_embeddings=max_positions,
+        max_position_embeddings=_positions(max_positions, ropes["rope_scaling"]),
         rms_norm_eps=fields.number("rms_norm_eps", 1e-12, 1.0, default=architecture.rms_norm_eps),
-        rope_theta=rope_theta,
-        rope_scaling=rope_scaling,
-        activation=_ACTIVATIONS[
-            fields.choice("hidden_act", _ACTIVATIONS, default=architecture.activation)
-        ],
-        tie_word_embeddings=fields.boolean("tie_word_embeddings", default=False),
+        **ropes,
+        activation=_ACTIVATIONS[fields.choice(
+            architecture.activation_field, _ACTIVATIONS,
+            default=_DEFAULT_NAMES.get(activation, activation),
+        )],
+        tie_word_embeddings=fields.boolean("tie_word_embeddings", default=architecture.tied),
         qkv_bias=attention_bias,
         o_bias=attention_bias if architecture.o_bias is None else architecture.o_bias,
         mlp_bias=_bias(fields, "mlp_bias", architecture.mlp_bias),
         qk_norm=architecture.qk_norm,
+        qk_norm_whole=architecture.qk_norm_whole,
         sub_norm=architecture.sub_norm,
+        norms=architecture.norms,
+        gain_offset=architecture.gain_offset,
         bitlinear=_bitlinear(fields, architecture, storage),
         sliding_windows=_windows(fields, architecture, num_layers),
         bos_token_id=fields.optional_integer("bos_token_id", vocab_size - 1, low=0),
         eos_token_ids=end_token_ids(fields, vocab_size),
+        **(architecture.more(fields, num_layers, head_dim) if architecture.more else {}),
     )
     _finish(fields)
     return config
@@ -160,16 +127,16 @@ def _architecture(fields: Fields, path: Path) -> Architecture:
     model_type = fields.raw("model_type")
     names = fields.raw("architectures")
     if names is None:
-        names = [name for name, row in _ARCHITECTURES.items() if row.model_types[0] == model_type]
+        names = [name for name, row in ARCHITECTURES.items() if row.model_types[0] == model_type]
         names = names[:1]
-    known = list(_ARCHITECTURES)
+    known = list(ARCHITECTURES)
     if not isinstance(names, list) or len(names) != 1 or names[0] not in known:
         found = f"of model_type {shown(model_type)}" if names == [] else shown(names)
         raise CheckpointError(
             f'{path}: "architectures": architecture {found} is not supported; known are '
             f"{', '.join(known)}"
         )
-    architecture = _ARCHITECTURES[names[0]]
+    architecture = ARCHITECTURES[names[0]]
     if model_type is not None and model_type not in architecture.model_types:
         raise fields.refuse(
             "model_type", f'"{architecture.model_types[0]}", as its architecture is {names[0]}'
@@ -218,6 +185,14 @@ def _bitlinear(fields: Fields, architecture: Architecture, storage: BitnetStorag
     return storage is not None
 
 
+def _positions(stated: int, scaling: RopeScaling | None) -> int:
+    """How far a model reaches: kinds of scaling that state the context before they stretch it."""
+    if scaling is not None and scaling.kind in ("dynamic", "yarn"):
+        stretched = int(scaling.factor * scaling.original_max_position_embeddings)
+        return min(max(stated, stretched), MAX_POSITIONS)
+    return stated
+
+
 def _windows(
     fields: Fields, architecture: Architecture, num_layers: int
 ) -> tuple[int | None, ...]:
@@ -226,21 +201,30 @@ def _windows(
         return ()
     window = fields.optional_integer("sliding_window", MAX_POSITIONS)
     if not fields.stated("sliding_window"):
-        window = 4096
+        window = architecture.window
     if architecture.windows == "all layers":
         return () if window is None else (window,) * num_layers
-    if not fields.boolean("use_sliding_window", default=False):
-        window = None
-    sliding = _sliding_layers(fields, num_layers, window)
+    if architecture.windows == "some layers":
+        if not fields.boolean("use_sliding_window", default=False):
+            window = None
+        first = fields.integer("max_window_layers", 1 << 20, low=0, default=28)
+        usual = [layer >= first for layer in range(num_layers)]
+    else:
+        every = architecture.full_every
+        for name in ("_sliding_window_pattern", "sliding_window_pattern") if every else ():
+            every = fields.integer(name, 1 << 20, default=every)
+        usual = [every is None or (layer + 1) % every != 0 for layer in range(num_layers)]
+    sliding = _sliding_layers(fields, num_layers, window, usual)
     return tuple(window if slides else None for slides in sliding) if any(sliding) else ()
 
 
-def _sliding_layers(fields: Fields, num_layers: int, window: int | None) -> list[bool]:
-    """Which layers have a window: by ``layer_types``, else from ``max_window_layers`` on."""
-    first = fields.integer("max_window_layers", 1 << 20, low=0, default=28)
+def _sliding_layers(
+    fields: Fields, num_layers: int, window: int | None, usual: list[bool]
+) -> list[bool]:
+    """Which layers have a window: by ``layer_types``, else as ``usual``."""
     kinds = fields.raw("layer_types")
     if kinds is None:
-        return [window is not None and layer >= first for layer in range(num_layers)]
+        return [window is not None and slides for slides in usual]
     known = ("full_attention", "sliding_attention")
     if not isinstance(kinds, list) or len(kinds) != num_layers or any(
         kind not in known for kind in kinds
@@ -259,6 +243,5 @@ def _finish(fields: Fields) -> None:
     fields.ignore(_GENERATION)
     for name in ("is_encoder_decoder", "add_cross_attention", "use_mrope", "rope_interleaved"):
         fields.fixed(name, False)
-    fields.fixed("partial_rotary_factor", 1.0)
     fields.fixed("pruned_heads", {})
     fields.finish()

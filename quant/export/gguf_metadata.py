@@ -20,6 +20,13 @@ from .gguf_writer import Unsigned
 __all__ = ["architecture", "metadata"]
 
 _QUANTIZATION_VERSION = 2
+_ROPES = ("rope_linear", "rope_llama3")
+# By architecture, which peculiarities of a model its graph has. Windows that reach as far as the
+# model are none.
+_KNOWN = {
+    "llama": ("windows", *_ROPES), "qwen2": ("windows", *_ROPES), "bitnet": _ROPES,
+    "qwen3": ("windows", "qk_norm", *_ROPES),
+}
 
 
 def architecture(config: ModelConfig, where: str) -> str:
@@ -31,6 +38,9 @@ def architecture(config: ModelConfig, where: str) -> str:
         There is none: names the setting that llama.cpp's graph does not have.
     """
     name = {"mistral": "llama"}.get(config.family, config.family)
+    if name not in _KNOWN:
+        raise CheckpointError(f"{where} is a {name}, which is not written to GGUF; export it with "
+                              "--to hf, or choose one of " + ", ".join(_KNOWN))
     if name == "bitnet":
         name = "bitnet" if config.activation == "silu" else "bitnet-b1.58"
         _refuse(where, name, config.qkv_bias or config.o_bias or config.mlp_bias, "biases")
@@ -44,6 +54,7 @@ def architecture(config: ModelConfig, where: str) -> str:
     short = any(window is not None and window < config.max_position_embeddings
                 for window in config.sliding_windows)
     _refuse(where, name, short, "sliding windows")
+    _refuse(where, name, bool(what := config.refusal(_KNOWN[name])), what or "")
     scaled = config.rope_scaling is not None and config.rope_scaling.kind == "llama3"
     _refuse(where, name, scaled and name != "llama", "Llama 3's rotary scaling")
     return name

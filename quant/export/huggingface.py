@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from ...errors import FormatError
+from ...errors import CheckpointError, FormatError
 from ...model import ModelConfig
 from ...tools.json_text import json_text
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
+from ..checkpoint.fused import FUSED
 from ..formats import Ternary
 from ..output.atomic import write_synced
 from ..output.safetensors_writer import SafetensorsWriter, TensorEntry, safetensors_bytes
@@ -48,6 +49,11 @@ class HuggingFace(Exporter):
 
     @override
     def plan(self, checkpoint: Checkpoint, type: str) -> Export:
+        if checkpoint.config.family in FUSED:
+            fused = ", ".join(FUSED[checkpoint.config.family])
+            raise CheckpointError(
+                f"{checkpoint.folder} is a {checkpoint.config.family}, whose {fused} "
+                "transformers reads as one matrix each; they are not written")
         if type == "auto":
             type = _choose(checkpoint)
         if type == "bitnet":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from typing_extensions import override
 
 from ... import __version__
-from ...errors import FormatError
+from ...errors import CheckpointError, FormatError
 from ...tools.json_text import json_text
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
@@ -29,6 +29,8 @@ MODEL, DATA = "model.onnx", "model.onnx.data"
 _STANDARD_OPSET = 23     # the first with Attention, RMSNormalization and RotaryEmbedding
 _TWO_BIT_OPSET = 25      # the first with INT2
 _GRAPH_BYTES = 1 << 20   # model.onnx per layer, rounded up
+# Of what a model may have beyond a Llama, what the graph has.
+_KNOWN = ("qk_norm", "windows", "rope_linear", "rope_llama3")
 _ACCURACY = {"matmulnbits": 4, "matmulnbits-float": 0}
 
 
@@ -78,6 +80,9 @@ class _Folder(Export):
     """One folder, planned."""
 
     def __init__(self, checkpoint: Checkpoint, type: str, opset: int) -> None:
+        if (what := checkpoint.config.refusal(_KNOWN)) is not None:
+            raise CheckpointError(f"{checkpoint.folder} has {what}, which the ONNX graph has not; "
+                                  "export it with --to hf")
         self._checkpoint = checkpoint
         self._opset = opset
         self._nbits = type != "qdq"

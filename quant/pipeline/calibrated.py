@@ -103,10 +103,11 @@ class _Layer:
         tensor = self._planned[f"{self._prefix}{norm}.weight"]
         stored = tensor.stored()[tensor.name]
         scales = self._search(LINEAR_STAGES[stage], moments, np.sqrt(np.diag(moments)))
-        gain, scales = fold_gain(self._checkpoint.read(tensor.name), scales, stored)
-        self._run.set_norm(norm, gain)
+        offset = self._checkpoint.config.gain_offset
+        weight, scales = fold_gain(self._checkpoint.read(tensor.name), scales, stored, offset)
+        self._run.set_norm(norm, weight + np.float32(offset))
         self._columns |= dict.fromkeys(LINEAR_STAGES[stage], scales)
-        self.records[tensor.name] = write_gain(tensor, gain, self._writer, self._progress)
+        self.records[tensor.name] = write_gain(tensor, weight, self._writer, self._progress)
         return moments / np.outer(scales, scales)
 
     def _scale_next(self, stage: int) -> None:

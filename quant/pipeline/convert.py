@@ -61,10 +61,10 @@ def write_codes(
 
 
 def write_gain(
-    tensor: PlannedTensor, gain: np.ndarray, writer: SafetensorsWriter, progress: Progress
+    tensor: PlannedTensor, weight: np.ndarray, writer: SafetensorsWriter, progress: Progress
 ) -> TensorRecord:
-    """Write a norm whose float32 ``gain`` has taken up scales."""
-    writer.append(tensor.name, tensor.stored()[tensor.name].from_float32(gain))
+    """Write a norm whose float32 ``weight`` has taken up scales."""
+    writer.append(tensor.name, tensor.stored()[tensor.name].from_float32(weight))
     progress.advance(tensor.info.nbytes)
     record = tensor.record()
     progress.finished(record)

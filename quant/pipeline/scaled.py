@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ...errors import TrilobiteError
 from ...model import LINEAR_NAMES, LINEAR_STAGES
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
@@ -56,16 +57,21 @@ class _Layer:
         if any(self._tensor(name).format is None for name in names):
             return
         norm = norm_before(self._checkpoint.config, STAGE)
-        assert norm is not None, "gate and up read a norm in every model"
+        if norm is None:
+            raise TrilobiteError(
+                f"{self._checkpoint.folder}: the method cas scales columns of gate and up in the "
+                f"norm that they read, and a {self._checkpoint.config.family} has none there; "
+                "choose another method"
+            )
         tensor = self._tensor(norm)
         stored = tensor.stored()[tensor.name]
-        gain = self._checkpoint.read(tensor.name)
+        weight, offset = self._checkpoint.read(tensor.name), self._checkpoint.config.gain_offset
         equal = equal_columns(map(self._magnitudes, names))
-        choices = [fold_gain(gain, equal ** np.float32(one), stored) for one in STRENGTHS]
-        power = np.square(gain, dtype=np.float64)
+        choices = [fold_gain(weight, equal ** np.float32(one), stored, offset) for one in STRENGTHS]
+        power = np.square(weight + np.float32(offset), dtype=np.float64)
         errors = [sum(self._error(name, scales, power) for name in names) for _, scales in choices]
-        gain, scales = choices[chosen(errors)]
-        self.records[tensor.name] = write_gain(tensor, gain, self._writer, self._progress)
+        folded, scales = choices[chosen(errors)]
+        self.records[tensor.name] = write_gain(tensor, folded, self._writer, self._progress)
         self._columns |= dict.fromkeys(names, scales)
 
     def write(self) -> None:

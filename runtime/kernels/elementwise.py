@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...numerics import add, mul, rsqrt, sigmoid, sub, sum_of_squares
+from ...numerics import add, gelu_tanh, mul, rsqrt, sigmoid, soft_cap, sub, sum_of_squares
 from ...tools.compiled import njit
 from .choice import chosen_kernel
 from .ir.x86.gate import silu_vectors
@@ -18,8 +18,11 @@ from .ir.x86.gate import silu_vectors
 __all__ = [
     "add_and_norm",
     "add_residual",
+    "add_scaled",
     "apply_rope",
+    "cap_softly",
     "gate_for",
+    "gelu_gate",
     "relu2_gate",
     "rms_norm",
     "silu_gate",
@@ -49,10 +52,11 @@ def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: np.float32) -> np.ndarr
 def apply_rope(x: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> None:
     """Rotate the two halves of each head in place (Su et al. 2021, arXiv 2104.09864).
 
-    ``x`` float32 [N, heads, head_dim]; ``cosine`` and ``sine`` float32 [N, head_dim / 2], the rows
-    of the tokens' positions. Element d pairs with d + head_dim / 2, as in Hugging Face's layout.
+    ``x`` float32 [N, heads, head_dim]; ``cosine`` and ``sine`` float32 [N, width / 2], the rows of
+    the tokens' positions. Of the first width <= head_dim elements, d pairs with d + width / 2, as
+    in Hugging Face's layout; the others stay.
     """
-    half = x.shape[2] // 2
+    half = cosine.shape[1]
     for n in range(x.shape[0]):
         for head in range(x.shape[1]):
             for d in range(half):
@@ -97,11 +101,37 @@ def relu2_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
 
 
 @njit
+def gelu_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """``gelu_tanh(gate) * up``, elementwise on float32 [N, K]."""
+    result = np.empty_like(gate)
+    for n in range(gate.shape[0]):
+        for k in range(gate.shape[1]):
+            result[n, k] = mul(gelu_tanh(gate[n, k]), up[n, k])
+    return result
+
+
+@njit
 def add_residual(x: np.ndarray, update: np.ndarray) -> None:
     """``x += update`` in place, float32 [N, K]."""
     for n in range(x.shape[0]):
         for k in range(x.shape[1]):
             x[n, k] = add(x[n, k], update[n, k])
+
+
+@njit
+def add_scaled(x: np.ndarray, update: np.ndarray, scale: np.float32) -> None:
+    """``x += update * scale`` in place, float32 [N, K]; the product is rounded first."""
+    for n in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            x[n, k] = add(x[n, k], mul(update[n, k], scale))
+
+
+@njit
+def cap_softly(x: np.ndarray, cap: np.float32, inverse: np.float32) -> None:
+    """``soft_cap`` of every element of float32 [N, K], in place."""
+    for n in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            x[n, k] = soft_cap(x[n, k], cap, inverse)
 
 
 @njit
@@ -114,7 +144,7 @@ def add_and_norm(
 
 
 def gate_for(activation: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The gate of ``silu`` or ``relu2``, the fastest that this CPU has."""
-    if activation == "relu2":
-        return relu2_gate
+    """The gate of a ``model.Activation``, the fastest that this CPU has."""
+    if activation != "silu":
+        return {"relu2": relu2_gate, "gelu_tanh": gelu_gate}[activation]
     return silu_gate_avx512 if chosen_kernel() in ("vnni", "avx512") else silu_gate

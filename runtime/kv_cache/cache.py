@@ -11,6 +11,7 @@ from ...model import ModelConfig
 from ...tools.memory import require_memory
 from ..kernels.attention.key_bias import BiasScores
 from ..kernels.attention.portable import attend_float32, attend_int8, store_int8
+from ..kernels.attention.scoring import scoring_of
 from ..kernels.attention.vnni import append_and_attend_tiled, attend_tiled, store_tiled, tiled_cache
 from ..kernels.choice import chosen_kernel
 from .packed import Fp8Cache, Int4Cache
@@ -60,10 +61,11 @@ class KVCache(Attention, Protocol):
 
 
 class _Bounded(CacheSteps):
-    """The bounds of a cache."""
+    """The bounds of a cache, and how its scores are made."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, config: ModelConfig, capacity: int) -> None:
         self.capacity = capacity
+        self._scoring = scoring_of(config)
 
     def _limit(self, window: int | None) -> int:
         return self.capacity if window is None else window
@@ -73,7 +75,7 @@ class _Cache(_Bounded):
     """Keys and values token by token; a layer's arrays are [kv_heads, capacity, ...]."""
 
     def __init__(self, config: ModelConfig, capacity: int, dtype: type) -> None:
-        super().__init__(capacity)
+        super().__init__(config, capacity)
         shape = (config.num_layers, config.num_kv_heads, capacity, config.head_dim)
         self._keys: np.ndarray = np.zeros(shape, dtype)
         self._values: np.ndarray = np.zeros(shape, dtype)
@@ -104,7 +106,8 @@ class Float32Cache(_Cache):
         assert bias is None, "float32 keys lack no bias"
         self._check(start, len(queries))
         return attend_float32(
-            queries, self._keys[layer], self._values[layer], start, self._limit(window)
+            queries, self._keys[layer], self._values[layer], start, self._limit(window),
+            self._scoring,
         )
 
 
@@ -137,7 +140,7 @@ class Int8Cache(_Cache):
             queries,
             self._keys[layer], self._key_scales[layer],
             self._values[layer], self._value_scales[layer],
-            start, self._limit(window), bias,
+            start, self._limit(window), bias, self._scoring,
         )
 
 
@@ -145,7 +148,7 @@ class TiledInt8Cache(_Bounded):
     """``Int8Cache`` with the same bits, laid out for AVX-512 VNNI in whole tiles of tokens."""
 
     def __init__(self, config: ModelConfig, capacity: int) -> None:
-        super().__init__(capacity)
+        super().__init__(config, capacity)
         self._layers = tiled_cache(
             config.num_layers, config.num_kv_heads, capacity, config.head_dim
         )
@@ -166,7 +169,9 @@ class TiledInt8Cache(_Bounded):
     ) -> np.ndarray:
         """Causal attention in integers, see ``attention.attend_int8``."""
         self._check(start, len(queries))
-        return attend_tiled(queries, self._layers[layer], start, self._limit(window), bias)
+        return attend_tiled(
+            queries, self._layers[layer], start, self._limit(window), bias, self._scoring
+        )
 
     def append_and_attend(
         self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
@@ -175,7 +180,8 @@ class TiledInt8Cache(_Bounded):
         """Turn ``queries`` and ``keys`` in place, ``store``, ``attend``, in one call."""
         self._check(start, len(keys))
         return append_and_attend_tiled(
-            queries, keys, values, cosine, sine, self._layers[layer], start, self._limit(window)
+            queries, keys, values, cosine, sine, self._layers[layer], start, self._limit(window),
+            self._scoring,
         )
 
 

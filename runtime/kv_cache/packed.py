@@ -11,6 +11,7 @@ from ...model import ModelConfig
 from ...quant.formats.fp8 import E4M3_VALUES
 from ..kernels.attention.key_bias import BiasScores
 from ..kernels.attention.packed import attend_packed, store_fp8, store_int4
+from ..kernels.attention.scoring import scoring_of
 from .steps import CacheSteps
 
 __all__ = ["Fp8Cache", "Int4Cache"]
@@ -29,6 +30,7 @@ class _PackedCache(CacheSteps):
 
     def __init__(self, config: ModelConfig, capacity: int) -> None:
         self.capacity = capacity
+        self._scoring = scoring_of(config)
         width = config.head_dim // self.channels_per_byte
         shape = (config.num_layers, config.num_kv_heads, capacity, width)
         self._keys, self._values = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
@@ -57,7 +59,7 @@ class _PackedCache(CacheSteps):
             self._values[layer], self._value_scales[layer], self.table,
         )
         limit = self.capacity if window is None else window
-        return attend_packed(queries, cache, start, limit, bias)
+        return attend_packed(queries, cache, start, limit, bias, self._scoring)
 
     @abstractmethod
     def _store(self, x: np.ndarray, cache: np.ndarray, scales: np.ndarray, start: int) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from typing_extensions import override
 
+from ...model import ModelConfig
 from ...numerics import flush_array
 from ..kernels.attention.key_bias import BiasScores, bias_scores
+from ..kernels.attention.scoring import scoring_of
 from ..kernels.elementwise import apply_rope
 from .cache import KVCache
 from .steps import CacheSteps
@@ -57,12 +59,17 @@ class UnbiasedKeys(CacheSteps):
         Keeps what is left, in whatever kind but float32.
     biases
         Of each layer's key projection, float32 [kv_heads, head_dim].
+    config
+        The model, whose layers turn whole heads.
     """
 
-    def __init__(self, cache: KVCache, biases: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self, cache: KVCache, biases: Sequence[np.ndarray], config: ModelConfig
+    ) -> None:
         self.capacity = cache.capacity
         self._cache = cache
         self._biases = biases
+        self._scale = scoring_of(config).scale
         self._tables = [_Tables(biases[0].shape[1] // 2, cache.capacity)] * len(biases)
 
     @property
@@ -84,7 +91,7 @@ class UnbiasedKeys(CacheSteps):
         """Causal attention over the keys with their biases."""
         assert bias is None, "biases are taken away once"
         table = self._tables[layer]
-        scores = bias_scores(queries, self._biases[layer], table.cosine, table.sine)
+        scores = bias_scores(queries, self._biases[layer], table.cosine, table.sine, self._scale)
         return self._cache.attend(layer, start, queries, window, scores)
 
     @override

@@ -19,9 +19,10 @@ __all__ = ["ModelShape", "load_shape", "shape_names"]
 
 _REQUIRED = {field.name for field in dataclasses.fields(ModelConfig)
              if field.default is dataclasses.MISSING}
-_OPTIONAL = {field.name for field in dataclasses.fields(ModelConfig)} - _REQUIRED
 _SWITCHES = ("tie_word_embeddings", "qkv_bias", "o_bias", "mlp_bias", "qk_norm", "sub_norm",
              "bitlinear")
+_OPTIONAL = {"rope_scaling", "activation", "sliding_windows", "bos_token_id", "eos_token_ids",
+             *_SWITCHES}
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ _ROPE = (3, 1)         # two products and a sum
 _KV = (3, 2)           # absmax | times inverse, round
 _SOFTMAX = (4, 2)      # max | subtract, exp, add
 _RESIDUAL = (1, 1)
-_ACTIVATION = {"silu": (3, 1), "relu2": (3, 1)}   # times up included
+_ACTIVATION = {"silu": (3, 1), "relu2": (3, 1), "gelu_tanh": (7, 1)}   # times up included
 
 
 @dataclass(frozen=True)
@@ -134,26 +134,29 @@ def step(config: ModelConfig, layout: DramLayout, tokens: int, past: int = 0) ->
     have attention operators of their own.
     """
     builder = _Builder(config, layout, tokens)
-    hidden, layers = config.hidden_size, config.num_layers
+    layers = config.num_layers
     width, inner = config.num_heads * config.head_dim, config.intermediate_size
-    operators = [builder.norm("input_norm", hidden, layers)]
+    norms = config.layer_norms
+    operators = [builder.before_stage("input_norm", norms.attention_in)]
     operators += [builder.matmul(name) for name in LINEAR_NAMES[:3]]
     rotated = (config.num_heads + config.num_kv_heads) * config.head_dim
     if config.qk_norm:
-        weights = 2 * config.head_dim
+        weights = rotated if config.qk_norm_whole else 2 * config.head_dim
         operators.append(builder.vector("qk_norm", rotated, [_NORM], layers, weights=weights))
     operators += [builder.vector("rope", rotated, [_ROPE], layers), builder.kv_write()]
     operators += attention(config, layout, tokens, seen(config, layout, tokens, past))
     operators += [
         builder.before_matmul("attn_sub_norm", width),
         builder.matmul(LINEAR_NAMES[3]),
+        *builder.after_stage("attn_out_norm", norms.attention_out),
         builder.residual("attn_residual"),
-        builder.norm("post_norm", hidden, layers),
+        builder.before_stage("post_norm", norms.feed_forward_in),
         builder.matmul(LINEAR_NAMES[4]),
         builder.matmul(LINEAR_NAMES[5]),
         builder.activation(),
         builder.before_matmul("ffn_sub_norm", inner),
         builder.matmul(LINEAR_NAMES[6]),
+        *builder.after_stage("ffn_out_norm", norms.feed_forward_out),
         builder.residual("ffn_residual"),
     ]
     return Workload(tokens, past, (builder.embedding(),), tuple(operators),
@@ -242,11 +245,26 @@ class _Builder:
 
     def before_matmul(self, name: str, width: int) -> Operator:
         """SubLN and quantizer where the model has SubLN, else the quantizer alone."""
-        layers = self.config.num_layers
         if self.config.sub_norm:
-            return self.norm(name, width, layers)
-        quantizer = name.replace("sub_norm", "quantize")
-        return self.vector(quantizer, width, [_QUANTIZE, (0, 1)], layers, out_bits=_CODE_BITS)
+            return self.norm(name, width, self.config.num_layers)
+        return self.quantizer(name.replace("sub_norm", "quantize"), width)
+
+    def quantizer(self, name: str, width: int) -> Operator:
+        """The quantizer of a matmul's input alone, in every layer."""
+        return self.vector(name, width, [_QUANTIZE, (0, 1)], self.config.num_layers,
+                           out_bits=_CODE_BITS)
+
+    def before_stage(self, name: str, norm: str | None) -> Operator:
+        """The norm before attention or feed-forward with its quantizer, or the latter alone."""
+        if norm is None:
+            return self.quantizer(name.replace("norm", "quantize"), self.config.hidden_size)
+        return self.norm(name, self.config.hidden_size, self.config.num_layers)
+
+    def after_stage(self, name: str, norm: str | None) -> list[Operator]:
+        """The norm of what attention or feed-forward adds to the residual stream, if any."""
+        width = self.config.hidden_size
+        return [] if norm is None else [
+            self.vector(name, width, [_NORM], self.config.num_layers, weights=width)]
 
     def residual(self, name: str) -> Operator:
         """The addition of a block's output to its input."""

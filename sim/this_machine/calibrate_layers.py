@@ -27,8 +27,9 @@ from ...numerics import rope_tables
 from ...quant.formats import Int8
 from ...runtime.decoder import Decoder
 from ...runtime.kv_cache.cache import make_cache
-from ...runtime.layer import DecoderLayer, Rope
+from ...runtime.layer import DecoderLayer
 from ...runtime.random_weights import random_weights
+from ...runtime.rope import Rotations
 from ...runtime.timing import time_decode
 from ..descriptions.soc import in_cache
 from .read_memory import read_words
@@ -86,7 +87,8 @@ def attention_operations(config: ModelConfig, pairs: int) -> int:
 def elementwise_elements(config: ModelConfig) -> int:
     """Elements of a layer's norms, gate and residual adds, per token."""
     heads, kv = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-    elements = 4 * config.hidden_size + config.intermediate_size
+    norms_and_adds = len(config.layer_norms.names) + 2
+    elements = norms_and_adds * config.hidden_size + config.intermediate_size
     if config.sub_norm:
         elements += heads + config.intermediate_size
     if config.qk_norm:
@@ -205,7 +207,7 @@ def _elementwise(config: ModelConfig, tokens: int) -> Callable[[], object]:
     x = generator.standard_normal((tokens, config.hidden_size), np.float32)
     heads = (tokens, config.num_heads, config.head_dim)
     cache: Any = _Prepared(generator.standard_normal(heads, np.float32))
-    rope = Rope(*rope_tables(config, np.arange(tokens)))
+    rope = Rotations(*rope_tables(config, np.arange(tokens)))
     return lambda: layer.forward(x, cache, 0, rope)
 
 

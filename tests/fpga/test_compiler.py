@@ -112,7 +112,7 @@ def test_a_model_that_does_not_fit_is_refused(checkpoint, changes, sentence):
 
 def test_all_that_the_hardware_lacks_is_named(checkpoint):
     config = replace(checkpoint.config, qkv_bias=True, qk_norm=True)
-    with pytest.raises(TrilobiteError, match="it has biases; it norms queries and keys"):
+    with pytest.raises(TrilobiteError, match="it has biases; it has norms of queries and keys"):
         compile_model(config, checkpoint.weight, DEMO, 80)
 
 

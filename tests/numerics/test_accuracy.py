@@ -12,7 +12,12 @@ from trilobite.numerics.tables import EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TABLE
 
 F = np.float32
 # What the docstring of ``numerics`` and docs/reference/numerics.md state, in ulp.
-LARGEST_ERROR = {"exp": 1.01, "reciprocal": 1.05, "rsqrt": 1.00, "sigmoid": 3.33}
+LARGEST_ERROR = {
+    "exp": 1.01, "reciprocal": 1.05, "rsqrt": 1.00, "sigmoid": 3.33, "tanh": 2.95,
+    "gelu_tanh": 2.83,
+}
+NAMES = list(LARGEST_ERROR)
+BELOW_MINUS_1 = 5.05e-8   # of gelu_tanh, absolute
 
 
 def first_bits(x):
@@ -33,7 +38,11 @@ def true_value(name, x):
         return 1 / x
     if name == 2:
         return 1 / math.sqrt(x)
-    return 1 / (1 + math.exp(-x))
+    if name == 3:
+        return 1 / (1 + math.exp(-x))
+    if name == 4:
+        return math.tanh(x)
+    return x / (1 + math.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 @njit
@@ -49,7 +58,7 @@ def largest_error(function, name, first, last, step):
 
 
 def error_over(name, ranges, step=1):
-    number = ["exp", "reciprocal", "rsqrt", "sigmoid"].index(name)
+    number = NAMES.index(name)
     function = getattr(numerics, name)
     return max(
         largest_error(function, number, first_bits(low), first_bits(high), step)
@@ -58,7 +67,11 @@ def error_over(name, ranges, step=1):
 
 
 # Where the result is a normal number that can be told from 0 and 1: [-87.336, -0], [0, high].
-RANGES = {"exp": [(-0.0, -87.33654), (0.0, 88.72283)], "sigmoid": [(-0.0, -87.33654), (0.0, 30.0)]}
+RANGES = {
+    "exp": [(-0.0, -87.33654), (0.0, 88.72283)], "sigmoid": [(-0.0, -87.33654), (0.0, 30.0)],
+    "tanh": [(-(2.0**-126), -20.0), (2.0**-126, 20.0)],
+    "gelu_tanh": [(-(2.0**-124), -1.0), (2.0**-124, 20.0)],
+}
 # The mantissa decides; rsqrt also looks at the exponent's parity.
 PERIODS = {"reciprocal": [(1.0, 2.0)], "rsqrt": [(1.0, 4.0)]}
 
@@ -80,6 +93,32 @@ def test_largest_error_over_every_input(name):
     measured = error_over(name, RANGES[name])
     print(f"{name}: {measured:.4f} ulp")
     assert LARGEST_ERROR[name] - 0.05 < measured <= LARGEST_ERROR[name]
+
+
+@njit
+def largest_below_minus_1(step):
+    """Largest absolute error of gelu_tanh over every ``step``-th float32 from -1 to -20."""
+    largest = 0.0
+    first, last = np.float32(-1).view(np.uint32), np.float32(-20).view(np.uint32)
+    for bits in range(first, last + 1, step):
+        x = np.uint32(bits).view(np.float32)
+        error = abs(np.float64(numerics.gelu_tanh(x)) - true_value(5, np.float64(x)))
+        largest = max(largest, error)
+    return largest
+
+
+def test_gelu_far_below_zero():
+    measured = largest_below_minus_1(1)
+    assert 0.95 * BELOW_MINUS_1 < measured <= BELOW_MINUS_1
+    beyond = np.array([-20, -88, -1e3, -3e38], F)
+    assert np.array_equal([numerics.gelu_tanh(x) for x in beyond[1:]], [0, 0, 0])
+    assert abs(numerics.gelu_tanh(beyond[0])) < 1e-80 or numerics.gelu_tanh(beyond[0]) == 0
+
+
+def test_soft_cap_is_the_formula():
+    x = np.linspace(-400, 400, 1001, dtype=F)
+    capped = np.array([numerics.soft_cap(value, F(50), F(1 / 50)) for value in x])
+    np.testing.assert_allclose(capped, 50 * np.tanh(x.astype(float) / 50), rtol=5e-7)
 
 
 @pytest.mark.parametrize("name", LARGEST_ERROR)

@@ -8,8 +8,9 @@ import pytest
 from support.watch import Watch
 from trilobite.errors import CheckpointError
 from trilobite.model import ModelConfig
+from trilobite.numerics import rope_tables
 from trilobite.quant.formats import Int8
-from trilobite.runtime import decoder as module
+from trilobite.runtime import rope
 from trilobite.runtime.decoder import Decoder
 from trilobite.runtime.kv_cache.cache import make_cache
 
@@ -115,17 +116,17 @@ def test_memory_is_counted():
 
 def test_the_rotary_tables_do_not_shrink_when_threads_extend_them_at_once(monkeypatch):
     decoder = Decoder(CONFIG, weights(CONFIG).__getitem__)
-    tables, entered = module.rope_tables, []
+    tables, entered = rope.rope_rows, []
 
-    def meanwhile(config, positions):
+    def meanwhile(kind, positions, length):
         entered.append(len(positions))
         if len(entered) == 1:   # another thread comes in between, and needs more
-            assert len(decoder._rope_of(3000, 3001).cosine) == 1
-        return tables(config, positions)
+            assert len(decoder.rope.rotations(3000, 3001)[0].cosine) == 1
+        return tables(kind, positions, length)
 
-    monkeypatch.setattr(module, "rope_tables", meanwhile)
-    short = decoder._rope_of(1500, 1600)
+    monkeypatch.setattr(rope, "rope_rows", meanwhile)
+    short = decoder.rope.rotations(1500, 1600)[0]
     assert entered == [2048, 3072]
-    assert np.array_equal(short.cosine, tables(CONFIG, np.arange(1500, 1600))[0])
-    assert len(decoder._rope_of(0, 3072).cosine) == 3072
+    assert np.array_equal(short.cosine, rope_tables(CONFIG, np.arange(1500, 1600))[0])
+    assert len(decoder.rope.rotations(0, 3072)[0].cosine) == 3072
     assert entered == [2048, 3072]

@@ -44,6 +44,7 @@ class Variant:
     config: dict[str, Any] = field(default_factory=dict)
     old_rope: bool = False
     shard_bytes: int | None = None
+    config_class: str | None = None   # where it is not <architecture>Config
     dtype: torch.dtype = torch.float32
 
 
@@ -87,7 +88,8 @@ BITNET_STORAGES = ("online", "autobitlinear", "bitlinear", "online-silu", "older
 
 def write_variant(folder: Path, variant: Variant, seed: int = 0) -> Path:
     """Write a checkpoint into ``folder`` with ``save_pretrained`` and return it."""
-    config_class = getattr(transformers, f"{variant.architecture}Config")
+    described = variant.config_class or f"{variant.architecture}Config"
+    config_class = getattr(transformers, described)
     model_class = getattr(transformers, f"{variant.architecture}ForCausalLM")
     torch.manual_seed(seed)
     model = model_class(config_class(**{**TINY, **variant.config}))

@@ -69,3 +69,21 @@ def rsqrt(x: np.ndarray) -> np.ndarray:
 @np.errstate(all="ignore")
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return reciprocal(flush(F(1) + exp(-x)))
+
+
+@np.errstate(all="ignore")
+def tanh(x: np.ndarray) -> np.ndarray:
+    magnitude, square = np.abs(x), flush(x * x)
+    series = np.full_like(square, F(-1382 / 155925))
+    for coefficient in (62 / 2835, -17 / 315, 2 / 15, -1 / 3):
+        series = flush(F(coefficient) + flush(square * series))
+    near = flush(magnitude + flush(magnitude * flush(square * series)))
+    far = flush(F(1) - flush(F(2) * reciprocal(flush(F(1) + exp(flush(F(2) * magnitude))))))
+    return np.copysign(np.where(magnitude < F(0.375), near, far), x)
+
+
+@np.errstate(all="ignore")
+def gelu_tanh(x: np.ndarray) -> np.ndarray:
+    root = 2 * np.sqrt(2 / np.pi)
+    slope = flush(F(root) + flush(F(root * 0.044715) * flush(x * x)))
+    return flush(x * sigmoid(flush(x * slope)))

@@ -21,7 +21,7 @@ __all__ = ["BiasScores", "add_bias", "bias_scores", "no_bias"]
 class BiasScores(NamedTuple):
     """The parts of a score that a key bias makes; none of them where there are 0 pairs.
 
-    ``along`` and ``across`` float32 [N, heads, pairs], divided by the root of head_dim already;
+    ``along`` and ``across`` float32 [N, heads, pairs], scaled as scores are;
     ``cosine`` and ``sine`` float32 [pairs, capacity], of every position that is kept.
     """
 
@@ -40,16 +40,15 @@ def no_bias(queries: np.ndarray) -> BiasScores:
 
 @njit
 def bias_scores(
-    queries: np.ndarray, bias: np.ndarray, cosine: np.ndarray, sine: np.ndarray
+    queries: np.ndarray, bias: np.ndarray, cosine: np.ndarray, sine: np.ndarray, scale: np.float32
 ) -> BiasScores:
     """Of rotated ``queries`` float32 [N, heads, head_dim] and ``bias`` [kv_heads, head_dim].
 
-    ``along = (q_j b_j + q_k b_k) / sqrt(head_dim)`` and ``across = (q_k b_j - q_j b_k) / ...``,
-    with k = j + head_dim / 2, every operation rounded (``numerics``).
+    ``along = (q_j b_j + q_k b_k) * scale`` and ``across = (q_k b_j - q_j b_k) * scale``, with
+    k = j + head_dim / 2 and the ``scale`` of scores, every operation rounded (``numerics``).
     """
     N, heads, width = queries.shape
     half, share = width // 2, heads // bias.shape[0]
-    root = np.float32(1.0 / np.sqrt(width))
     along = np.empty((N, heads, half), np.float32)
     across = np.empty((N, heads, half), np.float32)
     for n in range(N):
@@ -57,8 +56,8 @@ def bias_scores(
             q, b = queries[n, head], bias[head // share]
             for j in range(half):
                 k = j + half
-                along[n, head, j] = mul(add(mul(q[j], b[j]), mul(q[k], b[k])), root)
-                across[n, head, j] = mul(sub(mul(q[k], b[j]), mul(q[j], b[k])), root)
+                along[n, head, j] = mul(add(mul(q[j], b[j]), mul(q[k], b[k])), scale)
+                across[n, head, j] = mul(sub(mul(q[k], b[j]), mul(q[j], b[k])), scale)
     return BiasScores(along, across, cosine, sine)
 
 

@@ -26,6 +26,7 @@ from ....tools.compiled import njit
 from ..threads import chunks_for, over_range
 from .key_bias import BiasScores, add_bias, no_bias
 from .portable import TILE, _softmax_tile, token_of
+from .scoring import Scoring, cap_scores, plain_scoring
 
 __all__ = ["attend_packed", "store_fp8", "store_int4"]
 
@@ -90,8 +91,8 @@ def _decode(
 @njit
 def _add_tile(
     codes: np.ndarray, query_scale: np.float32, keys: np.ndarray, key_scales: np.ndarray,
-    values: np.ndarray, value_scales: np.ndarray, state: np.ndarray, sums: np.ndarray,
-    out: np.ndarray, first: int, n: int, head: int, bias: BiasScores,
+    values: np.ndarray, value_scales: np.ndarray, scoring: Scoring, state: np.ndarray,
+    sums: np.ndarray, out: np.ndarray, first: int, n: int, head: int, bias: BiasScores,
 ) -> None:
     """Add a tile's tokens, as many as there are scales, to one query's ``state`` and ``out``.
 
@@ -109,6 +110,7 @@ def _add_tile(
         scores[t] = mul(mul(np.float32(dot), key_scales[t]), query_scale)
     if bias.along.shape[2]:
         add_bias(scores[:count], first, n, head, bias)
+    cap_scores(scores, count, scoring)
     shrink = _softmax_tile(scores, count, state, lanes)
     largest = WEIGHT_FLOOR
     for t in range(count):
@@ -128,6 +130,7 @@ def _add_tile(
 @njit
 def _pairs(
     queries: np.ndarray, cache: PackedArrays, bias: BiasScores, start: int, window: int,
+    scoring: Scoring,
     no_sums: np.ndarray, out: np.ndarray, begin: int, end: int,
 ) -> None:
     """The (token, KV head) pairs ``begin`` to ``end - 1``, each for all its query heads.
@@ -144,12 +147,12 @@ def _pairs(
     codes = np.empty((share, width), np.int8)
     scales = np.empty(share, np.float32)
     state = np.empty((share, 2), np.float32)
-    root = np.float32(1.0 / np.sqrt(width))
     for pair in range(begin, end):
         n, kv = token_of(pair, tokens, kv_heads), pair % kv_heads
         state[:, 0], state[:, 1] = -np.inf, 0.0
         for i in range(share):
-            scales[i] = mul(quantize_activation(queries[n, kv * share + i], codes[i]), root)
+            absmax = quantize_activation(queries[n, kv * share + i], codes[i])
+            scales[i] = mul(absmax, scoring.scale)
             out[n, kv * share + i] = np.float32(0.0)
         last = start + n
         seen = max(0, last - window + 1)
@@ -160,7 +163,7 @@ def _pairs(
             for i in range(share):
                 _add_tile(
                     codes[i], scales[i], keys, key_scales[kv, first:stop], values,
-                    value_scales[kv, first:stop], state[i], sums, out[n, kv * share + i],
+                    value_scales[kv, first:stop], scoring, state[i], sums, out[n, kv * share + i],
                     first, n, kv * share + i, bias,
                 )
         for i in range(share):
@@ -172,7 +175,7 @@ def _pairs(
 
 def attend_packed(
     queries: np.ndarray, cache: PackedArrays, start: int, window: int,
-    bias: BiasScores | None = None,
+    bias: BiasScores | None = None, scoring: Scoring | None = None,
 ) -> np.ndarray:
     """Causal attention over packed keys and values, else as ``attention.attend_int8``.
 
@@ -186,6 +189,7 @@ def attend_packed(
     no_sums = np.empty(0, np.int32 if len(table) == _NIBBLES else np.int64)
     out = np.empty_like(queries)
     bias = no_bias(queries) if bias is None else bias
-    operands = (queries, cache, bias, start, window, no_sums, out)
+    scoring = scoring or plain_scoring(queries.shape[2])
+    operands = (queries, cache, bias, start, window, scoring, no_sums, out)
     over_range(_pairs, operands, tokens * kv_heads, chunks)
     return out

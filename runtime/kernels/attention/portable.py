@@ -34,6 +34,7 @@ from ....numerics import (
 from ....tools.compiled import njit
 from ..threads import chunks_for, over_range
 from .key_bias import BiasScores, add_bias, no_bias
+from .scoring import Scoring, cap_scores, plain_scoring
 
 __all__ = ["TILE", "attend_float32", "attend_int8", "store_int8", "token_of"]
 
@@ -114,13 +115,13 @@ def _weigh(weights: np.ndarray, values: np.ndarray, sums: np.ndarray) -> None:
 @njit
 def _attend_one_int8(
     query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
-    values: np.ndarray, value_scales: np.ndarray, first: int, last: int, out: np.ndarray,
-    n: int, head: int, bias: BiasScores,
+    values: np.ndarray, value_scales: np.ndarray, first: int, last: int, scoring: Scoring,
+    out: np.ndarray, n: int, head: int, bias: BiasScores,
 ) -> None:
     """Head ``head`` of token ``n`` over positions ``first`` to ``last``; writes ``out``."""
     width = query.shape[0]
     codes = np.empty(width, np.int8)
-    scale = mul(quantize_activation(query, codes), np.float32(1.0 / np.sqrt(width)))
+    scale = mul(quantize_activation(query, codes), scoring.scale)
     scores = np.zeros(TILE, np.float32)
     weights = np.empty(TILE, np.int32)
     lanes = np.empty(LANES, np.float32)
@@ -136,6 +137,7 @@ def _attend_one_int8(
             scores[t - begin] = mul(mul(np.float32(dot), key_scales[t]), scale)
         if bias.along.shape[2]:
             add_bias(scores[:end - begin], begin, n, head, bias)
+        cap_scores(scores, end - begin, scoring)
         shrink = _softmax_tile(scores, end - begin, state, lanes)
         largest = WEIGHT_FLOOR
         for t in range(begin, end):
@@ -168,11 +170,11 @@ def _dot_lanes(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> np.float32:
 
 @njit
 def _attend_one_float32(
-    query: np.ndarray, keys: np.ndarray, values: np.ndarray, first: int, last: int, out: np.ndarray,
+    query: np.ndarray, keys: np.ndarray, values: np.ndarray, first: int, last: int,
+    scoring: Scoring, out: np.ndarray,
 ) -> None:
     """One head of one token over positions ``first`` to ``last``; writes ``out`` [head_dim]."""
     width = query.shape[0]
-    scale = np.float32(1.0 / np.sqrt(width))
     scores = np.zeros(TILE, np.float32)
     lanes = np.empty(LANES, np.float32)
     state = np.array([-np.inf, 0.0], np.float32)
@@ -180,7 +182,8 @@ def _attend_one_float32(
     for tile in range(first // TILE * TILE, last + 1, TILE):
         begin, end = max(tile, first), min(tile + TILE, last + 1)
         for t in range(begin, end):
-            scores[t - begin] = mul(_dot_lanes(query, keys[t], lanes), scale)
+            scores[t - begin] = mul(_dot_lanes(query, keys[t], lanes), scoring.scale)
+        cap_scores(scores, end - begin, scoring)
         shrink = _softmax_tile(scores, end - begin, state, lanes)
         for d in range(width):
             out[d] = mul(out[d], shrink)
@@ -201,7 +204,7 @@ def token_of(pair: int, tokens: int, heads: int) -> int:
 
 @njit
 def _pairs_int8(
-    queries: np.ndarray, cache: Int8Arrays, start: int, window: int,
+    queries: np.ndarray, cache: Int8Arrays, start: int, window: int, scoring: Scoring,
     out: np.ndarray, begin: int, end: int,
 ) -> None:
     """The (token, head) pairs ``begin`` to ``end - 1``."""
@@ -213,13 +216,13 @@ def _pairs_int8(
         kv = head // (heads // keys.shape[0])
         _attend_one_int8(
             queries[n, head], keys[kv], key_scales[kv], values[kv], value_scales[kv],
-            max(0, start + n - window + 1), start + n, out[n, head], n, head, bias,
+            max(0, start + n - window + 1), start + n, scoring, out[n, head], n, head, bias,
         )
 
 
 @njit
 def _pairs_float32(
-    queries: np.ndarray, cache: Float32Arrays, start: int, window: int,
+    queries: np.ndarray, cache: Float32Arrays, start: int, window: int, scoring: Scoring,
     out: np.ndarray, begin: int, end: int,
 ) -> None:
     """The (token, head) pairs ``begin`` to ``end - 1``."""
@@ -230,27 +233,28 @@ def _pairs_float32(
         kv = head // (heads // keys.shape[0])
         _attend_one_float32(
             queries[n, head], keys[kv], values[kv],
-            max(0, start + n - window + 1), start + n, out[n, head],
+            max(0, start + n - window + 1), start + n, scoring, out[n, head],
         )
 
 
 def _attend(
-    serial: Callable[..., None], queries: np.ndarray,
-    cache: Int8Arrays | Float32Arrays, start: int, window: int,
+    serial: Callable[..., None], queries: np.ndarray, cache: Int8Arrays | Float32Arrays,
+    start: int, window: int, scoring: Scoring | None,
 ) -> np.ndarray:
     """Run a kernel over all pairs, in as many threads as the work is worth."""
     out = np.empty_like(queries)
     tokens, heads, _ = queries.shape
     products = 2 * queries.size * min(start + tokens, window)
     chunks = chunks_for(tokens * heads, products)
-    over_range(serial, (queries, cache, start, window, out), tokens * heads, chunks)
+    scoring = scoring or plain_scoring(queries.shape[2])
+    over_range(serial, (queries, cache, start, window, scoring, out), tokens * heads, chunks)
     return out
 
 
 def attend_int8(
     queries: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
     values: np.ndarray, value_scales: np.ndarray, start: int, window: int,
-    bias: BiasScores | None = None,
+    bias: BiasScores | None = None, scoring: Scoring | None = None,
 ) -> np.ndarray:
     """Causal attention over an int8 cache.
 
@@ -258,15 +262,17 @@ def attend_int8(
     and ``values`` int8 [kv_heads, capacity, head_dim] already hold those positions; scales float32
     [kv_heads, capacity]. Token at position p sees positions ``max(0, p - window + 1)`` to p. Query
     head h reads KV head ``h // (heads / kv_heads)``; ``bias`` adds to the scores what the keys
-    lack. Returns float32 [N, heads, head_dim].
+    lack. Without ``scoring``, scores are divided by sqrt(head_dim). Returns float32
+    [N, heads, head_dim].
     """
     bias = no_bias(queries) if bias is None else bias
     cache = (keys, key_scales, values, value_scales, *bias)
-    return _attend(_pairs_int8, queries, cache, start, window)
+    return _attend(_pairs_int8, queries, cache, start, window, scoring)
 
 
 def attend_float32(
     queries: np.ndarray, keys: np.ndarray, values: np.ndarray, start: int, window: int,
+    scoring: Scoring | None = None,
 ) -> np.ndarray:
     """Causal attention over a float32 cache; shapes as in ``attend_int8``."""
-    return _attend(_pairs_float32, queries, (keys, values), start, window)
+    return _attend(_pairs_float32, queries, (keys, values), start, window, scoring)

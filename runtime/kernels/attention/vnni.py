@@ -40,6 +40,7 @@ from ..parallel_region import parallel_region
 from ..threads import chunks_for, in_chunks
 from .key_bias import BiasScores, add_bias, no_bias
 from .portable import token_of
+from .scoring import Scoring, cap_scores, plain_scoring
 
 __all__ = [
     "TiledCache",
@@ -146,7 +147,7 @@ def _scratch(tiles: int, padded: int) -> _Scratch:
 @_inlined
 def _score(
     query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray, first: int, last: int,
-    scratch: _Scratch, n: int, head: int, bias: BiasScores,
+    scoring: Scoring, scratch: _Scratch, n: int, head: int, bias: BiasScores,
 ) -> None:
     """Write ``scratch.scores`` of positions ``first`` to ``last``, and minus infinity after them.
 
@@ -154,7 +155,7 @@ def _score(
     """
     codes, dots, scores = scratch.codes, scratch.dots, scratch.scores
     width = query.shape[0]
-    scale = mul(quantize_activation(query, codes[:width]), np.float32(1.0 / np.sqrt(width)))
+    scale = mul(quantize_activation(query, codes[:width]), scoring.scale)
     tile, skipped = divmod(first, _TILE)
     tiles = last // _TILE + 1 - tile
     score_tiles(
@@ -179,7 +180,9 @@ def _score(
         if tiles > 1:
             rest = scores[_TILE:last + 1 - tile * _TILE]
             add_bias(rest, (tile + 1) * _TILE, n, head, bias)
+    cap_scores(scores, seen, scoring)
     if tiles > 1:
+        cap_scores(scores[_TILE:], (tiles - 1) * _TILE, scoring)
         scores[last + 1 - tile * _TILE:tiles * _TILE] = _LOWEST
 
 
@@ -263,13 +266,13 @@ def _to_bytes(
 @_inlined
 def _attend_head(
     query: np.ndarray, keys: np.ndarray, key_scales: np.ndarray,
-    values: np.ndarray, value_scales: np.ndarray, first: int, last: int,
+    values: np.ndarray, value_scales: np.ndarray, first: int, last: int, scoring: Scoring,
     scratch: _Scratch, out: np.ndarray, n: int, head: int, bias: BiasScores,
 ) -> None:
     """Head ``head`` of token ``n`` over positions ``first`` to ``last``; writes ``out``."""
     begin = first // _TILE
     tiles = last // _TILE + 1 - begin
-    _score(query, keys, key_scales, first, last, scratch, n, head, bias)
+    _score(query, keys, key_scales, first, last, scoring, scratch, n, head, bias)
     total = _softmax(tiles, values[begin].ctypes.data, scratch)
     _to_bytes(tiles, value_scales, first, scratch)
     sums, weights = scratch.sums, scratch.weights
@@ -290,6 +293,7 @@ def _attend_head(
 @njit
 def _attend_pairs(
     queries: np.ndarray, cache: TiledCache, bias: BiasScores, start: int, window: int,
+    scoring: Scoring,
     out: np.ndarray, begin: int, end: int,
 ) -> None:
     """The (token, head) pairs ``begin`` to ``end - 1``."""
@@ -301,7 +305,7 @@ def _attend_pairs(
         kv = head // (heads // cache.keys.shape[0])
         _attend_head(
             queries[n, head], cache.keys[kv], cache.key_scales[kv], cache.values[kv],
-            cache.value_scales[kv], max(0, start + n - window + 1), start + n, scratch,
+            cache.value_scales[kv], max(0, start + n - window + 1), start + n, scoring, scratch,
             out[n, head], n, head, bias,
         )
 
@@ -311,48 +315,54 @@ _attend_in_chunks = in_chunks(_attend_pairs)
 
 def attend_tiled(
     queries: np.ndarray, cache: TiledCache, start: int, window: int,
-    bias: BiasScores | None = None,
+    bias: BiasScores | None = None, scoring: Scoring | None = None,
 ) -> np.ndarray:
     """``attention.attend_int8`` of float32 ``queries`` [N, heads, head_dim], bit for bit."""
     bias = no_bias(queries) if bias is None else bias
     chunks = _chunks(queries, start, window)
     with parallel_region() if chunks > 1 else nullcontext():
-        return _attend(queries, cache, bias, start, window, chunks)
+        scoring = scoring or plain_scoring(queries.shape[2])
+        return _attend(queries, cache, bias, start, window, scoring, chunks)
 
 
 @njit
 def _attend(
-    queries: np.ndarray, cache: TiledCache, bias: BiasScores, start: int, window: int, chunks: int
+    queries: np.ndarray, cache: TiledCache, bias: BiasScores, start: int, window: int,
+    scoring: Scoring, chunks: int,
 ) -> np.ndarray:
     out = np.empty_like(queries)
     pairs = queries.shape[0] * queries.shape[1]
     if chunks > 1:
-        _attend_in_chunks(queries, cache, bias, start, window, out, pairs, chunks)
+        _attend_in_chunks(queries, cache, bias, start, window, scoring, out, pairs, chunks)
     else:
-        _attend_pairs(queries, cache, bias, start, window, out, 0, pairs)
+        _attend_pairs(queries, cache, bias, start, window, scoring, out, 0, pairs)
     return out
 
 
 @njit
 def _append_and_attend(
     queries: np.ndarray, keys: np.ndarray, values: np.ndarray, cosine: np.ndarray,
-    sine: np.ndarray, cache: TiledCache, bias: BiasScores, start: int, window: int, chunks: int,
+    sine: np.ndarray, cache: TiledCache, bias: BiasScores, start: int, window: int,
+    scoring: Scoring, chunks: int,
 ) -> np.ndarray:
     apply_rope(queries, cosine, sine)
     apply_rope(keys, cosine, sine)
     store_tiled(keys, values, cache, start)
-    return _attend(queries, cache, bias, start, window, chunks)
+    return _attend(queries, cache, bias, start, window, scoring, chunks)
 
 
 def append_and_attend_tiled(
     queries: np.ndarray, keys: np.ndarray, values: np.ndarray, cosine: np.ndarray,
     sine: np.ndarray, cache: TiledCache, start: int, window: int,
+    scoring: Scoring | None = None,
 ) -> np.ndarray:
     """Rotary embedding of ``queries`` and ``keys`` in place, ``store_tiled``, ``attend_tiled``."""
     chunks = _chunks(queries, start, window)
     with parallel_region() if chunks > 1 else nullcontext():
+        scoring = scoring or plain_scoring(queries.shape[2])
         return _append_and_attend(
-            queries, keys, values, cosine, sine, cache, no_bias(queries), start, window, chunks
+            queries, keys, values, cosine, sine, cache, no_bias(queries), start, window, scoring,
+            chunks,
         )
 
 

@@ -205,8 +205,13 @@ def test_refused_by_name(config, message):
 
 
 @pytest.mark.parametrize(("scaling", "message"), [
-    ({"type": "yarn", "factor": 4.0}, '"type" is "yarn"; it must be one of "default", "linear", '),
-    ({"rope_type": "dynamic", "factor": 4.0}, '"rope_type" is "dynamic"'),
+    ({"type": "ntk", "factor": 4.0}, '"type" is "ntk"; it must be one of "default", "linear", '),
+    ({"rope_type": "proportional", "factor": 4.0}, '"rope_type" is "proportional"'),
+    ({"rope_type": "dynamic"}, 'the field "factor" is missing'),
+    ({"rope_type": "yarn", "factor": 4.0, "beta_fast": 0}, '"beta_fast" is 0'),
+    ({"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [1.0] * 7},
+     '"long_factor" is'),
+    ({"rope_type": "linear", "factor": 2.0, "llama_4_scaling_beta": -1}, '"llama_4_scaling_beta"'),
     ({"rope_type": "linear"}, 'the field "factor" is missing'),
     ({"rope_type": "linear", "factor": 0}, '"factor" is 0'),
     ({"rope_type": "linear", "factor": 2.0, "attention_factor": 1.5}, '"attention_factor"'),

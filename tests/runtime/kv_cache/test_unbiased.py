@@ -66,7 +66,7 @@ def test_scores_follow_the_written_rule_bit_for_bit():
     v = np.zeros_like(k)
     v[0] = 1
     rope = tables(shape, 2, 5)
-    out = attend(UnbiasedKeys(Int8Cache(shape, 2), [bias]), q, k, v, rope)[1, 0, 0]
+    out = attend(UnbiasedKeys(Int8Cache(shape, 2), [bias], shape), q, k, v, rope)[1, 0, 0]
     scores = [slow_scores(q[:, 0], k[:, 0], bias[0], rope, 1, t) for t in range(2)]
     weights = [numerics.exp(sub(score, max(scores))) for score in scores]
     total = numerics.sum_lanes(np.array([*weights, *[F(0)] * (TILE - 2)], F))
@@ -85,8 +85,8 @@ def test_tiles_give_the_bits_of_the_definition(window):
     bias = 100 * np.random.default_rng(2).standard_normal((3, 32)).astype(F)
     rope = tables(shape, len(q))
     plain, tiled = (
-        attend(UnbiasedKeys(kind(shape, len(q)), [bias]), q, k + bias, v, rope, [7, 60, 1, 33],
-               window)
+        attend(UnbiasedKeys(kind(shape, len(q)), [bias], shape), q, k + bias, v, rope,
+               [7, 60, 1, 33], window)
         for kind in (Int8Cache, TiledInt8Cache)
     )
     assert np.array_equal(plain, tiled)
@@ -99,7 +99,8 @@ def test_prefill_and_decode_give_the_same_bits(kind):
     bias = np.full((2, 16), 70, F)
     rope = tables(shape, 50)
     whole, single = (
-        attend(UnbiasedKeys(make_cache(kind, shape, 50), [bias]), q, k + bias, v, rope, pieces)
+        attend(UnbiasedKeys(make_cache(kind, shape, 50), [bias], shape), q, k + bias, v, rope,
+               pieces)
         for pieces in ([50], [1] * 50)
     )
     assert np.array_equal(whole, single)
@@ -113,7 +114,7 @@ def test_a_large_bias_costs_no_accuracy(kind, error):
     q /= 100   # else one token takes all the weight
     rope = tables(shape, 70)
     exact = attend(make_cache("float32", shape, 70), q, k + bias, v, rope)
-    found = attend(UnbiasedKeys(make_cache(kind, shape, 70), [bias]), q, k + bias, v, rope)
+    found = attend(UnbiasedKeys(make_cache(kind, shape, 70), [bias], shape), q, k + bias, v, rope)
     assert np.abs(found - exact).max() / np.abs(exact).max() < error
 
 
@@ -123,7 +124,7 @@ def test_layers_whose_rotations_differ_have_tables_of_their_own():
     biases = [np.full((2, 16), 50, F)] * 3
     ropes = [tables(shape, 40), tables(shape, 40, 3), tables(shape, 40)]
     both = ModelConfig(**{**vars(shape), "num_layers": 3})
-    cache = UnbiasedKeys(make_cache("int8", both, 40), biases)
+    cache = UnbiasedKeys(make_cache("int8", both, 40), biases, both)
     # Token by token: at position 0 the tables are the same.
     for n in range(40):
         part = slice(n, n + 1)
@@ -133,7 +134,8 @@ def test_layers_whose_rotations_differ_have_tables_of_their_own():
             for layer, rope in enumerate(ropes)
         ]
     for layer, rope in enumerate(ropes):
-        alone = attend(UnbiasedKeys(make_cache("int8", shape, 40), biases[:1]), q, k, v, rope)
+        cache = UnbiasedKeys(make_cache("int8", shape, 40), biases[:1], shape)
+        alone = attend(cache, q, k, v, rope)
         assert np.array_equal(got[layer][0], alone[-1]), layer
     table = 2 * 8 * 40 * 4
     assert cache.nbytes == make_cache("int8", both, 40).nbytes + 2 * table
@@ -145,11 +147,11 @@ def test_static_factors_are_those_of_keys_without_biases():
     bias = np.full((2, 16), 90, F)
     rope = tables(shape, 60)
     biased, plain = (KeyRecorder(shape, make_cache("int8", shape, 60)) for _ in range(2))
-    attend(UnbiasedKeys(biased, [bias]), q, k + bias, v, rope)
+    attend(UnbiasedKeys(biased, [bias], shape), q, k + bias, v, rope)
     attend(plain, q, k, v, rope)
     np.testing.assert_allclose(biased.absmax, plain.absmax, rtol=1e-4)
     factors = key_factors(biased)
-    cache = UnbiasedKeys(ScaledKeys(make_cache("int8", shape, 60), factors), [bias])
+    cache = UnbiasedKeys(ScaledKeys(make_cache("int8", shape, 60), factors), [bias], shape)
     exact = attend(make_cache("float32", shape, 60), q / 30, k + bias, v, rope)
     found = attend(cache, q / 30, k + bias, v, rope)
     assert np.abs(found - exact).max() / np.abs(exact).max() < 0.02
