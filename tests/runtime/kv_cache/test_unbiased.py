@@ -134,8 +134,8 @@ def test_layers_whose_rotations_differ_have_tables_of_their_own():
             for layer, rope in enumerate(ropes)
         ]
     for layer, rope in enumerate(ropes):
-        cache = UnbiasedKeys(make_cache("int8", shape, 40), biases[:1], shape)
-        alone = attend(cache, q, k, v, rope)
+        single = UnbiasedKeys(make_cache("int8", shape, 40), biases[:1], shape)
+        alone = attend(single, q, k, v, rope)
         assert np.array_equal(got[layer][0], alone[-1]), layer
     table = 2 * 8 * 40 * 4
     assert cache.nbytes == make_cache("int8", both, 40).nbytes + 2 * table
