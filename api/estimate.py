@@ -139,6 +139,8 @@ def estimate(
     prompt: int = 128, tokens: int = 128, simulate: bool = False,
     compare: str | Path | None = None, progress: Progress = SILENT,
     processor: str | None = None, format: str | None = None, kv: str | None = None,
+    engine: str | None = None, context: int | None = None, batch: int | None = None,
+    minutes: float | None = None,
 ) -> Estimates:
     """Estimate time to first token, tokens/s and joules/token on a device.
 
@@ -166,6 +168,15 @@ def estimate(
     format
         On a SoC: how the weights are stored, by the name that files have (``q4_k_m``, ``f16``).
         None takes the checkpoint's own.
+    engine
+        On a SoC: what runs the model (``llama.cpp``, ``executorch``, ...). None takes the first one
+        that reads the format there.
+    context
+        On a SoC: tokens that are in the cache before the prompt. None: 0.
+    batch
+        On a SoC: sequences that run together, each with its prompt. None: 1.
+    minutes
+        On a SoC: minutes that it has been under load, which makes a phone slower. None: 0.
     kv
         On a SoC: type of keys and values in the cache (``f16``, ``q8_0``, ``int8``). None: ``f16``.
 
@@ -186,11 +197,14 @@ def estimate(
     if isinstance(board, Soc):
         _refuse(board.name, {"--hardware": hardware, "--simulate": simulate},
                 "which computes with the processors that it has")
-        rows = _on_processor(asked, board, processor, format, kv or "f16", prompt, tokens)
+        rows = _on_processor(asked, board, processor, format, kv or "f16", prompt, tokens, engine,
+                             context or 0, 1 if batch is None else batch, minutes or 0.0)
         said = dict.fromkeys(line for row in rows for line in row.assumptions)
         return Estimates(tuple(rows), tuple(said), None, _compared(path, earlier, rows),
                          error_sentence(device))
-    _refuse(board.name, {"--processor": processor, "--format": format, "--kv": kv},
+    _refuse(board.name, {
+        "--processor": processor, "--format": format, "--kv": kv, "--engine": engine,
+        "--context": context, "--batch": batch, "--minutes": minutes},
             "whose accelerator multiplies ternary weights and keeps keys and values in int8")
     found = find_shapes(asked)
     name = hardware or _usual(device, simulate)
@@ -226,16 +240,17 @@ def estimate(
 
 def _refuse(device: str, options: Mapping[str, object], why: str) -> None:
     """Refuse options that have no effect on the device."""
-    if given := [option for option, value in options.items() if value]:
+    if given := [option for option, value in options.items() if value not in (None, False)]:
         raise EstimateError(f"{', '.join(given)}: has no effect on {device}, {why}")
 
 
 def _on_processor(
     models: Sequence[Model], soc: Soc, processor: str | None, stored: str | None, kv: str,
-    prompt: int, tokens: int,
+    prompt: int, tokens: int, engine: str | None, context: int, batch: int, minutes: float,
 ) -> list[ProcessorEstimate]:
     found = [find_stored(model, stored) for model in models]
-    return [estimate_processor(shape, soc, processor, kept, kv, prompt, tokens)
+    return [estimate_processor(shape, soc, processor, kept, kv, prompt, tokens, engine, context,
+                               batch, minutes)
             for shape, kept in found]
 
 

@@ -43,7 +43,9 @@ def estimate(
                           "Default: the device's own accelerator, else tlmm-kv260."),
     ] = None,
     prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 128,
-    tokens: Annotated[int, typer.Option(help="Tokens generated after it.")] = 128,
+    tokens: Annotated[
+        int | None, typer.Option(help="Tokens generated after it. Default: 128.")
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the report as one HTML file.")
     ] = None,
@@ -70,6 +72,20 @@ def estimate(
         typer.Option("--format", help="On a SoC: how the weights are stored, as files are named "
                                       "(q4_k_m, q8_0, f16, ...). Default: the checkpoint's own."),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="On a SoC: what runs the model (llama.cpp, executorch, mlc, ...). "
+                          "Default: the first one that reads the format there."),
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(help="On a SoC: tokens in the cache before the prompt.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="On a SoC: sequences that run together.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="On a SoC: minutes that it has been under load.")
+    ] = None,
     kv: Annotated[
         str | None,
         typer.Option(help="On a SoC: type of the cache's keys and values: f16, q8_0, int8. "
@@ -85,12 +101,13 @@ def estimate(
     if device == THIS_MACHINE:
         _refuse({"--hardware": hardware, "--output": report, "--simulate": simulate,
                  "--trace": trace, "--csv": csv, "--compare": compare, "--processor": processor,
-                 "--format": stored, "--kv": kv})
+                 "--format": stored, "--kv": kv, "--engine": engine, "--context": context,
+                 "--batch": batch, "--minutes": minutes, "--tokens": tokens})
         _estimate_here(output, models, prompt)
         return
     with output.bar("Estimating") as bar:
-        found = run(models, device, hardware, prompt, tokens, simulate, compare, bar,
-                    processor, stored, kv)
+        found = run(models, device, hardware, prompt, 128 if tokens is None else tokens, simulate,
+                    compare, bar, processor, stored, kv, engine, context, batch, minutes)
     _print(output, found)
     for path, write, name in ((report, found.write_report, "Report"),
                               (csv, found.write_csv, "Table"),
@@ -103,7 +120,7 @@ def estimate(
 
 def _refuse(options: Mapping[str, object]) -> None:
     """Refuse options that say nothing of the machine at hand."""
-    if given := [option for option, value in options.items() if value]:
+    if given := [option for option, value in options.items() if value not in (None, False)]:
         raise EstimateError(f"{', '.join(given)}: this-machine is estimated by the rates of its "
                             "kernels alone, as a table and --json")
 

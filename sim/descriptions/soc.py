@@ -18,7 +18,7 @@ from .device import Dram
 from .quantity import Corner, Quantity
 from .tables import MeasuredIn, build_description, read_toml
 
-__all__ = ["Bucket", "Processor", "Rate", "Soc", "SocPower", "in_cache", "load_soc"]
+__all__ = ["Bucket", "Heat", "Processor", "Rate", "Soc", "SocPower", "in_cache", "load_soc"]
 
 _PROCESSOR_KINDS = ("cpu", "gpu", "npu")
 
@@ -82,6 +82,8 @@ class Rate:
 class Processor:
     """A CPU, GPU or NPU: what it draws while it runs, the bandwidth it reaches alone, its rates.
 
+    ``family``: processors for which engines have the same code: the instructions of a CPU
+    (``dotprod``, ``avx512-vnni``), the maker or design of a GPU or NPU (``apple``, ``hexagon``).
     ``cache``: bytes of its last cache, where rates are known of work that lies in it
     (``in_cache``).
     """
@@ -91,6 +93,7 @@ class Processor:
     bandwidth: Annotated[Quantity, MeasuredIn("GB/s", positive=True)]
     power: Annotated[Quantity, MeasuredIn("W")]
     rates: tuple[Rate, ...]
+    family: str = ""
     cache: Annotated[Quantity | None, MeasuredIn("B", count=True)] = None
 
     def __post_init__(self) -> None:
@@ -125,6 +128,22 @@ def in_cache(operator: str) -> str:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """What is left of a SoC's rates when it is hot, and how soon it is.
+
+    Rates fall towards ``share`` of those of a cool one; after ``minutes`` of load, 63 % of the way.
+    """
+
+    share: Annotated[Quantity, MeasuredIn("fraction", positive=True, most=1.0)]
+    minutes: Annotated[Quantity, MeasuredIn("min", positive=True)]
+
+    def slowdown(self, minutes: float, corner: Corner) -> float:
+        """By which factor everything takes longer after ``minutes`` of load."""
+        reached = 1 - math.exp(-minutes / self.minutes.rate(corner))
+        return 1 / (1 - (1 - self.share.rate(corner)) * reached)
+
+
+@dataclass(frozen=True)
 class SocPower:
     """The power that the board draws at all times."""
 
@@ -135,7 +154,8 @@ class SocPower:
 class Soc:
     """A SoC: ``dram.sustained`` is what all processors reach together.
 
-    ``flash``: how fast its storage is read in large blocks, where that is known.
+    ``flash``: how fast its storage is read in large blocks; ``heat``: how it slows down under a
+    long load; where that is known.
     """
 
     name: str
@@ -144,6 +164,7 @@ class Soc:
     power: SocPower
     processors: tuple[Processor, ...]
     flash: Annotated[Quantity | None, MeasuredIn("GB/s", positive=True)] = None
+    heat: Heat | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no SoC, has no processor, or two of one name."""

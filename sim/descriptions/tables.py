@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ...errors import EstimateError
@@ -185,6 +186,8 @@ def build_description(cls: type[Description], data: Mapping[str, Any], where: st
 
 def _read_field(hint: Any, value: Any, where: str) -> Any:
     """The value of one field, by its type."""
+    if get_origin(hint) is UnionType:   # a table that may be absent
+        hint, = (kind for kind in get_args(hint) if kind is not NoneType)
     if get_origin(hint) is Annotated:
         return _read_quantity(value, where, hint.__metadata__[0])
     if get_origin(hint) is tuple:

@@ -13,12 +13,14 @@ from ..descriptions.shapes import load_shape
 from ..descriptions.soc import load_soc
 from ..descriptions.tables import bundled_names
 from ..processors.costs import ProcessorRequest
+from ..processors.engines import engine_called
 from ..processors.estimate import estimate_processor
 from ..processors.rates import choose_processor
 from ..processors.stored_format import stored_format
 from .rows import Measurement, measurements
 
-__all__ = ["Compared", "compare_all", "compare_device", "error_sentence", "spread"]
+__all__ = ["Apart", "Compared", "compare_all", "compare_device", "error_sentence",
+           "sources_apart", "spread"]
 
 _CACHE = "f16"
 
@@ -42,6 +44,38 @@ class Compared:
         """Whether the measured value lies within the range."""
         return self.predicted is not None and (
             self.predicted.low <= self.measured.value <= self.predicted.high)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Values that were published of the same model, format, phase and processor.
+
+    No estimate that has one value for all of them is nearer to them than ``median`` and ``worst``:
+    the relative distances from their geometric mean.
+    """
+
+    device: str
+    phase: str
+    rows: int
+    median: float
+    worst: float
+
+
+def sources_apart() -> list[Apart]:
+    """How far published values lie apart, by device and phase."""
+    same: dict[tuple[str, ...], list[float]] = {}
+    for row in measurements():
+        length = str(row.prompt or row.context)
+        same.setdefault((row.device, row.phase, row.processor, row.model, row.format, length),
+                        []).append(row.value)
+    apart: dict[tuple[str, str], list[float]] = {}
+    for (device, phase, *_), values in same.items():
+        if len(values) > 1:
+            middle = statistics.geometric_mean(values)
+            apart.setdefault((device, phase), []).extend(
+                max(value / middle, middle / value) - 1 for value in values)
+    return [Apart(device, phase, len(far), statistics.median(far), max(far))
+            for (device, phase), far in apart.items()]
 
 
 @cache
@@ -92,11 +126,13 @@ def _predict(row: Measurement) -> Range:
     if row.device not in bundled_names("devices"):
         raise EstimateError(f"{row.device} is not described")
     soc, model, stored = load_soc(row.device), load_shape(row.model), stored_format(row.format)
+    engine = engine_called(row.engine)
     if row.phase == "power":
-        return estimate_processor(model, soc, row.processor, stored, _CACHE, row.context, 2).power
+        return estimate_processor(model, soc, row.processor, stored, _CACHE, row.context, 2,
+                                  engine and engine.name).power
     prompt = row.prompt or row.context
     costs = ProcessorRequest(soc, choose_processor(soc, row.processor), model, stored, _CACHE,
-                             prompt, 2)
+                             prompt, 2, engine)
     if row.phase == "decode":
         return Range.of({corner: 1 / costs.decode_seconds(row.context, corner)
                          for corner in Corner})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import Compared, compare_all, spread
+from .errors import Compared, compare_all, sources_apart, spread
 
 __all__ = ["page", "summary_rows"]
 
@@ -19,6 +19,7 @@ def page() -> str:
     rows = compare_all()
     text = _TEMPLATE.read_text(encoding="utf-8")
     for name, table in (("goals", _goals(rows)), ("summary", _summary(rows)),
+                        ("apart", _apart()),
                         ("rows", _rows(rows)), ("sources", _sources(rows))):
         text = text.replace(f"<!-- {name} -->\n", table)
     return text
@@ -61,6 +62,12 @@ def _goals(rows: Sequence[Compared]) -> str:
 def _summary(rows: Sequence[Compared]) -> str:
     return _table(("device", "phase", "rows are", "rows", "median error", "worst",
                    "inside low to high"), summary_rows(rows))
+
+
+def _apart() -> str:
+    return _table(("device", "phase", "rows", "median distance", "worst"),
+                  [(one.device, one.phase, one.rows, f"{one.median:.0%}", f"{one.worst:.0%}")
+                   for one in sources_apart()])
 
 
 def _rows(rows: Sequence[Compared]) -> str:

@@ -20,13 +20,14 @@ _BITS = {
     "q5_0": 5.5, "q4_k": 4.5, "q4_1": 5, "q4_0": 4.5, "iq4_nl": 4.5, "q3_k": 3.4375, "q2_k": 2.625,
     "tq2_0": 2.0625, "tq1_0": 1.6875,
     "int8": 8, "int4": 4, "int4 in groups of 128": 4.125, "int2 in groups of 128": 2.125,
-    "ternary in 2 bits": 2, "int4 in groups of 32, float32 scales": 5,
+    "ternary in 2 bits": 2, "i2_s": 2, "mxfp4": 4.25, "int4 in groups of 32, float32 scales": 5,
     "int4 in groups of 128, float32 scales": 4.25,
 }
 # Blocks of 256 weights, and what takes their place in rows that are no multiple of that.
 _NARROW = {"q6_k": "q8_0", "q5_k": "q5_1", "q4_k": "q5_0", "q3_k": "iq4_nl", "q2_k": "iq4_nl",
            "tq2_0": "q4_0", "tq1_0": "q4_0"}
 _BLOCK = 256
+_FEWEST = 4   # bits per weight, below which unpacking takes tables or several planes
 _VALUES_AND_DOWN = ("self_attn.v_proj", "mlp.down_proj")
 
 
@@ -48,6 +49,18 @@ class StoredFormat:
     more: str | None = None
     others: Mapping[str, str] = field(default_factory=dict)
     separate: bool = False
+
+    @property
+    def weight_class(self) -> str:
+        """What kernels of the layers' matrices have in common: their unpacking, and their bits."""
+        bits = _BITS[self.matrices]
+        if bits >= 16:
+            return "float"
+        if bits < _FEWEST:
+            return "few bits"
+        if self.matrices.endswith("_k"):
+            return "k-quants"
+        return "int8" if bits >= 8 else "int4"
 
     def matrix_bytes(self, config: ModelConfig, name: str) -> int:
         """Bytes of one of ``LINEAR_NAMES``, a mean over the layers."""
@@ -111,6 +124,10 @@ _FORMATS = {known.name: known for known in (
     StoredFormat("8da4w_g128", "int4 in groups of 128, float32 scales",
                  "int4 in groups of 128, float32 scales", "int4 in groups of 32, float32 scales",
                  separate=True),
+    StoredFormat("i2_s", "i2_s", "f16", "f16"),
+    StoredFormat("mxfp4", "mxfp4", "q8_0", "q8_0", others={
+        "self_attn.q_proj": "q8_0", "self_attn.k_proj": "q8_0", "self_attn.v_proj": "q8_0",
+        "self_attn.o_proj": "q8_0"}),
     StoredFormat("ternary", "ternary in 2 bits", "int8", "int8"),
     StoredFormat("ternary-group", "int2 in groups of 128", "int2 in groups of 128",
                  "int2 in groups of 128"),

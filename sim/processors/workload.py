@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from ...errors import EstimateError
@@ -31,30 +32,39 @@ def kv_bytes(config: ModelConfig, kv: str) -> int:
 
 
 def step_operators(
-    config: ModelConfig, stored: StoredFormat, kv: str, tokens: int, past: int,
+    config: ModelConfig, stored: StoredFormat, kv: str, tokens: int, past: int, chunk: int = 0,
+    batch: int = 1,
 ) -> Iterator[Operator]:
     """The operators of a step of ``tokens`` tokens after ``past`` ones, in order.
 
-    Weights cross the pins once in a step, keys and values once in an attention. The head is
-    multiplied for one token.
+    ``batch`` sequences go through the model together, each with so many tokens. Weights cross the
+    pins once in a step, keys and values once in an attention; where a step goes through the layers
+    in parts of ``chunk`` tokens (0: whole), once in each part. The head is multiplied for one token
+    of each sequence.
     """
+    parts = math.ceil(tokens / chunk) if chunk else 1
     layers, width = config.num_layers, config.num_heads * config.head_dim
     yield Operator("embedding", "launch", 1, tokens,
-                   traffic=DramTraffic(weights=tokens * stored.row_bytes(config)))
+                   traffic=DramTraffic(weights=batch * tokens * stored.row_bytes(config)))
     for name in LINEAR_NAMES:
         M, K = config.linear_shape(name)
-        yield Operator(name.partition(".")[2], "matrix", layers, tokens, macs=M * K * tokens,
-                       shape=(M, K), traffic=DramTraffic(stored.matrix_bytes(config, name)))
-    position = kv_bytes(config, kv) / layers
+        yield Operator(name.partition(".")[2], "matrix", layers * parts, tokens,
+                       macs=round(M * K * batch * tokens / parts), shape=(M, K),
+                       traffic=DramTraffic(stored.matrix_bytes(config, name)))
+    position = batch * kv_bytes(config, kv) / layers
     visible = [pairs(tokens, past, config.window(layer)) for layer in range(layers)]
-    reach = [min(past + tokens, (config.window(layer) or past + tokens) + tokens - 1)
-             for layer in range(layers)]
-    yield Operator("attention", "attention", layers, tokens,
-                   macs=round(2 * width * sum(visible) / layers),
-                   traffic=DramTraffic(kv_read=round(position * sum(reach) / layers),
-                                       kv_written=round(position * tokens)))
+    part = math.ceil(tokens / parts)
+    ends = [past + min(tokens, (index + 1) * part) for index in range(parts)]
+    reach = [min(end, (config.window(layer) or end) + part - 1)
+             for layer in range(layers) for end in ends]
+    runs = layers * parts
+    yield Operator("attention", "attention", runs, tokens,
+                   macs=round(2 * width * batch * sum(visible) / runs),
+                   traffic=DramTraffic(kv_read=round(position * sum(reach) / runs),
+                                       kv_written=round(position * tokens / parts)))
     launches = _ELEMENTWISE_LAUNCHES + 2 * config.qk_norm + 2 * config.sub_norm
-    yield Operator("elementwise", "launch", layers * launches, tokens)
-    yield Operator("head", "matrix", 1, 1, macs=config.vocab_size * config.hidden_size,
+    yield Operator("elementwise", "launch", runs * launches, tokens)
+    yield Operator("head", "matrix", 1, batch,
+                   macs=batch * config.vocab_size * config.hidden_size,
                    shape=(config.vocab_size, config.hidden_size),
                    traffic=DramTraffic(stored.head_bytes(config)))

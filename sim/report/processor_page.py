@@ -24,17 +24,21 @@ __all__ = ["processor_page"]
 _TERMS = (
     ("Time of an operator", "its launches, then the longer one of arithmetic and memory. Operators "
      "follow one another; nothing of one overlaps with the next."),
-    ("Arithmetic", "Two operations for each multiply-accumulate, at the fraction of the peak that "
-     "is reached with so many tokens at once. Attention runs at the rate of the matrices."),
+    ("Arithmetic", "Two operations for each multiply-accumulate, at the share of the peak that the "
+     "engine reaches. Attention runs at the rate of the matrices."),
     ("Memory", "Weights as the format stores them, once in a step; keys and values of all "
-     "positions; the head for one token. Over the bandwidth that the processor reaches alone."),
+     "positions; the head for one token. At the share that the engine reaches of the bandwidth "
+     "that the processor has alone."),
+    ("Shares", "Fitted to published measurements that are not held out, by kind and family of the "
+     "processor, engine, device and format."),
     ("Energy", "Idle board and busy processor by time; DRAM by bits."),
-    ("Ranges", "Low and high take every constant at its best or at its worst together."),
+    ("Ranges", "Of times: the factor that held 90 % of the measurements that were left out of the "
+     "fit. Of power: every constant at its best or at its worst together."),
 )
 _NOT_MODELLED = (
-    "Throttling: rates and power are those of a processor that stays cool.",
+    "Throttling, unless minutes of load are given.",
     "Activations that leave the caches; reading the model from storage; tokenizing and sampling.",
-    "What engines do differently from one another beyond the format of the weights.",
+    "Versions of an engine, which differ by a factor of two and more for prompts.",
 )
 
 
