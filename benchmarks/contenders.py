@@ -17,7 +17,16 @@ from remote import RemoteWeight
 from timing import best_of, settle
 from weights import TERNARY_SCALE, copies_of
 
-from trilobite.quant.formats import Codes, Format, Fp8, Int4, Int8, PackedWeight, Ternary
+from trilobite.quant.formats import (
+    Codes,
+    Format,
+    Fp8,
+    GroupedTernary,
+    Int4,
+    Int8,
+    PackedWeight,
+    Ternary,
+)
 from trilobite.runtime.kernels.choice import VARIABLE, available_kernels
 from trilobite.runtime.linear import make_linear
 
@@ -26,6 +35,7 @@ __all__ = ["FORMATS", "LIBRARIES", "PEERS", "Contender", "Peers", "own"]
 FORMATS: dict[str, Format] = {
     "ternary16": Ternary("base3"),
     "ternary2": Ternary("2bit"),
+    "ternaryg128": GroupedTernary(128),
     "int4": Int4(32),
     "int4g128": Int4(128),
     "int8": Int8(),
@@ -40,6 +50,7 @@ _INT8 = ("llama.cpp Q8_0", "onnxruntime 8 bit g128", "onnxruntime int8")
 PEERS = {
     "ternary16": _TERNARY,
     "ternary2": _TERNARY,
+    "ternaryg128": _TERNARY,
     "int4": ("llama.cpp Q4_0", "llama.cpp Q4_K", "onnxruntime 4 bit g32"),
     "int4g128": ("llama.cpp Q4_0", "llama.cpp Q4_K", "onnxruntime 4 bit g128"),
     "int8": _INT8,
@@ -105,8 +116,11 @@ def _quantized(kind: str, weight: np.ndarray) -> PackedWeight:
     """``weight`` in one of ``FORMATS``; a ternary one without loss."""
     if not kind.startswith("ternary"):
         return FORMATS[kind].quantize(weight)
-    codes = Codes(np.sign(weight).astype(np.int8), np.full((1, 1), TERNARY_SCALE))
-    return PackedWeight(FORMATS[kind], weight.shape, FORMATS[kind].pack(codes))
+    form = FORMATS[kind]
+    layout = form.layout((weight.shape[0], weight.shape[1]))["scale"]
+    scale = np.full(layout.shape, TERNARY_SCALE, np.float32)
+    codes = Codes(np.sign(weight).astype(np.int8), scale)
+    return PackedWeight(form, (weight.shape[0], weight.shape[1]), form.pack(codes))
 
 
 def own(kind: str, weight: np.ndarray, working_set: float) -> Contender:

@@ -174,6 +174,10 @@ def parse() -> argparse.Namespace:
     unknown = set(arguments.types.split(",")) - set(TYPES)
     if unknown:
         parser.error(f"no such type: {', '.join(sorted(unknown))}; there are {', '.join(TYPES)}")
+    for name, folder in (("--folder", arguments.folder),
+                         ("--json", arguments.json and arguments.json.parent)):
+        if folder is not None and not folder.is_dir():
+            parser.error(f"{name}: there is no folder {folder}")
     arguments.peer = arguments.peer != "none"
     if arguments.peer and not llama_decoder.available():
         parser.error("llama-cpp-python and gguf are not installed: pip install -e '.[bench]', "

@@ -27,6 +27,7 @@ FEW = (2, 4, 8, 16)            # numbers of tokens that have a table of their ow
 TYPES = {
     "ternary16": "ternary, 1.6 bits",
     "ternary2": "ternary, 2 bits",
+    "ternaryg128": "ternary, groups of 128",
     "int4": "INT4, groups of 32",
     "int4g128": "INT4, groups of 128",
     "int8": "INT8",

@@ -16,6 +16,7 @@ from ..errors import CheckpointError, TrilobiteError
 from ..quant.checkpoint.files.fields import parse_json_object, read_json
 from ..quant.checkpoint.files.special_tokens import wants_begin_token, with_stated_tokens
 from ..quant.checkpoint.files.tokenizer_file import check_tokenizer
+from ..quant.checkpoint.vocabularies import SOURCES, made_tokenizer
 from ..tools.files import read_bounded
 from .chat_template import ChatTemplate, stated_template
 
@@ -41,7 +42,8 @@ class Tokenizer:
     Parameters
     ----------
     file
-        The ``tokenizer.json``; ``tokenizer_config.json`` and ``added_tokens.json`` beside it are
+        The ``tokenizer.json``, which is made where the folder has another kind of vocabulary (see
+        ``made_tokenizer``); ``tokenizer_config.json`` and ``added_tokens.json`` beside it are
         read for tokens that it lacks, and for ``add_bos_token``.
     bos_token_id, eos_token_ids
         From the model's config. The begin token is put before a text if ``add_bos_token`` is true;
@@ -61,7 +63,12 @@ class Tokenizer:
     ) -> None:
         content = _content(file, files)
         if content is None:
-            raise CheckpointError(f"{file} does not exist; text needs the model's tokenizer.json")
+            content = made_tokenizer(
+                lambda name: _content(file.with_name(name), files), str(file.parent))
+        if content is None:
+            raise CheckpointError(
+                f"{file} does not exist; text needs the model's tokenizer.json, or what makes one: "
+                f"{', '.join(SOURCES[:-2])}, or {' with '.join(SOURCES[-2:])}")
         settings, added = (
             _object(file.with_name(name), files)
             for name in ("tokenizer_config.json", "added_tokens.json")

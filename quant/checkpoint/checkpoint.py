@@ -25,6 +25,7 @@ from .gguf.assemble import assemble_gguf
 from .gguf.config import huggingface_config
 from .gguf.tokenizer import tokenizer_files
 from .quantization import parse_quantization
+from .vocabularies import made_tokenizer
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
@@ -33,7 +34,7 @@ __all__ = ["Checkpoint", "open_checkpoint"]
 _COMPANIONS = (
     "added_tokens.json", "chat_template.jinja", "generation_config.json", "merges.txt",
     "special_tokens_map.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
-    "training.json", "vocab.json", "vocab.txt",
+    "tekken.json", "training.json", "vocab.json", "vocab.txt",
 )
 _COMPANION_LIMIT = 64 << 20
 
@@ -118,8 +119,9 @@ class Checkpoint:
     def companions(self) -> dict[str, bytes]:
         """Small files that belong to the model, by name: the tokenizer's above all.
 
-        Those of the folder, or what a GGUF file's metadata makes; works on a closed checkpoint.
-        Raises ``CheckpointError`` if a GGUF file has a tokenizer that is not read.
+        Those of the folder, with a tokenizer.json made where it has another kind of vocabulary, or
+        what a GGUF file's metadata makes; works on a closed checkpoint. Raises ``CheckpointError``
+        if the tokenizer is of a kind that is not read.
         """
         return self._content.companions()
 
@@ -209,10 +211,12 @@ def _read_folder(folder: Path, mmap: bool) -> _Content:
     inputs = tuple(sorted(used, key=lambda file: file.name))
 
     def companions() -> dict[str, bytes]:
-        return {
+        files = {
             name: read_bounded(folder / name, _COMPANION_LIMIT, CheckpointError, within=folder)
             for name in _COMPANIONS if os.path.lexists(folder / name)
         }
+        made = None if "tokenizer.json" in files else made_tokenizer(files.get, str(folder))
+        return files if made is None else files | {"tokenizer.json": made}
 
     return _Content(raw_config, config, sources, files.close, inputs, companions,
                     quantization.stated, stated)

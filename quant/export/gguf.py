@@ -14,6 +14,7 @@ from ...errors import FormatError
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
 from ..checkpoint.files.gguf_blocks import TYPES
+from ..checkpoint.files.gguf_groups import GROUPED
 from ..checkpoint.gguf.names import ROPE_FACTORS, gguf_name, is_paired, paired_rows, scale_name
 from ..formats import Codes, Format, Ternary
 from ..formats.grouped_int import GroupedInt
@@ -27,7 +28,10 @@ from .gguf_writer import GgufEntry, GgufWriter, gguf_bytes
 __all__ = ["EXPORTER", "Gguf"]
 
 _BLOCK = 32
-_FILE_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 7, "tq1_0": 36, "tq2_0": 37, "auto": 1}
+_FILE_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 7, "tq1_0": 36, "tq2_0": 37, "q2_k": 10,
+               "q3_k": 11, "q2_0": 41, "pq2_0": 141, "ptq1_0": 143, "auto": 1}
+_GROWN = 1.3   # times as many bits are worth a remark
+_ASK = "; --type names smaller types, most of which round again"
 _SCALES_APART = "bitnet-b1.58"   # bitnet.cpp's architecture reads no .scale tensors
 
 
@@ -39,6 +43,11 @@ class Gguf(Exporter):
         "auto": "the smallest type that holds the stored codes; floats as they are",
         "tq1_0": "ternary, 1.6875 bits",
         "tq2_0": "ternary, 2.0625 bits",
+        "q2_0": "groups of 64 or 128 trits, 2.25 bits; llama.cpp since 2026",
+        "pq2_0": "groups of 128 trits, 2.125 bits; PrismML's llama.cpp",
+        "ptq1_0": "groups of 128 trits, 1.75 bits; PrismML's llama.cpp",
+        "q2_k": "2.625 bits: INT2 with a scale per row as it is; anything else rounded",
+        "q3_k": "3.4375 bits: symmetric INT3 with a scale per row as it is; anything else rounded",
         "q4_0": "4.5 bits: codes -8 to 7 as they are; anything else rounded",
         "q8_0": "8.5 bits: codes of up to 8 bits as they are; anything else rounded",
         "f16": "the numbers that the codes stand for, rounded to float16",
@@ -78,6 +87,7 @@ class _File(Export):
         ]
         self._entries = self._all_entries()
         self.tensors = [line for planned in self._planned for line in self._exported(planned)]
+        self.warnings += self._remarks()
         self.needed_bytes = gguf_bytes(self._metadata, self._entries)
 
     def _plan(self, name: str, type: str) -> _Planned:
@@ -88,10 +98,7 @@ class _File(Export):
         if type == "auto":
             type = _smallest(form, shape[1]) or self._float_type(name)
         wanted = type.upper()
-        if wanted in ("TQ1_0", "TQ2_0") and not _is_ternary(form):
-            held = "floats" if form is None else form.name
-            raise FormatError(f"{self._checkpoint.folder}: {name} is in {held}; {wanted} holds "
-                              "ternary weights with a scale for each row or tensor")
+        self._check_ternary(name, wanted, form)
         type, note = _fitting(wanted, shape[1])
         placed = form is not None and _holds(type, form)
         apart = placed and isinstance(form, Ternary) and self._architecture != _SCALES_APART
@@ -99,6 +106,42 @@ class _File(Export):
             not placed and self._floats_exact(name, type)
         )
         return _Planned(name, type, placed, exact, apart, note)
+
+    def _check_ternary(self, name: str, wanted: str, form: Format | None) -> None:
+        """Raise ``FormatError`` if a ternary type is asked for what it cannot hold."""
+        held = "floats" if form is None else str(form)
+        said = f"{self._checkpoint.folder}: {name} is in {held}; {wanted} holds ternary weights"
+        if wanted in ("TQ1_0", "TQ2_0") and not _is_ternary(form):
+            raise FormatError(f"{said} with a scale for each row or tensor")
+        if wanted in GROUPED and (form is None or not _holds(wanted, form)):
+            raise FormatError(f"{said} with a scale for each row or tensor, or for groups of "
+                              f"{GROUPED[wanted]} or a multiple")
+
+    def _remarks(self) -> list[str]:
+        """A sentence for each format whose codes take more bits, or are rounded, in the file."""
+        alike: dict[tuple[str, str, bool], list[str]] = {}
+        for planned in self._planned:
+            form = self._checkpoint.stored_format(planned.name)
+            if form is not None and len(self._checkpoint.tensors[planned.name].shape) == 2:
+                alike.setdefault((str(form), planned.type, planned.placed), []).append(planned.name)
+        remarks = []
+        for (form, type, placed), names in alike.items():
+            weights, before, after = self._bits(names)
+            sizes = f"{before / weights:.2f} to {after / weights:.2f} bits per weight"
+            what = f"{len(names)} matrices in {form}"
+            if not placed:
+                remarks.append(f"{what} are rounded again, to {type}, which does not hold their "
+                               f"codes: {sizes}")
+            elif after > _GROWN * before:
+                remarks.append(f"{what} are stored exactly in {type} and grow from {sizes}{_ASK}")
+        return remarks
+
+    def _bits(self, names: list[str]) -> tuple[int, int, int]:
+        """How many weights ``names`` have, and their bits in the checkpoint and in the file."""
+        tensors = [self._checkpoint.tensors[name] for name in names]
+        after = sum(self._entries[gguf_name(name)].nbytes for name in names)
+        weights = sum(tensor.matrix[0] * tensor.matrix[1] for tensor in tensors)
+        return weights, 8 * sum(tensor.nbytes for tensor in tensors), 8 * after
 
     def _float_type(self, name: str) -> str:
         packed = self._checkpoint.format(name) is not None
@@ -214,7 +257,10 @@ def _smallest(form: Format | None, K: int) -> str | None:
         return None
     if _is_ternary(form) and K % TYPES["TQ2_0"].values == 0:
         return "tq2_0"
-    fitting = [type for type in ("Q4_0", "Q8_0") if _holds(type, form) and K % _BLOCK == 0]
+    fitting = [
+        type for type in ("Q2_K", "Q3_K", "Q4_0", "Q8_0")
+        if _holds(type, form) and K % TYPES[type].values == 0
+    ]
     return fitting[0] if fitting else None
 
 

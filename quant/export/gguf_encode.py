@@ -1,7 +1,7 @@
-"""Codes and floats into ggml's blocks: Q4_0, Q8_0, TQ1_0, TQ2_0, F16, BF16, F32.
+"""Codes and floats into ggml's blocks: those of ``LIMITS``, F16, BF16, F32.
 
 Codes that a type can hold are placed as they are; only what it cannot hold is rounded anew, by
-the rules of ggml-quants.c.
+the rules of ggml-quants.c or, for Q2_K and Q3_K, of ``gguf_k``.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..checkpoint.files.gguf_blocks import TYPES
+from ..formats.bits import pack_bits
+from .gguf_k import place_q2_k, place_q3_k, round_q2_k, round_q3_k
 
 __all__ = ["LIMITS", "bfloat16", "place", "round_to"]
 
 # The integers that a block of each type multiplies with its scale.
-LIMITS = {"Q4_0": (-8, 7), "Q8_0": (-128, 127), "TQ1_0": (-1, 1), "TQ2_0": (-1, 1)}
+LIMITS = {"Q4_0": (-8, 7), "Q8_0": (-128, 127), "TQ1_0": (-1, 1), "TQ2_0": (-1, 1),
+          "Q2_0": (-1, 2), "PQ2_0": (-1, 2), "PTQ1_0": (-1, 1), "Q3_K": (-4, 3), "Q2_K": (-3, 3)}
 
 
 def place(values: np.ndarray, scale: np.ndarray, type: str) -> np.ndarray:
@@ -38,6 +41,8 @@ def round_to(rows: np.ndarray, type: str) -> np.ndarray:
     if type in _FLOATS:
         return _FLOATS[type](rows).view(np.uint8).reshape(len(rows), -1)
     blocks = rows.reshape(-1, TYPES[type].values)
+    if type in _WHOLE:
+        return _WHOLE[type](blocks).reshape(len(rows), -1)
     values, scale = _ROUND[type](blocks)
     return place(
         values.reshape(rows.shape), scale.reshape(len(rows), -1).astype(np.float16), type
@@ -70,10 +75,24 @@ def _pack_tq2(values: np.ndarray, halves: np.ndarray) -> np.ndarray:
 
 
 def _pack_tq1(values: np.ndarray, halves: np.ndarray) -> np.ndarray:
+    return _pack_base_3(values, halves, ((0, 32, 5), (160, 16, 5), (240, 4, 4)))
+
+
+def _pack_ptq1(values: np.ndarray, halves: np.ndarray) -> np.ndarray:
+    return _pack_base_3(values, halves, ((0, 16, 5), (80, 8, 5), (120, 2, 4)))
+
+
+def _pack_q2(values: np.ndarray, halves: np.ndarray) -> np.ndarray:
+    return np.concatenate([halves, pack_bits((values + 1).view(np.uint8), 2)], axis=1)
+
+
+def _pack_base_3(
+    values: np.ndarray, halves: np.ndarray, stages: tuple[tuple[int, int, int], ...]
+) -> np.ndarray:
     """``ceil(n * 256 / 243)`` of the five digits' number n, the first digit weighing most."""
     digits = (values + 1).astype(np.uint16)
     columns = []
-    for first, width, count in ((0, 32, 5), (160, 16, 5), (240, 4, 4)):
+    for first, width, count in stages:
         number = np.zeros((len(digits), width), np.uint16)
         for n in range(count):
             number += digits[:, first + n * width : first + (n + 1) * width] * 3 ** (4 - n)
@@ -100,8 +119,12 @@ def _reciprocal(scale: np.ndarray) -> np.ndarray:
     return np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
 
 
-_PACK = {"Q8_0": _pack_q8, "Q4_0": _pack_q4, "TQ1_0": _pack_tq1, "TQ2_0": _pack_tq2}
+_PACK = {
+    "Q8_0": _pack_q8, "Q4_0": _pack_q4, "TQ1_0": _pack_tq1, "TQ2_0": _pack_tq2, "Q2_0": _pack_q2,
+    "PQ2_0": _pack_q2, "PTQ1_0": _pack_ptq1, "Q3_K": place_q3_k, "Q2_K": place_q2_k,
+}
 _ROUND = {"Q8_0": _round_q8, "Q4_0": _round_q4}
+_WHOLE = {"Q3_K": round_q3_k, "Q2_K": round_q2_k}   # they have scales of their own for groups
 _FLOATS = {
     "F32": lambda rows: np.ascontiguousarray(rows, "<f4"),
     "F16": lambda rows: rows.astype("<f2"),

@@ -14,7 +14,9 @@ from ..checkpoint.files.special_tokens import (
     with_stated_tokens,
 )
 from ..checkpoint.files.tokenizer_file import added_tokens, check_tokenizer, vocabulary
-from ..checkpoint.gguf.tokenizer import CONTROL, NORMAL, UNUSED, USER, split_name
+from ..checkpoint.gguf.tokenizer import split_name
+from ..checkpoint.vocabularies.pieces import CONTROL, NORMAL, UNUSED, USER
+from .gguf_pieces import is_pieces, pieces_metadata
 from .gguf_writer import Unsigned
 
 __all__ = ["architecture", "metadata"]
@@ -120,18 +122,28 @@ def _tokenizer(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, Any
         for name in ("tokenizer_config.json", "added_tokens.json")
     )
     content = parse_json_object(files["tokenizer.json"], where)
-    model = content.get("model")
-    if not isinstance(model, dict) or model.get("type") != "BPE" or model.get("byte_fallback"):
-        kind = model.get("type") if isinstance(model, dict) else model
-        raise CheckpointError(f"{where}: the tokenizer is {shown(kind)}; only byte-level BPE is "
-                              "written to GGUF")
+    check_tokenizer(content, where)
+    content = with_stated_tokens(content, settings, added, where)
+    tokens, types = _vocabulary(content, checkpoint.config.vocab_size, where)
+    begins = begins_by_template(content, where)
+    further = _settings(checkpoint.config, files, settings, begins)
+    if is_pieces(content["model"]):
+        return pieces_metadata(content, tokens, types, where) | further
+    return _byte_level(content, tokens, types, where) | further
+
+
+def _byte_level(
+    content: dict[str, Any], tokens: list[str], types: list[int], where: str
+) -> dict[str, Any]:
+    """Tokens and merges of byte-level BPE, and llama.cpp's name for how text is split."""
+    model = content["model"]
+    if model.get("type") != "BPE":
+        raise CheckpointError(f"{where}: the tokenizer is {shown(model.get('type'))}; byte-level "
+                              "BPE and BPE of SentencePiece are written to GGUF")
     split = split_name(content.get("pre_tokenizer"), where)
     if content.get("normalizer") not in (None, {"type": "NFC"}):
         raise CheckpointError(f"{where}: the normalizer {shown(content['normalizer'])} has no "
                               "counterpart in llama.cpp")
-    check_tokenizer(content, where)
-    content = with_stated_tokens(content, settings, added, where)
-    tokens, types = _vocabulary(content, checkpoint.config.vocab_size, where)
     values: dict[str, Any] = {
         "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": split,
         "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types,
@@ -140,8 +152,7 @@ def _tokenizer(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, Any
               for merge in model.get("merges") or []]
     if merges:
         values["tokenizer.ggml.merges"] = merges
-    begins = begins_by_template(content, where)
-    return values | _settings(checkpoint.config, files, settings, begins)
+    return values
 
 
 def _vocabulary(content: dict[str, Any], size: int, where: str) -> tuple[list[str], list[int]]:

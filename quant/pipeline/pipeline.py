@@ -231,11 +231,12 @@ class _Job:
         """Every file that is read or copied, by name."""
         folder = self.checkpoint.folder
         copied = [folder / name for name in self.companions] if folder.is_dir() else []
+        copied = [path for path in copied if path.exists()]   # a tokenizer.json may be made
         return sorted({*self.checkpoint.inputs, *copied}, key=lambda path: path.name)
 
     @cached_property
     def companions(self) -> dict[str, bytes]:
-        """The files that go along unchanged."""
+        """The files that go along, unchanged or made of such."""
         return self.checkpoint.companions()
 
     def stored(self) -> dict[str, TensorEntry]:

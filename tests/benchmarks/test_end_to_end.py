@@ -184,3 +184,13 @@ def test_an_unknown_type_is_refused():
         check=False,
     )
     assert printed.returncode == 2 and "no such type: int5" in printed.stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--folder", "none"), ("--json", "none/out.json")])
+def test_a_missing_folder_is_refused_before_anything_is_measured(tmp_path, option, value):
+    printed = subprocess.run(
+        [sys.executable, end_to_end.__file__, option, tmp_path / value], capture_output=True,
+        text=True, check=False,
+    )
+    assert printed.returncode == 2 and printed.stdout == ""
+    assert f"{option}: there is no folder {tmp_path / 'none'}" in printed.stderr

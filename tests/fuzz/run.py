@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 # Named here, as whatever is imported before ``atheris`` gives it no coverage.
 _TARGETS = ("gguf", "safetensors", "folder", "index", "onnx", "tokenizer", "journal", "device",
-            "accelerator", "shape", "run", "requests", "manifest", "image", "serial")
+            "accelerator", "shape", "run", "requests", "manifest", "image", "serial",
+            "vocabulary")
 _MEMORY = 3 << 30
 _LEAST = 16   # executions, on however slow a machine
 _FINDINGS = Path("build/fuzz")

@@ -21,7 +21,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
-from fuzz import boards, described
+from fuzz import boards, described, vocabularies
 from support import hostile_tokenizers, onnx_mutations
 from support.json_mutations import change_json, change_prefixed
 from trilobite.errors import TrilobiteError
@@ -201,6 +201,7 @@ LARGEST_TENSOR = 1 << 24   # a stored value takes at least 1.6 bits of a file be
 TARGETS: dict[str, Target] = {
     "gguf": gguf, "safetensors": safetensors, "folder": folder, "index": index, "onnx": onnx,
     "tokenizer": tokenizer, "journal": journal, **described.TARGETS, **boards.TARGETS,
+    **vocabularies.TARGETS,
 }
 # How else than byte by byte inputs of a target are changed.
 MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
@@ -212,6 +213,7 @@ MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "journal": change_lines,
     **described.MUTATORS,
     **boards.MUTATORS,
+    **vocabularies.MUTATORS,
 }
 
 
@@ -316,4 +318,5 @@ SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "journal": _journal_seeds,
     **described.SEEDS,
     **boards.SEEDS,
+    **vocabularies.SEEDS,
 }

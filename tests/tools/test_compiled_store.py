@@ -98,6 +98,19 @@ def test_without_a_folder_everything_works_and_one_sentence_says_why(store, monk
         "process")
 
 
+def test_a_first_run_without_a_home_computes_and_says_why_it_is_slow():
+    """As in a container whose user has no folder: the package alone, which nobody may write."""
+    code = ("import numpy as np\n"
+            "from trilobite.runtime.kernels.elementwise import relu2_gate\n"
+            "print(relu2_gate(np.ones((1, 2), np.float32), np.ones((1, 2), np.float32)).sum())")
+    environment = {"HOME": os.devnull + "/none", "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True,
+                          env=environment, check=True)
+    assert done.stdout.split() == ["2.0"]
+    assert done.stderr.count("is not used: it cannot be made (Not a directory)") == 1
+    assert "Traceback" not in done.stderr
+
+
 def test_a_folder_that_everybody_can_write_is_not_used(store):
     store.mkdir(parents=True)
     store.chmod(0o777)

@@ -1,4 +1,4 @@
-"""Tokenizers between GGUF's metadata and Hugging Face's tokenizer.json: byte-level BPE only.
+"""Tokenizers between GGUF's metadata and Hugging Face's tokenizer.json.
 
 llama.cpp splits text by a rule that it knows by name (``tokenizer.ggml.pre``); a file that names
 the wrong one tokenizes wrongly without a word, so a rule that is not known is refused.
@@ -15,20 +15,11 @@ from ....errors import CheckpointError
 from ..files.fields import shown
 from ..files.gguf_split import GgufModel
 from ..files.special_tokens import begin_template, wants_begin_token
+from ..vocabularies.byte_level import SPLITS, byte_level_tokenizer
+from ..vocabularies.pieces import CONTROL, NORMAL, USER, Pieces, check_pieces, tokenizer_of_pieces
 
-__all__ = ["CONTROL", "NORMAL", "SPLITS", "UNUSED", "USER", "split_name", "tokenizer_files"]
+__all__ = ["split_name", "tokenizer_files"]
 
-NORMAL, CONTROL, USER, UNUSED = 1, 3, 4, 5   # token types
-_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-# Names that llama.cpp knows, with the regular expression that tokenizer.json has for each; None is
-# GPT-2's own, which the ByteLevel pre-tokenizer brings. Where one rule has several names, the
-# first is written.
-SPLITS: dict[str, str | None] = {
-    "gpt-2": None,
-    "llama-bpe": _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _REST,
-    "qwen2": _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _REST,
-}
 _ALIASES = {
     "llama3": "llama-bpe", "llama-v3": "llama-bpe", "falcon3": "llama-bpe",
     "deepseek-r1-qwen": "qwen2", "phi-2": "gpt-2",
@@ -62,15 +53,17 @@ def split_name(pre_tokenizer: Any, where: str) -> str:
 def tokenizer_files(file: GgufModel) -> dict[str, bytes]:
     """tokenizer.json and tokenizer_config.json of a GGUF file; nothing if it has no vocabulary.
 
-    Raises ``CheckpointError`` if the tokenizer is not byte-level BPE, or is damaged.
+    Raises ``CheckpointError`` if the tokenizer is of a kind that is not read, or is damaged.
     """
     model = file.metadata.get("tokenizer.ggml.model")
     if model in (None, "none", "no_vocab"):
         return {}
+    if model == "llama":
+        return _files(file, *_sentencepiece(file))
     if model != "gpt2":
         raise CheckpointError(
-            f"{file.path}: the tokenizer is of the kind {shown(model)}; only byte-level BPE "
-            '("gpt2") is read'
+            f"{file.path}: the tokenizer is of the kind {shown(model)}; byte-level BPE "
+            '("gpt2") and SentencePiece ("llama") are read'
         )
     stated = file.metadata.get("tokenizer.ggml.pre", "default")
     split = _ALIASES.get(stated, stated) if isinstance(stated, str) else None
@@ -81,12 +74,43 @@ def tokenizer_files(file: GgufModel) -> dict[str, bytes]:
         )
     tokens, types = _vocabulary(file)
     content = _tokenizer(tokens, types, _merges(file, set(tokens)), split)
-    settings = _settings(file, tokens, split)
+    return _files(file, content, _settings(file, tokens, split == "llama-bpe"))
+
+
+def _files(
+    file: GgufModel, content: dict[str, Any], settings: dict[str, Any]
+) -> dict[str, bytes]:
+    """Both files, with a template for the begin token if there is one."""
     if wants_begin_token(settings, str(file.path)):
         begin = settings["bos_token"]
-        content["post_processor"] = begin_template(begin, tokens.index(begin))
+        index = file.metadata["tokenizer.ggml.bos_token_id"]
+        content["post_processor"] = begin_template(begin, index)
     files = {"tokenizer.json": content, "tokenizer_config.json": settings}
     return {name: json.dumps(value, ensure_ascii=False).encode() for name, value in files.items()}
+
+
+def _sentencepiece(file: GgufModel) -> tuple[dict[str, Any], dict[str, Any]]:
+    """tokenizer.json and tokenizer_config.json of pieces with scores, as llama.cpp splits by them.
+
+    It puts a blank before the text, unless ``add_space_prefix`` is false, and a begin token, unless
+    ``add_bos_token`` is.
+    """
+    tokens, types = _vocabulary(file)
+    scores = file.metadata.get("tokenizer.ggml.scores")
+    if not isinstance(scores, np.ndarray) or scores.dtype.kind != "f" or (
+        len(scores) != len(tokens)
+    ):
+        raise CheckpointError(f"{file.path}: tokenizer.ggml.scores must be a number for each of "
+                              f"the {len(tokens)} tokens")
+    unknown = file.metadata.get("tokenizer.ggml.unknown_token_id", 0)
+    if type(unknown) is not int or not 0 <= unknown < len(tokens):
+        raise CheckpointError(f"{file.path}: tokenizer.ggml.unknown_token_id is {shown(unknown)}")
+    pieces = Pieces(
+        tokens, scores.tolist(), types, unknown=unknown,
+        dummy_prefix=file.metadata.get("tokenizer.ggml.add_space_prefix") is not False,
+    )
+    check_pieces(pieces, str(file.path))
+    return tokenizer_of_pieces(pieces), _settings(file, tokens, True)
 
 
 def _is(step: Any, kind: str) -> bool:
@@ -132,29 +156,12 @@ def _tokenizer(
         }
         for index, token in enumerate(tokens) if types[index] in (CONTROL, USER) and token
     ]
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    before: dict[str, Any] = {**level, "use_regex": True}
-    if (pattern := SPLITS[split]) is not None:
-        before = {"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
-             "invert": False},
-            {**level, "use_regex": False},
-        ]}
-    return {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
-        "normalizer": None, "pre_tokenizer": before, "post_processor": None,
-        "decoder": {**level, "use_regex": True},
-        "model": {
-            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-            "ignore_merges": split in _WHOLE_WORDS,
-            "vocab": {token: index for index, token in enumerate(tokens)}, "merges": merges,
-        },
-    }
+    vocab = {token: index for index, token in enumerate(tokens)}
+    return byte_level_tokenizer(vocab, merges, added, SPLITS[split], split in _WHOLE_WORDS)
 
 
-def _settings(file: GgufModel, tokens: list[str], split: str) -> dict[str, Any]:
-    """Begin and end tokens; text begins with one if the file says so, or Llama 3 by itself."""
+def _settings(file: GgufModel, tokens: list[str], begins: bool) -> dict[str, Any]:
+    """Begin and end tokens; ``begins``: text begins with one where the file does not say."""
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     for kind in ("bos", "eos"):
         index = file.metadata.get(f"tokenizer.ggml.{kind}_token_id")
@@ -165,7 +172,7 @@ def _settings(file: GgufModel, tokens: list[str], split: str) -> dict[str, Any]:
                                   f"there are {len(tokens)} tokens")
         settings[f"{kind}_token"] = tokens[index]
     stated = file.metadata.get("tokenizer.ggml.add_bos_token")
-    settings["add_bos_token"] = split == "llama-bpe" if stated is None else stated is True
+    settings["add_bos_token"] = begins if stated is None else stated is True
     template = file.metadata.get("tokenizer.chat_template")
     if isinstance(template, str):
         settings["chat_template"] = template

@@ -126,7 +126,7 @@ def test_bitnet_with_silu_is_llama_cpps_own(tmp_path):
 
 @pytest.mark.parametrize("form", [
     Int4(32), Int4(128), Int4(64, symmetric=False), Int3(64), Int2(128), GroupedTernary(64),
-    GroupedTernary(None), Ternary(), Int8(),
+    GroupedTernary(None), Ternary(), Int8(), Int2(None), Int3(None, symmetric=True),
 ], ids=str)
 def test_what_each_format_becomes(tmp_path, form):
     variant = VARIANTS["llama"].__class__("Llama", {"hidden_size": 256, "intermediate_size": 256})
@@ -138,6 +138,8 @@ def test_what_each_format_becomes(tmp_path, form):
     expected = {"int2": "Q4_0", "int3": "Q4_0", "ternary": "TQ2_0", "int8": "Q8_0",
                 "int4": "Q4_0" if getattr(form, "symmetric", True) else "Q8_0",
                 "ternary-group": "TQ2_0" if form == GroupedTernary(None) else "Q4_0"}[form.name]
+    if form in (Int2(None), Int3(None, symmetric=True)):   # one scale to a block of 256
+        expected = "Q2_K" if form.bits == 2 else "Q3_K"
     lines = {tensor.source: tensor for tensor in record.tensors if tensor.source in linear
              and not tensor.name.endswith(".scale")}
     assert {line.type for line in lines.values()} == {expected}
@@ -148,6 +150,69 @@ def test_what_each_format_becomes(tmp_path, form):
                 np.testing.assert_allclose(after.read(name), before.read(name), atol=0.02)
             else:
                 np.testing.assert_array_equal(after.read(name), before.read(name))
+
+
+def packed_folder(tmp_path, form):
+    variant = VARIANTS["llama"].__class__("Llama", {"hidden_size": 256, "intermediate_size": 256})
+    source = write_variant(tmp_path / "float", variant)
+    with open_checkpoint(source) as checkpoint:
+        linear = checkpoint.config.linear_weights()
+    return write_quantized(tmp_path / "packed", source, dict.fromkeys(linear, form)), linear
+
+
+@pytest.mark.parametrize(("form", "type", "said"), [
+    (Int3(64), "auto", "14 matrices in int3,group_size=64 are stored exactly in "
+                       "Q4_0 and grow from 3.38 to 4.50 bits per weight; --type names smaller"),
+    (Int3(64), "q3_k", "14 matrices in int3,group_size=64 are rounded again, to "
+                       "Q3_K, which does not hold their codes: 3.38 to 3.44 bits per weight"),
+    (Int2(128), "q2_k", "to Q2_K, which does not hold their codes: 2.19 to 2.62 bits"),
+    (GroupedTernary(64), "auto", "grow from 1.88 to 4.50 bits"),
+])
+def test_what_grows_or_is_rounded_again_is_said(tmp_path, form, type, said):
+    folder, _ = packed_folder(tmp_path, form)
+    no_tokenizer, remark = export(folder, tmp_path / "out.gguf", GGUF, type).warnings
+    assert "no vocabulary" in no_tokenizer and said in remark
+
+
+@pytest.mark.parametrize("form", [Int4(32), Ternary(), GroupedTernary(None)], ids=str)
+def test_what_neither_grows_nor_is_rounded_needs_no_remark(tmp_path, form):
+    folder, _ = packed_folder(tmp_path, form)
+    assert len(export(folder, tmp_path / "out.gguf", GGUF).warnings) == 1   # of the tokenizer
+
+
+@pytest.mark.parametrize(("form", "type"), [
+    (GroupedTernary(64), "q2_0"), (GroupedTernary(128), "q2_0"), (GroupedTernary(128), "pq2_0"),
+    (GroupedTernary(128), "ptq1_0"), (Ternary(), "ptq1_0"),
+], ids=str)
+def test_grouped_ternary_types_hold_the_codes(tmp_path, form, type):
+    folder, linear = packed_folder(tmp_path, form)
+    record = export(folder, tmp_path / "out.gguf", GGUF, type)
+    lines = {tensor.source: tensor for tensor in record.tensors if tensor.name.endswith("weight")}
+    with open_checkpoint(folder) as before, open_checkpoint(tmp_path / "out.gguf") as after:
+        for name in linear:
+            assert (lines[name].type, lines[name].exact) == (type.upper(), True)
+            np.testing.assert_array_equal(after.read(name), before.read(name))
+
+
+def test_a_type_of_128_trits_does_not_take_groups_of_64(tmp_path):
+    folder, _ = packed_folder(tmp_path, GroupedTernary(64))
+    with pytest.raises(FormatError, match="PTQ1_0 holds ternary weights with a scale for each row"):
+        export(folder, tmp_path / "out.gguf", GGUF, "ptq1_0")
+
+
+@pytest.mark.parametrize(("type", "least", "most"), [("q3_k", 0.02, 0.045), ("q2_k", 0.07, 0.13)])
+def test_llama_cpp_reads_what_is_rounded_to_few_bits(tmp_path, type, least, most):
+    variant = VARIANTS["llama"].__class__("Llama", {"hidden_size": 256, "intermediate_size": 256})
+    source = write_variant(tmp_path / "float", variant)
+    export(source, tmp_path / "out.gguf", GGUF, type)
+    with open_checkpoint(source) as before, open_checkpoint(tmp_path / "out.gguf") as after:
+        for name in before.config.linear_weights():
+            exact = before.read(name)
+            error = np.square(after.read(name) - exact).sum() / np.square(exact).sum()
+            assert least < error < most, name
+    expected = trilobite.load(tmp_path / "out.gguf").logits(TOKENS)[-1]
+    theirs = np.array(judge(tmp_path / "out.gguf", TOKENS, count=1)["logits"])
+    assert np.abs(theirs - expected).max() < 0.03 * np.ptp(expected)   # int8 activations
 
 
 def test_rows_that_are_no_whole_blocks_are_listed(library, tmp_path):
