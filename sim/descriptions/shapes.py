@@ -6,16 +6,23 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 from ...errors import CheckpointError, EstimateError
 from ...model import Activation, Family, ModelConfig
-from ...quant.checkpoint.families import MAX_LAYERS, MAX_POSITIONS, MAX_VOCABULARY, MAX_WIDTH
+from ...quant.checkpoint.families import (
+    MAX_LAYERS,
+    MAX_POSITIONS,
+    MAX_VOCABULARY,
+    MAX_WIDTH,
+    parse_config,
+)
 from ...quant.checkpoint.files.fields import Fields
 from ...quant.checkpoint.rope import take_rope
 from .tables import bundled_names, check_keys, read_toml, require
 
-__all__ = ["ModelShape", "load_shape", "shape_names"]
+__all__ = ["ModelShape", "config_of", "load_shape", "shape_names"]
 
 _REQUIRED = {field.name for field in dataclasses.fields(ModelConfig)
              if field.default is dataclasses.MISSING}
@@ -59,10 +66,16 @@ def load_shape(name: str) -> ModelShape:
         config adds up to.
     """
     data, where = read_toml("shapes", name)
-    check_keys(data, {"name", "source", "parameters", "config"}, where)
+    known = {"name", "source", "parameters", "config", "config_json"}
+    check_keys(data, known, where, {"config", "config_json"})
+    if ("config" in data) == ("config_json" in data):
+        raise EstimateError(f"{where}: either [config] or [config_json] must be there")
     for key, kind in (("name", str), ("source", str), ("parameters", int)):
         require(data[key], kind, f"{where}: {key}")
-    config = _config(require(data["config"], dict, f"{where}: config"), f"{where}: config")
+    kind = "config" if "config" in data else "config_json"
+    table = require(data[kind], dict, f"{where}: {kind}")
+    config = _config(table, f"{where}: {kind}") if kind == "config" else (
+        config_of(table, f"{where}: {kind}"))
     shape = ModelShape(data["name"], data["source"], config)
     if shape.parameters != data["parameters"]:
         raise EstimateError(
@@ -70,6 +83,20 @@ def load_shape(name: str) -> ModelShape:
             f"but the file says {data['parameters']}"
         )
     return shape
+
+
+def config_of(table: Mapping[str, Any], where: str) -> ModelConfig:
+    """The model of what a Hugging Face config.json holds, of any family that is read.
+
+    Raises
+    ------
+    EstimateError
+        The architecture is unknown, or a field is missing, wrong or not understood.
+    """
+    try:
+        return parse_config(dict(table), Path(where))
+    except CheckpointError as error:
+        raise EstimateError(str(error)) from None
 
 
 def _config(table: Mapping[str, Any], where: str) -> ModelConfig:

@@ -14,8 +14,8 @@ __all__ = ["KV_BITS", "kv_bytes", "step_operators"]
 
 KV_BITS = {"f16": 16, "q8_0": 8.5, "int8": 8}   # of a key or a value in the cache
 
-# Norm, rotary embedding of q and of k, write to the cache; activation; two residuals, second norm.
-_ELEMENTWISE_LAUNCHES = 8
+# Rotary embedding of q and of k, write to the cache; activation; two residuals. Norms besides.
+_ELEMENTWISE_LAUNCHES = 6
 
 
 def kv_bytes(config: ModelConfig, kv: str) -> int:
@@ -62,7 +62,8 @@ def step_operators(
                    macs=round(2 * width * batch * sum(visible) / runs),
                    traffic=DramTraffic(kv_read=round(position * sum(reach) / runs),
                                        kv_written=round(position * tokens / parts)))
-    launches = _ELEMENTWISE_LAUNCHES + 2 * config.qk_norm + 2 * config.sub_norm
+    launches = (_ELEMENTWISE_LAUNCHES + len(config.layer_norms.names) + 2 * config.qk_norm
+                + 2 * config.sub_norm)
     yield Operator("elementwise", "launch", runs * launches, tokens)
     yield Operator("head", "matrix", 1, batch,
                    macs=batch * config.vocab_size * config.hidden_size,
