@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SHARD ?= 1
 SHARDS ?= 1
 
-.PHONY: demo test test-slow shard durations coverage lint types wheel lock docs system clean
+.PHONY: demo test test-arm test-slow shard durations coverage lint types wheel lock docs system clean
 
 demo: $(VENV)/rtl.stamp          ## checkpoint -> low-bit model -> verified hardware -> report
 	$(BIN)/python examples/demo.py --out demo
@@ -25,6 +25,9 @@ test: lint types                 ## lint, types and the default tests
 
 test-slow: $(VENV)/dev.stamp     ## everything, the tests marked slow included
 	$(BIN)/python -m pytest $(WORKERS) --slow
+
+test-arm: $(VENV)/dev.stamp      ## the software on an emulated ARM CPU, as root; some ten minutes of CPU
+	$(BIN)/python tests/aarch64/run.py
 
 shard: $(VENV)/dev.stamp         ## one of SHARDS parts of the default tests, of about equal length
 	$(BIN)/python -m pytest $(WORKERS) --splits $(SHARDS) --group $(SHARD)

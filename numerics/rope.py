@@ -71,7 +71,9 @@ def rope_rows(rope: Rope, positions: np.ndarray, length: int) -> tuple[np.ndarra
         frequencies = _scaled_frequencies(frequencies, rope.scaling, rope.theta, length)
         magnitude = rope.scaling.magnitude
     angles = np.multiply.outer(np.asarray(positions, np.float64), frequencies)
-    return tuple((magnitude * turn(angles)).astype(np.float32) for turn in (np.cos, np.sin))
+    cosines, sines = (
+        (magnitude * turn(angles)).astype(np.float32) for turn in (np.cos, np.sin))
+    return cosines, sines
 
 
 def rope_tables(config: ModelConfig, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

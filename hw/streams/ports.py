@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.back import rtlil  # type: ignore[attr-defined]   # the stubs lack it
+from amaranth.back import rtlil
 from amaranth.hdl import Const, Value
 from amaranth.lib.wiring import Component, Flow
 
 from ...tools.collector import without_collections
 
-__all__ = ["component_ports", "to_rtlil"]
+__all__ = ["Flow", "component_ports", "to_rtlil"]
 
 
 def component_ports(component: Component) -> dict[str, tuple[Flow, Value]]:

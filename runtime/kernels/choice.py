@@ -7,6 +7,7 @@ from functools import cache
 
 from ...errors import TrilobiteError
 from ...tools.compiled import config, numba
+from .arm_features import arm_dot_products
 
 __all__ = [
     "KERNELS",
@@ -25,6 +26,7 @@ KERNELS: dict[str, frozenset[str]] = {
     "avx512": frozenset({"avx512f", "avx512bw", "avx512vl"}),
     "avx2": frozenset({"avx2"}),
     "lookup": frozenset({"avx2"}),
+    "dotprod": frozenset({"dotprod"}),
     "portable": frozenset(),
 }
 
@@ -34,12 +36,13 @@ def cpu_features() -> frozenset[str]:
     """Names, as LLVM has them, of the instruction sets that Numba compiles for.
 
     ``NUMBA_CPU_FEATURES`` and ``NUMBA_ENABLE_AVX`` restrict them; with ``NUMBA_CPU_NAME`` alone
-    they are unknown: none.
+    they are unknown: none, but for an ARM CPU's dot products.
     """
     listed = config.CPU_FEATURES
     if listed is None:
         listed = numba.core.codegen.get_host_cpu_features() if config.CPU_NAME is None else ""
-    return frozenset(name[1:] for name in listed.split(",") if name.startswith("+"))
+    named = frozenset(name[1:] for name in listed.split(",") if name.startswith("+"))
+    return named | arm_dot_products()
 
 
 def available_kernels() -> list[str]:

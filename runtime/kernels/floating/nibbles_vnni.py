@@ -14,9 +14,9 @@ from typing_extensions import override
 
 from ....numerics import quantize_activation, quantize_activation_fp8
 from ....tools.compiled import njit
-from ..integer.int4_vnni import finish_groups, group_totals, reorder, whole_groups
+from ..integer.int4_dot import finish_groups, group_totals, reorder, whole_groups
+from ..ir.int4_layout import BLOCK, BLOCK_COLUMNS
 from ..ir.x86.groups import add_group_panel
-from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS
 from ..ir.x86.nibbles import unpack_nibbles
 from ..ir.x86.panel import ROWS, STEP, dot_panel
 from ..keep_alive import keep_alive

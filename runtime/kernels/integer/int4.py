@@ -20,7 +20,7 @@ from ....tools.compiled import njit
 from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..threads import over_rows
-from .int4_vnni import VnniInt4
+from .int4_dot import DotInt4
 
 __all__ = ["GroupedIntLinear", "Int4Linear", "grouped_format", "scale_groups"]
 
@@ -56,8 +56,8 @@ class Int4Linear(GroupedIntLinear):
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
         packed = weight.tensors["packed"]
-        if chosen_kernel() == "vnni":
-            self._fused = VnniInt4(packed, self._zero_point, self._scale)
+        if chosen_kernel() in ("vnni", "dotprod"):
+            self._fused = DotInt4(packed, self._zero_point, self._scale)
             self.nbytes = self._fused.nbytes
             del self._scale, self._zero_point   # it has its own
             return

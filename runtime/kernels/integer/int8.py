@@ -12,6 +12,7 @@ from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..dot import dot_tokens
 from ..threads import over_rows
+from .int8_neon import NeonInt8
 from .int8_vnni import VnniInt8
 
 __all__ = ["Int8Linear"]
@@ -29,8 +30,9 @@ class Int8Linear(IntegerLinear):
         super().__init__(weight, bias)
         self._weight = np.ascontiguousarray(weight.codes().values)
         self.nbytes = self._weight.nbytes + self._scale.nbytes
-        if chosen_kernel() == "vnni":
-            self._fused = VnniInt8(self._weight, self._scale)
+        fused = {"vnni": VnniInt8, "dotprod": NeonInt8}.get(chosen_kernel())
+        if fused:
+            self._fused = fused(self._weight, self._scale)
             self.nbytes = self._fused.nbytes + self._scale.nbytes
 
     def _integer(self, q: np.ndarray) -> np.ndarray:

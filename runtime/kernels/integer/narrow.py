@@ -3,7 +3,7 @@
 At load the codes are split into a plane of their two low bits and, of three, a plane of the high
 one, transposed to [bytes, M] so that the inner loops run down the rows. A column costs one product
 per plane, with the activation times four for the high bit. The products of 32 columns, at most
-7 * 128 each, fit an int16. Where the CPU has AVX-512 VNNI ``int4_vnni`` takes codes of two bits.
+7 * 128 each, fit an int16. Where the CPU has dot products ``int4_dot`` takes codes of two bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ....tools.compiled import njit
 from ..choice import chosen_kernel
 from ..threads import over_rows
 from .int4 import GroupedIntLinear, grouped_format
-from .int4_vnni import VnniInt4
+from .int4_dot import DotInt4
 
 __all__ = ["GroupedTernaryLinear", "NarrowIntLinear", "narrow_sums"]
 
@@ -39,8 +39,8 @@ class NarrowIntLinear(GroupedIntLinear):
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
         codes = self._codes(weight)
-        if chosen_kernel() == "vnni" and grouped_format(weight).top < 2**_LOW_BITS:
-            self._fused = VnniInt4(
+        if chosen_kernel() in ("vnni", "dotprod") and grouped_format(weight).top < 2**_LOW_BITS:
+            self._fused = DotInt4(
                 pack_bits(np.pad(codes, ((0, 0), (0, -codes.shape[1] % 4))), _LOW_BITS),
                 self._zero_point, self._scale, _LOW_BITS)
             self.nbytes = self._fused.nbytes

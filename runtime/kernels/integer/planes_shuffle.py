@@ -21,7 +21,7 @@ from ..keep_alive import keep_alive
 from ..panel import Activations, PanelOutputs, RowGroupKernel, aligned, groups_of
 from ..ternary.shuffle import build_pair_tables
 from ..threads import over_range
-from .int4_vnni import finish_groups, group_totals, whole_groups
+from .int4_dot import finish_groups, group_totals, whole_groups
 
 __all__ = ["ShuffleBits", "ShuffleTrits"]
 

@@ -12,7 +12,7 @@ faster to unpack a row once and to multiply it with each: the same sums, by the 
 
 This is the portable kernel, and the definition. Where the CPU has AVX-512 VNNI ``ternary.vnni``
 takes its place, with AVX2 or AVX-512 alone ``ternary.pairs``; ``ternary.shuffle``, lookup by
-``pshufb``, can be asked for.
+``pshufb``, can be asked for. On ARM with dot products it is ``ternary.neon``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ..base import FusedKernel, IntegerLinear
 from ..choice import chosen_kernel, cpu_features, lookup_vectors
 from ..dot import dot_tokens
 from ..threads import over_rows
+from .neon import NeonTernary
 from .pairs import PairsTernary
 from .shuffle import ShuffleTernary
 from .vbmi import VbmiTernary
@@ -61,6 +62,7 @@ _FUSED: dict[str, Callable[[PackedWeight, np.ndarray], FusedKernel]] = {
     "avx512": partial(PairsTernary, vectors=4),
     "avx2": partial(PairsTernary, vectors=8),
     "lookup": _lookup,
+    "dotprod": NeonTernary,
 }
 
 _UNPACK_TOKENS = 16      # from here on unpacked rows are faster than lookups

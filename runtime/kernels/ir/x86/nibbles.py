@@ -1,6 +1,6 @@
 """Four-bit codes in AVX-512: a panel of the bytes that a table of 16 gives for them (``pshufb``).
 
-64 rows are laid out as in ``ir.x86.int4``.
+64 rows are laid out as in ``ir.int4``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from llvmlite import ir
 
 from .....tools.compiled import intrinsic
-from .int4 import BLOCK
+from ..int4_layout import BLOCK
 from .panel import STEP, VECTORS
 from .vectors import (
     AHEAD,

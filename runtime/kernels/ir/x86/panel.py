@@ -15,6 +15,7 @@ from typing import Any
 from llvmlite import ir
 
 from .....tools.compiled import intrinsic, njit
+from ..row_group import ROWS, STEP
 from .vectors import (
     BYTES,
     INT32,
@@ -31,9 +32,7 @@ from .vectors import (
 
 __all__ = ["LARGEST_TILE", "ROWS", "STEP", "VECTORS", "dot_panel", "dot_step"]
 
-ROWS = 64
 VECTORS = ROWS // 16   # of a step
-STEP = 4 * ROWS        # bytes of a step
 _LINE = 64             # bytes that a prefetch fetches
 LARGEST_TILE = 6       # tokens: their 24 sums, a step and an activation fit the 32 registers
 

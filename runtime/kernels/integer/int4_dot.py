@@ -1,7 +1,9 @@
-"""Codes of 4 or 2 bits in AVX-512 VNNI: with scales and zero points one stream to each 64 rows.
+"""Codes of 4 or 2 bits by dot products of bytes: with scales and zero points one stream to 64 rows.
+
+The inner loops are those of AVX-512 VNNI, or of NEON on ARM: both have the same layout.
 
 A group's sums are exact int32. They are scaled and added to the output in the order of the groups,
-by ``numerics.add_group``. ``ir.x86.int4`` has the layout.
+by ``numerics.add_group``. ``ir.int4`` has the layout.
 """
 
 from __future__ import annotations
@@ -10,17 +12,18 @@ import numpy as np
 
 from ....numerics import add, mul
 from ....tools.compiled import njit, prange
-from ..ir.x86.int4 import BLOCK, BLOCK_COLUMNS, SCALES, ZEROS, add_groups, form_of, sum_groups
-from ..ir.x86.panel import ROWS
+from ..ir.int4 import add_groups, sum_groups
+from ..ir.int4_layout import BLOCK, BLOCK_COLUMNS, SCALES, ZEROS, form_of
+from ..ir.row_group import ROWS
 from ..keep_alive import keep_alive
 from ..panel import PRODUCTS_PER_CHUNK, aligned, groups_of, prepared, quantized, weight_memory
 from ..parallel_region import parallel_region
 from ..threads import chunks_for
 
-__all__ = ["VnniInt4", "finish_groups", "group_totals", "reorder", "whole_groups"]
+__all__ = ["DotInt4", "finish_groups", "group_totals", "reorder", "whole_groups"]
 
 
-class VnniInt4:
+class DotInt4:
     """A ``FusedKernel`` of ``packed`` uint8 [M, K * bits / 8], codes of ``bits`` bits in order.
 
     ``zero_point`` is uint8 [groups, M], or [1, M] for all groups; ``scale`` float32 [groups, M] of

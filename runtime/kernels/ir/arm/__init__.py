@@ -1,0 +1,1 @@
+"""LLVM IR for AArch64: NEON with dot products of bytes, as Numba intrinsics."""
