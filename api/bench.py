@@ -26,6 +26,7 @@ from ..runtime.timing import (
 )
 from ..sim.descriptions.shapes import load_shape
 from ..tools.progress import SILENT, Progress
+from .bench_peer import PeerRates, check_peer, peer_rates
 from .models import load
 
 __all__ = ["BenchResult", "bench"]
@@ -51,6 +52,8 @@ class BenchResult:
         Seconds to load, and then to the first token's logits, compiling included.
     decode, prefill
         By threads and length.
+    peer
+        What another runtime reached, if it was asked for.
     """
 
     model: str
@@ -63,6 +66,7 @@ class BenchResult:
     peak_resident_bytes: int
     decode: tuple[DecodeTime, ...]
     prefill: tuple[PrefillTime, ...]
+    peer: PeerRates | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values, with the rates."""
@@ -83,7 +87,7 @@ def bench(
     format: Format | str = "ternary", contexts: Sequence[int] | None = None,
     prompts: Sequence[int] | None = None,
     thread_counts: Sequence[int] = (1,), steps: int = 16, kv: KVKind | Literal["auto"] = "auto",
-    seed: int = 0, mmap: bool = True, progress: Progress = SILENT,
+    seed: int = 0, mmap: bool = True, progress: Progress = SILENT, peer: str | None = None,
 ) -> BenchResult:
     """Time decode steps and prefills of a checkpoint, or of random weights of a shape.
 
@@ -106,6 +110,8 @@ def bench(
         Of a shape's random weights.
     progress
         Counts measurements.
+    peer
+        ``llama.cpp``: time that too, on the same model exported to GGUF.
 
     Raises
     ------
@@ -114,6 +120,8 @@ def bench(
         positions; or as ``load`` does.
     """
     _check(model, shape, steps, seed, thread_counts, (*(contexts or ()), *(prompts or ())))
+    if peer is not None:
+        check_peer(peer, model)
     progress.doing("Loading the model")
     with when_compiling(progress):
         began = time.perf_counter()
@@ -138,9 +146,14 @@ def bench(
             for tokens in prompts:
                 prefills.append(time_prefill(decoder, kind, tokens, _PREFILL_RUNS))
                 progress.advance()
+    theirs = None
+    if peer is not None and model is not None:
+        progress.doing(f"Measuring {peer}")
+        theirs = peer_rates(model, decoder.config.vocab_size, contexts, prompts, thread_counts,
+                            steps)
     return BenchResult(
         name, kind, chosen_kernel(), decoder.nbytes, load_seconds, first_seconds, resident,
-        memory()[1], tuple(decodes), tuple(prefills),
+        memory()[1], tuple(decodes), tuple(prefills), theirs,
     )
 
 

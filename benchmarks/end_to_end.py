@@ -2,10 +2,10 @@
 
 Each contender has a process of its own, one after the other in every round: ``trilobite bench`` on
 packed random weights, then llama.cpp, by the binding llama-cpp-python, on a GGUF file of the same
-shape with random weights, written for the run. llama.cpp computes a Llama
-model of the shape, without the norms that BitNet has inside its linears; its keys and values are
-float16, its embedding and head Q6_K. A number is the median over the rounds, a ratio the median of
-the rounds' ratios.
+shape with random weights, written for the run. llama.cpp computes a Llama model of the shape,
+without the norms that BitNet has inside its linears; its keys and values are float16, its embedding
+and head Q6_K, and the better one of flash attention and none counts. A number is the median over
+the rounds, a ratio the median of the rounds' ratios.
 
     python benchmarks/end_to_end.py --models bitnet-0.73b --threads 1,2 --json out.json
 """
@@ -20,14 +20,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-import llama_decoder
 import random_gguf
 from machine import machine
 from matmul import written
 from remote import without_waiting_policy
 
+from trilobite.runtime.peers import llama_decoder
 from trilobite.sim.descriptions.shapes import load_shape
 
 MODELS = ("bitnet-0.73b", "bitnet-2b", "llama-2-7b")
@@ -103,12 +104,17 @@ def compare(model: str, kind: str, arguments: argparse.Namespace) -> Iterator[tu
     """Results of a round, Trilobite's and llama.cpp's; the latter is empty where it is no peer."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        gguf = (arguments.folder or folder) / f"{Path(model).stem}-{TYPES[kind][1]}.gguf"
+        gguf = (arguments.folder or folder) / f"{_file_name(model)}-{TYPES[kind][1]}.gguf"
         if arguments.peer and not gguf.exists():
             random_gguf.write(gguf, shape_of(model), TYPES[kind][1])
         for _ in range(arguments.rounds):
             theirs = llama(model, gguf, arguments, folder) if arguments.peer else {}
             yield own(model, kind, arguments, folder), theirs
+
+
+def _file_name(model: str) -> str:
+    """A shape's name, or that of its file without .toml; a dot in it stays."""
+    return Path(model).name.removesuffix(".toml")
 
 
 def rates(model: str, kind: str, rounds: list[tuple[dict, dict]]) -> Iterator[Rate]:
@@ -179,7 +185,7 @@ def parse() -> argparse.Namespace:
         if folder is not None and not folder.is_dir():
             parser.error(f"{name}: there is no folder {folder}")
     arguments.peer = arguments.peer != "none"
-    if arguments.peer and not llama_decoder.available():
+    if arguments.peer and not (llama_decoder.available() and find_spec("gguf")):
         parser.error("llama-cpp-python and gguf are not installed: pip install -e '.[bench]', "
                      "or --peer none")
     return arguments

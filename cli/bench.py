@@ -15,6 +15,7 @@ from .options import KV, Json, Mmap
 
 if TYPE_CHECKING:
     from ..api.bench import BenchResult
+    from ..api.bench_peer import PeerRates
     from ..runtime.timing import DecodeTime, PrefillTime
 
 __all__ = ["bench", "counts"]
@@ -55,6 +56,10 @@ def bench(
     kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
     seed: Annotated[int, typer.Option(help="--shape: same seed, same weights.")] = 0,
     mmap: Mmap = True,
+    peer: Annotated[
+        str | None,
+        typer.Option(metavar="llama.cpp", help="Time llama.cpp too, on MODEL exported to GGUF."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Measure decode and prefill tokens/s, and where a decode step's time goes."""
@@ -66,7 +71,7 @@ def bench(
     thread_counts = counts("--threads", threads)
     with output.bar("Loading the model", notes=output.notes) as bar:
         result = measure(model, shape, format, contexts, prompts, thread_counts, steps, kv.value,
-                         seed, mmap, bar)
+                         seed, mmap, bar, peer)
     _print(output, result)
     output.json(result.to_json())
 
@@ -97,6 +102,28 @@ def _print(output: Output, result: BenchResult) -> None:
         output.show(_decode_table(result.decode))
     if result.prefill:
         output.show(_prefill_table(result.prefill))
+    if result.peer is not None:
+        _print_peer(output, result, result.peer)
+
+
+def _print_peer(output: Output, result: BenchResult, peer: PeerRates) -> None:
+    """The ratios to another runtime's rates."""
+    types = ", ".join(f"{number} {name}" for name, number in peer.types.items())
+    output.print("{} ({}), on tensors {}; with flash attention where that is faster",
+                 peer.peer, peer.version, types)
+    for warning in peer.warnings:
+        output.warn(warning)
+    table = make_table(">stage", ">tokens", ">threads", ">tokens/s", f">{peer.peer}", ">ratio",
+                       title="Beside it")
+    ours = [("decode", one.context, one.threads, one.tokens_per_second) for one in result.decode]
+    ours += [("prefill", one.tokens, one.threads, one.tokens_per_second) for one in result.prefill]
+    theirs = {(stage, one.tokens, one.threads): one.tokens_per_second
+              for stage in ("decode", "prefill") for one in getattr(peer, stage)}
+    for stage, tokens, threads, rate in ours:
+        other = theirs[stage, tokens, threads]
+        table.add_row(stage, str(tokens), str(threads), f"{rate:.1f}", f"{other:.1f}",
+                      f"{rate / other:.2f}")
+    output.show(table)
 
 
 def _decode_table(decodes: Sequence[DecodeTime]) -> TextTable:

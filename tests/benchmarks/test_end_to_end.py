@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import end_to_end
-import llama_decoder
 import numpy as np
 import pytest
 import random_gguf
 from end_to_end import rates
+
+from trilobite.runtime.peers import llama_decoder
 
 SMALL = random_gguf.Shape(
     layers=2, hidden=256, intermediate=512, heads=4, kv_heads=2, head_dim=64, vocabulary=100,
@@ -38,7 +40,8 @@ sub_norm = true
 bitlinear = true
 """
 needs_llama = pytest.mark.skipif(
-    not llama_decoder.available(), reason="llama-cpp-python or gguf is not installed"
+    not (llama_decoder.available() and find_spec("gguf")),
+    reason="llama-cpp-python or gguf is not installed",
 )
 
 
@@ -83,7 +86,24 @@ def test_llama_cpp_runs_such_a_file(tmp_path):
     assert [(item["context"], item["threads"]) for item in result["decode"]] == [(4, 1), (8, 1)]
     assert [item["tokens"] for item in result["prefill"]] == [3, 6]
     for item in result["decode"] + result["prefill"]:
-        assert item["tokens_per_second"] > 0
+        assert item["tokens_per_second"] > 0 and item["flash_attention"] in (False, True)
+
+
+def test_the_better_of_flash_attention_and_none_counts(monkeypatch):
+    def measured(*arguments):
+        flash = arguments[-1]
+        return {"decode": [{"tokens_per_second": 3.0 - flash, "flash_attention": flash},
+                           {"tokens_per_second": 1.0 + flash, "flash_attention": flash}]}
+
+    monkeypatch.setattr(llama_decoder, "_measure", measured)
+    found = llama_decoder.measure("m", 1, [], [], [1], 1)["decode"]
+    assert [(each["tokens_per_second"], each["flash_attention"]) for each in found] == [
+        (3.0, False), (2.0, True)]
+
+
+def test_a_dot_in_the_name_of_a_shape_is_kept():
+    assert end_to_end._file_name("bitnet-0.73b") == "bitnet-0.73b"
+    assert end_to_end._file_name("shapes/own-1.5b.toml") == "own-1.5b"
 
 
 @needs_llama

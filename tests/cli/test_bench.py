@@ -7,6 +7,16 @@ import pytest
 
 import trilobite
 from support.command import refuses, run, run_json
+from trilobite.runtime.peers import llama_decoder
+
+
+@pytest.fixture(scope="module")
+def library_int4(tmp_path_factory):
+    """The folder of demo-llama in INT4."""
+    folder = tmp_path_factory.mktemp("int4") / "llama"
+    trilobite.quantize("demo-llama", folder, "int4,group_size=32")
+    return folder
+
 
 SHAPES = Path(trilobite.__file__).parent / "sim" / "descriptions" / "shapes"
 
@@ -34,6 +44,25 @@ def test_the_default_lengths_fit_the_model(ternary, tmp_path, positions, context
     value = run_json("bench", tmp_path / "model", "--steps", "1")   # after 3 that do not count
     assert [row["context"] for row in value["decode"]] == contexts
     assert [row["tokens"] for row in value["prefill"]] == prompts
+
+
+@pytest.mark.skipif(not llama_decoder.available(), reason="llama-cpp-python is not installed")
+def test_a_peer_runs_the_same_model(library_int4):
+    value = run_json("bench", library_int4, "--context", "5", "--prompt", "9", "--steps", "2",
+                     "--peer", "llama.cpp")
+    peer = value["peer"]
+    assert peer["peer"] == "llama.cpp" and peer["types"]["Q4_0"] > 0
+    assert [(row["tokens"], row["threads"]) for row in peer["decode"]] == [(5, 1)]
+    assert [(row["tokens"], row["threads"]) for row in peer["prefill"]] == [(9, 1)]
+    assert all(row["tokens_per_second"] > 0 for row in peer["decode"] + peer["prefill"])
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("demo-llama", "--peer", "mlc"), "--peer is 'mlc'; it may be 'llama.cpp'"),
+    (("--shape", "bitnet-0.73b", "--peer", "llama.cpp"), "--peer runs a MODEL"),
+])
+def test_a_peer_that_cannot_be_timed_is_refused_before_long_work(arguments, said):
+    assert refuses(run("bench", *arguments), said)
 
 
 def test_a_shape_without_a_model_is_timed_with_random_weights(tmp_path):

@@ -1,7 +1,11 @@
 """Times llama.cpp's decoding and prefill, by the low-level interface of llama-cpp-python.
 
-As a script, in a process without Trilobite (see remote.py): it reads a JSON object of the
-arguments of ``measure`` from its standard input and writes the result to the file that is named.
+As a script, in a process without Trilobite, whose OpenMP would be told how to wait: it reads a JSON
+object of the arguments of ``measure`` from its standard input and writes the result to the file
+that is named there.
+
+Every rate is the better one of two, with and without flash attention: neither is the faster for all
+models and lengths on a CPU.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,15 +31,15 @@ _ENOUGH = 6.0         # seconds: prefills that are as long in all are not repeat
 
 
 def available() -> bool:
-    """Whether llama-cpp-python is installed, and gguf to write models."""
-    return all(importlib.util.find_spec(name) for name in ("gguf", "llama_cpp"))
+    """Whether llama-cpp-python is installed."""
+    return importlib.util.find_spec("llama_cpp") is not None
 
 
 class _Model:
     """A model and one sequence."""
 
-    def __init__(self, path: Path, positions: int) -> None:
-        import llama_cpp
+    def __init__(self, path: Path, positions: int, flash: bool = False) -> None:
+        import llama_cpp  # noqa: PLC0415   # an extra
 
         self._llama = llama_cpp
         self._silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
@@ -45,10 +50,18 @@ class _Model:
         settings = llama_cpp.llama_context_default_params()
         settings.n_ctx, settings.n_batch, settings.n_ubatch = positions, _BATCH, _BATCH
         settings.n_seq_max, settings.kv_unified = 2, True   # the second for ``fill``
+        settings.flash_attn_type = (
+            llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash
+            else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED)
         self._context = self._model and llama_cpp.llama_init_from_model(self._model, settings)
         if not self._context:
             sys.exit(f"llama.cpp does not load {path}")
         self._memory = llama_cpp.llama_get_memory(self._context)
+
+    def close(self) -> None:
+        """Free the model and its sequence."""
+        self._llama.llama_free(self._context)
+        self._llama.llama_model_free(self._model)
 
     def threads(self, count: int) -> None:
         """For everything from now on."""
@@ -103,16 +116,31 @@ class _Model:
 def measure(
     path: str, vocabulary: int, contexts: list[int], prompts: list[int], threads: list[int],
     steps: int,
-) -> dict[str, list[dict[str, float]]]:
+) -> dict[str, list[dict[str, Any]]]:
     """Tokens per second after ``contexts``, and of ``prompts``, with each number of ``threads``.
 
     A decode rate is the median of ``steps`` steps of one token, a prefill rate that of up to three
-    runs after one that is not counted; long ones are not repeated.
+    runs after one that is not counted; long ones are not repeated. ``flash_attention`` says which
+    of the two ways was the faster one.
     """
+    ways = [_measure(path, vocabulary, contexts, prompts, threads, steps, flash)
+            for flash in (False, True)]
+    return {
+        stage: [max(rates, key=lambda rate: rate["tokens_per_second"])
+                for rates in zip(*(way[stage] for way in ways), strict=True)]
+        for stage in ways[0]
+    }
+
+
+def _measure(
+    path: str, vocabulary: int, contexts: list[int], prompts: list[int], threads: list[int],
+    steps: int, flash: bool,
+) -> dict[str, list[dict[str, Any]]]:
+    """Do what ``measure`` does, with or without ``flash`` attention."""
     most = max([*(context + _WARM_UP_STEPS + steps for context in contexts), *prompts])
-    model = _Model(Path(path), most)
+    model = _Model(Path(path), most, flash)
     ids = np.random.default_rng(0).integers(0, vocabulary, most)
-    result: dict[str, list[dict[str, float]]] = {"decode": [], "prefill": []}
+    result: dict[str, list[dict[str, Any]]] = {"decode": [], "prefill": []}
     for count in threads:
         model.threads(count)
         for tokens in prompts:
@@ -124,7 +152,8 @@ def measure(
 
             seconds = repeated(prefill)
             result["prefill"].append(
-                {"tokens": tokens, "threads": count, "tokens_per_second": tokens / seconds}
+                {"tokens": tokens, "threads": count, "tokens_per_second": tokens / seconds,
+                 "flash_attention": flash}
             )
     for context in contexts:
         model.threads(max(threads))
@@ -137,8 +166,10 @@ def measure(
             model.keep(context)
             rate = 1 / statistics.median(times[_WARM_UP_STEPS:])
             result["decode"].append(
-                {"context": context, "threads": count, "tokens_per_second": rate}
+                {"context": context, "threads": count, "tokens_per_second": rate,
+                 "flash_attention": flash}
             )
+    model.close()
     return result
 
 

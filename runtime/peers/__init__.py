@@ -1,0 +1,1 @@
+"""Other runtimes that models are timed with, beside this one."""
