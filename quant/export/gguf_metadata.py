@@ -56,7 +56,8 @@ def architecture(config: ModelConfig, where: str) -> str:
     short = any(window is not None and window < config.max_position_embeddings
                 for window in config.sliding_windows)
     _refuse(where, name, short, "sliding windows")
-    _refuse(where, name, bool(what := config.refusal(_KNOWN[name])), what or "")
+    what = config.refusal(_KNOWN["bitnet" if name.startswith("bitnet") else name])
+    _refuse(where, name, what is not None, what or "")
     scaled = config.rope_scaling is not None and config.rope_scaling.kind == "llama3"
     _refuse(where, name, scaled and name != "llama", "Llama 3's rotary scaling")
     return name

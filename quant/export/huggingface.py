@@ -22,6 +22,7 @@ from .huggingface_tensors import (
     CompressedTensor,
     FloatTensor,
     HuggingFaceTensor,
+    JoinedTensor,
     weight_bits,
 )
 
@@ -49,13 +50,14 @@ class HuggingFace(Exporter):
 
     @override
     def plan(self, checkpoint: Checkpoint, type: str) -> Export:
-        if checkpoint.config.family in FUSED:
-            fused = ", ".join(FUSED[checkpoint.config.family])
-            raise CheckpointError(
-                f"{checkpoint.folder} is a {checkpoint.config.family}, whose {fused} "
-                "transformers reads as one matrix each; they are not written")
         if type == "auto":
             type = _choose(checkpoint)
+        if type in ("bitnet", "compressed") and checkpoint.config.family in FUSED:
+            family = checkpoint.config.family
+            raise CheckpointError(
+                f"{checkpoint.folder} is a {family}: transformers has its "
+                f"{' and '.join(FUSED[family])} as one matrix each, whose parts --type {type} "
+                "cannot join; choose --type float32 or bfloat16")
         if type == "bitnet":
             return _Folder(checkpoint, _bitnet(checkpoint), _PACKED_BITNET, "F32")
         if type == "compressed":
@@ -87,7 +89,7 @@ class _Folder(Export):
         with SafetensorsWriter(path / "model.safetensors", self._stored()) as writer:
             for tensor in self._planned:
                 tensor.write(writer)
-                progress.advance(self._checkpoint.tensors[tensor.name].nbytes)
+                progress.advance(tensor.source_bytes)
         for name, content in self._companions.items():
             write_synced(path / name, content)
         config = huggingface_config(self._checkpoint, self._dtype)
@@ -127,6 +129,8 @@ def _bitnet_config(config: ModelConfig) -> dict[str, Any]:
 
 def _choose(checkpoint: Checkpoint) -> str:
     """The type that holds the codes of every linear, or floats."""
+    if checkpoint.config.family in FUSED:
+        return "float32"
     names = checkpoint.config.linear_weights()
     if all(isinstance(checkpoint.format(name), Ternary) for name in names):
         return "bitnet"
@@ -135,7 +139,27 @@ def _choose(checkpoint: Checkpoint) -> str:
 
 
 def _floats(checkpoint: Checkpoint, dtype: str) -> list[HuggingFaceTensor]:
-    return [FloatTensor(checkpoint, name, dtype) for name in checkpoint.tensors]
+    fused = FUSED.get(checkpoint.config.family, {})
+    starts = {names[0]: stored for stored, names in fused.items()}
+    inner = {name for names in fused.values() for name in names[1:]}
+    tensors: list[HuggingFaceTensor] = []
+    for name in checkpoint.tensors:
+        prefix, short = _short_name(name)
+        if short in starts:
+            names = [f"{prefix}{part}.weight" for part in fused[starts[short]]]
+            stored = f"{prefix}{starts[short]}.weight"
+            tensors.append(JoinedTensor(checkpoint, stored, names, dtype))
+        elif short not in inner:
+            tensors.append(FloatTensor(checkpoint, name, dtype))
+    return tensors
+
+
+def _short_name(name: str) -> tuple[str, str]:
+    """"model.layers.3." and the rest of a layer's weight; nothing and the whole of others."""
+    if not name.startswith("model.layers."):
+        return "", name
+    _, _, layer, *rest = name.split(".")
+    return f"model.layers.{layer}.", ".".join(rest).removesuffix(".weight")
 
 
 def _bitnet(checkpoint: Checkpoint) -> list[HuggingFaceTensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import numpy as np
 from typing_extensions import override
@@ -16,8 +17,8 @@ from ..rounding.weight_blocks import WeightBlocks, row_blocks
 from .base import ExportedTensor
 from .gguf_encode import bfloat16
 
-__all__ = ["BitnetTensor", "CompressedTensor", "FloatTensor", "HuggingFaceTensor", "pack_words",
-           "weight_bits"]
+__all__ = ["BitnetTensor", "CompressedTensor", "FloatTensor", "HuggingFaceTensor", "JoinedTensor",
+           "pack_words", "weight_bits"]
 
 _FLOAT_BITS = {"F16": 16, "BF16": 16, "F32": 32}
 
@@ -41,10 +42,20 @@ class HuggingFaceTensor(ABC):
     def write(self, writer: SafetensorsWriter) -> None:
         """Read the source block by block and write every stored tensor."""
 
+    @property
+    def source_bytes(self) -> int:
+        """Bytes that are read of the source."""
+        return self.checkpoint.tensors[self.name].nbytes
+
+    @property
+    def sources(self) -> str:
+        """What it is made of, by canonical names."""
+        return self.name
+
     def exported(self) -> list[ExportedTensor]:
         """The record's lines."""
         return [
-            ExportedTensor(stored, self.name, entry.shape, self.type, entry.nbytes, self.exact)
+            ExportedTensor(stored, self.sources, entry.shape, self.type, entry.nbytes, self.exact)
             for stored, entry in self.stored().items()
         ]
 
@@ -67,11 +78,49 @@ class FloatTensor(HuggingFaceTensor):
         if len(self.shape) != 2:
             writer.append(self.name, self._convert(self.checkpoint.read(self.name)))
             return
-        for rows in WeightBlocks(self.checkpoint, self.name).float32():
-            writer.append(self.name, self._convert(rows))
+        for rows in self.converted():
+            writer.append(self.name, rows)
+
+    def converted(self) -> Iterator[np.ndarray]:
+        """The rows of a matrix as they are stored, block by block."""
+        return map(self._convert, WeightBlocks(self.checkpoint, self.name).float32())
 
     def _convert(self, numbers: np.ndarray) -> np.ndarray:
         return bfloat16(numbers) if self.type == "BF16" else numbers.astype(np.float32)
+
+
+class JoinedTensor(HuggingFaceTensor):
+    """Floats of several matrices, row under row in one tensor ``stored_name``."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, stored_name: str, names: list[str], dtype: str
+    ) -> None:
+        super().__init__(checkpoint, names[0])
+        self._parts = [FloatTensor(checkpoint, name, dtype) for name in names]
+        self._stored_name = stored_name
+        self.type = dtype
+        self.exact = all(part.exact for part in self._parts)
+
+    @property
+    @override
+    def source_bytes(self) -> int:
+        return sum(part.source_bytes for part in self._parts)
+
+    @property
+    @override
+    def sources(self) -> str:
+        return ", ".join(part.name for part in self._parts)
+
+    @override
+    def stored(self) -> dict[str, TensorEntry]:
+        rows = sum(part.shape[0] for part in self._parts)
+        return {self._stored_name: TensorEntry(self.type, (rows, self.shape[1]))}
+
+    @override
+    def write(self, writer: SafetensorsWriter) -> None:
+        for part in self._parts:
+            for rows in part.converted():
+                writer.append(self._stored_name, rows)
 
 
 class BitnetTensor(HuggingFaceTensor):

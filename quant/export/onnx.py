@@ -29,8 +29,9 @@ MODEL, DATA = "model.onnx", "model.onnx.data"
 _STANDARD_OPSET = 23     # the first with Attention, RMSNormalization and RotaryEmbedding
 _TWO_BIT_OPSET = 25      # the first with INT2
 _GRAPH_BYTES = 1 << 20   # model.onnx per layer, rounded up
-# Of what a model may have beyond a Llama, what the graph has.
-_KNOWN = ("qk_norm", "windows", "rope_linear", "rope_llama3")
+# Of what a model may have beyond a Llama, what the graph has not: tables that depend on how long a
+# sequence is.
+_UNKNOWN = ("rope_longrope", "rope_dynamic")
 _ACCURACY = {"matmulnbits": 4, "matmulnbits-float": 0}
 
 
@@ -80,9 +81,10 @@ class _Folder(Export):
     """One folder, planned."""
 
     def __init__(self, checkpoint: Checkpoint, type: str, opset: int) -> None:
-        if (what := checkpoint.config.refusal(_KNOWN)) is not None:
-            raise CheckpointError(f"{checkpoint.folder} has {what}, which the ONNX graph has not; "
-                                  "export it with --to hf")
+        found = checkpoint.config.peculiarities()
+        for words in (found[name] for name in _UNKNOWN if name in found):
+            raise CheckpointError(f"{checkpoint.folder} has {words}, whose angles depend on the "
+                                  "length of a sequence; an ONNX graph has one table")
         self._checkpoint = checkpoint
         self._opset = opset
         self._nbits = type != "qdq"

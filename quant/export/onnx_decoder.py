@@ -11,11 +11,11 @@ from collections.abc import Callable
 import numpy as np
 from onnx import GraphProto, TensorProto, ValueInfoProto, helper
 
-from ...model import ModelConfig
-from ...numerics import rope_tables
+from ...model import ModelConfig, Rope
+from ...numerics import query_factors, rope_rows
 from ..onnx.graph import GraphBuilder
 from .onnx_matrices import OnnxMatrix
-from .onnx_operators import operators_for
+from .onnx_operators import RotaryTables, operators_for, soft_cap
 
 __all__ = ["DecoderGraph"]
 
@@ -50,11 +50,14 @@ class DecoderGraph:
         self._graph = graph
         self._matrix = matrix
         self._vector = vector
-        self._operators = operators_for(
-            graph, opset, config.num_heads, config.num_kv_heads, config.head_dim
-        )
-        tables = rope_tables(config, np.arange(positions))
-        self._tables = (graph.array("cos_cache", tables[0]), graph.array("sin_cache", tables[1]))
+        self._operators = operators_for(graph, opset, config)
+        self._places = np.arange(positions)
+        self._tables: dict[Rope, RotaryTables] = {}
+        for layer in range(config.num_layers):   # they stand first in the data
+            self._rotary_tables(layer)
+        self._queries = None
+        if config.query_growth:
+            self._queries = graph.array("query_factors", query_factors(config, self._places))
 
     def build(self) -> GraphProto:
         """The whole graph."""
@@ -62,11 +65,14 @@ class DecoderGraph:
         positions, masks = self._positions_and_masks()
         embedding = self._matrix("model.embed_tokens.weight")
         x = embedding.look_up(graph, "input_ids", "/model/embed_tokens")
+        x = self._scaled(x, config.embedding_scale, "/model/embed_tokens")
         for layer in range(config.num_layers):
             x = self._layer(x, layer, positions, masks[config.window(layer)])
         x = self._norm(x, "model.norm", "/model/norm")
         head = embedding if config.tie_word_embeddings else self._matrix("lm_head.weight")
-        logits = head.multiply(graph, x, "/lm_head")
+        logits = self._scaled(head.multiply(graph, x, "/lm_head"), config.logit_scale, "/lm_head")
+        if config.logit_cap is not None:
+            logits = soft_cap(graph, logits, config.logit_cap, "/lm_head")
         graph.op("Identity", [logits], "/lm_head", ["logits"])
         return helper.make_graph(
             graph.nodes, config.family, self._inputs(), self._outputs(), graph.tensors
@@ -74,35 +80,49 @@ class DecoderGraph:
 
     def _layer(self, x: str, layer: int, positions: str, mask: str) -> str:
         prefix, path = f"model.layers.{layer}.", f"/model/layers.{layer}"
-        op = self._graph.op
-        h = self._norm(x, f"{prefix}input_layernorm", f"{path}/input_layernorm")
-        attended = self._attention(h, layer, positions, mask)
+        norms = self._config.layer_norms
+
+        def norm(x: str, name: str | None) -> str:
+            """The layer's norm of this name; without one, ``x``."""
+            return x if name is None else self._norm(x, f"{prefix}{name}", f"{path}/{name}")
+
+        def add(x: str, update: str, name: str | None, part: str) -> str:
+            """``x`` and an update, normed and scaled as the model has it."""
+            update = self._scaled(norm(update, name), self._config.residual_scale, f"{path}/{part}")
+            return self._graph.op("Add", [x, update], f"{path}/{part}")
+
+        attended = self._attention(norm(x, norms.attention_in), layer, positions, mask)
         if self._config.sub_norm:
             name = "self_attn.attn_sub_norm"
             attended = self._norm(attended, f"{prefix}{name}", f"{path}/attn/attn_sub_norm")
-        x = op("Add", [x, self._linear(attended, layer, "self_attn.o_proj")], f"{path}/attn")
-        h = self._norm(
-            x, f"{prefix}post_attention_layernorm", f"{path}/post_attention_layernorm"
-        )
-        gated = self._gate(h, layer)
+        update = self._linear(attended, layer, "self_attn.o_proj")
+        x = add(x, update, norms.attention_out, "attn")
+        gated = self._gate(norm(x, norms.feed_forward_in), layer)
         if self._config.sub_norm:
             gated = self._norm(gated, f"{prefix}mlp.ffn_sub_norm", f"{path}/mlp/ffn_sub_norm")
-        return op("Add", [x, self._linear(gated, layer, "mlp.down_proj")], f"{path}/mlp")
+        update = self._linear(gated, layer, "mlp.down_proj")
+        return add(x, update, norms.feed_forward_out, "mlp")
 
     def _attention(self, h: str, layer: int, positions: str, mask: str) -> str:
         path, config = f"/model/layers.{layer}/attn", self._config
         heads = {"q": config.num_heads, "k": config.num_kv_heads, "v": config.num_kv_heads}
+        tables = self._rotary_tables(layer)
         parts = {}
         for part, count in heads.items():
             split = self._graph.constant([0, 0, count, config.head_dim])
             x = self._linear(h, layer, f"self_attn.{part}_proj")
+            normed = config.qk_norm and part != "v"
+            name = f"model.layers.{layer}.self_attn.{part}_norm"
+            if normed and config.qk_norm_whole:
+                x = self._norm(x, name, f"{path}/{part}_norm")
             x = self._graph.op("Reshape", [x, split], f"{path}/{part}")
-            if config.qk_norm and part != "v":
-                name = f"model.layers.{layer}.self_attn.{part}_norm"
+            if normed and not config.qk_norm_whole:
                 x = self._norm(x, name, f"{path}/{part}_norm")
             x = self._graph.op("Transpose", [x], f"{path}/{part}", perm=[0, 2, 1, 3])
-            if part != "v":
-                x = self._operators.rotary(x, self._tables, positions, f"{path}/{part}_rotary")
+            if part == "q" and self._queries is not None:
+                x = self._grown(x, positions, path)
+            if part != "v" and tables is not None:
+                x = self._operators.rotary(x, tables, positions, f"{path}/{part}_rotary")
             parts[part] = x
         attended = self._operators.attention(
             parts["q"], parts["k"], parts["v"], mask,
@@ -113,12 +133,40 @@ class DecoderGraph:
         joined = self._graph.constant([0, 0, config.num_heads * config.head_dim])
         return self._graph.op("Reshape", [attended, joined], path)
 
+    def _rotary_tables(self, layer: int) -> RotaryTables | None:
+        """Those of a layer, shared with all that are turned alike; None: it is not turned."""
+        rope = self._config.rope(layer)
+        if not rope.width:
+            return None
+        if rope not in self._tables:
+            number = f"_{len(self._tables)}" if self._tables else ""
+            rows = rope_rows(rope, self._places, len(self._places))
+            names = (self._graph.array(f"{name}_cache{number}", part)
+                     for name, part in zip(("cos", "sin"), rows, strict=True))
+            self._tables[rope] = RotaryTables(*names, rope.width)
+        return self._tables[rope]
+
+    def _grown(self, x: str, positions: str, path: str) -> str:
+        """Queries [batch, heads, tokens, head_dim] times the factors of their positions."""
+        op = self._graph.op
+        assert self._queries is not None, "the caller has looked"
+        factors = op("Gather", [self._queries, positions], path)
+        factors = op("Unsqueeze", [factors, self._graph.constant([1, 3])], path)
+        return op("Mul", [x, factors], f"{path}/q_factors")
+
+    def _scaled(self, x: str, scale: float, path: str) -> str:
+        if scale == 1:
+            return x
+        return self._graph.op("Mul", [x, self._graph.constant(scale, np.float32)], path)
+
     def _gate(self, h: str, layer: int) -> str:
         path, op = f"/model/layers.{layer}/mlp", self._graph.op
         gate = self._linear(h, layer, "mlp.gate_proj")
         up = self._linear(h, layer, "mlp.up_proj")
         if self._config.activation == "silu":
             gate = op("Mul", [gate, op("Sigmoid", [gate], path)], path)
+        elif self._config.activation == "gelu_tanh":
+            gate = op("Gelu", [gate], path, approximate="tanh")
         else:
             gate = op("Relu", [gate], path)
             gate = op("Mul", [gate, gate], path)
@@ -135,7 +183,8 @@ class DecoderGraph:
         return self._graph.op("Add", [y, bias], path)
 
     def _norm(self, x: str, name: str, path: str) -> str:
-        weight = self._graph.array(f"{name}.weight", self._vector(f"{name}.weight"))
+        gain = self._vector(f"{name}.weight") + np.float32(self._config.gain_offset)
+        weight = self._graph.array(f"{name}.weight", gain)
         return self._operators.rms_norm(x, weight, self._config.rms_norm_eps, path)
 
     def _positions_and_masks(self) -> tuple[str, dict[int | None, str]]:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ...model import ModelConfig
 from ..onnx.graph import GraphBuilder
 
-__all__ = ["FusedOperators", "Operators", "PlainOperators", "operators_for"]
+__all__ = ["FusedOperators", "Operators", "PlainOperators", "RotaryTables", "operators_for",
+           "soft_cap"]
 
 _FUSED_SINCE = 23   # RMSNormalization, RotaryEmbedding and Attention
+
+
+class RotaryTables(NamedTuple):
+    """Names of float32 [positions, width / 2], and how many channels of a head they turn."""
+
+    cosine: str
+    sine: str
+    width: int
 
 
 class Operators(Protocol):
@@ -19,8 +29,8 @@ class Operators(Protocol):
     def rms_norm(self, x: str, weight: str, epsilon: float, path: str) -> str:
         """``x * rsqrt(mean(x^2) + epsilon) * weight`` over the last axis."""
 
-    def rotary(self, x: str, tables: tuple[str, str], positions: str, path: str) -> str:
-        """Rotate halves of [batch, heads, tokens, head_dim]; tables [positions, head_dim / 2]."""
+    def rotary(self, x: str, tables: RotaryTables, positions: str, path: str) -> str:
+        """Rotate halves of the first channels of [batch, heads, tokens, head_dim]."""
 
     def attention(
         self, q: str, k: str, v: str, mask: str, past: tuple[str, str], present: tuple[str, str],
@@ -36,16 +46,19 @@ class Operators(Protocol):
 class FusedOperators:
     """Opset 23 and later: RMSNormalization, RotaryEmbedding, Attention."""
 
-    def __init__(self, graph: GraphBuilder) -> None:
+    def __init__(self, graph: GraphBuilder, config: ModelConfig) -> None:
         self._graph = graph
+        self._scale, self._head_dim = config.score_scale, config.head_dim
 
     def rms_norm(self, x: str, weight: str, epsilon: float, path: str) -> str:
         """Add the norm of ``x``; the name of its result."""
         return self._graph.op("RMSNormalization", [x, weight], path, axis=-1, epsilon=epsilon)
 
-    def rotary(self, x: str, tables: tuple[str, str], positions: str, path: str) -> str:
+    def rotary(self, x: str, tables: RotaryTables, positions: str, path: str) -> str:
         """Add the rotation of ``x``; the name of its result."""
-        return self._graph.op("RotaryEmbedding", [x, *tables, positions], path)
+        part = {} if tables.width == self._head_dim else {"rotary_embedding_dim": tables.width}
+        inputs = [x, tables.cosine, tables.sine, positions]
+        return self._graph.op("RotaryEmbedding", inputs, path, **part)
 
     def attention(
         self, q: str, k: str, v: str, mask: str, past: tuple[str, str], present: tuple[str, str],
@@ -53,7 +66,8 @@ class FusedOperators:
     ) -> str:
         """Add attention over past and present; the name of its result."""
         outputs = [f"{path}/Attention/output_0", *present]
-        return self._graph.op("Attention", [q, k, v, mask, *past], path, outputs)
+        scale = {} if self._scale is None else {"scale": self._scale}
+        return self._graph.op("Attention", [q, k, v, mask, *past], path, outputs, **scale)
 
 
 class PlainOperators:
@@ -63,13 +77,17 @@ class PlainOperators:
     ----------
     graph
         Takes the nodes.
-    heads, kv_heads, head_dim
-        Of the attention.
+    config
+        The model.
     """
 
-    def __init__(self, graph: GraphBuilder, heads: int, kv_heads: int, head_dim: int) -> None:
+    def __init__(self, graph: GraphBuilder, config: ModelConfig) -> None:
         self._graph = graph
-        self._heads, self._kv_heads, self._head_dim = heads, kv_heads, head_dim
+        self._heads, self._kv_heads = config.num_heads, config.num_kv_heads
+        self._head_dim = config.head_dim
+        scale = config.score_scale
+        self._scale = config.head_dim**-0.5 if scale is None else scale
+        self._cap = config.score_cap
 
     def rms_norm(self, x: str, weight: str, epsilon: float, path: str) -> str:
         """Add the norm of ``x``; the name of its result."""
@@ -80,18 +98,20 @@ class PlainOperators:
         normed = op("Div", [x, op("Sqrt", [shifted], path)], path)
         return op("Mul", [normed, weight], path)
 
-    def rotary(self, x: str, tables: tuple[str, str], positions: str, path: str) -> str:
+    def rotary(self, x: str, tables: RotaryTables, positions: str, path: str) -> str:
         """Add the rotation of ``x``; the name of its result."""
         op, constant = self._graph.op, self._graph.constant
         cosine, sine = (
             op("Unsqueeze", [op("Gather", [table, positions], path, axis=0), constant([1])], path)
-            for table in tables
+            for table in (tables.cosine, tables.sine)
         )
-        low = self._slice(x, 0, self._head_dim // 2, path)
-        high = self._slice(x, self._head_dim // 2, self._head_dim, path)
+        half = tables.width // 2
+        low, high = self._slice(x, 0, half, path), self._slice(x, half, 2 * half, path)
         first = op("Sub", [op("Mul", [low, cosine], path), op("Mul", [high, sine], path)], path)
         second = op("Add", [op("Mul", [high, cosine], path), op("Mul", [low, sine], path)], path)
-        return op("Concat", [first, second], path, axis=-1)
+        rest = [] if 2 * half == self._head_dim else [
+            self._slice(x, 2 * half, self._head_dim, path)]
+        return op("Concat", [first, second, *rest], path, axis=-1)
 
     def attention(
         self, q: str, k: str, v: str, mask: str, past: tuple[str, str], present: tuple[str, str],
@@ -103,11 +123,13 @@ class PlainOperators:
         keys = op("Concat", [past[0], k], path, [present[0]], axis=2)
         values = op("Concat", [past[1], v], path, [present[1]], axis=2)
         split = constant([0, self._kv_heads, groups, -1, self._head_dim])
-        scaled = op("Mul", [q, constant(self._head_dim**-0.5, np.float32)], path)
+        scaled = op("Mul", [q, constant(self._scale, np.float32)], path)
         queries = op("Reshape", [scaled, split], path)
         keys, values = (op("Unsqueeze", [each, constant([2])], path) for each in (keys, values))
         transposed = op("Transpose", [keys], path, perm=[0, 1, 2, 4, 3])
         scores = op("MatMul", [queries, transposed], path)
+        if self._cap is not None:
+            scores = soft_cap(self._graph, scores, self._cap, path)
         seen = op("Unsqueeze", [mask, constant([1])], path)
         lowest = constant(np.finfo(np.float32).min, np.float32)
         weights = op("Softmax", [op("Where", [seen, scores, lowest], path)], path, axis=-1)
@@ -122,10 +144,15 @@ class PlainOperators:
         )
 
 
-def operators_for(
-    graph: GraphBuilder, opset: int, heads: int, kv_heads: int, head_dim: int
-) -> Operators:
-    """The operators of an opset."""
-    if opset >= _FUSED_SINCE:
-        return FusedOperators(graph)
-    return PlainOperators(graph, heads, kv_heads, head_dim)
+def soft_cap(graph: GraphBuilder, x: str, cap: float, path: str) -> str:
+    """Add ``cap * tanh(x / cap)``; the name of its result."""
+    bound = graph.constant(cap, np.float32)
+    return graph.op("Mul", [graph.op("Tanh", [graph.op("Div", [x, bound], path)], path), bound],
+                    path)
+
+
+def operators_for(graph: GraphBuilder, opset: int, config: ModelConfig) -> Operators:
+    """The operators of an opset; ONNX's Attention caps scores after the mask, which is another."""
+    if opset >= _FUSED_SINCE and config.score_cap is None:
+        return FusedOperators(graph, config)
+    return PlainOperators(graph, config)

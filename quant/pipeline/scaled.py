@@ -60,7 +60,7 @@ class _Layer:
         if norm is None:
             raise TrilobiteError(
                 f"{self._checkpoint.folder}: the method cas scales columns of gate and up in the "
-                f"norm that they read, and a {self._checkpoint.config.family} has none there; "
+                f"norm that they read, and this {self._checkpoint.config.family} has none there; "
                 "choose another method"
             )
         tensor = self._tensor(norm)

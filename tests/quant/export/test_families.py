@@ -1,0 +1,79 @@
+"""The dense families beyond Llama in each exported form, each judged by a program that reads it."""
+
+
+import re
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import trilobite
+from support.checkpoints import write_variant
+from support.families import FAMILIES
+from support.onnx_models import OnnxDecoder, float_model, relative_difference
+from support.transformers_judge import error_in_range
+from trilobite.errors import CheckpointError
+from trilobite.quant.export import EXPORTERS, export
+
+TOKENS = [5, 17, 99, 3, 42, 7, 7, 120, 64, 2, 31, 88, 90, 11, 77, 9, 55, 23, 6, 101, 12, 3, 8, 50]
+LENGTH_DEPENDENT = ["phi3-long", "phi4-mini", "llama-dynamic"]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    """``family(name)``: the folder of one of ``FAMILIES``; not to be changed."""
+    folders = {}
+
+    def get(name):
+        if name not in folders:
+            folders[name] = write_variant(tmp_path_factory.mktemp(name), FAMILIES[name])
+        return folders[name]
+
+    return get
+
+
+def stepped(decoder):
+    """Logits of ten tokens in one piece, and of each token after them."""
+    logits, past = decoder.feed([TOKENS[:10]], decoder.start())
+    rows = [logits[0]]
+    for token in TOKENS[10:]:
+        logits, past = decoder.feed([[token]], past)
+        rows.append(logits[0])
+    return np.concatenate(rows)
+
+
+@pytest.mark.parametrize("opset", [None, 21])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in LENGTH_DEPENDENT])
+def test_onnxruntime_computes_what_the_runtime_does(family, tmp_path, name, opset):
+    exporter = EXPORTERS["onnx"].with_opset(opset) if opset else EXPORTERS["onnx"]
+    export(family(name), tmp_path / "out", exporter)
+    expected = float_model(family(name)).logits(TOKENS)
+    assert relative_difference(stepped(OnnxDecoder(tmp_path / "out")), expected) < 3e-6
+
+
+@pytest.mark.parametrize("name", LENGTH_DEPENDENT)
+def test_onnx_has_no_angles_that_depend_on_the_length(family, tmp_path, name):
+    with pytest.raises(CheckpointError, match="whose angles depend on the length of a sequence"):
+        export(family(name), tmp_path / "out", EXPORTERS["onnx"])
+
+
+def transformers_logits(folder):
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager")
+    with torch.inference_mode():
+        return model.eval()(torch.tensor([TOKENS])).logits[0].numpy()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_transformers_reads_the_floats_of_codes(family, tmp_path, name):
+    trilobite.quantize(family(name), tmp_path / "int8", format="int8")
+    export(tmp_path / "int8", tmp_path / "out", EXPORTERS["hf"], "float32")
+    expected = float_model(tmp_path / "int8").logits(TOKENS)
+    assert error_in_range(transformers_logits(tmp_path / "out"), expected) < 1e-5
+
+
+def test_codes_of_fused_matrices_are_not_joined(family, tmp_path):
+    trilobite.quantize(family("phi3"), tmp_path / "int8", format="int8")
+    with pytest.raises(CheckpointError, match=re.escape("self_attn.qkv_proj and mlp.gate_up_proj")):
+        export(tmp_path / "int8", tmp_path / "out", EXPORTERS["hf"], "compressed")
