@@ -126,7 +126,7 @@ def drop_cache(source: Path) -> None:
 
 
 def measure(source: Path, out: Path, rounds: int) -> list[dict[str, float]]:
-    """Of each round: seconds, seconds of processors, and shares of the copy's rate."""
+    """Seconds, seconds of processors and shares of the copy's rate, by round."""
     size = sum(path.stat().st_size for path in source.glob("*.safetensors"))
     measured = []
     written = _quantize(source, out)[-1]

@@ -64,7 +64,7 @@ def machine() -> dict[str, object]:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """Of the first core; empty where Linux does not say."""
+    """What Linux says of the first core; empty where it says nothing."""
     path = Path("/proc/cpuinfo")
     first = path.read_text().split("\n\n")[0] if path.exists() else ""
     pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)

@@ -65,7 +65,7 @@ class Cell:
     rounds_us: list[float]
 
     def share_of_limit(self, limits: Limits) -> float | None:
-        """Of the read bandwidth for one token, else of the VNNI peak, if there is one."""
+        """The share of the read bandwidth for one token, else of the VNNI peak if there is one."""
         if self.N == 1:
             return self.weight_gb_per_s / limits.read_gb_per_s
         return self.gmac_per_s / limits.vnni_gmac_per_s if limits.vnni_gmac_per_s else None
@@ -98,7 +98,7 @@ class Group:
     peers_of: dict[str, list[str]] = field(default_factory=dict)
 
     def all(self) -> dict[str, Contender]:
-        """By name, Trilobite's first."""
+        """Every contender by its name, Trilobite's first."""
         return self.own | self.peers
 
     def close(self) -> None:

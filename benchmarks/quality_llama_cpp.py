@@ -41,7 +41,7 @@ def quantize(source: Path, target: Path, kind: str) -> None:
 
 
 def perplexity(path: Path, tokens: list[int]) -> float:
-    """Of ``tokens`` in windows of 512 that start with an empty context."""
+    """The perplexity of ``tokens`` in windows of 512 that start with an empty context."""
     model = llama_cpp.Llama(
         str(path), n_ctx=_WINDOW, n_batch=_WINDOW, n_ubatch=_WINDOW, n_threads=1,
         logits_all=True, verbose=False,

@@ -19,7 +19,7 @@ _CONTEXT = 4096
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a decoder of the Llama family; ``tied`` says that the embedding is the head too."""
+    """The sizes of a Llama decoder; ``tied`` says that the embedding is the head too."""
 
     layers: int
     hidden: int

@@ -99,15 +99,15 @@ class RemoteWeight:
         self.nbytes = _ask("make", name, library, kind, KM, threads, working_set)
 
     def output(self, x: np.ndarray, copies: int) -> np.ndarray:
-        """See ``contenders.Contender``."""
+        """The other process does what ``contenders.Contender`` says."""
         return _ask("output", self._name, x, copies)
 
     def best(self, seconds: float) -> float:
-        """See ``contenders.Contender``."""
+        """The other process does what ``contenders.Contender`` says."""
         return _ask("best", self._name, seconds)
 
     def close(self) -> None:
-        """See ``contenders.Contender``."""
+        """The other process does what ``contenders.Contender`` says."""
         _ask("close", self._name)
 
 

@@ -128,7 +128,7 @@ def _tasks(folder: Path) -> list[Callable[[random.Random], Any]]:
         trilobite.evaluate(shared, tokens=source.randrange(100, 1200))
 
     def estimate(source: random.Random) -> None:
-        """By formulas and by the prediction of an accelerator in RTL, as JSON and a page."""
+        """Estimate by formulas and for an accelerator in RTL, and write both as JSON and a page."""
         for hardware in ("tlmm-kv260", "kv260"):
             estimates = trilobite.estimate(
                 "bitnet-0.73b", hardware=hardware, prompt=source.choice(_PROMPTS),

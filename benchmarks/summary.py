@@ -130,7 +130,7 @@ def _not_few(cells: list[dict]) -> list[dict]:
 
 
 def few_tokens(results: Results) -> str:
-    """From 1 to 32 tokens, on the shapes on which ``FEW`` were measured.
+    """The table of 1 to 32 tokens, on the shapes on which ``FEW`` were measured.
 
     A column is GMAC/s, and times as fast as the best low-bit peer and as onnxruntime int8.
     """
@@ -160,7 +160,7 @@ def _few_cell(contenders: dict[str, dict[tuple, dict]]) -> str:
 
 
 def _best(contenders: dict[str, dict[tuple, dict]]) -> list[dict]:
-    """Of every shape, the cell of the fastest low-bit peer."""
+    """The cell of the fastest low-bit peer for every shape."""
     shapes = contenders[OWN]
     names = [name for name in contenders if name not in (OWN, INT8, FLOAT32, LOOKUP)]
     found = [

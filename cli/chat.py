@@ -9,23 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import TrilobiteError
+from . import options
 from .app import app
 from .console import Output
-from .options import (
-    KV,
-    Json,
-    KVScales,
-    MinP,
-    Mmap,
-    Model,
-    RepetitionPenalty,
-    Seed,
-    Stop,
-    Temperature,
-    Template,
-    TopK,
-    TopP,
-)
 
 if TYPE_CHECKING:
     from ..runtime.conversation import Answer, Conversation
@@ -37,7 +23,7 @@ _HELP = "/clear forgets the conversation, /exit (or Ctrl-D) ends it; Ctrl-C cuts
 
 @app.command(epilog="Example: trilobite chat my-model --system 'You answer in one sentence.'")
 def chat(
-    model: Model,
+    model: options.Model,
     system: Annotated[
         str | None, typer.Option(help="What the model is told before the first turn.")
     ] = None,
@@ -47,18 +33,18 @@ def chat(
     context: Annotated[
         int | None, typer.Option(help="Tokens of a conversation; default: the model's, up to 4096.")
     ] = None,
-    template: Template = None,
-    temperature: Temperature = 0.0,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    min_p: MinP = 0.0,
-    repetition_penalty: RepetitionPenalty = 1.0,
-    stop: Stop = None,
-    seed: Seed = 0,
-    kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
-    kv_scales: KVScales = None,
-    mmap: Mmap = True,
-    json: Json = None,
+    template: options.Template = None,
+    temperature: options.Temperature = 0.0,
+    top_k: options.TopK = 0,
+    top_p: options.TopP = 1.0,
+    min_p: options.MinP = 0.0,
+    repetition_penalty: options.RepetitionPenalty = 1.0,
+    stop: options.Stop = None,
+    seed: options.Seed = 0,
+    kv: Annotated[options.KV, typer.Option(help="Format of the KV cache.")] = options.KV.AUTO,
+    kv_scales: options.KVScales = None,
+    mmap: options.Mmap = True,
+    json: options.Json = None,
 ) -> None:
     """Talk with a model in turns, by its chat template.
 

@@ -8,23 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import TrilobiteError
+from . import options
 from .app import app
 from .console import Output
-from .options import (
-    KV,
-    Json,
-    KVScales,
-    MinP,
-    Mmap,
-    Model,
-    RepetitionPenalty,
-    Seed,
-    Stop,
-    Temperature,
-    Template,
-    TopK,
-    TopP,
-)
 from .prompts import prompt_text
 from .text_writer import TextWriter
 
@@ -36,7 +22,7 @@ __all__ = ["generate"]
 
 @app.command(epilog="Example: trilobite generate demo-llama --prompt 'def add(' -n 32")
 def generate(
-    model: Model,
+    model: options.Model,
     prompt: Annotated[
         str | None,
         typer.Option("--prompt", "-p", metavar="TEXT|@FILE|-",
@@ -48,19 +34,19 @@ def generate(
     chat: Annotated[
         bool, typer.Option("--chat", help="The text is a question, put by the chat template.")
     ] = False,
-    template: Template = None,
+    template: options.Template = None,
     new_tokens: Annotated[int, typer.Option("-n", "--new-tokens", help="At most this many.")] = 64,
-    temperature: Temperature = 0.0,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    min_p: MinP = 0.0,
-    repetition_penalty: RepetitionPenalty = 1.0,
-    stop: Stop = None,
-    seed: Seed = 0,
-    kv: Annotated[KV, typer.Option(help="Format of the KV cache.")] = KV.AUTO,
-    kv_scales: KVScales = None,
-    mmap: Mmap = True,
-    json: Json = None,
+    temperature: options.Temperature = 0.0,
+    top_k: options.TopK = 0,
+    top_p: options.TopP = 1.0,
+    min_p: options.MinP = 0.0,
+    repetition_penalty: options.RepetitionPenalty = 1.0,
+    stop: options.Stop = None,
+    seed: options.Seed = 0,
+    kv: Annotated[options.KV, typer.Option(help="Format of the KV cache.")] = options.KV.AUTO,
+    kv_scales: options.KVScales = None,
+    mmap: options.Mmap = True,
+    json: options.Json = None,
 ) -> None:
     """Continue a prompt, streaming the text; prints prefill and decode tokens/s.
 

@@ -191,7 +191,7 @@ class Driver:
     def sample(self, prompt: Sequence[int], new_tokens: int,
                choose: Callable[[np.ndarray], int], end_tokens: Sequence[int] = (),
                position: int = 0) -> Iterator[int]:
-        """As ``generate``, but the host chooses: a run for each token.
+        """Generate as ``generate`` does, but let the host choose: there is a run for each token.
 
         ``choose`` is given the logits, float32 [vocab_size]: the runtime's bits.
         """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from typing_extensions import override
 
 from ..errors import HostError
 from ..fpga.registers import REGISTERS
@@ -52,28 +53,28 @@ class PynqBoard(Transport):
     def __exit__(self, *reason: object) -> None:
         self._buffer.freebuffer()
 
+    @override
     def read_register(self, address: int) -> int:
-        """See ``Transport``."""
         return int(self._registers.read(address))
 
+    @override
     def write_register(self, address: int, value: int) -> None:
-        """See ``Transport``."""
         self._registers.write(address, value)
 
+    @override
     def read_memory(self, offset: int, count: int) -> bytes:
-        """See ``Transport``."""
         check_place(self, offset, count)
         self._buffer.invalidate()
         return self._buffer[offset:offset + count].tobytes()
 
+    @override
     def write_memory(self, offset: int, content: bytes | memoryview) -> None:
-        """See ``Transport``."""
         check_place(self, offset, len(content))
         self._buffer[offset:offset + len(content)] = np.frombuffer(content, np.uint8)
         self._buffer.flush()
 
+    @override
     def wait(self, seconds: float) -> bool:
-        """See ``Transport``."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
             if self.read_register(REGISTERS["interrupt_status"].address):

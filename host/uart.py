@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Protocol, Self
 
+from typing_extensions import override
+
 from ..errors import HostError
 from .transport import Transport, check_place
 from .uart_protocol import (
@@ -95,24 +97,25 @@ class UartBoard(Transport):
     def __exit__(self, *reason: object) -> None:
         self._open.close()
 
+    @override
     def read_register(self, address: int) -> int:
-        """See ``Transport``."""
         return struct.unpack("<I", self._ask(Operation.READ_REGISTER, address, 1))[0]
 
+    @override
     def write_register(self, address: int, value: int) -> None:
-        """See ``Transport``."""
         self._ask(Operation.WRITE_REGISTER, address, 1, struct.pack("<I", value))
 
+    @override
     def read_memory(self, offset: int, count: int) -> bytes:
-        """See ``Transport``."""
         check_place(self, offset, count)
         first, end = offset - offset % 4, -(-(offset + count) // 4) * 4
         content = b"".join(self._read_words(place, min(4 * MOST_WORDS, end - place))
                            for place in range(first, end, 4 * MOST_WORDS))
         return content[offset - first:offset - first + count]
 
+    @override
     def write_memory(self, offset: int, content: bytes | memoryview) -> None:
-        """See ``Transport``; words that are written in part are read first."""
+        """Words that are written in part are read first."""
         check_place(self, offset, len(content))
         if not len(content):
             return
@@ -124,8 +127,8 @@ class UartBoard(Transport):
             piece = whole[place:place + 4 * MOST_WORDS]
             self._ask(Operation.WRITE_MEMORY, first + place, len(piece) // 4, piece)
 
+    @override
     def wait(self, seconds: float) -> bool:
-        """See ``Transport``."""
         limit = time.monotonic() + seconds
         while not self._interrupted and (left := limit - time.monotonic()) > 0:
             self._line.timeout = left

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from typing_extensions import override
 
 from ..errors import HostError
 from ..fpga.registers import ADDRESS_WIDTH
@@ -67,26 +68,29 @@ class UioBoard(Transport):
     def __exit__(self, *reason: object) -> None:
         self._open.close()   # what is mapped goes with its last array
 
+    @override
     def read_register(self, address: int) -> int:
-        """See ``Transport``: one access of 32 bits."""
+        """It is one access of 32 bits."""
         return int(self._registers[address // 4])
 
+    @override
     def write_register(self, address: int, value: int) -> None:
-        """See ``Transport``: one access of 32 bits."""
+        """It is one access of 32 bits."""
         self._registers[address // 4] = value
 
+    @override
     def read_memory(self, offset: int, count: int) -> bytes:
-        """See ``Transport``."""
         check_place(self, offset, count)
         return self._memory[offset:offset + count].tobytes()
 
+    @override
     def write_memory(self, offset: int, content: bytes | memoryview) -> None:
-        """See ``Transport``."""
         check_place(self, offset, len(content))
         self._memory[offset:offset + len(content)] = np.frombuffer(content, np.uint8)
 
+    @override
     def wait(self, seconds: float) -> bool:
-        """See ``Transport``: a read of the UIO device ends with an interrupt."""
+        """A read of the UIO device ends with an interrupt."""
         os.write(self._interrupts, _ENABLE)
         ready, _, _ = select.select([self._interrupts], [], [], seconds)
         return bool(ready) and len(os.read(self._interrupts, 4)) > 0

@@ -24,7 +24,7 @@ class Progress(Protocol):
         """``amount`` more of the total is done."""
 
     def doing(self, what: str) -> None:
-        """From now on ``what`` is being done."""
+        """Say that ``what`` is being done from now on."""
 
     def finished(self, item: object) -> None:
         """A result that is worth a line is there, such as a ``TensorRecord`` of ``quantize``."""
@@ -77,7 +77,7 @@ class PartOfWork:
         self._whole.advance(amount * self._scale)
 
     def doing(self, what: str) -> None:
-        """From now on ``what`` is being done."""
+        """Say that ``what`` is being done from now on."""
         self._whole.doing(what)
 
     def finished(self, item: object) -> None:

@@ -156,7 +156,7 @@ class XilinxTiming(CellTiming):
 
 
 def _carry_delay(port: str, output: str, distance: int) -> tuple[str, ...] | None:
-    """From bit i of S or DI to bit i + ``distance`` of an output; None if there is no such way."""
+    """Arcs from bit i of S or DI to bit i + ``distance`` of an output; None if there is no way."""
     if distance < 0 or (output == "O" and distance == 0 and port == "DI"):
         return None
     if output == "CO":

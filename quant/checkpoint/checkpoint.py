@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ...errors import CheckpointError
 from ...model import ModelConfig
@@ -16,6 +17,7 @@ from ...tools.files import read_bounded
 from ..formats import Codes, Format, PackedWeight
 from .assemble import assemble_tensors
 from .families import parse_config
+from .files.closing import HoldsFiles
 from .files.fields import read_json
 from .files.gguf_split import open_gguf
 from .files.locate import TensorFiles, is_gguf, resolve
@@ -70,7 +72,7 @@ class _Content:
     manifest: dict[str, Any] | None = None
 
 
-class Checkpoint:
+class Checkpoint(HoldsFiles):
     """A model's description and its tensors under their canonical (Hugging Face) names.
 
     Opening reads config.json and the headers of the safetensors files (or the header of the GGUF
@@ -106,14 +108,8 @@ class Checkpoint:
             name: source.info for name, source in self._sources.items()
         }
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
+    @override
     def close(self) -> None:
-        """Close the files; nothing can be read afterwards."""
         self._content.close()
 
     def companions(self) -> dict[str, bytes]:

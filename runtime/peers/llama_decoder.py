@@ -64,7 +64,7 @@ class _Model:
         self._llama.llama_model_free(self._model)
 
     def threads(self, count: int) -> None:
-        """For everything from now on."""
+        """Let ``count`` threads do everything from now on."""
         self._llama.llama_set_n_threads(self._context, count, count)
 
     def keep(self, tokens: int) -> None:
@@ -108,7 +108,7 @@ class _Model:
         return time.perf_counter() - started
 
     def logits(self, vocabulary: int) -> np.ndarray:
-        """Of the last token."""
+        """The logits of the last token, float32 [vocabulary]."""
         place = self._llama.llama_get_logits(self._context)
         return np.ctypeslib.as_array(place, (vocabulary,)).copy()
 

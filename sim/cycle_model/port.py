@@ -91,7 +91,7 @@ def step_port(m: r.Machine, now: int) -> None:
 
 @njit
 def _choose_burst(m: r.Machine, now: int) -> None:
-    """Of the readers that have a burst with a place for every word, the first one asks for it."""
+    """The first reader that has a burst, and a place for each of its words, asks for it."""
     while can_take(m, q.RELEASED, now):
         take(m, q.RELEASED)
         m.noted -= 1

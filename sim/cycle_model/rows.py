@@ -129,7 +129,7 @@ def code(m: r.Machine, beats: int, now: int) -> None:
 
 @njit
 def step_quantizer(m: r.Machine, beats: int, now: int) -> None:
-    """From the largest magnitude of a row of ``beats`` to its codes: as ``hw.rows.quantizer``."""
+    """Turn the largest magnitude of a row of ``beats`` into its codes: ``hw.rows.quantizer``."""
     if can_take(m, q.CODE_ROW, now) and can_take(m, q.INVERSES, now) and has_room(m, q.CODES):
         take(m, q.CODE_ROW)
         m.code_given += 1

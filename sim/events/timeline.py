@@ -24,7 +24,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Load:
-    """From ``time`` [s] on, the bytes per second on every channel."""
+    """The bytes per second on every channel from ``time`` [s] on."""
 
     time: float
     rates: Mapping[str, float]

@@ -80,7 +80,7 @@ class RequestEstimate:
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
-        """With units; the keys are documented in docs/reference/report.md."""
+        """The results with their units; docs/reference/report.md says what each key means."""
         return {
             "model": {
                 "name": self.model.name, "source": self.model.source,

@@ -51,7 +51,7 @@ def _figure(label: str, value: Range, unit: str, obtained: dict[str, float]) -> 
 
 
 def _strip(value: Range, low: str, high: str) -> Markup:
-    """From best to worst on a line, the nominal value as a dot."""
+    """Draw a line from best to worst, and the nominal value on it as a dot."""
     width = value.high - value.low
     place = round(100 * (value.nominal - value.low) / width, 1) if width else 50.0
     track = tag(

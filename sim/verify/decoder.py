@@ -119,7 +119,7 @@ def verify_decoder(
 
 def compare_decoder(driver: Driver, program: Program, prompt: Sequence[int], new_tokens: int,
                     reference: Reference, progress: Progress = SILENT) -> DecoderReport:
-    """As ``verify_decoder``, on a board of any kind."""
+    """Compare as ``verify_decoder`` does, on a board of any kind."""
     _check(program, prompt, new_tokens)
     expected = _expected(program, prompt, new_tokens, reference)
     pieces = runs_of(program.parameters.max_tokens, 0, len(prompt), new_tokens)

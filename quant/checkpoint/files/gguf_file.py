@@ -14,11 +14,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ....errors import CheckpointError
+from .closing import HoldsFiles
 from .fields import printable, shown
 from .gguf_blocks import TYPES, BlockType
 from .raw_file import RawFile
@@ -71,7 +73,7 @@ class GgufTensor:
         return math.prod(self.shape[:-1]) * self.type.row_bytes(self.shape[-1])
 
 
-class GgufFile:
+class GgufFile(HoldsFiles):
     """A GGUF file, open for reading; a context manager.
 
     Attributes
@@ -103,14 +105,8 @@ class GgufFile:
             self._file.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
+    @override
     def close(self) -> None:
-        """Close the file; nothing can be read afterwards."""
         self._file.close()
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:

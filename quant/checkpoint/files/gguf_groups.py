@@ -53,7 +53,7 @@ def _pairs(blocks: np.ndarray) -> np.ndarray:
 
 
 def _trits(blocks: np.ndarray) -> np.ndarray:
-    """As TQ1_0 has them: digit n of a stage's byte m is value ``first + width * n + m``."""
+    """The trits of TQ1_0: digit n of a stage's byte m is value ``first + width * n + m``."""
     trits = np.empty((len(blocks), 128), np.int8)
     for first, width, at, digits in _STAGES:
         codes = blocks[:, at : at + width]

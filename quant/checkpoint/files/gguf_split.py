@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ....errors import CheckpointError
 from ....tools.files import check_within
+from .closing import HoldsFiles
 from .fields import printable, shown
 from .gguf_file import GgufFile, GgufTensor
 
@@ -77,7 +79,7 @@ def _stated(file: GgufFile, key: str) -> int | None:
     return value
 
 
-class GgufModel:
+class GgufModel(HoldsFiles):
     """The metadata and tensors of one GGUF file or several; a context manager.
 
     Attributes
@@ -110,14 +112,8 @@ class GgufModel:
         }
         self._check_total()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
+    @override
     def close(self) -> None:
-        """Close every file; nothing can be read afterwards."""
         for file in self._files:
             file.close()
 

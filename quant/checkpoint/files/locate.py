@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
+
+from typing_extensions import override
 
 from ....errors import CheckpointError
 from ....tools.files import check_within, open_regular
+from .closing import HoldsFiles
 from .fields import printable, read_json, shown
 from .gguf_file import MAGIC
 from .safetensors_file import HeaderEntry, SafetensorsFile
@@ -80,7 +83,7 @@ class StoredEntry(NamedTuple):
         return f"{self.file.path}: {printable(self.name)}"
 
 
-class TensorFiles:
+class TensorFiles(HoldsFiles):
     """The safetensors files of a folder, one or many, as one table; a context manager.
 
     ``entries`` maps stored names to entries; ``index`` has the index file, if it was read. As in
@@ -111,14 +114,8 @@ class TensorFiles:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
+    @override
     def close(self) -> None:
-        """Close every file."""
         for file in self._files:
             file.close()
 

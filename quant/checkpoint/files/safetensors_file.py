@@ -13,11 +13,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ....errors import CheckpointError
+from .closing import HoldsFiles
 from .fields import parse_json_object, printable, shown
 from .raw_file import RawFile
 
@@ -50,7 +52,7 @@ class HeaderEntry:
         return self.end - self.begin
 
 
-class SafetensorsFile:
+class SafetensorsFile(HoldsFiles):
     """A safetensors file, open for reading, or ``mapped`` for views; a context manager.
 
     ``tensors`` maps names to entries. Opening reads the header only, and checks that
@@ -73,14 +75,8 @@ class SafetensorsFile:
             self._file.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
+    @override
     def close(self) -> None:
-        """Close the file; nothing can be read afterwards."""
         self._file.close()
 
     def view(self, name: str) -> np.ndarray:

@@ -42,7 +42,7 @@ def no_bias(queries: np.ndarray) -> BiasScores:
 def bias_scores(
     queries: np.ndarray, bias: np.ndarray, cosine: np.ndarray, sine: np.ndarray, scale: np.float32
 ) -> BiasScores:
-    """Of rotated ``queries`` float32 [N, heads, head_dim] and ``bias`` [kv_heads, head_dim].
+    """Score rotated ``queries`` float32 [N, heads, head_dim] by ``bias`` [kv_heads, head_dim].
 
     ``along = (q_j b_j + q_k b_k) * scale`` and ``across = (q_k b_j - q_j b_k) * scale``, with
     k = j + head_dim / 2 and the ``scale`` of scores, every operation rounded (``numerics``).

@@ -48,7 +48,7 @@ def build(component: Component, name: str, simulator: str | Simulator = "verilat
 
 def build_design(design: VerilogModule, simulator: str | Simulator = "verilator",
                  wave_suffix: str | None = None) -> Build:
-    """As ``build``, of a component that has been elaborated."""
+    """Compile as ``build`` does, but a component that has been elaborated."""
     chosen = get_simulator(simulator) if isinstance(simulator, str) else simulator
     if wave_suffix is not None and wave_suffix not in chosen.wave_suffixes:
         raise ToolError(f"Simulator {chosen.name} cannot write {wave_suffix!r} waves; it writes "

@@ -75,12 +75,12 @@ class SimulatedLine:
         self.close()
 
     def write(self, data: bytes, /) -> int:
-        """See ``SerialLine``."""
+        """Send ``data``, and say how many bytes: all of them."""
         self._send(struct.pack("<cI", b"W", len(data)) + data)
         return len(data)
 
     def read(self, size: int) -> bytes:
-        """See ``SerialLine``."""
+        """At most ``size`` bytes, those that came within ``timeout``."""
         cycles = int(_CYCLES_PER_SECOND * (1.0 if self.timeout is None else self.timeout))
         self._send(struct.pack("<cIQ", b"R", size, cycles))
         got, = struct.unpack("<I", self._receive(4))

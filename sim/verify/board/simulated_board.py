@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+from typing_extensions import override
+
 from ....errors import HostError
 from ....fpga.accelerator_parameters import AcceleratorParameters
 from ....host.transport import Transport, check_place
@@ -81,31 +83,32 @@ class SimulatedBoard(Transport):
                 self._process.stdin.close()
             self._process.wait()   # it completes its waves
 
+    @override
     def read_register(self, address: int) -> int:
-        """See ``Transport``."""
         response, value = self._ask(struct.pack("<cI", b"R", address), "<BI")
         self._check(response, "read", address)
         return value
 
+    @override
     def write_register(self, address: int, value: int) -> None:
-        """See ``Transport``."""
         response, = self._ask(struct.pack("<cII", b"W", address, value), "<B")
         self._check(response, "written", address)
 
+    @override
     def read_memory(self, offset: int, count: int) -> bytes:
-        """See ``Transport``."""
         check_place(self, offset, count)
         self._send(struct.pack("<cQQ", b"L", BASE + offset, count))
         return self._receive(count)
 
+    @override
     def write_memory(self, offset: int, content: bytes | memoryview) -> None:
-        """See ``Transport``."""
         check_place(self, offset, len(content))
         self._send(struct.pack("<cQQ", b"S", BASE + offset, len(content)) + bytes(content))
         self._receive(1)
 
+    @override
     def wait(self, seconds: float) -> bool:
-        """See ``Transport``; simulates some thousand cycles at most, however long that takes."""
+        """It simulates some thousand cycles at most, however long that takes."""
         return self.simulate(_CYCLES)
 
     def simulate(self, cycles: int) -> bool:

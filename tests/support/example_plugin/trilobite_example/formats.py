@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from typing_extensions import override
 
 from trilobite.quant.formats import Codes, Int8
 
@@ -19,8 +20,8 @@ class Int8Pow2(Int8):
 
     margin: Literal["none", "one"] = "none"
 
+    @override
     def encode_rows(self, rows: np.ndarray, statistics: np.ndarray | None) -> Codes:
-        """See ``Format.encode_rows``."""
         del statistics
         absmax = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.float32(2.0**-100))
         exponent = np.ceil(np.log2(absmax / np.float32(127))) + (self.margin == "one")
