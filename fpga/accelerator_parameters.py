@@ -7,11 +7,13 @@ from functools import cached_property
 
 from ..hw.attention.attention_parameters import AttentionParameters
 from ..hw.matmul.engine_parameters import TlmmParameters
+from ..hw.matmul.scale_codes import CODE_BITS
 from ..hw.weights.weight_layout import WeightLayout
 from ..model import Activation
+from ..quant.formats.groups import GROUP_SIZES
 from .descriptors import FIELDS
 
-__all__ = ["ACTIVATIONS", "CHOICES", "RANGES", "AcceleratorParameters"]
+__all__ = ["ACTIVATIONS", "CHOICES", "RANGES", "SWITCHES", "AcceleratorParameters"]
 
 ACTIVATIONS: tuple[Activation, ...] = ("silu", "relu2")   # as ``ModelConfig.activation`` names them
 _BURST_BYTES = 4096   # ``hw.memory.axi.BURST_BYTES``, which needs Amaranth
@@ -24,8 +26,10 @@ RANGES = {
     "max_heads": (1, 255), "max_context": (1, (1 << 24) - 1), "max_vocabulary": (1, (1 << 24) - 1),
     "max_tokens": (1, 65_535), "activation_beats": (1, 1 << 24), "weight_beats": (2, (1 << 24) - 1),
     "address_width": (12, 38), "max_burst": (2, 256), "outstanding": (1, 256),
-    "axi_cache": (0, 15), "axi_prot": (0, 7),
+    "axi_cache": (0, 15), "axi_prot": (0, 7), "scale_lanes": (0, 64),
+    "scale_beats": (0, (1 << 24) - 1),
 }
+SWITCHES = ("biases", "head_norms")   # what can be left out
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,14 @@ class AcceleratorParameters:
     activations : tuple[str, ...]
         The activation functions of the feed-forward gate, of ``ACTIVATIONS``: SiLU takes 25
         multipliers of 18 bits more than squared ReLU alone.
+    biases : bool
+        Biases can be added to the outputs of matmuls.
+    head_norms : bool
+        Heads of queries and keys can be normed before they are turned.
+    scale_lanes, scale_beats : int
+        Outputs whose sums over a group of weights are scaled and added at once, a multiple of
+        ``lanes`` that divides ``columns``; depth of the buffer of these scales, in beats of as
+        many. 0, both: weights are ternary with a scale for each matrix.
     axi_cache, axi_prot : int
         AxCACHE and AxPROT of every burst, as of ``hw.memory.axi.BurstAttributes``.
 
@@ -92,6 +104,10 @@ class AcceleratorParameters:
     activations: tuple[Activation, ...] = ACTIVATIONS
     axi_cache: int = 0b0011
     axi_prot: int = 0
+    biases: bool = False
+    head_norms: bool = False
+    scale_lanes: int = 0
+    scale_beats: int = 0
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -104,8 +120,12 @@ class AcceleratorParameters:
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(f"{name} must be a whole number from {least} to {most}, not "
                                  f"{value!r}")
+        for name in SWITCHES:
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
         self._check_activations()
         self._check_engine()
+        self._check_scales()
         if self.max_width % self.lanes:
             raise ValueError(f"max_width = {self.max_width} is not a multiple of {self.lanes} "
                              "lanes")
@@ -141,6 +161,17 @@ class AcceleratorParameters:
             raise ValueError(f"max_k = {tlmm.max_k} of the engine is less than max_width = "
                              f"{self.max_width}, the longest row that it must take")
 
+    def _check_scales(self) -> None:
+        lanes = self.scale_lanes
+        if bool(lanes) != bool(self.scale_beats):
+            raise ValueError(f"scale_lanes = {lanes} and scale_beats = {self.scale_beats} must "
+                             "both be 0, or neither")
+        if lanes and (lanes % self.lanes or self.tlmm.columns % lanes
+                      or 8 * self.word_bytes % (CODE_BITS * lanes)):
+            raise ValueError(
+                f"scale_lanes = {lanes} must be a multiple of {self.lanes} lanes, and divide "
+                f"{self.tlmm.columns} columns and the {self.word_bytes // 2} scales of a word")
+
     @cached_property
     def attention(self) -> AttentionParameters:
         """The attention unit."""
@@ -151,6 +182,14 @@ class AcceleratorParameters:
     def weights(self) -> WeightLayout:
         """How the engine's weights lie in memory."""
         return WeightLayout(self.tlmm, self.word_bytes)
+
+    @property
+    def max_row_passes(self) -> int:
+        """Passes of the longest row of activations, in groups that are filled up to whole ones."""
+        tlmm = self.tlmm
+        groups = GROUP_SIZES if self.scale_beats else ()
+        return max(tlmm.max_passes, *(self.max_width // size * tlmm.passes(size)
+                                      for size in groups), 0)
 
     @property
     def max_beats(self) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,75 +12,19 @@ from ..hw.attention.cache_layout import CacheLayout
 from ..hw.vocabulary.vocabulary_layout import VocabularyLayout
 from ..model import ModelConfig
 from ..numerics import flush_array, rope_tables
-from ..quant.formats import Int4, Int8, Ternary
+from ..quant.formats import Int4, Int8
 from ..quant.formats.base import PackedWeight
 from .accelerator_parameters import AcceleratorParameters
-from .descriptors import DESCRIPTOR_BYTES, Descriptor, Operation, Origin, Post, WeightTile
+from .descriptors import Descriptor, Operation, Post, WeightTile
+from .matrices import Grouping, Matrix, MatrixLayout, take_matrix
 from .memory_map import MemoryMap
+from .model_check import check_model
+from .program import FINAL_NORM, Program, packed_list
 from .tiling import Tiling, interleave, plan_tiling
 
 __all__ = ["Program", "compile_model"]
 
 Weights = Callable[[str], "np.ndarray | PackedWeight"]
-
-FINAL_NORM = "final_norm"   # reads the residual stream after the last layer
-
-
-@dataclass
-class Program:
-    """A model in the accelerator's memory.
-
-    Attributes
-    ----------
-    parameters : AcceleratorParameters
-        The accelerator that it is made for.
-    config : ModelConfig
-        The model.
-    memory : MemoryMap
-        Regions: ``tokens`` (int32, by position), ``program``, ``tiles``, ``norms``, ``angles``,
-        ``vocabulary`` (and ``head``), ``weights``, ``cache``, ``residual.<n>`` (before layer n; the
-        last one after all layers), ``middle``, ``queries``, ``attended``, ``gated``, ``logits``.
-    descriptors, tiles : list
-        The program's lists.
-    origins : list
-        The operator and the layer of each descriptor, in their order.
-    layers : int
-        Layers that it runs.
-    """
-
-    parameters: AcceleratorParameters
-    config: ModelConfig
-    memory: MemoryMap
-    descriptors: list[Descriptor] = field(default_factory=list)
-    tiles: list[WeightTile] = field(default_factory=list)
-    layers: int = 0
-    origins: list[Origin] = field(default_factory=list)
-
-    def emit(self, descriptor: Descriptor, operator: str, layer: int | None = None) -> None:
-        """Append a descriptor, and what it is there for."""
-        self.descriptors.append(descriptor)
-        self.origins.append(Origin(operator, layer))
-
-    def word(self, region: str) -> int:
-        """First word of a region."""
-        return self.memory.regions[region].start
-
-    @property
-    def row_words(self) -> int:
-        """Words of a row of the residual stream."""
-        return -(-4 * self.config.hidden_size // self.parameters.word_bytes)
-
-    def first_layers(self, layers: int) -> tuple[int, int]:
-        """Put a list of descriptors for the first ``layers`` layers alone beside the whole one.
-
-        Its first word, and how many of ``tiles`` it uses. Not for programs that keep residuals.
-        """
-        residual = self.word(f"residual.{layers % 2}")
-        chosen = [replace(descriptor, a=residual) if origin.operator == FINAL_NORM else descriptor
-                  for descriptor, origin in zip(self.descriptors, self.origins, strict=True)
-                  if origin.layer is None or origin.layer < layers]
-        region = self.memory.put(f"program.{layers}", _packed(chosen))
-        return region.start, sum(descriptor.tiles for descriptor in chosen)
 
 
 def compile_model(config: ModelConfig, weights: Weights, parameters: AcceleratorParameters,
@@ -92,7 +35,8 @@ def compile_model(config: ModelConfig, weights: Weights, parameters: Accelerator
     Parameters
     ----------
     config, weights
-        The model, and each of its tensors by name; one at a time is in memory besides the image.
+        The model, and each of its tensors by name; those that read the same activations are in
+        memory at a time, besides the image.
     parameters
         The accelerator.
     capacity
@@ -116,7 +60,7 @@ class _Compiler:
                  capacity: int, layers: int, keep_residuals: bool) -> None:
         self.config, self.weights, self.p = config, weights, parameters
         self.capacity, self.layers, self.keep_residuals = capacity, layers, keep_residuals
-        _check_model(config, parameters, capacity)
+        check_model(config, parameters, capacity)
         self.memory = MemoryMap(parameters.word_bytes)
         self.program = Program(parameters, config, self.memory, layers=layers)
         self.cache = CacheLayout(parameters.attention, config.head_dim)
@@ -141,6 +85,11 @@ class _Compiler:
             Operation.HEAD, head, a=tokens, d=self.memory.regions["logits"].start,
             rows=self.config.vocab_size), "lm_head")
         emit(Descriptor(Operation.END), "end")
+        if not self.program.step_tokens:
+            passes = max(descriptor.passes for descriptor in self.program.descriptors)
+            raise TrilobiteError(
+                f"The accelerator cannot run this model: a row of activations takes {passes} "
+                f"beats, and its buffer has {self.p.activation_beats}")
         self._put_lists()
         return self.program
 
@@ -202,54 +151,90 @@ class _Compiler:
         padded[:, :self.config.head_dim] = pairs.reshape(self.capacity, -1)
         self.memory.put("angles", padded)
 
-    def vector(self, name: str) -> int:
-        """Put a norm's weights into memory; their first word."""
+    def put(self, name: str, array: np.ndarray) -> int:
+        """Put ``array`` into memory under a name; its first word."""
+        return self.memory.put(name, array).start
+
+    def vector(self, name: str) -> np.ndarray:
+        """The weights of a norm, or a bias."""
         value = self.weights(name)
         if isinstance(value, PackedWeight):
-            raise TrilobiteError(f"{name} is quantized; norms must be float")
-        return self.memory.put(name, flush_array(np.asarray(value, np.float32))).start
+            raise TrilobiteError(f"{name} is quantized; norms and biases must be float")
+        return flush_array(np.asarray(value, np.float32))
 
-    def trits(self, name: str) -> tuple[np.ndarray, np.float32]:
-        weight = self.weights(name)
-        if not isinstance(weight, PackedWeight) or not isinstance(weight.format, Ternary):
+    def bias(self, prefix: str, *linears: str) -> dict[str, Any]:
+        """What a MATMUL says of its biases, if it has any: of one linear, or of two in turn."""
+        if not self.config.has_bias(linears[0]):
+            return {}
+        vectors = [self.vector(f"{prefix}{linear}.bias") for linear in linears]
+        if linears == ("self_attn.k_proj",) and vectors[0].any():
             raise TrilobiteError(
-                f"{name} is not ternary, and the accelerator multiplies ternary weights; quantize "
-                "the model with --format ternary")
-        codes = weight.codes()
-        return codes.values, np.float32(codes.scale[0, 0])
+                f"{prefix}{linears[0]}.bias is not 0: the runtime keeps biases of keys out of its "
+                "int8 cache and adds their part to the scores, which the accelerator's attention "
+                "does not")
+        rows = vectors[0] if len(vectors) == 1 else interleave(
+            vectors[0][:, None], vectors[1][:, None], self.p.tlmm.columns)
+        return {"bias": 1, "a": self.put(f"{prefix}{linears[0]}.bias", rows)}
 
-    def quantize(self, source: int, width: int, norm: str | None, last_row: int = 0) -> Descriptor:
+    def head_norm(self, name: str) -> dict[str, Any]:
+        """What a MATMUL says of the norm of its heads, if the model has one."""
+        if not self.config.qk_norm:
+            return {}
+        return {"norm": 1, "a": self.put(name, self.vector(name)),
+                "y": np.float32(self.config.rms_norm_eps),
+                "z": np.float32(1 / self.config.head_dim)}
+
+    def matrix(self, name: str) -> Matrix:
+        """The weights of a linear."""
+        return take_matrix(name, self.weights(name), self.p)
+
+    def quantize(self, source: int, width: int, norm: str | None,
+                 read: Sequence[Matrix] = (), last_row: int = 0) -> Descriptor:
+        """Rows of activations, in groups as the weights have them that they are ``read`` by."""
+        grouping = read[0].grouping if read else Grouping()
         constants: dict[str, Any] = {}
         if norm is not None:
-            constants = {"norm": 1, "b": self.vector(norm), "x": np.float32(1 / width),
+            constants = {"norm": 1, "b": self.put(norm, self.vector(norm)),
+                         "x": np.float32(1 / width),
                          "y": np.float32(self.config.rms_norm_eps)}
         return Descriptor(
             Operation.QUANTIZE, a=source, a_stride=self.words_of(width),
-            beats=width // self.p.lanes,
-            passes=self.p.tlmm.passes(width), last_row=last_row, **constants)
+            beats=width // self.p.lanes, blocks=(grouping.columns or 0) // self.p.lanes,
+            passes=MatrixLayout(self.p, width, grouping).passes, last_row=last_row, **constants)
 
-    def matmul(self, name: str, trits: np.ndarray, unit_rows: int, scales: tuple, post: Post,
+    def matmul(self, name: str, matrix: Matrix, unit_rows: int, post: Post,
                **fields: Any) -> Descriptor:
         """Put the tiles of a matrix into memory, and say how they are multiplied with."""
-        M, K = trits.shape
-        tiling = plan_tiling(self.p, name, M, K, unit_rows)
-        self._put_tiles(name, trits, tiling)
+        M, K = matrix.values.shape
+        layout = MatrixLayout(self.p, K, matrix.grouping)
+        # The biases of a tile are read as one row.
+        tiling = plan_tiling(layout, name, M, unit_rows,
+                             self.p.max_width if "bias" in fields else None)
+        self._put_tiles(name, matrix, layout, tiling)
+        if layout.groups:
+            fields |= {"rows": layout.groups, "beats": layout.group_passes,
+                       "digits": matrix.grouping.digits}
         return Descriptor(
-            Operation.MATMUL, post=post, passes=self.p.tlmm.passes(K), blocks=tiling.blocks,
-            tiles=tiling.tiles, last_blocks=tiling.last_blocks, x=scales[0], y=scales[-1],
+            Operation.MATMUL, post=post, passes=layout.passes, blocks=tiling.blocks,
+            tiles=tiling.tiles, last_blocks=tiling.last_blocks,
             row_blocks=unit_rows // self.p.tlmm.columns,
             heads=tiling.blocks * self.p.tlmm.columns // unit_rows,
-            group=tiling.last_blocks * self.p.tlmm.columns // unit_rows, **fields)
+            group=tiling.last_blocks * self.p.tlmm.columns // unit_rows,
+            **{"x": matrix.scale, "y": matrix.scale, **fields})
 
-    def _put_tiles(self, name: str, trits: np.ndarray, tiling: Tiling) -> None:
-        columns, layout = self.p.tlmm.columns, self.p.weights
-        passes = self.p.tlmm.passes(trits.shape[1])
+    def _put_tiles(self, name: str, matrix: Matrix, layout: MatrixLayout, tiling: Tiling) -> None:
+        columns = self.p.tlmm.columns
         for tile in range(tiling.tiles):
             blocks = tiling.of_tile(tile)
             first = tile * tiling.blocks * columns
-            image = layout.pack(trits[first:first + blocks * columns])
-            region = self.memory.put(f"{name}.{tile}", image)
-            self.program.tiles.append(WeightTile(region.start, len(image), blocks * passes))
+            rows = slice(first, first + blocks * columns)
+            word = self.put_tile(f"{name}.{tile}", matrix, layout, rows)
+            self.program.tiles.append(WeightTile(
+                word, layout.words(blocks), layout.beats(blocks), layout.scale_beats(blocks)))
+
+    def put_tile(self, name: str, matrix: Matrix, layout: MatrixLayout, rows: slice) -> int:
+        """Put the tile of some rows of a matrix into memory; its first word."""
+        return self.put(name, layout.pack(matrix.values[rows], matrix.scales[rows]))
 
     def layer(self, number: int) -> None:
         config, prefix = self.config, f"model.layers.{number}."
@@ -269,14 +254,19 @@ class _Compiler:
         def emit(descriptor: Descriptor, operator: str) -> None:
             self.program.emit(descriptor, operator, number)
 
-        emit(self.quantize(start, hidden, f"{prefix}input_layernorm.weight"), "input_norm")
-        for linear, post, fields in (
-                ("q", Post.ROTATE, angles | {"d": queries, "d_stride": self.words_of(heads)}),
-                ("k", Post.KEYS, angles | in_cache), ("v", Post.VALUES, in_cache)):
-            name = f"{prefix}self_attn.{linear}_proj.weight"
-            trits, scale = self.trits(name)
-            emit(self.matmul(name, trits, config.head_dim, (scale,), post, **fields),
-                 f"{linear}_proj")
+        attention = f"{prefix}self_attn."
+        rotated = angles | {"d": queries, "d_stride": self.words_of(heads)}
+        read = self.matrices(prefix, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+        emit(self.quantize(start, hidden, f"{prefix}input_layernorm.weight", read), "input_norm")
+        for linear, matrix, post, fields in (
+                ("q", read[0], Post.ROTATE,
+                 rotated | self.head_norm(f"{attention}q_norm.weight")),
+                ("k", read[1], Post.KEYS,
+                 angles | in_cache | self.head_norm(f"{attention}k_norm.weight")),
+                ("v", read[2], Post.VALUES, in_cache)):
+            name = f"{linear}_proj"
+            emit(self.matmul(f"{attention}{name}.weight", matrix, config.head_dim, post, **fields,
+                             **self.bias(prefix, f"self_attn.{name}")), name)
         emit(Descriptor(
             Operation.ATTEND, a=queries, a_stride=self.words_of(heads), d=attended,
             d_stride=self.words_of(heads), heads=config.num_kv_heads,
@@ -284,32 +274,53 @@ class _Compiler:
             head_words=self.words_of(config.head_dim),
             x=np.float32(1 / np.sqrt(config.head_dim)), **in_cache), "attention")
         norm = f"{prefix}self_attn.attn_sub_norm.weight" if config.sub_norm else None
-        emit(self.quantize(attended, heads, norm), f"attn_{normed}")
-        emit(self.added(f"{prefix}self_attn.o_proj.weight", start, middle), "o_proj")
+        read = self.matrices(prefix, "self_attn.o_proj")
+        emit(self.quantize(attended, heads, norm, read), f"attn_{normed}")
+        emit(self.added(prefix, "self_attn.o_proj", read[0], start, middle), "o_proj")
 
-        emit(self.quantize(middle, hidden, f"{prefix}post_attention_layernorm.weight"), "post_norm")
-        emit(self.gated(prefix, gated), "gate_up_proj")
+        read = self.matrices(prefix, "mlp.gate_proj", "mlp.up_proj")
+        norm = f"{prefix}post_attention_layernorm.weight"
+        emit(self.quantize(middle, hidden, norm, read), "post_norm")
+        emit(self.gated(prefix, *read, gated), "gate_up_proj")
         norm = f"{prefix}mlp.ffn_sub_norm.weight" if config.sub_norm else None
-        emit(self.quantize(gated, config.intermediate_size, norm), f"ffn_{normed}")
-        emit(self.added(f"{prefix}mlp.down_proj.weight", middle, self.residual(number + 1)),
+        read = self.matrices(prefix, "mlp.down_proj")
+        emit(self.quantize(gated, config.intermediate_size, norm, read), f"ffn_{normed}")
+        emit(self.added(prefix, "mlp.down_proj", read[0], middle, self.residual(number + 1)),
              "down_proj")
 
-    def added(self, name: str, residual: int, out: int) -> Descriptor:
-        """A matmul whose outputs are added to the rows at ``residual``."""
-        trits, scale = self.trits(name)
-        stride = self.words_of(self.config.hidden_size)
-        return self.matmul(name, trits, self.p.tlmm.columns, (scale,), Post.ADD,
-                           b=residual, b_stride=stride, d=out, d_stride=stride)
+    def matrices(self, prefix: str, *linears: str) -> list[Matrix]:
+        """The weights of linears that read the same activations."""
+        found = [self.matrix(f"{prefix}{linear}.weight") for linear in linears]
+        for linear, matrix in zip(linears, found, strict=True):
+            if matrix.grouping.columns != found[0].grouping.columns:
+                raise TrilobiteError(
+                    f"{prefix}{linear}.weight has {matrix.grouping}, and "
+                    f"{prefix}{linears[0]}.weight {found[0].grouping}: weights that read the same "
+                    "activations must have groups of one size")
+        return found
 
-    def gated(self, prefix: str, out: int) -> Descriptor:
-        gate, gate_scale = self.trits(f"{prefix}mlp.gate_proj.weight")
-        up, up_scale = self.trits(f"{prefix}mlp.up_proj.weight")
+    def added(self, prefix: str, linear: str, matrix: Matrix, residual: int,
+              out: int) -> Descriptor:
+        """A matmul whose outputs are added to the rows at ``residual``."""
+        stride = self.words_of(self.config.hidden_size)
+        return self.matmul(f"{prefix}{linear}.weight", matrix, self.p.tlmm.columns, Post.ADD,
+                           b=residual, b_stride=stride, d=out, d_stride=stride,
+                           **self.bias(prefix, linear))
+
+    def gated(self, prefix: str, gate: Matrix, up: Matrix, out: int) -> Descriptor:
         columns = self.p.tlmm.columns
-        both = interleave(gate, up, columns)
+        if gate.grouping != up.grouping:
+            raise TrilobiteError(
+                f"{prefix}mlp.up_proj.weight has {up.grouping}, and {prefix}mlp.gate_proj.weight "
+                f"{gate.grouping}: their blocks alternate, and must be of one kind")
+        scales = gate.scales if gate.grouping.columns is None else interleave(
+            gate.scales, up.scales, columns)
+        both = Matrix(interleave(gate.values, up.values, columns), scales, gate.grouping)
         return self.matmul(
-            f"{prefix}mlp.gate_up", both, 2 * columns, (gate_scale, up_scale), Post.GATE, d=out,
+            f"{prefix}mlp.gate_up", both, 2 * columns, Post.GATE, d=out, y=up.scale,
             d_stride=self.words_of(self.config.intermediate_size),
-            silu=int(self.config.activation == "silu"))
+            silu=int(self.config.activation == "silu"),
+            **self.bias(prefix, "mlp.gate_proj", "mlp.up_proj"))
 
     def _vocabulary_descriptor(self, operation: Operation, region: str,
                                **fields: Any) -> Descriptor:
@@ -319,15 +330,9 @@ class _Compiler:
                           four_bits=int(layout.bits == 4), **fields)
 
     def _put_lists(self) -> None:
-        self.memory.put("program", _packed(self.program.descriptors))
+        self.memory.put("program", packed_list(self.program.descriptors))
         tiles = b"".join(tile.pack() for tile in self.program.tiles)
         self.memory.put("tiles", np.frombuffer(tiles, np.uint8))
-
-
-def _packed(descriptors: list[Descriptor]) -> np.ndarray:
-    packed = b"".join(descriptor.pack() for descriptor in descriptors)
-    # The fetcher reads one descriptor ahead of END at the most: a place for it.
-    return np.frombuffer(packed + bytes(DESCRIPTOR_BYTES), np.uint8)
 
 
 def _vocabulary_weight(name: str,
@@ -343,44 +348,3 @@ def _vocabulary_weight(name: str,
         f"{name} is neither int8 nor symmetric int4 with one scale per row, as the accelerator's "
         f"embedding and head are; quantize the model with --embedding int8, or with "
         f"--tensor-format '{name}=int4,group_size=row'")
-
-
-# What lies in the rotary tables of the image and asks nothing of the hardware.
-_TABLES = ("rope_linear", "rope_llama3", "rope_yarn")
-
-
-def _check_model(config: ModelConfig, p: AcceleratorParameters, capacity: int) -> None:
-    """Raise ``TrilobiteError`` for what the hardware does not have or is too small for."""
-    problems = []
-    if any(map(config.has_bias, ("self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj"))):
-        problems.append("it has biases")
-    problems += [f"it has {words}" for name, words in config.peculiarities().items()
-                 if name not in _TABLES]
-    sizes = {
-        "hidden_size": (config.hidden_size, p.max_width),
-        "intermediate_size": (config.intermediate_size, p.max_width),
-        "num_heads * head_dim": (config.num_heads * config.head_dim, p.max_width),
-        "head_dim": (config.head_dim, p.max_head_dim),
-        "num_heads": (config.num_heads, p.max_heads),
-        "vocab_size": (config.vocab_size, p.max_vocabulary),
-        "the context": (capacity, p.max_context),
-    }
-    problems += [f"{name} is {value}, and at most {most} fit"
-                 for name, (value, most) in sizes.items() if value > most]
-    chunk = p.attention.chunk
-    if config.head_dim % chunk:
-        problems.append(f"head_dim is {config.head_dim}, which is no multiple of {chunk}")
-    if config.activation not in p.activations:
-        problems.append(f"its activation function is {config.activation}, and the gate computes "
-                        f"{' and '.join(p.activations)}")
-    columns = p.tlmm.columns
-    rows = {
-        "hidden_size": config.hidden_size,
-        "intermediate_size": config.intermediate_size,
-        "num_heads * head_dim": config.num_heads * config.head_dim,
-        "num_kv_heads * head_dim": config.num_kv_heads * config.head_dim,
-    }
-    problems += [f"{name} is {value}, which is no multiple of the engine's {columns} columns"
-                 for name, value in rows.items() if value % columns]
-    if problems:
-        raise TrilobiteError("The accelerator cannot run this model: " + "; ".join(problems))

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..hw.component import Component
 from ..hw.memory.axi import read_signature, write_signature
+from ..hw.rows.rms_norm import norm_layout
 from .accelerator_parameters import AcceleratorParameters
 from .attend_driver import AttendDriver
 from .counters import Counters
@@ -23,7 +24,7 @@ from .registers import PATIENCE, TIMEOUT
 from .routing import route
 from .runs import RunError
 from .sequencer import OPERATIONS, Sequencer, run_layout
-from .units import READERS, UNITS
+from .units import OPTIONS, READERS, UNITS
 from .vocabulary_drivers import EmbedDriver, HeadDriver
 
 __all__ = ["Core"]
@@ -87,6 +88,7 @@ class Core(Component):
         self._add_control(m)
         self._connect_memory(m)
         self._connect_weights(m)
+        self._connect_outputs(m)
         self._connect_rows(m)
         self._connect_attention_and_head(m)
         self._count(m)
@@ -97,9 +99,11 @@ class Core(Component):
         return component
 
     def _add_units(self, m: Module) -> None:
-        """Make ``self._reader`` and all others of ``UNITS``."""
-        for name, make in UNITS.items():
-            setattr(self, f"_{name}", self._add(m, name, make(self.parameters)))
+        """Make ``self._reader`` and all others of ``UNITS``, and what there is of ``OPTIONS``."""
+        p = self.parameters
+        chosen = {name: make for name, (option, make) in OPTIONS.items() if getattr(p, option)}
+        for name, make in (UNITS | chosen).items():
+            setattr(self, f"_{name}", self._add(m, name, make(p)))
 
     def _add_control(self, m: Module) -> None:
         p = self.parameters
@@ -131,7 +135,10 @@ class Core(Component):
         quantizes = Signal()
         m.d.sync += quantizes.eq(self._is(Operation.QUANTIZE))
         invalid = Signal()
-        with m.If(self._unpacker.invalid | self._tiles.too_long):
+        too_long = self._tiles.too_long
+        if p.scale_beats:
+            too_long |= self._scales.too_long
+        with m.If(self._unpacker.invalid | too_long):
             m.d.sync += invalid.eq(1)
         m.d.comb += [
             self._write_master.o.ready.eq(1),
@@ -218,17 +225,52 @@ class Core(Component):
         fetcher, unpacker, tiles = self._tile_fetcher, self._unpacker, self._tiles
         driver, engine = self._drivers[Operation.MATMUL], self._engine
         connect(m, fetcher.o_weights, request)
-        connect(m, words, unpacker.i)
+        if not self.parameters.scale_beats:
+            connect(m, words, unpacker.i)
         connect(m, fetcher.o_tile, tiles.i_tile)
         for source, sink in ((unpacker.o, tiles.i), (tiles.o, engine.i_weights)):
             m.d.comb += [sink.p.eq(source.p), sink.valid.eq(source.valid),
                          source.ready.eq(sink.ready)]
-        connect(m, driver.o_job, engine.i_job)
         connect(m, driver.o_read, self._activations.i_read)
         connect(m, self._activations.o, engine.i_activations)
-        connect(m, self._activations.o_scale, self._dequantizer.i_scale)
         connect(m, driver.o_scaling, self._dequantizer.i_scaling)
+        if self.parameters.scale_beats:
+            self._connect_groups(m, words)
+            return
+        connect(m, driver.o_job, engine.i_job)
+        connect(m, self._activations.o_scale, self._dequantizer.i_scale)
         connect(m, engine.o, self._dequantizer.i)
+
+    def _connect_groups(self, m: Module, words: stream.Interface) -> None:
+        """What differs where weights may have several digits, and a scale for each group."""
+        fetcher, engine, descriptor = (self._tile_fetcher, self._engine,
+                                       self._sequencer.o_descriptor)
+        splitter, scales, groups = self._splitter, self._scales, self._group_dequantizer
+        connect(m, words, splitter.i)
+        connect(m, splitter.o_weights, self._unpacker.i)
+        connect(m, fetcher.o_split, splitter.i_tile)
+        connect(m, fetcher.o_scales, scales.i_tile)
+        for source, sink in ((splitter.o_scales, scales.i), (scales.o, groups.i_codes)):
+            m.d.comb += [Value.cast(sink.p).eq(Value.cast(source.p)),
+                         sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+        connect(m, self._drivers[Operation.MATMUL].o_job, self._jobs.i)
+        connect(m, self._jobs.o, engine.i_job)
+        connect(m, self._digits.o, groups.i)
+        m.d.comb += [
+            self._jobs.i_times.eq(descriptor.rows), self._digits.i_digits.eq(descriptor.digits),
+            groups.i_groups.eq(descriptor.rows), groups.i_row_blocks.eq(descriptor.row_blocks),
+            self._activations.i_group.eq(descriptor.blocks),
+        ]
+        grouped, plain = self._grouped(True), self._grouped(False)
+        for enabled, unit, sums in ((plain, self._dequantizer, self._dequantizer.i),
+                                    (grouped, groups, self._digits.i)):
+            self._route(m, engine.o, sums, enabled)
+            self._route(m, self._activations.o_scale, unit.i_scale, enabled)
+
+    def _grouped(self, groups: bool) -> Value:
+        """A MATMUL is being done whose weights have scales of groups, or have none."""
+        there = self._sequencer.o_descriptor.rows != 0
+        return self._is(Operation.MATMUL) & (there if groups else ~there)
 
     def _connect_rows(self, m: Module) -> None:
         quantize, matmul, attend, embed = (self._drivers[operation] for operation in (
@@ -247,7 +289,7 @@ class Core(Component):
         self._route(m, embed.o_row, self._sink.i_row, embeds)
         self._route(m, matmul.o_row, self._sink.i_row, matmuls)
         self._route(m, attend.o_row, self._sink.i_row, attends)
-        connect(m, quantize.o_norm, self._norm.i_norm)
+        turns_outputs = self._connect_norm(m, norms, turns)
         connect(m, matmul.o_heads, self._rotary.i_token)
         connect(m, matmul.o_head, self._cache_writer.i_head)
 
@@ -264,9 +306,9 @@ class Core(Component):
         connect(m, self._angles.o, self._rotary.i_angles)
 
         # Outputs of matmuls.
-        outputs = self._dequantizer.o
+        outputs = self._outputs
         self._route(m, outputs, self._residual.i_a, self._post(Post.ADD), values)
-        self._route(m, outputs, self._rotary.i, turns)
+        self._route(m, outputs, self._rotary.i, turns_outputs)
         self._route(m, outputs, self._gate.i, self._post(Post.GATE), values)
         self._route(m, outputs, self._quantizer.i, self._post(Post.VALUES))
         m.d.comb += self._gate.i_silu.eq(descriptor.silu)
@@ -298,6 +340,56 @@ class Core(Component):
             self._activations.i_clear.eq(to_buffer & ~was_quantizing),
             self._activations.i_passes.eq(descriptor.passes),
         ]
+
+    def _connect_norm(self, m: Module, norms: Value, turns: Value) -> Value:
+        """The norm's constants; heads of queries and keys on their way to be turned.
+
+        Returns when heads are turned that come as they are.
+        """
+        quantize, norm = self._drivers[Operation.QUANTIZE], self._norm
+        if not self.parameters.head_norms:
+            connect(m, quantize.o_norm, norm.i_norm)
+            return turns
+        descriptor = self._sequencer.o_descriptor
+        norms_heads = turns & descriptor.norm
+        constants = stream.Signature(norm_layout()).create()
+        m.d.comb += [
+            constants.p.inverse_width.as_value().eq(descriptor.z),
+            constants.p.epsilon.as_value().eq(descriptor.y), constants.valid.eq(1),
+        ]
+        self._route(m, quantize.o_norm, norm.i_norm, norms)
+        self._route(m, constants, norm.i_norm, norms_heads)
+        self._route(m, self._drivers[Operation.MATMUL].o_a, self._row_source_a.i, norms_heads)
+        self._route(m, self._row_source_a.o, norm.i_weight, norms_heads, lambda row: row.values)
+        self._route(m, self._outputs, norm.i, norms_heads)
+        self._route(m, norm.o, self._rotary.i, norms_heads)
+        return turns & ~descriptor.norm
+
+    def _connect_outputs(self, m: Module) -> None:
+        """``self._outputs``, the scaled sums of matmuls, with their biases if they have any."""
+        scaled = [(self._dequantizer.o, self._is(Operation.MATMUL))]
+        if self.parameters.scale_beats:
+            scaled = [(self._dequantizer.o, self._grouped(False)),
+                      (self._group_dequantizer.o, self._grouped(True))]
+        self._outputs = self._dequantizer.o
+        if len(scaled) == 1 and not self.parameters.biases:
+            return
+        self._outputs = stream.Signature(self._outputs.p.shape()).create()
+        has_bias = self._sequencer.o_descriptor.bias
+        for source, enabled in scaled:
+            if self.parameters.biases:
+                self._route(m, source, self._bias.i, enabled & has_bias)
+                self._route(m, source, self._outputs, enabled & ~has_bias)
+            else:
+                self._route(m, source, self._outputs, enabled)
+        if self.parameters.biases:
+            self._connect_bias(m, self._is(Operation.MATMUL) & has_bias)
+
+    def _connect_bias(self, m: Module, biased: Value) -> None:
+        bias = self._bias
+        self._route(m, self._drivers[Operation.MATMUL].o_a, self._row_source_a.i, biased)
+        self._route(m, self._row_source_a.o, bias.i_bias, biased, lambda row: row.values)
+        self._route(m, bias.o, self._outputs, biased)
 
     def _connect_attention_and_head(self, m: Module) -> None:
         attend, embed, head = (self._drivers[operation] for operation in (

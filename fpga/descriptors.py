@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-__all__ = ["DESCRIPTOR_BYTES", "FIELDS", "Descriptor", "Operation", "Origin", "Post", "WeightTile",
-           "describe_operation"]
+__all__ = ["DESCRIPTOR_BYTES", "FIELDS", "FLOATS", "Descriptor", "Operation", "Origin", "Post",
+           "WeightTile", "describe_operation"]
 
 DESCRIPTOR_BYTES = 64
 TILE_BYTES = 16   # of a weight tile's entry
@@ -43,13 +43,15 @@ class Post(enum.IntEnum):
 
 # Bits of each field, in their order from the lowest bit on.
 FIELDS: dict[str, int] = {
-    "operation": 4, "post": 4, "norm": 1, "silu": 1, "last_row": 1, "four_bits": 1, "spare": 4,
+    "operation": 4, "post": 4, "norm": 1, "silu": 1, "last_row": 1, "four_bits": 1,
+    "digits": 3, "bias": 1,
     "a": 32, "b": 32, "c": 32, "d": 32,
     "a_stride": 24, "b_stride": 24, "d_stride": 24,
     "beats": 16, "passes": 16, "blocks": 16, "tiles": 16, "last_blocks": 16, "row_blocks": 16,
     "region": 24, "tile_words": 16, "chunks": 8, "heads": 8, "group": 8, "head_words": 8,
-    "x": 32, "y": 32, "rows": 24,
+    "x": 32, "y": 32, "rows": 24, "z": 32,
 }
+FLOATS = ("x", "y", "z")   # fields that are float32 numbers
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Descriptor:
         What to do.
     norm : int
         QUANTIZE norms the rows first (RMSNorm), with the weights at ``b``, ``x`` = float32(1 /
-        width) and ``y`` = epsilon.
+        width) and ``y`` = epsilon. MATMUL norms each head before it is turned, with the weights
+        at ``a``, ``z`` = float32(1 / head_dim) and ``y`` = epsilon.
     silu : int
         GATE uses SiLU, not squared ReLU.
     last_row : int
@@ -70,17 +73,22 @@ class Descriptor:
         left out, as HEAD is.
     four_bits : int
         The codes of the vocabulary, which EMBED and HEAD read, have 4 bits, not 8.
+    digits : int
+        MATMUL: ternary digits of a weight; 0 counts as 1.
+    bias : int
+        MATMUL adds the float32 numbers at ``a``, one for each row of the matrix, to its outputs.
     a, b, c, d : int
         Addresses: what is read, what is read beside it, the cache (of HEAD and EMBED: the
         vocabulary), where results go. HEAD: ``a`` are the tokens, ``d`` the logits.
     a_stride, b_stride, d_stride : int
         Words from a token's row to the next one's.
     beats : int
-        QUANTIZE and EMBED: beats of a row.
+        QUANTIZE and EMBED: beats of a row. MATMUL: passes of a group, if there are ``rows``.
     passes : int
         QUANTIZE and MATMUL: passes that the engine makes over the row that is kept or multiplied.
     blocks, tiles, last_blocks : int
-        MATMUL: blocks of C rows in a weight tile, tiles, blocks in the last one.
+        MATMUL: blocks of C rows in a weight tile, tiles, blocks in the last one. QUANTIZE:
+        ``blocks`` are the beats of a group of codes; 0: the row is one.
     row_blocks : int
         MATMUL: blocks of a head.
     region, tile_words, chunks : int
@@ -94,7 +102,10 @@ class Descriptor:
         QUANTIZE: what ``norm`` says. MATMUL: scales of even and odd blocks. ATTEND: ``x`` is
         float32(1 / sqrt(head_dim)).
     rows : int
-        HEAD: size of the vocabulary.
+        HEAD: size of the vocabulary. MATMUL: groups of a row of the matrix, each with a scale of
+        its own in the weight tiles; 0: ``x`` and ``y`` are the scales.
+    z : np.float32
+        MATMUL: what ``norm`` says.
     """
 
     operation: Operation
@@ -103,7 +114,8 @@ class Descriptor:
     silu: int = 0
     last_row: int = 0
     four_bits: int = 0
-    spare: int = 0
+    digits: int = 0
+    bias: int = 0
     a: int = 0
     b: int = 0
     c: int = 0
@@ -126,13 +138,14 @@ class Descriptor:
     x: np.float32 = _ZERO
     y: np.float32 = _ZERO
     rows: int = 0
+    z: np.float32 = _ZERO
 
     def pack(self) -> bytes:
         """The descriptor's bytes. Raises ``ValueError`` if a value does not fit its field."""
         bits = place = 0
         for field in fields(self):
             value, width = getattr(self, field.name), FIELDS[field.name]
-            number = int(np.float32(value).view(np.uint32)) if field.name in "xy" else int(value)
+            number = int(np.float32(value).view(np.uint32)) if field.name in FLOATS else int(value)
             if not 0 <= number < 1 << width:
                 raise ValueError(f"Descriptor {self.operation.name}: {field.name} = {value} does "
                                  f"not fit {width} bits")
@@ -156,15 +169,20 @@ class Origin:
 
 @dataclass(frozen=True)
 class WeightTile:
-    """Words of a weight tile's image, and the beats that they give."""
+    """Words of a weight tile's image, and the beats that they give.
+
+    ``scales``: beats of the scales that it begins with, in whole words; ``beats`` are of the
+    weights behind them.
+    """
 
     word: int
     words: int
     beats: int
+    scales: int = 0
 
     def pack(self) -> bytes:
-        """16 bytes: three 32-bit numbers and an empty one."""
-        return np.array([self.word, self.words, self.beats, 0], "<u4").tobytes()
+        """16 bytes: four 32-bit numbers."""
+        return np.array([self.word, self.words, self.beats, self.scales], "<u4").tobytes()
 
 
 def describe_operation(descriptor: int) -> str:

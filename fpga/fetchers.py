@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..hw.component import Component
 from ..hw.memory.axi import COUNT_WIDTH, word_layout
 from ..hw.streams.queue import queue_before
+from ..hw.weights.scale_splitter import scaled_tile_layout
 from ..hw.weights.tile_buffer import buffer_tile_layout
 from .accelerator_parameters import AcceleratorParameters
 from .descriptors import DESCRIPTOR_BYTES, TILE_BYTES, Operation
@@ -114,13 +115,19 @@ class TileFetcher(ListFetcher):
         The words of tiles.
     o_tile : ``Out(stream.Signature(buffer_tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))``
         What these words are. It is connected to the tile buffer.
+    o_split : ``Out(stream.Signature(scaled_tile_layout(BEATS_WIDTH)))``, o_scales : ``Out(...)``
+        With scales: where the words of a tile's scales end, and for the buffer of scales what
+        ``o_tile`` is for weights.
     """
 
     def __init__(self, parameters: AcceleratorParameters) -> None:
+        tile = Out(stream.Signature(buffer_tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))
+        split = Out(stream.Signature(scaled_tile_layout(BEATS_WIDTH)))
+        self._scaled = parameters.scale_beats > 0
         super().__init__(
             parameters, {"i_count": In(COUNT_WIDTH), "i_state": In(state_layout(parameters))},
-            {"o_weights": Out(word_requests(parameters)),
-             "o_tile": Out(stream.Signature(buffer_tile_layout(BEATS_WIDTH, REPEATS_WIDTH)))})
+            {"o_weights": Out(word_requests(parameters)), "o_tile": tile,
+             **({"o_split": split, "o_scales": tile} if self._scaled else {})})
 
     def elaborate(self, platform):
         m = Module()
@@ -133,7 +140,19 @@ class TileFetcher(ListFetcher):
         place = Signal(range(max(per_word, 2)))
         entry = Signal(weight_tile_layout())
         there, first_words = self._gather(m, words)
-        weights_taken, tile_taken, done = Signal(), Signal(), Signal()
+        done = Signal()
+        # Who is told of an entry: each takes it when he can.
+        told: dict[str, tuple[stream.Interface, Value]] = {
+            "weights": (self.o_weights, Const(1)), "tile": (self.o_tile, Const(1))}
+        if self._scaled:
+            scaled = entry.scales != 0
+            told |= {"split": (self.o_split, Const(1)), "scales": (self.o_scales, scaled)}
+            m.d.comb += [
+                self.o_split.p.scaled.eq(scaled), self.o_split.p.beats.eq(entry.scales),
+                self.o_scales.p.beats.eq(entry.scales),
+                self.o_scales.p.repeats.eq(self.i_state.tokens),
+            ]
+        taken = {name: Signal(name=f"{name}_taken") for name in told}
         m.d.comb += [
             entry.eq(Cat(first_words, self.i_words.p.data).word_select(place, 8 * TILE_BYTES)),
             self.o_request.p.word.eq(address),
@@ -151,19 +170,17 @@ class TileFetcher(ListFetcher):
                 with m.If(self.o_request.ready):
                     m.next = "entries"
             with m.State("entries"):
+                all_told = Cat(taken[name] | port.ready | ~wanted
+                               for name, (port, wanted) in told.items()).all()
                 m.d.comb += [
-                    self.o_weights.valid.eq(there & ~weights_taken),
-                    self.o_tile.valid.eq(there & ~tile_taken),
-                    done.eq(there & (weights_taken | self.o_weights.ready)
-                            & (tile_taken | self.o_tile.ready)),
+                    done.eq(there & all_told),
                     self.i_words.ready.eq(
                         ~there | (done & ((place == per_word - 1) | (left == 1)))),
                 ]
-                m.d.sync += [
-                    weights_taken.eq((weights_taken | (self.o_weights.valid & self.o_weights.ready))
-                                     & ~done),
-                    tile_taken.eq((tile_taken | (self.o_tile.valid & self.o_tile.ready)) & ~done),
-                ]
+                for name, (port, wanted) in told.items():
+                    m.d.comb += port.valid.eq(there & ~taken[name] & wanted)
+                    m.d.sync += taken[name].eq(
+                        (taken[name] | (port.valid & port.ready)) & ~done)
                 with m.If(done):
                     m.d.sync += [left.eq(left - 1),
                                  place.eq(Mux(place == per_word - 1, 0, place + 1))]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from .descriptors import DESCRIPTOR_BYTES, FIELDS
 from .memory_map import Region
 from .registers import configuration_hash
 
@@ -62,6 +64,18 @@ class Image:
         """Place and bytes of a region."""
         region = self.regions[name]
         return region.start * self.word_bytes, region.words * self.word_bytes
+
+    def step_tokens(self, max_tokens: int) -> int:
+        """Most tokens of a step on an accelerator that takes ``max_tokens``.
+
+        The widest rows of all of them must fit the activation buffer.
+        """
+        first = sum(FIELDS[name] for name in takewhile("passes".__ne__, FIELDS))
+        listed = self.contents["program"]
+        passes = max(int.from_bytes(listed[at:at + DESCRIPTOR_BYTES], "little") >> first
+                     & (1 << FIELDS["passes"]) - 1
+                     for at in range(0, len(listed) - DESCRIPTOR_BYTES + 1, DESCRIPTOR_BYTES))
+        return min(max_tokens, int(self.parameters["activation_beats"]) // max(1, passes))
 
     def token_place(self, position: int, count: int) -> int:
         """The place of the token at ``position``, which ``count`` tokens from there on have."""

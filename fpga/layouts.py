@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data
 
 from .accelerator_parameters import AcceleratorParameters
-from .descriptors import DESCRIPTOR_BYTES, FIELDS, TILE_BYTES
+from .descriptors import DESCRIPTOR_BYTES, FIELDS
 
 __all__ = ["descriptor_layout", "once", "state_layout", "weight_tile_layout"]
 
@@ -18,9 +18,8 @@ def descriptor_layout() -> data.StructLayout:
 
 
 def weight_tile_layout() -> data.StructLayout:
-    """The fields of ``WeightTile``, and what fills it up."""
-    return data.StructLayout({"word": 32, "words": 32, "beats": 32,
-                              "unused": 8 * TILE_BYTES - 96})
+    """The fields of ``WeightTile``."""
+    return data.StructLayout({"word": 32, "words": 32, "beats": 32, "scales": 32})
 
 
 def state_layout(parameters: AcceleratorParameters) -> data.StructLayout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -239,10 +239,13 @@ class Sequencer(Component):
         heads = product("query_heads", d.heads, d.group, p.max_heads)
         beats = product("head_beats", d.head_words, p.word_beats, p.max_beats)
         gates = d.post == Post.GATE
+        digits: Value = Const(0, 1)
+        if p.scale_beats:
+            digits = product("digit_blocks", d.blocks, d.digits, p.tlmm.max_blocks)
         exceeds = {
             Operation.EMBED: 0,
             Operation.QUANTIZE: ~d.last_row & activations,
-            Operation.MATMUL: activations | (width & ~gates) | (
+            Operation.MATMUL: activations | digits | (width & ~(gates & ~d.bias)) | (
                 head_dim & ~gates & (d.post != Post.ADD)),
             Operation.ATTEND: heads | beats,
             Operation.HEAD: 0,
@@ -252,6 +255,14 @@ class Sequencer(Component):
                                   for operation in OPERATIONS))
         return result
 
+    def _lacks(self, d) -> Value:
+        """Whether a MATMUL asks for what this accelerator was made without."""
+        p = self.parameters
+        lacks = [d.bias & d.norm]   # both come the same way
+        lacks += [d.bias] * (not p.biases) + [d.norm] * (not p.head_norms)
+        lacks += [d.rows != 0, d.digits != 0] * (not p.scale_beats)
+        return Cat(lacks).any()
+
     def _too_large_fields(self, m: Module, d) -> Signal:
         """A bit for each of ``OPERATIONS``, a cycle later: a field of ``d`` exceeds its limit."""
         p = self.parameters
@@ -259,7 +270,7 @@ class Sequencer(Component):
         def outside(value: Value, most: Value | int) -> Value:
             return (value == 0) | (value > most)
 
-        passes = outside(d.passes, p.tlmm.max_passes)
+        passes = outside(d.passes, p.max_row_passes)
         chunks = outside(d.chunks, p.attention.max_chunks)
         row_words = -(-p.max_width // p.word_bytes)
         turned_or_cached = (d.post != Post.ADD) & (d.post != Post.GATE)
@@ -271,7 +282,8 @@ class Sequencer(Component):
                 passes | blocks | (d.tiles == 0) | outside(d.row_blocks, d.blocks)
                 | (turned_or_cached & (outside(d.heads, p.max_heads)
                                        | outside(d.group, p.max_heads)))
-                | (((d.post == Post.KEYS) | (d.post == Post.VALUES)) & chunks)),
+                | (((d.post == Post.KEYS) | (d.post == Post.VALUES)) & chunks)
+                | self._lacks(d)),
             Operation.ATTEND: chunks | (d.heads == 0) | (d.group == 0) | (d.head_words == 0),
             Operation.HEAD: (outside(d.rows, p.max_vocabulary)
                              | outside(d.tile_words, Mux(d.four_bits, -(-row_words // 2),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import TrilobiteError
-from .accelerator_parameters import AcceleratorParameters
+from .matrices import MatrixLayout
 
 __all__ = ["Tiling", "interleave", "plan_tiling"]
 
@@ -25,30 +25,35 @@ class Tiling:
         return self.last_blocks if tile == self.tiles - 1 else self.blocks
 
 
-def plan_tiling(parameters: AcceleratorParameters, name: str, M: int, K: int,
-                unit_rows: int) -> Tiling:
-    """Cut an [M, K] matrix into the fewest tiles of which two fit the weight buffer.
+def plan_tiling(layout: MatrixLayout, name: str, M: int, unit_rows: int,
+                most_rows: int | None = None) -> Tiling:
+    """Cut a matrix of M rows into the fewest tiles of which two fit the buffers.
 
     A tile is a whole number of units of ``unit_rows`` rows (a head; a block of gate and one of up
-    outputs), and tiles are equally high but for the last one.
+    outputs), and tiles are equally high but for the last one. None has more than ``most_rows``
+    rows, if that is given.
 
     Raises
     ------
     TrilobiteError
         ``unit_rows`` or M is no multiple of C or of the other, or not even two units fit.
     """
-    tlmm = parameters.tlmm
+    parameters, tlmm = layout.parameters, layout.parameters.tlmm
     if unit_rows % tlmm.columns or M % unit_rows:
         raise TrilobiteError(
             f"{name}: {M} rows in units of {unit_rows} cannot be cut into blocks of "
             f"{tlmm.columns}, the columns of the engine")
     unit = unit_rows // tlmm.columns
-    units, passes = M // unit_rows, tlmm.passes(K)
-    most = min(parameters.weight_beats // 2 // passes, tlmm.max_blocks) // unit
+    units = M // unit_rows
+    blocks = layout.most_blocks if most_rows is None else most_rows // tlmm.columns
+    most = min(layout.most_blocks, blocks) // unit
     if most == 0:
+        scales = (f" and {2 * layout.scale_beats(unit)} of scales, and the buffers have "
+                  f"{parameters.weight_beats} and {parameters.scale_beats}" if layout.groups else
+                  f", and the weight buffer has {parameters.weight_beats}")
         raise TrilobiteError(
-            f"{name}: two tiles of {unit_rows} rows and K = {K} take {2 * unit * passes} beats, "
-            f"and the weight buffer has {parameters.weight_beats}")
+            f"{name}: two tiles of {unit_rows} rows and K = {layout.K} take "
+            f"{2 * layout.beats(unit)} beats{scales}")
     tiles = -(-units // most)
     height = -(-units // tiles)
     tiles = -(-units // height)

@@ -181,7 +181,7 @@ class Driver:
         """
         self._check_room(prompt, new_tokens, position)
         self.write_tokens(position, prompt)
-        for run in runs_of(self.identity.max_tokens, position, len(prompt), new_tokens,
+        for run in runs_of(self._step_tokens(), position, len(prompt), new_tokens,
                            end_tokens[0] if end_tokens else NO_TOKEN):
             for token in self.run(run):
                 yield token
@@ -200,7 +200,7 @@ class Driver:
         self.write_tokens(position, prompt)
         fed = len(prompt)
         for _ in range(new_tokens):
-            *pieces, last = runs_of(self.identity.max_tokens, position, fed, 1)
+            *pieces, last = runs_of(self._step_tokens(), position, fed, 1)
             for run in (*pieces, replace(last, logits=1)):
                 for _ in self.run(run):
                     pass   # the largest logit, which nobody asked for
@@ -226,6 +226,10 @@ class Driver:
         finally:
             if not ended:
                 self.abort()
+
+    def _step_tokens(self) -> int:
+        """Most tokens of a step of the model that is loaded."""
+        return self._loaded().step_tokens(self.identity.max_tokens)
 
     def _check_room(self, prompt: Sequence[int], new_tokens: int, position: int) -> None:
         """Raise ``HostError`` for what a run cannot be asked for."""

@@ -35,6 +35,10 @@ class ActivationBuffer(Component):
         Beats of activations.
     max_rows : int
         Most rows.
+    max_passes : int, optional
+        Most beats of a row; by default those of the longest one.
+    grouped : bool
+        Rows may have groups of codes, each of which begins with a beat of its own.
 
     Members
     -------
@@ -42,6 +46,9 @@ class ActivationBuffer(Component):
         Begin with row 0 again: what comes from the next cycle on replaces what was kept.
     i_passes : ``In(range(max_passes + 1))``
         Beats of each row; constant from ``i_clear`` on.
+    i_group : ``In(16)``
+        Beats of ``i`` in a group of codes, after which the next one begins with another beat of
+        ``o``; 0: a row is one group. Constant from ``i_clear`` on. It is there if ``grouped``.
     i : ``In(stream.Signature(row_layout(ArrayLayout(signed(8), lanes))))``
         Rows. It is always ready.
     i_scale : ``In(stream.Signature(FLOAT32.layout))``
@@ -64,7 +71,7 @@ class ActivationBuffer(Component):
     _latency = 3   # of a beat that is read: as in ``TileBuffer``
 
     def __init__(self, parameters: TlmmParameters, *, lanes: int, depth: int,
-                 max_rows: int) -> None:
+                 max_rows: int, max_passes: int | None = None, grouped: bool = False) -> None:
         if parameters.pass_length % lanes:
             raise ValueError(f"A beat of {parameters.pass_length} activations is not a multiple of "
                              f"{lanes} lanes")
@@ -72,8 +79,10 @@ class ActivationBuffer(Component):
         self.lanes = lanes
         self.depth = depth
         self.max_rows = max_rows
+        self.grouped = grouped
         super().__init__({
-            "i_clear": In(1), "i_passes": In(range(parameters.max_passes + 1)),
+            "i_clear": In(1), "i_passes": In(range((max_passes or parameters.max_passes) + 1)),
+            **({"i_group": In(16)} if grouped else {}),
             "i": In(stream.Signature(
                 row_layout(data.ArrayLayout(signed(parameters.activation_width), lanes)))),
             "i_scale": In(stream.Signature(FLOAT32.layout)),
@@ -115,12 +124,24 @@ class ActivationBuffer(Component):
             m.d.sync += part.eq(part + 1)
             with m.If(part == parts - 1):
                 m.d.sync += [part.eq(0), beat.eq(beat + 1)]
+            if self.grouped:
+                self._end_group(m, part, beat)
             with m.If(self.i.p.last):
                 m.d.sync += [part.eq(0), rows.eq(rows + 1), beat.eq(start + self.i_passes),
                              start.eq(start + self.i_passes)]
         m.d.sync += scaled.eq(scaled + self.i_scale.valid)
         with m.If(self.i_clear):
             m.d.sync += [part.eq(0), beat.eq(0), start.eq(0), rows.eq(0), scaled.eq(0)]
+
+    def _end_group(self, m: Module, part: Signal, beat: Signal) -> None:
+        """Where a beat is taken: what follows a group's last one begins with a beat."""
+        in_group = Signal.like(self.i_group)
+        with m.If((in_group + 1 == self.i_group) | self.i.p.last):
+            m.d.sync += in_group.eq(0)
+        with m.Else():
+            m.d.sync += in_group.eq(in_group + 1)
+        with m.If(in_group + 1 == self.i_group):
+            m.d.sync += [part.eq(0), beat.eq(beat + 1)]
 
     def _give(self, m: Module) -> None:
         read, read_scale = self._memory.read_port(), self._scales.read_port()

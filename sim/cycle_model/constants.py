@@ -17,13 +17,14 @@ from ...hw.floats.multiply import FloatMultiply
 from ...hw.floats.reciprocal import FloatReciprocal
 from ...hw.floats.shared_quadratic import SharedQuadratic
 from ...hw.floats.to_integer import FloatToInteger
+from ...hw.matmul.group_dequantizer import UNDER_WAY, GroupDequantizer
 from ...hw.rows.gates import gate_unit
 from ...hw.rows.lane_sum import LaneSum
 from ...hw.rows.rms_norm import RmsNorm
 from ...hw.rows.rotary import Rotary
 from ..descriptions.ddr_timing import DdrTiming
 
-__all__ = ["hardware_constants", "step_constants"]
+__all__ = ["group_constants", "hardware_constants", "step_constants"]
 
 _MULTIPLY, _ADD = FloatMultiply.latency, FloatAdd.latency
 _TO_FLOAT, _TO_INTEGER = IntegerToFloat.latency, FloatToInteger.latency
@@ -40,7 +41,7 @@ def step_constants(program: Program, timing: DdrTiming, tokens: int, position: i
 
     Latencies count from operands taken to a result that is ready to be put into a queue.
     """
-    return hardware_constants(program.parameters, timing) | {
+    return hardware_constants(program.parameters, timing) | group_constants(program.parameters) | {
         "tokens": tokens, "position": position, "chooses": int(chooses), "started": started,
         "program": program.word("program"), "list": program.word("tiles"),
         "vocabulary": program.config.vocab_size}
@@ -49,6 +50,17 @@ def step_constants(program: Program, timing: DdrTiming, tokens: int, position: i
 def hardware_constants(p: AcceleratorParameters, timing: DdrTiming) -> dict[str, int]:
     """The constants of an accelerator and its memory, equal for all programs and steps."""
     return _memory(p, timing) | _matmul(p) | _rows(p) | _attention(p) | _vocabulary(p)
+
+
+def group_constants(p: AcceleratorParameters) -> dict[str, int]:
+    """What weights with scales of groups need besides, and no others."""
+    if not p.scale_beats:
+        return {"scale_depth": 0, "group_latency": 0}
+    return {
+        "scale_depth": p.scale_beats, "scale_word_beats": p.word_bytes // (2 * p.scale_lanes),
+        "group_parts": p.tlmm.columns // p.scale_lanes, "narrow_parts": p.scale_lanes // p.lanes,
+        "group_latency": GroupDequantizer.latency, "group_wait": UNDER_WAY,
+    }
 
 
 def _memory(p: AcceleratorParameters, timing: DdrTiming) -> dict[str, int]:

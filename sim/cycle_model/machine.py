@@ -38,11 +38,13 @@ def new_machine(program: Program, timing: DdrTiming, tokens: int, position: int,
 
 
 def program_lists(program: Program) -> tuple[np.ndarray, np.ndarray]:
-    """What the sequencer reads: int64 [descriptors, ``FIELDS``], [tiles, words, beats, word]."""
+    """What the sequencer reads: int64 [descriptors, ``FIELDS``], and of each tile words, beats,
+    first word and beats of scales.
+    """
     descriptors = [[int(getattr(descriptor, name)) for name in r.FIELDS]
                    for descriptor in program.descriptors]
-    tiles = [(tile.words, tile.beats, tile.word) for tile in program.tiles]
-    return np.array(descriptors, np.int64), np.array(tiles, np.int64).reshape(-1, 3)
+    tiles = [(tile.words, tile.beats, tile.word, tile.scales) for tile in program.tiles]
+    return np.array(descriptors, np.int64), np.array(tiles, np.int64).reshape(-1, 4)
 
 
 def _limits(p: AcceleratorParameters, c: dict[str, int]) -> dict[int, int]:
@@ -57,14 +59,16 @@ def _limits(p: AcceleratorParameters, c: dict[str, int]) -> dict[int, int]:
         q.WRITTEN: 4, q.ACKNOWLEDGED: c["ddr_queue"], q.COMPLETED: 32,
         q.UNPACKED: 1, q.WEIGHT_BEATS: 3, q.ACTIVATIONS: 3,
         q.SUMS: c["engine_latency"] + 1, q.BLOCKS: p.tlmm.max_blocks,
-        q.OUTPUTS: c["scale_latency"] + 2,
+        q.OUTPUTS: c["scale_latency"] + 2, q.WIDE: c["group_latency"] + 2,
+        q.SCALE_BEATS: 3, q.DIGIT_SUMS: 1,
         q.A_LENGTHS: 4, q.B_LENGTHS: 4, q.SINK_LENGTHS: 4,
         q.SINK_ROWS: (c["tiles_ahead"] + 1) * p.queries + 1,
         q.NORM_ROW: p.max_beats + c["norm_wait"], q.FACTORS: 3,
         q.NORMED: c["norm_scale_latency"] + 2,
         q.CODE_ROW: p.max_beats + c["quantizer_wait"], q.INVERSES: 3,
         q.SCALES: 3, q.CODES: c["code_latency"] + 2,
-        q.ADDED: c["add_latency"] + 2, q.TURNED: c["turn_latency"] + 2,
+        q.ADDED: c["add_latency"] + 2, q.BIASED: c["add_latency"] + 2,
+        q.TURNED: c["turn_latency"] + 2,
         q.GATES: 2 * c["block_beats"], q.UPS: 2 * c["block_beats"], q.GATED: c["gate_latency"] + 2,
         q.CACHE_REQUESTS: 4, q.CACHE_BLOCKS: 4, q.SUMMED: 4,
         q.SCORED_TILES: c["tiles_ahead"] + 1,

@@ -8,6 +8,7 @@ from ...fpga.descriptors import Operation, Post
 from ...tools.compiled import njit
 from . import registers as r
 from . import streams as q
+from .groups import give_scales, is_grouped, scale_groups, sum_digits, take_scales
 from .port import take_word
 from .queues import can_take, first, has_room, pack, put, size, take
 from .registers import D, N
@@ -25,10 +26,16 @@ _IDLE, _TILE, _TOKEN, _HEADS_WALK, _NEXT, _WALKED = range(6)
 def step_matmul(m: r.Machine, tiles: np.ndarray, now: int) -> None:
     """One cycle from the weights' words to scaled outputs."""
     _give_tiles(m, tiles, now)
-    _unpack(m, tiles, now)
+    if m.unpacked_tile == tiles.shape[0] or not take_scales(m, tiles, now):
+        _unpack(m, tiles, now)
+    give_scales(m, tiles, now)
     _give_activations(m, now)
     _multiply(m, now)
-    _scale(m, now)
+    if is_grouped(m):
+        scale_groups(m, now)
+        sum_digits(m, now)
+    else:
+        _scale(m, now)
 
 
 @njit
@@ -47,6 +54,9 @@ def _unpack(m: r.Machine, tiles: np.ndarray, now: int) -> None:
     if m.unpacked_words == tiles[m.unpacked_tile, WORDS]:
         m.unpacked_words, m.shared, m.own, m.frame_beat = 0, 0, 0, 0
         m.unpacked_tile += 1
+        m.scales_given = 0
+        if m.scale_depth > 0:
+            take(m, q.SPLIT_INFO)
     elif not is_own:
         m.shared += 1
     elif not completes:
@@ -107,7 +117,7 @@ def _multiply(m: r.Machine, now: int) -> None:
     ``hw.matmul.tlmm``.
     """
     full = m.tables_full
-    passes = m.descriptor[D.passes]
+    passes = m.descriptor[D.beats] if is_grouped(m) else m.descriptor[D.passes]
     finished = False
     emits = m.job_active == 1 and m.pass_number + 1 >= passes
     if m.job_active == 1 and full > 0 and can_take(m, q.WEIGHT_BEATS, now) and (
@@ -131,7 +141,11 @@ def _multiply(m: r.Machine, now: int) -> None:
         m.job_active, m.job_blocks = queued, m.queued_blocks
         m.pass_number, m.job_queued = 0, 0
     if queued == 0 and can_take(m, q.JOBS, now):
-        m.job_queued, m.queued_blocks = 1, take(m, q.JOBS)
+        m.job_queued, m.queued_blocks = 1, first(m, q.JOBS)
+        m.job_times += 1
+        if m.job_times >= m.descriptor[D.rows]:   # as ``hw.matmul.job_repeater``
+            m.job_times = 0
+            take(m, q.JOBS)
 
     last_entry = False
     if m.building == 1 and full < 2:
@@ -175,8 +189,10 @@ def drive_matmul(m: r.Machine, now: int) -> None:
     blocks = m.descriptor[D.last_blocks] if last_tile else m.descriptor[D.blocks]
     heads = m.descriptor[D.group] if last_tile else m.descriptor[D.heads]
     beats = blocks * m.block_beats >> int(m.descriptor[D.post] == _GATE)
+    biased = m.descriptor[D.bias] == 1
+    normed = turned and m.descriptor[D.norm] == 1
     if m.walk == _IDLE:
-        m.tile, m.tile_out = 0, m.descriptor[D.d]
+        m.tile, m.tile_out, m.tile_bias = 0, m.descriptor[D.d], m.descriptor[D.a]
         m.tile_beside, m.tile_cache = m.descriptor[D.b], m.descriptor[D.c]
         m.walk = _TILE
     elif m.walk == _TILE:
@@ -185,10 +201,14 @@ def drive_matmul(m: r.Machine, now: int) -> None:
         m.walk = _TOKEN
     elif m.walk == _TOKEN:
         if (has_room(m, q.JOBS) and has_room(m, q.READS) and has_room(m, q.SCALINGS)
-                and has_room(m, q.B_ROWS) and has_room(m, q.HEADS) and size(m, q.SINK_ROWS) < 2):
-            put(m, q.JOBS, now + 1, blocks)
+                and has_room(m, q.A_ROWS) and has_room(m, q.B_ROWS) and has_room(m, q.HEADS)
+                and size(m, q.SINK_ROWS) < 2):
+            put(m, q.JOBS, now + 1, blocks * max(1, m.descriptor[D.digits]))
             put(m, q.READS, now + 1, 0)
-            put(m, q.SCALINGS, now + 1, 0)
+            if not is_grouped(m):
+                put(m, q.SCALINGS, now + 1, 0)
+            if biased:
+                put(m, q.A_ROWS, now + 1, pack(m.tile_bias, blocks * m.block_beats))
             if turned:
                 put(m, q.HEADS, now + 1, heads)
             if turned or m.descriptor[D.post] == _ADD:
@@ -198,14 +218,19 @@ def drive_matmul(m: r.Machine, now: int) -> None:
                 put(m, q.SINK_ROWS, now + 1, pack(m.out, beats))
                 m.pending += 1
             m.heads_left = heads
-            m.walk = _HEADS_WALK if cached else _NEXT
+            m.walk = _HEADS_WALK if cached or normed else _NEXT
             token = m.position + m.token
             m.head_at = m.tile_cache + token // m.cache_tile * m.descriptor[D.tile_words]
     elif m.walk == _HEADS_WALK:
-        if has_room(m, q.CACHE_HEADS):
-            token = (m.position + m.token) % m.cache_tile
-            put(m, q.CACHE_HEADS, now + 1, pack(m.head_at, token))
-            m.pending += 2
+        if (not cached or has_room(m, q.CACHE_HEADS)) and (
+                not normed or has_room(m, q.A_ROWS)):
+            if cached:
+                token = (m.position + m.token) % m.cache_tile
+                put(m, q.CACHE_HEADS, now + 1, pack(m.head_at, token))
+                m.pending += 2
+            if normed:
+                rows = m.descriptor[D.row_blocks] * m.block_beats
+                put(m, q.A_ROWS, now + 1, pack(m.descriptor[D.a], rows))
             m.head_at += m.descriptor[D.region]
             m.heads_left -= 1
             if m.heads_left == 0:
@@ -220,6 +245,7 @@ def drive_matmul(m: r.Machine, now: int) -> None:
             m.tile_out += beats // m.word_beats
             if m.descriptor[D.post] == _ADD:
                 m.tile_beside += beats // m.word_beats
+            m.tile_bias += blocks * m.block_beats // m.word_beats
             m.tile_cache += heads * m.descriptor[D.region]
             m.walk = _TILE
             if last_tile:

@@ -9,13 +9,25 @@ from . import streams as q
 from .port import announce, can_announce, can_write, write_word
 from .queues import can_take, first, has_room, put, take, unpack
 from .registers import D
-from .rows import can_code, code, has_beat, sink, sink_beat, sink_row, step_quantizer, take_beat
+from .rows import (
+    can_code,
+    can_norm,
+    code,
+    give_normed,
+    has_beat,
+    norm,
+    sink,
+    sink_beat,
+    sink_row,
+    step_quantizer,
+    take_beat,
+)
 
 __all__ = ["post"]
 
 _ADD, _ROTATE, _GATE, _KEYS, _VALUES = (int(kind) for kind in (
     Post.ADD, Post.ROTATE, Post.GATE, Post.KEYS, Post.VALUES))
-_B = 1
+_A, _B = 0, 1
 
 
 @njit
@@ -39,12 +51,29 @@ def post(m: r.Machine, now: int) -> None:
         beats = _head_beats(m)
         _write_cache(m, now)
         step_quantizer(m, beats, now)
-        source = q.TURNED if kind == _KEYS else q.OUTPUTS
+        source = q.TURNED if kind == _KEYS else _outputs(m)
         if can_take(m, source, now) and can_code(m, beats, now):
             take(m, source)
             code(m, beats, now)
         if kind == _KEYS:
             _turn(m, now)
+    if m.descriptor[D.bias] == 1:
+        _add_bias(m, now)
+
+
+@njit
+def _outputs(m: r.Machine) -> int:
+    """The queue of the matmul's outputs: after their biases, if it has any."""
+    return q.BIASED if m.descriptor[D.bias] == 1 else q.OUTPUTS
+
+
+@njit
+def _add_bias(m: r.Machine, now: int) -> None:
+    """As ``hw.rows.bias_add``."""
+    if can_take(m, q.OUTPUTS, now) and has_beat(m, _A, now) and has_room(m, q.BIASED):
+        take(m, q.OUTPUTS)
+        take_beat(m, _A)
+        put(m, q.BIASED, now + m.add_latency + 1, 0)
 
 
 @njit
@@ -54,8 +83,9 @@ def _head_beats(m: r.Machine) -> int:
 
 @njit
 def _add(m: r.Machine, now: int) -> None:
-    if can_take(m, q.OUTPUTS, now) and has_beat(m, _B, now) and has_room(m, q.ADDED):
-        take(m, q.OUTPUTS)
+    outputs = _outputs(m)
+    if can_take(m, outputs, now) and has_beat(m, _B, now) and has_room(m, q.ADDED):
+        take(m, outputs)
         take_beat(m, _B)
         put(m, q.ADDED, now + m.add_latency + 1, 0)
 
@@ -76,12 +106,20 @@ def _turn(m: r.Machine, now: int) -> None:
                 m.turn_head = 0
                 m.angles_full -= 1
                 take(m, q.HEADS)
-    if heads < 2 and can_take(m, q.OUTPUTS, now):
-        take(m, q.OUTPUTS)
+    norms = m.descriptor[D.norm] == 1
+    outputs = _outputs(m)
+    source = q.NORMED if norms else outputs
+    if heads < 2 and can_take(m, source, now):
+        take(m, source)
         m.head_beat += 1
         if m.head_beat == beats:
             m.head_beat = 0
             m.heads_full += 1
+    if norms:
+        give_normed(m, _A, beats, now)
+        if can_take(m, outputs, now) and can_norm(m, beats, now):
+            take(m, outputs)
+            norm(m, beats, now)
     if has_beat(m, _B, now) and (m.angle_sine == 0 or angles < 2):
         last = take_beat(m, _B)
         m.angle_sine = 1 - m.angle_sine
@@ -93,8 +131,9 @@ def _turn(m: r.Machine, now: int) -> None:
 def _gate(m: r.Machine, now: int) -> None:
     """Blocks of gate and up outputs in turn, then element by element: as ``hw.rows.gate_rows``."""
     kind = q.UPS if m.is_up == 1 else q.GATES
-    if can_take(m, q.OUTPUTS, now) and has_room(m, kind):
-        take(m, q.OUTPUTS)
+    outputs = _outputs(m)
+    if can_take(m, outputs, now) and has_room(m, kind):
+        take(m, outputs)
         put(m, kind, now + 1, 0)
         m.gate_place += 1
         if m.gate_place == m.block_beats:

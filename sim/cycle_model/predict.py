@@ -57,9 +57,9 @@ def trace_step(program: Program, timing: DdrTiming, tokens: int, position: int,
     done, and the next one waited for. Raises like ``predict_step``.
     """
     room = program.memory.regions["tokens"].words * program.parameters.word_bytes // 4
-    if not (0 < tokens <= program.parameters.max_tokens and 0 <= position < room - tokens):
+    if not (0 < tokens <= program.step_tokens and 0 <= position < room - tokens):
         raise TrilobiteError(f"A step of {tokens} tokens at position {position} does not fit: at "
-                             f"most {program.parameters.max_tokens} at once, {room - 1} in all")
+                             f"most {program.step_tokens} at once, {room - 1} in all")
     machine = new_machine(program, timing, tokens, position, chooses, started, differs or {})
     notes = np.zeros((len(program.descriptors), len(COUNTERS)), np.int64)
     if not _run(machine, *program_lists(program), notes, cycle_limit):

@@ -13,16 +13,18 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ...fpga.descriptors import FIELDS as _DESCRIPTOR_FIELDS
+from ...fpga.descriptors import FLOATS as _FLOATS
 from ...fpga.events import COUNTERS
 from ...fpga.units import READERS as _READERS
 from . import streams as q
 
 RING = 64                 # bursts, passes and tiles of the cache that are kept
 CAPACITY = 1 << 14        # entries that a queue can hold at most
+GROUP_TIMES = 16
 PASS_FIELDS, CACHE_TILE_FIELDS = 5, 5
 ASKED_COLUMNS = 6
 READERS = len(_READERS)
-FIELDS = [name for name in _DESCRIPTOR_FIELDS if name not in "xy"]   # all but the float32 ones
+FIELDS = [name for name in _DESCRIPTOR_FIELDS if name not in _FLOATS]
 
 # What the units hold, each a number.
 _PORT = (
@@ -49,9 +51,14 @@ _POSTS = (
     "head_beat", "heads_full", "angle_sine", "angles_full", "turn_beat", "turn_head",
     "gate_place", "is_up", "writing", "write_place", "gate_element",
 )
+_GROUPS = (
+    "scales_given", "scale_part", "scales_held", "scales_past", "scales_beat", "scales_round",
+    "scales_took", "split_told", "scales_told", "job_times", "digit", "narrow_part", "group",
+    "group_beat", "group_part", "group_size",
+)
 _DRIVERS = (
     "walk", "tile", "token", "heads_left", "left", "kv", "member", "count", "tile_out",
-    "tile_beside", "tile_cache", "out", "beside", "head_at", "source", "source_head",
+    "tile_beside", "tile_bias", "tile_cache", "out", "beside", "head_at", "source", "source_head",
     "out_head",
 )
 _ATTENTION = (
@@ -79,11 +86,12 @@ _CONSTANTS = (
     "exponential_latency", "row_sum_latency", "fold_latency", "weigh_latency",
     "weight_largest_latency", "weight_wait", "keep_latency", "output_latency", "cache_tile",
     "word_floats", "tiles_ahead", "block_wait", "embed_latency", "code_word_beats",
-    "group_rows", "choice_latency", "reciprocal_period", "tiles_under_way",
+    "group_rows", "choice_latency", "reciprocal_period", "tiles_under_way", "scale_depth",
+    "scale_word_beats", "group_parts", "narrow_parts", "group_latency", "group_wait",
 )
 
-_NUMBERS = (*_PORT, *_SEQUENCER, *_MATMUL, *_ROWS, *_POSTS, *_DRIVERS, *_ATTENTION, *_VOCABULARY,
-            *_CONSTANTS)
+_NUMBERS = (*_PORT, *_SEQUENCER, *_MATMUL, *_GROUPS, *_ROWS, *_POSTS, *_DRIVERS, *_ATTENTION,
+            *_VOCABULARY, *_CONSTANTS)
 _ARRAYS = {
     "descriptor": (len(FIELDS),),    # the one that is being done: see ``D``
     "counters": (len(COUNTERS),),    # see ``N``
@@ -93,6 +101,7 @@ _ARRAYS = {
     "beats": (2, 2),                 # of rows a and b: place in the word, in the row
     "loaded": (2,),                  # whether a bank of queries is
     "coded": (2, RING),              # the cycles in which rows ended in the two quantizers
+    "group_times": (GROUP_TIMES,),   # cycles in which beats entered the adders of groups
     "read_bursts": (RING, 3),        # reader, words, due
     "write_bursts": (RING, 3),       # words, due, whether it is the last one of its request
     "attention_passes": (RING, PASS_FIELDS),

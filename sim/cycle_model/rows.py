@@ -9,8 +9,9 @@ from .port import announce, ask, can_announce, can_ask, can_write, take_word, wr
 from .queues import can_take, first, has_room, pack, put, take, unpack
 from .registers import D
 
-__all__ = ["can_code", "code", "drive_quantize", "has_beat", "meets", "note_end", "quantize",
-           "sink", "sink_beat", "sink_row", "step_quantizer", "step_sources", "take_beat"]
+__all__ = ["can_code", "can_norm", "code", "drive_quantize", "give_normed", "has_beat", "meets",
+           "norm", "note_end", "quantize", "sink", "sink_beat", "sink_row", "step_quantizer",
+           "step_sources", "take_beat"]
 
 _A, _B = 0, 1
 _PLACE, _BEAT = 0, 1   # of a row: in its word, in the row
@@ -66,30 +67,41 @@ def take_beat(m: r.Machine, source: int) -> bool:
 
 
 @njit
-def _norm(m: r.Machine, now: int) -> None:
-    """Two passes over each row: as ``hw.rows.rms_norm``. Weights come from source b."""
-    beats = m.descriptor[D.beats]
+def give_normed(m: r.Machine, weights: int, beats: int, now: int) -> None:
+    """The second pass over rows of ``beats``: as ``hw.rows.rms_norm``.
+
+    Weights come from source ``weights``: 0 (a) or 1 (b).
+    """
     if can_take(m, q.NORM_ROW, now) and can_take(m, q.FACTORS, now) and has_beat(
-            m, _B, now) and has_room(m, q.NORMED):
+            m, weights, now) and has_room(m, q.NORMED):
         take(m, q.NORM_ROW)
-        take_beat(m, _B)
+        take_beat(m, weights)
         m.norm_given += 1
         put(m, q.NORMED, now + m.norm_scale_latency + 1, 0)
         if m.norm_given == beats:
             m.norm_given = 0
             take(m, q.FACTORS)
-    if has_beat(m, _A, now) and has_room(m, q.NORM_ROW):
-        last = m.norm_taken + 1 == beats
-        may_end = has_room(m, q.FACTORS) and m.sum_idle_at <= now and can_take(m, q.NORMS, now)
-        if not last or may_end:
-            take_beat(m, _A)
-            put(m, q.NORM_ROW, now + 3, 0)
-            m.norm_taken += 1
-            if last:
-                m.norm_taken = 0
-                take(m, q.NORMS)
-                put(m, q.FACTORS, now + m.factor_latency + 1, 0)
-                m.sum_idle_at = now + m.square_latency + 1
+
+
+@njit
+def can_norm(m: r.Machine, beats: int, now: int) -> bool:
+    """The norm takes the next beat of a row of ``beats``, if it has the row's constants."""
+    last = m.norm_taken + 1 == beats
+    return has_room(m, q.NORM_ROW) and (
+        not last or (has_room(m, q.FACTORS) and m.sum_idle_at <= now))
+
+
+@njit
+def norm(m: r.Machine, beats: int, now: int) -> bool:
+    """A beat enters the norm; whether it is its row's last one."""
+    put(m, q.NORM_ROW, now + 3, 0)
+    m.norm_taken += 1
+    if m.norm_taken < beats:
+        return False
+    m.norm_taken = 0
+    put(m, q.FACTORS, now + m.factor_latency + 1, 0)
+    m.sum_idle_at = now + m.square_latency + 1
+    return True
 
 
 @njit
@@ -209,11 +221,18 @@ def quantize(m: r.Machine, now: int) -> None:
     if m.descriptor[D.last_row] == 0 and can_take(m, q.SCALES, now):
         take(m, q.SCALES)
     step_quantizer(m, m.descriptor[D.beats], now)
+    beats = m.descriptor[D.beats]
     if m.descriptor[D.norm] == 1:
-        if can_take(m, q.NORMED, now) and can_code(m, m.descriptor[D.beats], now):
+        if can_take(m, q.NORMED, now) and can_code(m, beats, now):
             take(m, q.NORMED)
-            code(m, m.descriptor[D.beats], now)
-        _norm(m, now)
-    elif has_beat(m, _A, now) and can_code(m, m.descriptor[D.beats], now):
+            code(m, beats, now)
+        give_normed(m, _B, beats, now)
+        ends = m.norm_taken + 1 == beats
+        if has_beat(m, _A, now) and can_norm(m, beats, now) and (
+                not ends or can_take(m, q.NORMS, now)):
+            take_beat(m, _A)
+            if norm(m, beats, now):
+                take(m, q.NORMS)
+    elif has_beat(m, _A, now) and can_code(m, beats, now):
         take_beat(m, _A)
-        code(m, m.descriptor[D.beats], now)
+        code(m, beats, now)

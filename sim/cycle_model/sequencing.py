@@ -12,9 +12,9 @@ from .port import ask, can_ask, take_word
 from .queues import can_take, has_room, put, take
 from .registers import D, N
 
-__all__ = ["BEATS", "FIRST_WORD", "WORDS", "is_active", "step_fetchers", "step_sequencer"]
+__all__ = ["BEATS", "FIRST_WORD", "SCALES", "WORDS", "is_active", "step_fetchers", "step_sequencer"]
 
-WORDS, BEATS, FIRST_WORD = range(3)   # columns of a weight tile in the list
+WORDS, BEATS, FIRST_WORD, SCALES = range(4)   # columns of a weight tile in the list
 
 _END, _HEAD = int(Operation.END), int(Operation.HEAD)
 (_BEGIN, _DECODE, _MULTIPLY, _COMPARE, _CHECK, _EXECUTE, _LAST) = range(7)
@@ -117,8 +117,9 @@ def _fetch_tiles(m: r.Machine, tiles: np.ndarray, now: int) -> None:
         if m.tile_told == 0 and has_room(m, q.TILE_INFO):
             put(m, q.TILE_INFO, now + 1, m.listed)
             m.tile_told = 1
-        if m.weights_asked == 1 and m.tile_told == 1:
-            m.weights_asked, m.tile_told = 0, 0
+        scales_told = _tell_scales(m, tiles, now)
+        if m.weights_asked == 1 and m.tile_told == 1 and scales_told:
+            m.weights_asked, m.tile_told, m.split_told, m.scales_told = 0, 0, 0, 0
             m.listed += 1
             m.list_place += 1
             if m.list_place >= m.tiles_per_word or m.listed == count:
@@ -126,3 +127,18 @@ def _fetch_tiles(m: r.Machine, tiles: np.ndarray, now: int) -> None:
                 take_word(m, q.TILE_WORDS)
             if m.listed == count:
                 m.listing = 0
+
+
+@njit
+def _tell_scales(m: r.Machine, tiles: np.ndarray, now: int) -> bool:
+    """Whether who takes an entry's scales knows of them; an accelerator may have none."""
+    if m.scale_depth == 0:
+        return True
+    if m.split_told == 0 and has_room(m, q.SPLIT_INFO):
+        put(m, q.SPLIT_INFO, now + 1, m.listed)
+        m.split_told = 1
+    if m.scales_told == 0 and (tiles[m.listed, SCALES] == 0 or has_room(m, q.SCALE_INFO)):
+        if tiles[m.listed, SCALES] > 0:
+            put(m, q.SCALE_INFO, now + 1, m.listed)
+        m.scales_told = 1
+    return m.split_told == 1 and m.scales_told == 1

@@ -32,6 +32,7 @@ from .generation import (
     memory_timing,
     predict_generations,
     prefill_steps,
+    step_tokens,
 )
 from .operator_rows import ATTENTION
 from .prediction import PredictedStep, Prediction, activity_energy
@@ -89,7 +90,7 @@ class PredictedCosts:
         nominal, middle = self._generations[Corner.NOMINAL], self._places[len(self._places) // 2]
         self.cycles = Prediction(
             config, parameters, self.hardware, timings[Corner.NOMINAL],
-            prefill_steps(nominal, prompt, parameters.max_tokens),
+            prefill_steps(nominal, prompt, step_tokens(config, parameters)),
             PredictedStep(1, middle, nominal.decode[middle]))
 
     def first_token(self, corner: Corner) -> float:

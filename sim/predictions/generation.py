@@ -1,7 +1,7 @@
 """A generation on an accelerator, predicted: counters of its steps by operator.
 
-Steps are those that the accelerator does: a prefill of at most ``max_tokens`` tokens at once, then
-one token at a time. Of a long prompt, and of the decode steps, a few places are predicted: what a
+Steps are those that the accelerator does: a prefill of ``step_tokens`` tokens at once, then one
+token at a time. Of a long prompt, and of the decode steps, a few places are predicted: what a
 step costs grows with the context in a line, but for the last tile of keys.
 """
 
@@ -16,6 +16,7 @@ from fractions import Fraction
 import numpy as np
 
 from ...fpga.accelerator_parameters import AcceleratorParameters
+from ...fpga.planner import plan_program
 from ...model import ModelConfig
 from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming
@@ -26,7 +27,7 @@ from .extrapolation import whole_step
 from .prediction import PredictedStep
 
 __all__ = ["PredictedGeneration", "curve_places", "decode_places", "memory_timing",
-           "predict_generations", "prefill_steps"]
+           "predict_generations", "prefill_steps", "step_tokens"]
 
 _FINEST = 32         # a bandwidth is so many thirty-seconds of a word per cycle
 _MOST_CHUNKS = 3     # of a prefill that are predicted; the others lie between them
@@ -87,7 +88,7 @@ def predict_generations(
     timings, places = list(dict.fromkeys(timings)), list(places)
     room = min(parameters.max_context, config.max_position_embeddings)
     capacity = max(prompt + 1, *(place + 1 for place in places), room)
-    chunks = _chunks(prompt, parameters.max_tokens)
+    chunks = _chunks(prompt, step_tokens(config, parameters))
     steps = [*_predicted(chunks), *((1, place, True) for place in places)]
     jobs = [(timing, step) for timing in timings for step in steps]
     found: dict[tuple[DdrTiming, _Step], np.ndarray] = {}
@@ -101,6 +102,11 @@ def predict_generations(
     return {timing: PredictedGeneration(
         tuple(_prefill(chunks, {step: found[timing, step] for step in _predicted(chunks)})),
         {place: found[timing, (1, place, True)] for place in places}) for timing in timings}
+
+
+def step_tokens(config: ModelConfig, parameters: AcceleratorParameters) -> int:
+    """Most tokens of a step."""
+    return plan_program(config, parameters, 2, 1).step_tokens
 
 
 def prefill_steps(

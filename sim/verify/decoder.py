@@ -122,7 +122,7 @@ def compare_decoder(driver: Driver, program: Program, prompt: Sequence[int], new
     """Compare as ``verify_decoder`` does, on a board of any kind."""
     _check(program, prompt, new_tokens)
     expected = _expected(program, prompt, new_tokens, reference)
-    pieces = runs_of(program.parameters.max_tokens, 0, len(prompt), new_tokens)
+    pieces = runs_of(program.step_tokens, 0, len(prompt), new_tokens)
     progress.start(len(expected) + len(pieces), "Comparing with the runtime")
     host = _Host(driver, program, progress)
     driver.load(image_of(program, _NAME, len(prompt) + new_tokens))
@@ -183,7 +183,7 @@ class _Host:
 def _expected(program: Program, prompt: Sequence[int], new_tokens: int, reference: Reference,
               ) -> list[tuple[int, list[int], list[np.ndarray], int | None]]:
     """Per step: position, token ids, residuals, and the runtime's next token."""
-    most = program.parameters.max_tokens
+    most = program.step_tokens
     steps: list[tuple[int, list[int], list[np.ndarray], int | None]] = []
     token: int | None
     for position in range(0, len(prompt), most):

@@ -90,7 +90,7 @@ def count_phase(
     twice = Run(program.word("program"), program.word("tiles"), len(program.tiles), 0, 0, 0,
                 look=look)
     once = replace(twice, program=half, tile_count=half_tiles, look=0)
-    steps = _steps(parameters, phase, tokens, context)
+    steps = _steps(program.step_tokens, phase, tokens, context)
     runs = [replace(run, tokens=count, position=position, new_tokens=int(chooses))
             for run, chooses in ((once, False), (twice, False), (once, True))
             for position, count in (steps[-1:] if chooses else steps)]
@@ -115,12 +115,10 @@ def layer_operators(program: Program) -> tuple[tuple[str, str], ...]:
                  if origin.layer == 0)
 
 
-def _steps(parameters: AcceleratorParameters, phase: str, tokens: int,
-           context: int) -> list[tuple[int, int]]:
-    """Position and tokens of each step."""
+def _steps(most: int, phase: str, tokens: int, context: int) -> list[tuple[int, int]]:
+    """Position and tokens of each step, which has ``most`` tokens at most."""
     if phase == "decode":
         return [(context, 1)]
-    most = parameters.max_tokens
     return [(start, min(most, tokens - start)) for start in range(0, tokens, most)]
 
 

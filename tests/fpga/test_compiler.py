@@ -7,13 +7,16 @@ import pytest
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
 from trilobite.fpga.descriptors import Operation, Post
+from trilobite.fpga.matrices import Grouping, MatrixLayout, digits_of
 from trilobite.fpga.planner import plan_program
 from trilobite.fpga.tiling import interleave, plan_tiling
 from trilobite.quant.checkpoint import open_checkpoint
+from trilobite.quant.formats import Int3, Int4
 from trilobite.quant.pipeline import quantize
 from trilobite.sim.descriptions.accelerator import load_accelerator
 
 DEMO = load_accelerator("demo").whole()
+PLAIN = replace(DEMO, biases=False, head_norms=False, scale_lanes=0, scale_beats=0)
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +90,11 @@ def test_every_weight_is_in_the_image_once(checkpoint):
 
 def test_tiles_are_whole_units_of_which_two_fit():
     for M, K, unit in ((256, 256, 64), (1536, 256, 16), (256, 768, 8), (128, 256, 64)):
-        plan = plan_tiling(DEMO, "matrix", M, K, unit)
+        plan = plan_tiling(MatrixLayout(PLAIN, K, Grouping()), "matrix", M, unit)
         blocks = [plan.of_tile(tile) for tile in range(plan.tiles)]
         assert sum(blocks) * DEMO.tlmm.columns == M
         assert all(count * DEMO.tlmm.columns % unit == 0 for count in blocks)
-        assert 2 * plan.blocks * DEMO.tlmm.passes(K) <= DEMO.weight_beats
+        assert 2 * plan.blocks * PLAIN.tlmm.passes(K) <= PLAIN.weight_beats
 
 
 def test_blocks_of_gate_and_up_alternate():
@@ -112,15 +115,59 @@ def test_a_model_that_does_not_fit_is_refused(checkpoint, changes, sentence):
 
 def test_all_that_the_hardware_lacks_is_named(checkpoint):
     config = replace(checkpoint.config, qkv_bias=True, qk_norm=True)
-    with pytest.raises(TrilobiteError, match="it has biases; it has norms of queries and keys"):
+    with pytest.raises(TrilobiteError, match="it has biases; it has norms of queries and keys;"):
+        compile_model(config, checkpoint.weight, PLAIN, 80)
+    with pytest.raises(TrilobiteError, match="it norms queries and keys that have biases$"):
         compile_model(config, checkpoint.weight, DEMO, 80)
 
 
 def test_a_model_that_is_not_ternary_is_refused(tmp_path):
     quantize("demo-bitnet", tmp_path / "int8", format="int8")
-    with open_checkpoint(tmp_path / "int8") as opened, pytest.raises(
-            TrilobiteError, match=r"layers\.0\.self_attn\.q_proj\.weight is not ternary"):
-        compile_model(opened.config, opened.weight, DEMO, 80)
+    with open_checkpoint(tmp_path / "int8") as opened:
+        for parameters, said in ((PLAIN, "is not ternary"), (DEMO, "has the format int8, and")):
+            with pytest.raises(TrilobiteError,
+                               match=rf"layers\.0\.self_attn\.q_proj\.weight {said}"):
+                compile_model(opened.config, opened.weight, parameters, 80)
+
+
+def test_key_biases_are_refused(checkpoint):
+    config = replace(checkpoint.config, qkv_bias=True)
+
+    def weight(name):
+        ones = np.ones(config.tensor_shapes()[name], np.float32)
+        return ones if name.endswith("bias") else checkpoint.weight(name)
+
+    with pytest.raises(TrilobiteError, match=r"layers\.0\.self_attn\.k_proj\.bias is not 0"):
+        compile_model(config, weight, DEMO, 80)
+    with pytest.raises(TrilobiteError, match="it has biases of keys"):
+        plan_program(config, DEMO, 80)
+
+
+def test_weights_that_meet_the_same_activations_must_have_equal_groups(checkpoint):
+    forms = {"q": Int4(group_size=32), "k": Int3(group_size=64), "gate": Int4(), "up": Int3()}
+    config = checkpoint.config
+
+    def weight(name):
+        form = forms.get(name.rsplit(".", 2)[-2].removesuffix("_proj"), Int4(group_size=32))
+        if name in config.linear_weights():
+            return form.quantize(np.ones(config.tensor_shapes()[name], np.float32))
+        return checkpoint.weight(name)
+
+    with pytest.raises(TrilobiteError, match=r"k_proj\.weight has groups of 64, weights of 3 "
+                                             r"ternary digits, and .*q_proj\.weight groups of 32"):
+        compile_model(config, weight, DEMO, 20)
+    forms["k"] = forms["q"]
+    forms["up"] = Int4(symmetric=False)
+    with pytest.raises(TrilobiteError, match="their blocks alternate, and must be of one kind"):
+        compile_model(config, weight, DEMO, 20)
+
+
+def test_digits_make_their_weights():
+    for digits in range(1, 7):
+        values = np.arange(-(3 ** digits // 2), 3 ** digits // 2 + 1).clip(-128, 127)
+        found = digits_of(values.astype(np.int8), digits)
+        assert set(np.unique(found)) == {-1, 0, 1}
+        assert (found.T.astype(int) @ 3 ** np.arange(digits)[::-1] == values).all()
 
 
 def test_float_embeddings_are_refused():

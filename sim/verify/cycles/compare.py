@@ -113,13 +113,14 @@ def _what(run: dict[str, Any]) -> str:
 def _predict_run(run: dict[str, Any], parameters: AcceleratorParameters,
                  layers: int) -> dict[str, int]:
     """The counters of a recorded run."""
+    config = load_shape(run["shape"]).config
     if run["phase"] == "prefill":
-        most, tokens = parameters.max_tokens, run["tokens"]
+        most, tokens = plan_program(config, parameters, 2, 1).step_tokens, run["tokens"]
         steps = [(min(most, tokens - start), start, start + most >= tokens)
                  for start in range(0, tokens, most)]
         capacity = tokens
     else:
         steps, capacity = [(1, run["context"], True)], run["context"] + 1
-    program = plan_program(load_shape(run["shape"]).config, parameters, capacity + 1, layers)
+    program = plan_program(config, parameters, capacity + 1, layers)
     counts = [predict_step(program, _TIMING, *step) for step in steps]
     return {name: sum(one[name] for one in counts) for name in counts[0]}

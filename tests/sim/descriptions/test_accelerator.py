@@ -15,6 +15,7 @@ from trilobite.fpga.accelerator_parameters import (
     ACTIVATIONS,
     CHOICES,
     RANGES,
+    SWITCHES,
     AcceleratorParameters,
 )
 from trilobite.hw.matmul.engine_parameters import TlmmParameters
@@ -54,8 +55,8 @@ def refused(path, sentence):
 
 
 def test_the_accelerators_of_the_package_can_be_loaded():
-    assert accelerator_names() == ["demo", "kv260", "tlmm-kv260", "ulx3s"]
-    assert accelerator_names(whole=True) == ["demo", "kv260", "ulx3s"]
+    assert accelerator_names() == ["demo", "kv260", "kv260-groups", "tlmm-kv260", "ulx3s"]
+    assert accelerator_names(whole=True) == ["demo", "kv260", "kv260-groups", "ulx3s"]
     for name in accelerator_names():
         description = load_accelerator(name)
         assert description.engine == description.formulas.tlmm.parameters()
@@ -73,7 +74,7 @@ def test_a_users_own_accelerator_goes_by_its_name(tmp_path, monkeypatch):
 
 
 def test_an_unknown_accelerator_is_named(tmp_path):
-    with pytest.raises(EstimateError, match="'vcu118' in accelerators; give one of demo, kv260, t"):
+    with pytest.raises(EstimateError, match="'vcu118' in accelerators; give one of demo, kv260, k"):
         load_accelerator("vcu118")
     with pytest.raises(EstimateError, match=r"no description .*none\.toml"):
         load_accelerator(str(tmp_path / "none.toml"))
@@ -144,7 +145,7 @@ def test_an_engine_alone_is_no_whole_accelerator(tmp_path):
         assert getattr(description.formulas, table) == getattr(usual, table)
     assert description.formulas.tlmm.columns.count == 8
     with pytest.raises(EstimateError, match=re.escape(path) + r" describes an engine and no whole "
-                       r"accelerator: .* take one of demo, kv260, ulx3s, or a \.toml file"):
+                       r"accelerator: .* take one of demo, kv260, kv260-groups, ulx3s, or a \.t"):
         description.whole()
     port = 'name = "an engine"\n' + ENGINE + "[port]\nlatency = 1\n"
     refused(written(tmp_path, port), r"port: there is none without a table \[accelerator\]")
@@ -157,7 +158,7 @@ def test_what_is_not_toml_is_refused(tmp_path):
 
 
 def test_constants_of_an_accelerator_in_rtl_follow_from_its_parameters():
-    for name in ("demo", "kv260", "ulx3s"):
+    for name in accelerator_names(whole=True):
         description = load_accelerator(name)
         parameters, formulas = description.whole(), description.formulas
         assert formulas.vector.lanes.count == parameters.lanes
@@ -178,7 +179,7 @@ def test_formulas_estimate_an_accelerator_in_rtl():
 def test_parameters_in_python_are_checked_like_those_of_a_file():
     assert BURST_BYTES == _BURST_BYTES
     names = {field.name for field in fields(AcceleratorParameters)} - {"tlmm", "activations"}
-    assert set(CHOICES) | set(RANGES) == names
+    assert {*CHOICES, *RANGES, *SWITCHES} == names
     for name, (least, most) in RANGES.items():
         for value in (least - 1, most + 1, float(getattr(TINY, name)), True):
             with pytest.raises(ValueError, match=f"{name} must be a whole number from {least} to"):
@@ -186,6 +187,15 @@ def test_parameters_in_python_are_checked_like_those_of_a_file():
     for name, choices in CHOICES.items():
         with pytest.raises(ValueError, match=f"{name} must be .* not {choices[-1] + 1}"):
             replace(TINY, **{name: choices[-1] + 1})
+    for name in SWITCHES:
+        with pytest.raises(ValueError, match=f"{name} must be true or false, not 1"):
+            replace(TINY, **{name: 1})
+    for lanes, beats in ((2, 0), (0, 8)):
+        with pytest.raises(ValueError, match=f"scale_lanes = {lanes} and scale_beats = {beats} "):
+            replace(TINY, scale_lanes=lanes, scale_beats=beats)
+    for lanes in (1, 3, 8):   # of 2 lanes, 4 columns
+        with pytest.raises(ValueError, match=f"scale_lanes = {lanes} must be a multiple of 2"):
+            replace(TINY, scale_lanes=lanes, scale_beats=8)
     for wrong in ((), ("gelu",), ("silu", "gelu"), "silu", None):
         with pytest.raises(ValueError, match="activations must be a list of one or more of silu"):
             replace(TINY, activations=wrong)
@@ -226,12 +236,13 @@ def test_the_reference_has_every_key_with_its_values_and_its_default():
     rows = documented()
     assert set(rows) == set(rtl) | set(engine) | set(quantities)
     for key, (_, default) in {**rtl, **engine}.items():
-        said = ", ".join(default) if isinstance(default, tuple) else str(default)
+        said = ", ".join(default) if isinstance(default, tuple) else str(default).lower()
         assert rows[key][1] == ("-" if default is MISSING else said), key
     assert rows["accelerator.activations"][0] == f"list of {', '.join(ACTIVATIONS)}"
     for key in set(rtl) - {"accelerator.activations"}:
         name = key.partition(".")[2]
-        assert rows[key][0] == (", ".join(map(str, CHOICES[name])) if name in CHOICES
+        choices = ("true", "false") if name in SWITCHES else CHOICES.get(name)
+        assert rows[key][0] == (", ".join(map(str, choices)) if choices
                                 else "{} to {}".format(*RANGES[name])), key
     for key in engine:
         least, _, most = rows[key][0].removeprefix("from ").partition(" to ")
