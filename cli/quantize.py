@@ -104,6 +104,9 @@ def quantize(
     if is_onnx(checkpoint):
         if tensor_format or target_bpw is not None:
             raise FormatError("--tensor-format and --target-bpw are not options for ONNX models")
+        if calibration is not None:
+            raise FormatError("--calibration is no option for ONNX models, whose methods read no "
+                              "text; leave it out")
         _quantize_onnx(output, checkpoint, out, layout=layout.value if layout else "qdq", **options)
         return
     if layout:
@@ -122,7 +125,11 @@ def _quantize_checkpoint(
     from ..api.quantize import quantize as quantize_checkpoint
 
     chosen = None
-    if needs_text(options["method"]) or (options["target_bpw"] is not None and text is not None):
+    reads = needs_text(options["method"])
+    if text is not None and not reads and options["target_bpw"] is None:
+        raise FormatError(f"--calibration: method {options['method']} reads no text; leave it out, "
+                          "or choose gptq, awq or itf")
+    if reads or text is not None:
         from ..api.models import calibration
 
         chosen = calibration(source, text, seed=seed)

@@ -66,6 +66,10 @@ def test_rounding_an_ordinary_model_to_ternary_is_loudly_labelled(tmp_path):
              "--calibration", "{tmp}/none.txt"],
             "none.txt cannot be read",
         ),
+        (["demo-llama", "-o", "{tmp}/q", "--format", "int8", "--calibration", "{tmp}/none.txt"],
+         "--calibration: method rtn reads no text; leave it out, or choose gptq"),
+        (["{tmp}/none.onnx", "-o", "{tmp}/q.onnx", "--format", "int8", "--calibration", "x.txt"],
+         "--calibration is no option for ONNX models"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, arguments, said):
