@@ -6,7 +6,7 @@ comes from outside passes through ``flush`` once. The bits of a NaN are not spec
 
 ``float32`` holds the operations, ``functions`` the elementary functions, from ``tables``; ``sums``
 the written orders of sums, ``activations`` the rounding of a matmul's inputs, ``attention`` that of
-softmax weights, ``rope`` the rotary angles.
+softmax weights, ``rope`` the rotary angles, ``hadamard`` rotated inputs.
 """
 
 from .activations import (
@@ -35,6 +35,7 @@ from .functions import (
     soft_cap,
     tanh,
 )
+from .hadamard import rotate, rotate_back
 from .rope import query_factors, rope_factors, rope_rows, rope_tables
 from .sums import LANES, add_group, add_lanes, scale_sum, sum_lanes, sum_of_squares
 
@@ -70,6 +71,8 @@ __all__ = [
     "rope_factors",
     "rope_rows",
     "rope_tables",
+    "rotate",
+    "rotate_back",
     "rsqrt",
     "scale_sum",
     "sigmoid",

@@ -55,7 +55,8 @@ class Embedding:
             for suffix, tensor in self._weight.tensors.items()
         }
         shape = (len(token_ids), self._weight.shape[1])
-        return PackedWeight(self._weight.format, shape, rows).dequantize()
+        weight = PackedWeight(self._weight.format, shape, rows, self._weight.rotation)
+        return weight.dequantize()
 
 
 class Decoder:

@@ -395,7 +395,7 @@ class LanguageModel:
         full_name = f"model.layers.{layer}.{name}"
         if not isinstance(linear, IntegerLinear):
             raise TrilobiteError(f"{full_name} is in float; only a quantized model has integers")
-        activations, _ = linear.activations(x)
+        activations, _ = linear.activations(linear.transformed(x))
         return LinearTrace(full_name, activations, linear.integer(activations))
 
 

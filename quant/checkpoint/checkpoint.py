@@ -157,6 +157,10 @@ class Checkpoint(HoldsFiles):
         """The format in which the model computes with a tensor; None: it is float32."""
         return self._source(name).form
 
+    def rotated(self) -> str | None:
+        """The first tensor whose ``weight`` is stored for rotated inputs; None: there is none."""
+        return next((name for name, source in self._sources.items() if source.rotated), None)
+
     def coded_format(self, name: str) -> Format:
         """``format(name)``; raise ``ValueError`` if the tensor is float32."""
         form = self.format(name)

@@ -148,7 +148,7 @@ def export(
         The source is missing, damaged or not understood, or the target has no such architecture;
         or one of its floats is no number, which is seen before anything is written.
     FormatError
-        The type is unknown, or cannot hold the model.
+        The type is unknown, or cannot hold the model, or its weights expect rotated inputs.
     OutputError
         ``out`` exists or cannot be written; nothing is left behind.
     """
@@ -157,6 +157,10 @@ def export(
         known = ", ".join(exporter.types)
         raise FormatError(f"{exporter.name} has no type {type!r}; it has {known}")
     with open_checkpoint(source) as checkpoint:
+        if (rotated := checkpoint.rotated()) is not None:
+            raise FormatError(
+                f"{checkpoint.folder}: {rotated} is stored for rotated inputs, which no file that "
+                "is written has; quantize it, and export the folder")
         planned = exporter.plan(checkpoint, type)
         name = str(source) if str(source) in DEMOS else checkpoint.folder.resolve().name
         room = planned.needed_bytes + _RECORD_BYTES * len(planned.tensors)

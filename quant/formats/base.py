@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import FormatError
 from .parameters import written
+from .rotation import Rotation
 
 __all__ = ["Codes", "Format", "PackedWeight", "TensorLayout"]
 
@@ -56,6 +57,7 @@ class PackedWeight:
     format: Format
     shape: tuple[int, int]
     tensors: Mapping[str, np.ndarray]
+    rotation: Rotation | None = None   # which the inputs have to go through first
 
     def format_as(self, kind: type[Kind]) -> Kind:
         """The format, which must be a ``kind``; raise ``FormatError`` if it is another."""
@@ -68,8 +70,9 @@ class PackedWeight:
         return self.format.unpack(self.tensors, self.shape)
 
     def dequantize(self) -> np.ndarray:
-        """The float32 [M, K] matrix that the packed bytes stand for."""
-        return self.format.dequantize(self.codes())
+        """The float32 [M, K] matrix that the packed bytes, rotation included, stand for."""
+        rows = self.format.dequantize(self.codes())
+        return rows if self.rotation is None else self.rotation.rows(rows)
 
     @property
     def nbytes(self) -> int:

@@ -38,15 +38,17 @@ class WeightBlocks:
         self._name = name
         self.shape = checkpoint.tensors[name].matrix
         self.ranges = row_blocks(self.shape)
+        codes = checkpoint.stored_format(name) is not None   # a rotated matrix has none of its own
+        self._form = checkpoint.format(name) if codes else None
 
     @property
     def coded(self) -> bool:
         """Whether the model computes with codes, and not with floats."""
-        return self._checkpoint.format(self._name) is not None
+        return self._form is not None
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Float32 rows ``start`` to ``stop``; several threads may read."""
-        form = self._checkpoint.format(self._name)
+        form = self._form
         if form is None:
             rows = self._checkpoint.rows(self._name, start, stop)
         else:

@@ -88,6 +88,7 @@ class IntegerLinear(Linear):
         super().__init__(weight.shape, weight.format, bias)
         self._bias_or_empty = np.empty(0, np.float32) if self._bias is None else self._bias
         self._check_sums()
+        self._rotation = weight.rotation
         self._scale = self._scales(weight.tensors["scale"])
         self._fused: FusedKernel | None = None
 
@@ -106,7 +107,7 @@ class IntegerLinear(Linear):
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Float32 [N, M] from float32 ``x`` [N, K], the same bits for any N."""
-        x = self._checked(x, np.float32)
+        x = self.transformed(self._checked(x, np.float32))
         if self._fused:
             return self._fused.output(x, self._bias_or_empty)
         q, scale_x = self.activations(x)
@@ -115,6 +116,10 @@ class IntegerLinear(Linear):
             tokens = slice(first, first + self.tokens_at_once)
             self._scale_sums(self._integer(q[tokens]), scale_x[tokens], out[tokens])
         return out
+
+    def transformed(self, x: np.ndarray) -> np.ndarray:
+        """What is quantized of float32 ``x`` [N, K]: it, or rotated as the weight expects."""
+        return x if self._rotation is None else self._rotation.inputs(x)
 
     def activations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Integers [N, K] of float32 ``x`` [N, K], and the float32 scale [N] of each token."""

@@ -63,6 +63,11 @@ class TensorSource(ABC):
         return None
 
     @property
+    def rotated(self) -> bool:
+        """Whether ``weight`` is stored for rotated inputs (``formats.rotation``)."""
+        return False
+
+    @property
     def stored_form(self) -> Format | None:
         """The format whose codes ``encoded`` gives, exactly; None: the file has no such codes.
 

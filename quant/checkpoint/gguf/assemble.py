@@ -9,6 +9,7 @@ from ..files.gguf_split import GgufModel
 from ..files.source import TensorSource
 from .config import BITNET
 from .names import ROPE_FACTORS, gguf_name, is_paired, scale_name
+from .rotation import rotations
 from .source import GgufSource
 
 __all__ = ["assemble_gguf"]
@@ -25,6 +26,7 @@ def assemble_gguf(file: GgufModel, config: ModelConfig) -> dict[str, TensorSourc
     architecture = file.metadata["general.architecture"]
     linear = set(config.linear_weights())
     ternary = linear if architecture in BITNET else set()
+    rotated = rotations(file)
     left = set(file.tensors) - {ROPE_FACTORS}
     sources: dict[str, TensorSource] = {}
     for name, shape in config.tensor_shapes().items():
@@ -37,8 +39,10 @@ def assemble_gguf(file: GgufModel, config: ModelConfig) -> dict[str, TensorSourc
         scale = scale_name(name) if name in linear else None
         scale = scale if scale in file.tensors else None
         left -= {stored, scale}
-        sources[name] = GgufSource(name, shape, file, stored, scale,
-                                   is_paired(name, architecture), name in ternary, config)
+        sources[name] = GgufSource(
+            name, shape, file, stored, scale, is_paired(name, architecture), name in ternary,
+            config, rotated.pop(stored, None),
+        )
     if left:
         raise CheckpointError(
             f"{file.path}: the tensor {printable(min(left))} is no part of a {architecture} model "

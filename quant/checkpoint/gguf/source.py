@@ -11,6 +11,7 @@ from typing_extensions import override
 from ....errors import CheckpointError, FormatError
 from ....model import ModelConfig
 from ...formats import Codes, Format, GroupedTernary, Int2, Int4, PackedWeight, Ternary
+from ...formats.rotation import Rotation
 from ..files.fields import printable
 from ..files.floats import check_finite
 from ..files.gguf_blocks import TYPES, half
@@ -46,6 +47,8 @@ class GgufSource(TensorSource):
         Whether its rows are in the order of llama.cpp's rotary embedding.
     bitnet
         Whether it is a linear weight of a BitNet model.
+    rotation
+        Of the inputs that it is stored for; ``rows`` are those for inputs as they are.
 
     Raises
     ------
@@ -56,7 +59,7 @@ class GgufSource(TensorSource):
 
     def __init__(
         self, name: str, shape: tuple[int, ...], file: GgufModel, stored: str, scale: str | None,
-        paired: bool, bitnet: bool, config: ModelConfig,
+        paired: bool, bitnet: bool, config: ModelConfig, rotation: Rotation | None = None,
     ) -> None:
         tensor = file.tensors[stored]
         self._where = f"{file.holder(stored)}: {printable(stored)}"
@@ -70,6 +73,7 @@ class GgufSource(TensorSource):
         self._file, self._stored, self._type = file, stored, tensor.type
         self._scale_name = scale
         self._bitnet = bitnet
+        self._rotation = rotation
         self._order = canonical_rows(shape[0], config) if paired else None
         self._unit = config.head_dim if paired else 1
         if scale is not None:
@@ -85,6 +89,8 @@ class GgufSource(TensorSource):
         values = self._ordered(start, stop, self._dequantize)
         if self._scale_name is not None:
             values = values * self._factor
+        if self._rotation is not None:
+            values = self._rotation.rows(values)
         check_finite(self._where, values, start)
         return values
 
@@ -96,8 +102,15 @@ class GgufSource(TensorSource):
         return Ternary() if self._ternary_scale is not None else None
 
     @property
+    @override
+    def rotated(self) -> bool:
+        return self._rotation is not None
+
+    @property
     def stored_form(self) -> Format | None:
-        """Ternary, or INT4 for Q4_0."""
+        """Ternary, or INT4 for Q4_0; none of a rotated matrix."""
+        if self._rotation is not None:
+            return None
         if self._type.name == "Q4_0" and self._scale_name is None and self.form is None:
             return Int4(group_size=32, symmetric=False)
         return self.form
@@ -107,6 +120,10 @@ class GgufSource(TensorSource):
         form = self.stored_form
         if form is None:
             return super().encoded(start, stop)
+        return self._codes(form, start, stop)
+
+    def _codes(self, form: Format, start: int, stop: int) -> Codes:
+        """Codes of the rows as they are stored."""
         if isinstance(form, Ternary):
             assert self._ternary_scale is not None, "``form`` is ternary where there is one"
             trits = np.sign(self.rows(start, stop)).astype(np.int8)
@@ -122,7 +139,8 @@ class GgufSource(TensorSource):
         if self.form is None:
             return self.read()
         M, K = self.info.shape
-        return PackedWeight(self.form, (M, K), self.form.pack(self.encoded(0, M)))
+        codes = self.form.pack(self._codes(self.form, 0, M))
+        return PackedWeight(self.form, (M, K), codes, self._rotation)
 
     def _dequantize(self, rows: np.ndarray) -> np.ndarray:
         try:
@@ -172,7 +190,8 @@ class GgufSource(TensorSource):
     @cached_property
     def _ternary_scale(self) -> np.ndarray | None:
         """The one scale [1, 1] of a ternary weight; None if it is not one."""
-        if len(self.info.shape) != 2 or not (self._bitnet or self._type.name in _TRITS):
+        plain = len(self.info.shape) == 2 and self._rotation is None
+        if not plain or not (self._bitnet or self._type.name in _TRITS):
             return None
         largest = np.float32(0)
         for start, stop in self.blocks():

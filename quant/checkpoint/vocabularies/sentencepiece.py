@@ -52,7 +52,10 @@ def read_sentencepiece(data: bytes, where: str) -> Pieces:
                               "BPE and Unigram are read")
     if _integer(trainer, _SUFFIX, 0, where):
         raise CheckpointError(f"{where} puts blanks at the ends of words, which is not supported")
-    charsmap = normalizer.get(_CHARSMAP, memoryview(b""))
+    charsmap = bytes(_message(normalizer.get(_CHARSMAP, memoryview(b"")), where))
+    trie = int.from_bytes(charsmap[:4], "little")   # bytes of the trie that follows
+    if charsmap and (trie % 4 or not 0 < trie <= len(charsmap) - 4):
+        raise CheckpointError(f"{where}: its table of characters is cut short or damaged")
     pieces = Pieces(
         tokens, scores, types, unigram=kind == _UNIGRAM,
         byte_fallback=bool(_integer(trainer, _BYTE_FALLBACK, 0, where)),
@@ -60,7 +63,7 @@ def read_sentencepiece(data: bytes, where: str) -> Pieces:
         dummy_prefix=bool(_integer(normalizer, _DUMMY, 1, where)),
         one_space=bool(_integer(normalizer, _ONE_SPACE, 1, where)),
         escape=bool(_integer(normalizer, _ESCAPE, 1, where)),
-        charsmap=bytes(_message(charsmap, where)),
+        charsmap=charsmap,
     )
     check_pieces(pieces, where)
     return pieces

@@ -96,7 +96,7 @@ def test_blocks_decode_to_what_was_packed(name, seed):
     np.testing.assert_array_equal(TYPES[name].dequantize(blocks), expected)
 
 
-def write_file(path, name, number=None, twos=False, seed=0):
+def write_file(path, name, number=None, twos=False, seed=0, metadata=None):
     """A random Qwen3 with every matrix in ``name``; returns the matrices by GGUF's names."""
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "qwen3")
@@ -104,6 +104,15 @@ def write_file(path, name, number=None, twos=False, seed=0):
         writer.add_uint32(f"qwen3.{key}", value)
     writer.add_float32("qwen3.attention.layer_norm_rms_epsilon", 1e-6)
     writer.add_float32("qwen3.rope.freq_base", 1e6)
+    for key, value in (metadata or {}).items():
+        if isinstance(value, np.ndarray):
+            kind = {"int8": "INT8", "int64": "INT64"}[value.dtype.name]
+            writer.add_key_value(key, value.tolist(), gguf.GGUFValueType.ARRAY,
+                                 gguf.GGUFValueType[kind])
+        else:
+            add = {str: writer.add_string, int: writer.add_int64, bool: writer.add_bool,
+                   list: writer.add_array}[type(value)]
+            add(key, value)
     matrices = {}
 
     def matrix(tensor, M, K):

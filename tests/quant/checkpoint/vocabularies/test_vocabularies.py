@@ -120,6 +120,7 @@ def test_settings_beside_it_say_whether_a_text_begins_with_a_token(tmp_path):
     (by_hand([("nan", np.nan)]), "has the score nan"),
     (by_hand([("odd", 0, 9)]), "the type 9"),
     (by_hand() + field(2, 2, field(3, 0, b"\3")), "words or characters (model type 3)"),
+    (by_hand(normalizer=field(3, 2, field(2, 2, bytes(8)))), "table of characters is cut short"),
     (by_hand() + field(2, 2, field(24, 0, b"\1")), "blanks at the ends"),
     (by_hand() + field(2, 2, field(3, 0, b"\2") + field(41, 0, b"\xff\x7f")), "token is 16383"),
 ])
