@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from ..component import Component
@@ -70,7 +70,9 @@ class IntegerToFloat(Component):
         s_magnitude = Signal(self.width, reset_less=True)
         s_ones = delay(m, ones_in_fours(Cat(padding, magnitude)), 1, "s_ones")
         s_sign = delay(m, self.i[-1], 1, "s_sign")
-        m.d.comb += magnitude.eq(Mux(self.i[-1], -self.i, self.i))
+        # One carry chain: a negative integer is inverted in front of it, and 1 goes in below.
+        negative = self.i[-1]
+        m.d.comb += magnitude.eq((self.i.as_unsigned() ^ negative.replicate(self.width)) + negative)
         m.d.sync += s_magnitude.eq(magnitude)
 
         # Normalize.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -79,11 +79,18 @@ class LookupTables(Component):
         banks_full = Signal(2)
         write_bank = Signal()
         read_bank = Signal()
+        has_room = Signal(init=1)   # in the bank that is written: no path begins at its number
+        ends = Signal()
         m.d.comb += [
-            self.i.ready.eq(~banks_full.bit_select(write_bank, 1)),
+            self.i.ready.eq(has_room),
             self.full.eq(banks_full.bit_select(read_bank, 1)),
+            ends.eq(self.i.valid & self.i.ready & self.i.p.last),
         ]
-        with m.If(self.i.valid & self.i.ready & self.i.p.last):
+        m.d.sync += has_room.eq(Mux(
+            ends,
+            ~banks_full.bit_select(~write_bank, 1) | (self.release & (read_bank != write_bank)),
+            has_room | (self.release & (read_bank == write_bank))))
+        with m.If(ends):
             m.d.sync += banks_full.bit_select(write_bank, 1).eq(1)
             m.d.sync += write_bank.eq(~write_bank)
         with m.If(self.release):

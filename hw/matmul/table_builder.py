@@ -107,19 +107,20 @@ class TableBuilder(Component):
 
         groups = Signal(group_layout(parameters), reset_less=True)
         loaded, loads, steps_on = Signal(), Signal(), Signal()
-        count, next_count = Signal.like(read.addr), Signal.like(read.addr)
+        count = Signal.like(read.addr)
         m.d.comb += [
             self.i.ready.eq(~loaded | (self.o.ready & last)),
             self.o.valid.eq(loaded),
             self.o.p.index.eq(step.index),
             self.o.p.last.eq(last),
             loads.eq(self.i.valid & self.i.ready), steps_on.eq(self.o.valid & self.o.ready),
-            next_count.eq(Mux(loads, 0, count + steps_on)),
-            read.addr.eq(next_count),
+            # Of registers alone, as ``steps_on`` goes to every bit of every entry.
+            read.addr.eq(Mux(last | ~loaded, 0, count + 1)),
         ]
-        m.d.sync += [
-            count.eq(next_count), step.eq(read.data), last.eq(next_count == len(steps) - 1),
-        ]
+        with m.If(loads | steps_on):
+            m.d.sync += [
+                count.eq(read.addr), step.eq(read.data), last.eq(read.addr == len(steps) - 1),
+            ]
         with m.If(steps_on & last):
             m.d.sync += loaded.eq(0)
         with m.If(loads):

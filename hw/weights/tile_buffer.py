@@ -83,49 +83,56 @@ class TileBuffer(Component):
         # Take in: ``held`` beats lie from ``base`` on, and the next one goes to ``write``.
         base, read, write = (Signal(range(depth), name=name) for name in ("base", "read", "write"))
         held = Signal(range(depth + 1))
+        has_room, full = Signal(init=1), Signal()   # of ``held``
         taken = Signal()
-        freed = Signal()
+        freed, fills = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(held != depth),
-            taken.eq(self.i.valid & self.i.ready),
+            self.i.ready.eq(has_room),
+            taken.eq(self.i.valid & has_room & ~full),
             address.eq(Mux(taken, write, read)),
             write_port.addr.eq(address),
             write_port.data.eq(self.i.p),
             write_port.en.eq(taken),
+            fills.eq(~freed & Mux(taken, held == depth - 1, full)),
         ]
-        m.d.sync += held.eq(held + taken - freed)
-        with m.If(taken):
-            m.d.sync += write.eq(following(write))
+        m.d.sync += [has_room.eq(~fills), full.eq(fills)]
+        with m.If(taken):   # nothing is given out, hence freed, in this cycle
+            m.d.sync += [write.eq(following(write)), held.eq(held + 1)]
+        with m.Elif(freed):
+            m.d.sync += held.eq(held - 1)
 
-        # Walk: ``beat`` counts through the round, ``past`` those beats of it that stay.
+        # Walk: ``beat`` is the number of the next one of its round, ``round_`` that of the round,
+        # both from 1; ``ahead`` beats lie from it on.
         tiles = queue_behind(m, "tiles", self.i_tile)
         tile = tiles.o.p
-        beat = Signal.like(tile.beats)
-        round_ = Signal.like(tile.repeats)
-        past = Signal(range(depth + 1))
+        beat = Signal.like(tile.beats, init=1)
+        round_ = Signal.like(tile.repeats, init=1)
+        ahead = Signal(range(depth + 1))
+        is_there = Signal()   # ahead != 0
         shown, moves, shows = Signal(), Signal(), Signal()
         last_beat, last_round, gives = Signal(), Signal(), Signal()
+        restarts = Signal()
         m.d.comb += [
-            last_beat.eq(beat + 1 >= tile.beats),
-            last_round.eq((round_ + 1 >= tile.repeats) | (tile.beats > depth)),
-            gives.eq(tiles.o.valid & (held > past) & shows & ~taken),
-            freed.eq(gives & last_round),
+            last_beat.eq(beat >= tile.beats),
+            last_round.eq((round_ >= tile.repeats) | (tile.beats > depth)),
+            # Not ``taken``, which goes to all of the memory: this does not wait for it.
+            gives.eq(tiles.o.valid & is_there & shows & (full | ~self.i.valid)),
+            freed.eq(gives & last_round), restarts.eq(last_beat & ~last_round),
             tiles.o.ready.eq(gives & last_beat & last_round),
             read_port.addr.eq(address),
             read_port.en.eq(gives),
         ]
+        with m.If(taken):
+            m.d.sync += [ahead.eq(ahead + 1), is_there.eq(1)]
+        with m.Elif(gives):
+            m.d.sync += [ahead.eq(Mux(restarts, held, ahead - 1)),
+                         is_there.eq(restarts | (ahead != 1))]
         with m.If(gives):
-            m.d.sync += [read.eq(following(read)), beat.eq(beat + 1)]
+            m.d.sync += [read.eq(Mux(restarts, base, following(read))), beat.eq(beat + 1)]
             with m.If(last_round):
                 m.d.sync += base.eq(following(base))
-            with m.Else():
-                m.d.sync += past.eq(past + 1)
             with m.If(last_beat):
-                m.d.sync += [beat.eq(0), past.eq(0), round_.eq(round_ + 1)]
-                with m.If(last_round):
-                    m.d.sync += round_.eq(0)
-                with m.Else():
-                    m.d.sync += read.eq(base)
+                m.d.sync += [beat.eq(1), round_.eq(Mux(last_round, 1, round_ + 1))]
         with m.If(tiles.o.valid & (tile.repeats > 1) & (tile.beats > depth)):
             m.d.sync += self.too_long.eq(1)
 
