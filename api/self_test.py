@@ -163,8 +163,8 @@ class _Test:
         self._driver.load(image)
         self._driver.write_tokens(0, self._prompt)
         place = image.region("program")[0] + DESCRIPTOR_BYTES
-        right = self._board.read_memory(place, 1)
-        self._board.write_memory(place, b"\x0e")
+        right = self._driver.memory.read_memory(place, 1)
+        self._driver.memory.write_memory(place, b"\x0e")
         try:
             list(self._driver.run(Run(1, 0, 1)))
             seen = "the run ended without one"
@@ -172,7 +172,7 @@ class _Test:
             seen = failed.error.name
         yield Check("errors: a damaged descriptor is reported", seen == RunError.OPERATION.name,
                     seen)
-        self._board.write_memory(place, right)
+        self._driver.memory.write_memory(place, right)
         tokens = list(self._driver.generate(self._prompt, _NEW_TOKENS))
         yield Check("errors: the next run is right", tokens == expected, f"tokens {tokens}")
 

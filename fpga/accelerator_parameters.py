@@ -20,7 +20,8 @@ _BURST_BYTES = 4096   # ``hw.memory.axi.BURST_BYTES``, which needs Amaranth
 _CODE_BITS = 8        # of an activation into a matmul
 
 # What a parameter can be. Most of the upper ends are those of a descriptor's field, or of a run's.
-CHOICES = {"word_bytes": (4, 8, 16, 32, 64), "lanes": (1, 2, 4)}
+CHOICES = {"word_bytes": (4, 8, 16, 32, 64), "lanes": (1, 2, 4), "ports": (1, 2, 4)}
+_LEAST_PORT = 4   # bytes of an AXI4 port
 RANGES = {
     "queries": (1, 64), "max_width": (1, 65_535), "max_head_dim": (1, 4_096),
     "max_heads": (1, 255), "max_context": (1, (1 << 24) - 1), "max_vocabulary": (1, (1 << 24) - 1),
@@ -78,6 +79,9 @@ class AcceleratorParameters:
         many. 0, both: weights are ternary with a scale for each matrix.
     axi_cache, axi_prot : int
         AxCACHE and AxPROT of every burst, as of ``hw.memory.axi.BurstAttributes``.
+    ports : int
+        Ports of memory, each of which has a part of every word: ``hw.memory.striped_port``. Images
+        do not depend on it.
 
     Raises
     ------
@@ -108,6 +112,7 @@ class AcceleratorParameters:
     head_norms: bool = False
     scale_lanes: int = 0
     scale_beats: int = 0
+    ports: int = 1
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -123,6 +128,9 @@ class AcceleratorParameters:
         for name in SWITCHES:
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        if self.word_bytes < _LEAST_PORT * self.ports and self.ports > 1:
+            raise ValueError(f"ports = {self.ports} is too many for words of {self.word_bytes} "
+                             f"bytes: a port has {_LEAST_PORT} bytes of each at least")
         self._check_activations()
         self._check_engine()
         self._check_scales()

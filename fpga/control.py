@@ -65,6 +65,8 @@ class Control(Component):
         They are high for one cycle.
     o_base : ``Out(port_address_width)``
         The byte address of the image's first word.
+    o_spacing : ``Out(32)``
+        Bytes from where one memory port's parts begin to where the next one's do.
     o_timeout, o_patience : ``Out(32)``
         Cycles, or 0.
     interrupt : ``Out(1)``
@@ -84,6 +86,7 @@ class Control(Component):
         super().__init__({
             "axi": In(control_signature()), "o_run": Out(stream.Signature(run_layout())),
             "o_abort": Out(1), "o_clear": Out(1), "o_base": Out(port_address_width),
+            "o_spacing": Out(32),
             "o_timeout": Out(32, init=TIMEOUT), "o_patience": Out(32, init=PATIENCE),
             "interrupt": Out(1),
             "i_busy": In(1), "i_aborting": In(1),
@@ -153,6 +156,7 @@ class Control(Component):
         for name, register, low, allowed in (
                 ("base", self.o_base[lowest:32], lowest, idle),
                 ("base_high", self.o_base[32:], 0, idle),
+                ("spacing", self.o_spacing[lowest:], lowest, idle),
                 ("timeout", self.o_timeout, 0, idle), ("patience", self.o_patience, 0, idle),
                 ("interrupt_enable", self._enabled, 0, 1), ("scratch", self._scratch, 0, 1)):
             yield REGISTERS[name].address, register, low, allowed
@@ -191,6 +195,7 @@ class Control(Component):
             "timeout": self.o_timeout, "patience": self.o_patience,
             "interrupt_enable": self._enabled, "interrupt_status": self._raised,
             "token": Cat(self._token, self._tokens), "scratch": self._scratch,
+            "ports": p.ports, "spacing": self.o_spacing,
         }
         return {REGISTERS[name].address: word for name, word in by_name.items()}
 

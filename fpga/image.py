@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from .descriptors import DESCRIPTOR_BYTES, FIELDS
 from .memory_map import Region
-from .registers import configuration_hash
+from .registers import configuration_hash, image_parameters
 
 if TYPE_CHECKING:
     from .compiler import Program
@@ -97,7 +97,8 @@ def image_of(program: Program, name: str, capacity: int) -> Image:
     """The image of a compiled model that messages call ``name``."""
     memory, parameters, config = program.memory, program.parameters, program.config
     contents = {name: memoryview(words.reshape(-1).data) for name, words in memory.contents.items()}
-    return Image(name, configuration_hash(parameters), asdict(parameters), parameters.word_bytes,
-                 capacity, config.vocab_size, config.bos_token_id, config.eos_token_ids,
+    return Image(name, configuration_hash(parameters), image_parameters(parameters),
+                 parameters.word_bytes, capacity, config.vocab_size, config.bos_token_id,
+                 config.eos_token_ids,
                  program.word("program"), program.word("tiles"), len(program.tiles),
                  dict(memory.regions), contents)

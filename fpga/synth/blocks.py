@@ -97,9 +97,9 @@ def _read_master(p: AcceleratorParameters) -> ReadMaster:
 
 
 def _striped_port(p: AcceleratorParameters) -> StripedPort:
-    """Four ports, as the HP ports of a Zynq are, whose regions follow each other."""
+    """Four ports, as the HP ports of a Zynq are."""
     return StripedPort(address_width=p.address_width, word_bytes=p.word_bytes, ports=4,
-                       port_address_width=p.address_width, spacing=(1 << p.address_width) // 4)
+                       port_address_width=40)
 
 
 def _array(name: str, shape: ArrayParameters) -> SynthBlock:

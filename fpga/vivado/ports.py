@@ -67,12 +67,13 @@ def interfaces(accelerator: Accelerator) -> list[Interface]:
     control = Interface(CONTROL, _AXI, False, bus(CONTROL, "control__"), {
         "PROTOCOL": "AXI4LITE", "DATA_WIDTH": 32, "ADDR_WIDTH": ADDRESS_WIDTH})
     memory = [Interface(name, _AXI, True, bus(name, *prefixes), {
-        "PROTOCOL": "AXI4", "DATA_WIDTH": 8 * p.word_bytes, "ADDR_WIDTH": accelerator.address_width,
-        "ID_WIDTH": 1, "HAS_BURST": 1, "HAS_CACHE": 1, "HAS_LOCK": 0, "HAS_PROT": 1, "HAS_QOS": 0,
-        "HAS_REGION": 0, "HAS_WSTRB": 1, "SUPPORTS_NARROW_BURST": 0,
-        "MAX_BURST_LENGTH": p.max_burst, "NUM_READ_OUTSTANDING": p.outstanding,
-        "NUM_WRITE_OUTSTANDING": p.outstanding, "READ_WRITE_MODE": "READ_WRITE",
-    }) for name, prefixes in (("m_axi_hp0", ("read__", "write__")),)]
+        "PROTOCOL": "AXI4", "DATA_WIDTH": 8 * p.word_bytes // p.ports,
+        "ADDR_WIDTH": accelerator.address_width, "ID_WIDTH": 1, "HAS_BURST": 1,
+        "HAS_CACHE": 1, "HAS_LOCK": 0, "HAS_PROT": 1, "HAS_QOS": 0, "HAS_REGION": 0, "HAS_WSTRB": 1,
+        "SUPPORTS_NARROW_BURST": 0, "MAX_BURST_LENGTH": p.max_burst,
+        "NUM_READ_OUTSTANDING": p.outstanding, "NUM_WRITE_OUTSTANDING": p.outstanding,
+        "READ_WRITE_MODE": "READ_WRITE",
+    }) for name, prefixes in _memory_prefixes(p.ports).items()]
     buses = ":".join(interface.name for interface in (control, *memory))
     return [
         _single(CLOCK, "clock", "CLK", True, "clk",
@@ -82,6 +83,14 @@ def interfaces(accelerator: Accelerator) -> list[Interface]:
         _single(INTERRUPT, "interrupt", "INTERRUPT", False, "interrupt",
                 {"SENSITIVITY": "LEVEL_HIGH"}),
     ]
+
+
+def _memory_prefixes(ports: int) -> dict[str, tuple[str, str]]:
+    """How the accelerator calls the signals of each memory port."""
+    if ports == 1:
+        return {"m_axi_hp0": ("read__", "write__")}
+    return {f"m_axi_hp{number}": (f"read__{number}__", f"write__{number}__")
+            for number in range(ports)}
 
 
 def _single(name: str, kind: str, logical: str, is_input: bool, inner: str,

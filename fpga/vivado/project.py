@@ -15,6 +15,7 @@ from ..verilog import to_verilog
 from .boards import VivadoBoard
 from .ip_xact import LIBRARY, VENDOR, component_xml
 from .lint import check_verilog
+from .memories import prepare_memories
 from .ports import CLOCK, CONTROL, INTERRUPT, RESET, Interface, Port, interfaces
 
 __all__ = ["vivado_files"]
@@ -56,7 +57,7 @@ def vivado_files(board: VivadoBoard, parameters: AcceleratorParameters, megahert
         "lint.vlt": "lint.vlt", "README.md": "README.md"}
     templates = _templates()
     result = {
-        f"ip/src/{INNER}.v": to_verilog(accelerator, INNER).encode(),
+        f"ip/src/{INNER}.v": to_verilog(accelerator, INNER, prepare_memories).encode(),
         "ip/component.xml": component_xml(MODULE, known, sources),
         **{name: templates.get_template(f"{template}.j2").render(values).encode()
            for name, template in rendered.items()},

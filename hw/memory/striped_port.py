@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 
-from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from ..component import Component
@@ -13,6 +13,7 @@ from .axi import Response, read_signature, write_signature
 
 __all__ = ["StripedPort"]
 
+_SPACING = 32   # bits
 _ADDRESS = ("id", "addr", "len", "size", "burst", "cache", "prot")
 
 
@@ -33,12 +34,9 @@ class StripedPort(Component):
     word_bytes : int
         Bytes of their words.
     ports : int
-        Number of ports: a power of two, less than ``word_bytes``.
+        Number of ports: 2 or 4, and less than ``word_bytes``.
     port_address_width : int
         Bits of a byte address of a port.
-    spacing : int
-        Bytes from a port's region to the next one's. ``address`` is ``address / ports + i *
-        spacing`` of port i.
     depth : int
         Words that the fastest port may be ahead of the slowest one.
     outstanding : int
@@ -48,6 +46,10 @@ class StripedPort(Component):
     -------
     i_read, i_write : ``In(read_signature(...))``, ``In(write_signature(...))``
         A master of wide words, with one identifier.
+    i_base : ``In(port_address_width)``, i_spacing : ``In(32)``
+        Where port 0's region begins, and bytes from one region to the next, both multiples of 4
+        KiB: ``address`` is ``base + i * spacing + address / ports`` of port i. They have been what
+        they are for three cycles before an address comes.
     o_read, o_write : ``Out(read_signature(...)).array(ports)``, ``Out(...).array(ports)``
         The ports.
 
@@ -57,35 +59,35 @@ class StripedPort(Component):
     Raises
     ------
     ValueError
-        ``ports`` does not divide words, ``spacing`` is not a multiple of 4 KiB, or the regions
-        exceed ``port_address_width``.
+        ``ports`` does not divide words, or a region exceeds ``port_address_width``.
     """
 
+    latency = 2   # cycles that it adds to a read, and to a write and its answer
+
     def __init__(self, *, address_width: int, word_bytes: int, ports: int,
-                 port_address_width: int, spacing: int, depth: int = 16,
-                 outstanding: int = 16) -> None:
-        if ports < 2 or ports & (ports - 1) or ports >= word_bytes:
-            raise ValueError(f"ports must be a power of two from 2 to {word_bytes // 2}, not "
-                             f"{ports!r}")
+                 port_address_width: int, depth: int = 16, outstanding: int = 16) -> None:
+        if ports not in (2, 4) or ports >= word_bytes:
+            raise ValueError(f"ports must be 2 or 4, and less than the {word_bytes} bytes of a "
+                             f"word, not {ports!r}")
         region = (1 << address_width) // ports
-        if spacing % 4096 or spacing < 0:
-            raise ValueError(f"spacing must be a multiple of 4096 bytes, not {spacing!r}")
-        if (ports - 1) * spacing + region > 1 << port_address_width:
-            raise ValueError(f"{ports} regions of {region} bytes, {spacing} bytes apart, exceed "
-                             f"port_address_width = {port_address_width}")
-        self.ports, self.spacing = ports, spacing
+        if region > 1 << port_address_width:
+            raise ValueError(f"A region of {region} bytes exceeds port_address_width = "
+                             f"{port_address_width}")
+        self.ports = ports
         self.depth, self.outstanding = depth, outstanding
         self.part_bytes = word_bytes // ports
         port = {"address_width": port_address_width, "word_bytes": self.part_bytes}
         wide = {"address_width": address_width, "word_bytes": word_bytes}
         super().__init__({
             "i_read": In(read_signature(**wide)), "i_write": In(write_signature(**wide)),
+            "i_base": In(port_address_width), "i_spacing": In(_SPACING),
             "o_read": Out(read_signature(**port)).array(ports),
             "o_write": Out(write_signature(**port)).array(ports),
         })
 
     def elaborate(self, platform):
         m = Module()
+        self._regions = self._begins(m)
         self._addresses(m, "ar", self.i_read, self.o_read)
         self._addresses(m, "aw", self.i_write, self.o_write)
         self._words(m)
@@ -93,13 +95,23 @@ class StripedPort(Component):
         self._answers(m)
         return m
 
+    def _begins(self, m: Module) -> list[Signal]:
+        """Where the region of each port begins, in registers."""
+        width = len(self.i_base)
+        doubled, tripled = self.i_spacing << 1, Signal(_SPACING + 2)
+        m.d.sync += tripled.eq(self.i_spacing + doubled)
+        begins = [Signal(width, name=f"begin_{number}") for number in range(self.ports)]
+        for begin, distance in zip(begins, (0, self.i_spacing, doubled, tripled), strict=False):
+            m.d.sync += begin.eq(self.i_base + distance)
+        return begins
+
     def _addresses(self, m: Module, channel: str, wide, ports) -> None:
         """Give each address to all ports at once, through queues."""
         shift = (self.ports - 1).bit_length()
         size = (self.part_bytes - 1).bit_length()
         queues = []
         for number, port in enumerate(ports):
-            address = (getattr(wide, f"{channel}addr") >> shift) + number * self.spacing
+            address = (getattr(wide, f"{channel}addr") >> shift) + self._regions[number]
             fields = {name: getattr(wide, channel + name) for name in _ADDRESS}
             fields |= {"addr": address[:len(getattr(port, f"{channel}addr"))], "size": None}
             passed = [name for name in _ADDRESS if name != "size"]

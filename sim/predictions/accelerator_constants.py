@@ -26,12 +26,13 @@ class Clock:
 
 @dataclass(frozen=True)
 class Port:
-    """The memory port: all that is read or written goes over it."""
+    """The memory port: all that is read or written goes over it, or over parts of it."""
 
     word: Annotated[Quantity, MeasuredIn("B", count=True)]
     burst: Annotated[Quantity, MeasuredIn("words", count=True)]
     outstanding: Annotated[Quantity, MeasuredIn("bursts", count=True)]
     latency: Annotated[Quantity, MeasuredIn("ns")]
+    ports: Annotated[Quantity, MeasuredIn("ports", count=True)]
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def rtl_accelerator(description: AcceleratorDescription, head_bits: int = 8) -> 
         step=StepLimits(rtl(p.max_tokens, "tokens"), rtl(p.weight_beats, "beats"),
                         rtl(p.activation_beats, "beats")),
         port=Port(rtl(p.word_bytes, "B"), rtl(p.max_burst, "words"),
-                  rtl(p.outstanding, "bursts"), port.latency),
+                  rtl(p.outstanding, "bursts"), port.latency, rtl(p.ports, "ports")),
         clock=Clock(description.formulas.clock.frequency),
         host=description.formulas.host,
     )

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...fpga.accelerator_parameters import AcceleratorParameters
 from ...fpga.planner import plan_program
+from ...hw.memory.striped_port import StripedPort
 from ...model import ModelConfig
 from ...tools.progress import SILENT, Progress
 from ..descriptions.ddr_timing import DdrTiming
@@ -56,7 +57,8 @@ def memory_timing(device: Device, accelerator: RtlAccelerator, corner: Corner) -
     share = device.dram.sustained.rate(corner) * 1e9 / (accelerator.port.word.count * clock)
     words = Fraction(max(1, min(_FINEST, round(share * _FINEST))), _FINEST)
     latency = accelerator.port.latency.cost(corner) * 1e-9 * clock
-    return DdrTiming(latency=max(2, round(latency)), words=words.numerator,
+    striped = StripedPort.latency if accelerator.port.ports.count > 1 else 0
+    return DdrTiming(latency=max(2, round(latency) + striped), words=words.numerator,
                      per_cycles=words.denominator)
 
 

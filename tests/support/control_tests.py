@@ -105,7 +105,7 @@ async def an_error_and_counters_can_be_read(dut):
 
 WRITABLE = {register.address for register in REGISTERS.values() if "write" in register.access
             or "clear" in register.access}
-RESETS = {"word_bytes": TINY.word_bytes, "max_tokens": TINY.max_tokens,
+RESETS = {"word_bytes": TINY.word_bytes, "ports": TINY.ports, "max_tokens": TINY.max_tokens,
           "max_context": TINY.max_context, "max_vocabulary": TINY.max_vocabulary,
           "configuration": configuration_hash(TINY) & 0xFFFF_FFFF,
           "configuration_high": configuration_hash(TINY) >> 32}
@@ -143,7 +143,9 @@ async def what_is_set_is_kept_and_goes_out(dut):
     await host.write(at("base") + 1, b"\xa5")
     await host.write_dword(at("patience"), 77)
     await host.write_dword(at("scratch"), 0x1234_5678)
+    await host.write_dword(at("spacing"), 0x8765_4FFF)
     await host.write_dword(at("control"), ABORT)
+    assert int(dut.o_spacing.value) == await host.read_dword(at("spacing")) == 0x8765_4000
     assert await host.read_dword(at("base")) == 0xCAFE_A000
     assert await host.read_dword(at("base_high")) == 0x9A
     assert await host.read_dword(at("scratch")) == 0x1234_5678
@@ -158,7 +160,7 @@ async def what_a_run_uses_cannot_be_set_during_one(dut):
     await host.write_dword(at("base"), 0x5000)
     for name in ("i_busy", "i_aborting"):
         getattr(dut, name).value = 1
-        for register in ("base", "base_high", "timeout", "patience"):
+        for register in ("base", "base_high", "spacing", "timeout", "patience"):
             before = await host.read_dword(at(register))
             write = await host.write(at(register), b"\xff" * 4)
             assert write.resp == AxiResp.SLVERR, register

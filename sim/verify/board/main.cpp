@@ -10,6 +10,7 @@
 //   Z                                -> size:u64                   bytes of memory
 // A response is that of AXI, or 4: none came. The program ends with its input.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -123,13 +124,34 @@ uint8_t write(uint32_t address, uint32_t value) {
   return kNone;
 }
 
-// The bytes of memory, at a place that was asked for.
-uint8_t *memory(uint64_t &count) {
-  auto &words = top->rootp->MEMORY;
-  const uint64_t place = taken<uint64_t>();
-  count = taken<uint64_t>();
-  if (place > sizeof words || count > sizeof words - place) fail("no memory there");
-  return reinterpret_cast<uint8_t *>(&words) + place;
+// The memories, of the same size, one behind the other.
+constexpr uint64_t kSize = sizeof Vtop___024root::MEMORY_0;
+
+uint8_t *memory(uint64_t number) {
+  void *const words[] = {
+      &top->rootp->MEMORY_0,
+#if MEMORIES > 1
+      &top->rootp->MEMORY_1,
+#endif
+#if MEMORIES > 2
+      &top->rootp->MEMORY_2,
+      &top->rootp->MEMORY_3,
+#endif
+  };
+  return static_cast<uint8_t *>(words[number]);
+}
+
+// Hand the bytes at a place that was asked for to `use`, piece by piece.
+template <typename Use> void with_memory(Use use) {
+  uint64_t place = taken<uint64_t>(), count = taken<uint64_t>();
+  const uint64_t all = MEMORIES * kSize;
+  if (place > all || count > all - place) fail("no memory there");
+  while (count) {
+    const uint64_t piece = std::min(count, kSize - place % kSize);
+    use(memory(place / kSize) + place % kSize, piece);
+    place += piece;
+    count -= piece;
+  }
 }
 
 uint8_t wait(uint64_t cycles) {
@@ -141,7 +163,6 @@ uint8_t wait(uint64_t cycles) {
 }
 
 void obey(int command) {
-  uint64_t count;
   switch (command) {
     case 'R': {
       uint32_t value = 0;
@@ -155,19 +176,15 @@ void obey(int command) {
       give(write(address, taken<uint32_t>()));
       break;
     }
-    case 'S': {
-      uint8_t *place = memory(count);
-      take(place, count);
+    case 'S':
+      with_memory([](uint8_t *place, uint64_t count) { take(place, count); });
       give<uint8_t>(0);
       break;
-    }
-    case 'L': {
-      const uint8_t *place = memory(count);
-      give(place, count);
+    case 'L':
+      with_memory([](const uint8_t *place, uint64_t count) { give(place, count); });
       break;
-    }
     case 'Z':
-      give<uint64_t>(sizeof top->rootp->MEMORY);
+      give<uint64_t>(MEMORIES * kSize);
       break;
     case 'I': {
       const uint8_t raised = wait(taken<uint64_t>());

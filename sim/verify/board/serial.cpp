@@ -107,7 +107,7 @@ void obey(int command) {
       break;
     }
     case 'S': {
-      auto &words = top->rootp->MEMORY;
+      auto &words = top->rootp->MEMORY_0;
       const auto place = taken<uint64_t>(), count = taken<uint64_t>();
       if (place > sizeof words || count > sizeof words - place) fail("no memory there");
       take(reinterpret_cast<uint8_t *>(&words) + place, count);

@@ -29,7 +29,10 @@ class VerilatedSerial(VerilatedBoard):
     """A ``SerialBench`` with ``serial.cpp``."""
 
     main = Path(__file__).with_name("serial.cpp")
-    words = "chip.ram.ram.words"
+
+    @override
+    def paths(self) -> list[str]:
+        return ["chip.ram.ram.words"]
 
     @override
     def _main(self, design: VerilogModule, wave_suffix: str | None) -> list[str]:

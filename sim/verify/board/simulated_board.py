@@ -30,8 +30,11 @@ DRAM = DdrTiming(latency=60, refresh_interval=1950, refresh_cycles=88)
 
 
 def build_board(parameters: AcceleratorParameters, nbytes: int, timing: DdrTiming = DRAM,
-                wave_suffix: str | None = None, optimize: bool = True) -> Build:
+                wave_suffix: str | None = None, optimize: bool = True, skew: int = 7) -> Build:
     """Compile an accelerator with a memory that has room for an image of ``nbytes``.
+
+    Behind several ports there are as many memories, each slower by ``skew`` cycles than the one
+    before.
 
     ``optimize``: for a fast simulation, else for a fast compilation. The default ``timing`` is
     DDR4's beside a fabric at 250 MHz: 60 cycles of latency, a refresh of 350 ns every 7.8 us.
@@ -41,15 +44,18 @@ def build_board(parameters: AcceleratorParameters, nbytes: int, timing: DdrTimin
     ToolError
         A tool is missing or fails.
     """
-    depth = 1 << (-(-(BASE + nbytes) // parameters.word_bytes) - 1).bit_length()
-    return build_design(_elaborated(parameters, depth, timing), VerilatedBoard(optimize),
-                        wave_suffix)
+    part_bytes = parameters.word_bytes // parameters.ports
+    region = BASE + -(-nbytes // parameters.ports)
+    depth = 1 << (-(-region // part_bytes) - 1).bit_length()
+    return build_design(_elaborated(parameters, depth, timing, skew),
+                        VerilatedBoard(optimize, parameters.ports), wave_suffix)
 
 
 @cache
-def _elaborated(parameters: AcceleratorParameters, depth: int, timing: DdrTiming) -> VerilogModule:
+def _elaborated(parameters: AcceleratorParameters, depth: int, timing: DdrTiming,
+                skew: int) -> VerilogModule:
     """It takes some ten seconds, and a process asks for few."""
-    return VerilogModule.elaborate(BoardBench(parameters, depth, timing), "board")
+    return VerilogModule.elaborate(BoardBench(parameters, depth, timing, skew), "board")
 
 
 class SimulatedBoard(Transport):

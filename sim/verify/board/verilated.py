@@ -9,6 +9,7 @@ from typing_extensions import override
 from ..bench.design import VerilogModule
 from ..bench.ram import RAM_MODULE
 from ..bench.simulators import Verilator
+from .board_bench import memory_name
 
 __all__ = ["VerilatedBoard"]
 
@@ -22,13 +23,15 @@ class VerilatedBoard(Verilator):
     ----------
     optimize : bool
         Compile for a fast simulation; else for a fast compilation.
+    memories : int
+        How many memories it has.
     """
 
     name = "verilator-board"
     main = _MAIN
-    words = "memory.ram.ram.words"   # where a ``BoardBench`` has its memory
 
-    def __init__(self, optimize: bool = True) -> None:
+    def __init__(self, optimize: bool = True, memories: int = 1) -> None:
+        self._memories = memories
         level = "-O2" if optimize else "-O0"
         self.options = tuple(level if option == "-O2" else option for option in Verilator.options)
 
@@ -42,10 +45,15 @@ class VerilatedBoard(Verilator):
 
     @override
     def _main(self, design: VerilogModule, wave_suffix: str | None) -> list[str]:
-        words = "__DOT__".join([design.name, *self.words.split(".")])
+        names = ["__DOT__".join([design.name, *path.split(".")]) for path in self.paths()]
+        memories = [f"-DMEMORY_{number}={name}" for number, name in enumerate(names)]
         traced = {None: [], ".vcd": ["-DTRACE_VCD"], ".fst": ["-DTRACE_FST"]}[wave_suffix]
-        flags = " ".join([f"-DMEMORY={words}", *traced])
+        flags = " ".join([f"-DMEMORIES={len(names)}", *memories, *traced])
         return ["-CFLAGS", flags, str(self.main)]
+
+    def paths(self) -> list[str]:
+        """Where the design has its memories."""
+        return [f"{memory_name(number)}.ram.ram.words" for number in range(self._memories)]
 
     @override
     def _public_ports(self, design: VerilogModule) -> str:

@@ -31,6 +31,8 @@ from support.vivado import Refused, Vivado
 KV260 = VIVADO_BOARDS["kv260"]
 INNER, TOP = "ip/src/accelerator.v", "ip/src/trilobite_accelerator.v"
 MEMORY = 123_456_789
+# Ports as wide as those of the Zynq.
+STRIPED = replace(TINY, word_bytes=64, max_head_dim=32, ports=4)
 
 
 def words(text):
@@ -44,7 +46,7 @@ FULL = LITE | words("awid awlen awsize awburst awcache wlast bid arid arlen arsi
                     "rid rlast")
 
 
-def shell(accelerator, name):
+def shell(accelerator, name, prepare):
     """A module with the accelerator's ports and nothing in it: Yosys takes long for the whole."""
     ports = component_ports(accelerator)
     lines = [f"  {'input' if flow.name == 'In' else 'output'} wire "
@@ -61,7 +63,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(project, "to_verilog", shell)
 
 
-def made(parameters=TINY, board=KV260, megahertz=250):
+def made(parameters=STRIPED, board=KV260, megahertz=250):
     return project.vivado_files(board, parameters, megahertz, "a model", MEMORY)
 
 
@@ -75,7 +77,7 @@ def folder(quick, tmp_path):
 
 def known():
     """The accelerator's interfaces, as the block design sees them."""
-    return interfaces(Accelerator(TINY))
+    return interfaces(Accelerator(STRIPED))
 
 
 def vivado(slack=(0.1,)):
@@ -97,7 +99,7 @@ def test_ports_are_called_as_vivado_infers_interfaces(folder):
         if found:
             by_bus.setdefault(found[1], set()).add(found[2])
     assert by_bus.pop("s_axi_ctrl") == LITE
-    assert by_bus
+    assert sorted(by_bus) == [f"m_axi_hp{number}" for number in range(4)]
     assert all(signals == FULL for signals in by_bus.values())
     for bus, signal in re.findall(r'aximm:1.0 (\w+) (\w+)" \*\)', text):
         assert f"{bus}_{signal.lower()}" in ports
@@ -114,8 +116,8 @@ def test_the_core_s_description_has_every_port_once(folder):
     assert set(listed) == {port.name for one in known() for port in one.ports}
     for name in root.findall(".//s:file/s:name", spirit):
         assert (folder / "ip" / name.text).is_file()
-    width = root.find(".//s:port[s:name='m_axi_hp0_wdata']//s:left", spirit)
-    assert int(width.text) == 8 * TINY.word_bytes - 1
+    width = root.find(".//s:port[s:name='m_axi_hp3_wdata']//s:left", spirit)
+    assert width.text == "127"
 
 
 @pytest.mark.parametrize("packaged", [0, 1])
@@ -187,7 +189,7 @@ def test_the_overlay_says_what_the_bitstream_has(folder, tmp_path):
 
 
 def test_every_file_names_the_configuration(folder):
-    stated = f"{configuration_hash(TINY):016x}"
+    stated = f"{configuration_hash(STRIPED):016x}"
     for name in ("build.tcl", TOP, "README.md"):
         assert stated in (folder / name).read_text(), name
 
@@ -210,6 +212,9 @@ def test_the_top_level_has_no_warning(folder):
 def test_slang_refuses_what_is_wrong(folder):
     sources = {name: (folder / name).read_bytes() for name in (INNER, TOP)}
     check_verilog(sources, INNER)
+    empty = sources[INNER].replace(b"endmodule", b"  wire [-1:0] nothing;\nendmodule")
+    with pytest.raises(ToolError, match="slang refuses .* accelerator.v: a signal has no bits"):
+        check_verilog(sources | {INNER: empty}, INNER)
     sources[TOP] = sources[TOP].replace(b".clk(aclk)", b".clock(aclk)")
     with pytest.raises(ToolError, match=r"slang refuses .* trilobite_accelerator.v:\d+: "):
         check_verilog(sources, INNER)
@@ -238,3 +243,5 @@ def test_the_whole_accelerator_has_no_warning(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     lint(tmp_path)
+    text = (tmp_path / INNER).read_text()
+    assert len(re.findall(r"^\s+\w+\[\d+\] = \d+'h0+;$", text, re.M)) == 0

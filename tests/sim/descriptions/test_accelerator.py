@@ -110,6 +110,9 @@ def test_an_unknown_accelerator_is_named(tmp_path):
      "accelerator: address_width must be at most 36 with words of 16 bytes, not 37"),
     ("address_width = 28", "max_burst = 24",
      "accelerator: max_burst must be a power of two up to 256 words of 16 bytes, not 24"),
+    ("address_width = 28", "ports = 3", "accelerator: ports must be 1, 2 or 4, not 3"),
+    ("word_bytes = 16", "word_bytes = 8\nports = 4",
+     "accelerator: ports = 4 is too many for words of 8 bytes: a port has 4 bytes"),
 ])
 def test_every_key_of_the_rtl_is_checked(tmp_path, before, after, sentence):
     refused(changed(tmp_path, before, after), sentence)

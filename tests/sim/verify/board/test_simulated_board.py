@@ -1,4 +1,7 @@
-"""A whole tiny decoder through registers and AXI ports, under the host program."""
+"""A whole tiny decoder through registers and AXI ports, under the host program.
+
+Its memory has four ports, each slower than the one before.
+"""
 
 import random
 from dataclasses import replace
@@ -26,17 +29,18 @@ from trilobite.sim.verify.decoder import verify_decoder
 
 PROMPT = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9]   # more than a step of TINY takes
 CAPACITY, NEW_TOKENS = 24, 3
+STRIPED = replace(TINY, ports=4)
 WEIGHTS = random_weights(MODEL, Ternary())
 
 
 @pytest.fixture(scope="module")
 def image():
-    return image_of(compile_model(MODEL, WEIGHTS, TINY, CAPACITY), "a tiny model", CAPACITY)
+    return image_of(compile_model(MODEL, WEIGHTS, STRIPED, CAPACITY), "a tiny model", CAPACITY)
 
 
 @pytest.fixture(scope="module")
 def built(image):
-    return build_board(TINY, image.nbytes, optimize=False)
+    return build_board(STRIPED, image.nbytes, optimize=False)
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ def test_the_tokens_are_the_runtimes(driver, board):
 
 def test_every_residual_stream_is_the_runtimes(image, built):
     """Step by step, as ``trilobite verify decoder`` looks at them."""
-    program = compile_model(MODEL, WEIGHTS, TINY, CAPACITY, keep_residuals=True)
+    program = compile_model(MODEL, WEIGHTS, STRIPED, CAPACITY, keep_residuals=True)
     decoder = Decoder(MODEL, WEIGHTS)
     report = verify_decoder(
         program, PROMPT, NEW_TOKENS, Runtime(decoder, Session(decoder, "int8", CAPACITY)),
@@ -143,12 +147,12 @@ def test_a_run_that_is_given_up_is_aborted(driver, board):
 def test_a_damaged_program_ends_in_an_error_and_the_next_run_is_right(driver, board, image):
     place, _ = image.region("program")
     second = place + DESCRIPTOR_BYTES
-    right = board.read_memory(second, 1)
-    board.write_memory(second, b"\x09")
+    right = driver.memory.read_memory(second, 1)
+    driver.memory.write_memory(second, b"\x09")
     with pytest.raises(RunFailed, match="ended with OPERATION at operation 9") as failed:
         list(driver.generate(PROMPT, NEW_TOKENS))
     assert failed.value.error == RunError.OPERATION
-    board.write_memory(second, right)
+    driver.memory.write_memory(second, right)
     assert list(driver.generate(PROMPT, NEW_TOKENS)) == chosen(PROMPT, NEW_TOKENS)
 
 
