@@ -1,5 +1,6 @@
 """The smallest accelerator that runs a decoder, and a model for it."""
 
+import json
 from dataclasses import asdict, replace
 
 from trilobite.fpga.accelerator_parameters import AcceleratorParameters
@@ -29,5 +30,4 @@ def write_accelerator(path, parameters=TINY):
 
 
 def _lines(values):
-    return [f"{name} = {list(value) if isinstance(value, tuple) else value}"
-            for name, value in values.items()]
+    return [f"{name} = {json.dumps(value)}" for name, value in values.items()]
