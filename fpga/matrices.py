@@ -76,6 +76,9 @@ def take_matrix(name: str, weight: np.ndarray | PackedWeight, p: AcceleratorPara
         raise TrilobiteError(
             f"{name} has the format {has}, and the accelerator multiplies ternary, ternary-group, "
             "int4, int3 and int2 weights; quantize the model with --format int4")
+    if packed.rotation is not None:
+        raise TrilobiteError(f"{name} is stored for rotated inputs, and the accelerator rotates "
+                             "none; quantize the model with --format int4")
     codes = packed.codes()
     if grouping.columns is None:
         return Matrix(codes.values, np.float32(codes.scale[:1, :1]), grouping)

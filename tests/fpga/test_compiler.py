@@ -7,11 +7,12 @@ import pytest
 from trilobite.errors import TrilobiteError
 from trilobite.fpga.compiler import compile_model
 from trilobite.fpga.descriptors import Operation, Post
-from trilobite.fpga.matrices import Grouping, MatrixLayout, digits_of
+from trilobite.fpga.matrices import Grouping, MatrixLayout, digits_of, take_matrix
 from trilobite.fpga.planner import plan_program
 from trilobite.fpga.tiling import interleave, plan_tiling
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.formats import Int3, Int4
+from trilobite.quant.formats.rotation import Rotation
 from trilobite.quant.pipeline import quantize
 from trilobite.sim.descriptions.accelerator import load_accelerator
 
@@ -168,6 +169,14 @@ def test_digits_make_their_weights():
         found = digits_of(values.astype(np.int8), digits)
         assert set(np.unique(found)) == {-1, 0, 1}
         assert (found.T.astype(int) @ 3 ** np.arange(digits)[::-1] == values).all()
+
+
+def test_weights_for_rotated_inputs_are_refused():
+    weight = Int4(32).quantize(np.ones((4, 64), np.float32))
+    rotated = replace(weight, rotation=Rotation(32, np.ones(64, np.float32)))
+    assert take_matrix("w", weight, DEMO).values.shape == (4, 64)
+    with pytest.raises(TrilobiteError, match="w is stored for rotated inputs"):
+        take_matrix("w", rotated, DEMO)
 
 
 def test_float_embeddings_are_refused():
