@@ -30,7 +30,7 @@ RANGES = {
     "axi_cache": (0, 15), "axi_prot": (0, 7), "scale_lanes": (0, 64),
     "scale_beats": (0, (1 << 24) - 1),
 }
-SWITCHES = ("biases", "head_norms")   # what can be left out
+SWITCHES = ("biases", "head_norms", "factor_registers")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,9 @@ class AcceleratorParameters:
         Biases can be added to the outputs of matmuls.
     head_norms : bool
         Heads of queries and keys can be normed before they are turned.
+    factor_registers : bool
+        The factors of attention and head are kept in registers between block RAMs and multipliers:
+        a cycle of latency, for devices on which one clock does not hold both.
     scale_lanes, scale_beats : int
         Outputs whose sums over a group of weights are scaled and added at once, a multiple of
         ``lanes`` that divides ``columns``; depth of the buffer of these scales, in beats of as
@@ -110,6 +113,7 @@ class AcceleratorParameters:
     axi_prot: int = 0
     biases: bool = False
     head_norms: bool = False
+    factor_registers: bool = False
     scale_lanes: int = 0
     scale_beats: int = 0
     ports: int = 1
@@ -184,7 +188,7 @@ class AcceleratorParameters:
     def attention(self) -> AttentionParameters:
         """The attention unit."""
         return AttentionParameters(self.word_bytes, self.queries, self.lanes, self.max_head_dim,
-                                   self.max_context)
+                                   self.max_context, 1 + self.factor_registers)
 
     @cached_property
     def weights(self) -> WeightLayout:

@@ -95,7 +95,7 @@ UNITS: dict[str, Callable[[AcceleratorParameters], Component]] = {
     "embedding": lambda p: Embedding(**_rows(p)),
     "logits": lambda p: LogitWriter(max_rows=p.max_vocabulary, **_port(p)),
     "head": lambda p: Head(word_bytes=p.word_bytes, lanes=p.lanes, max_width=p.max_width,
-                           max_rows=p.max_vocabulary),
+                           max_rows=p.max_vocabulary, factor_cycles=1 + p.factor_registers),
 }
 OPTIONS: dict[str, tuple[str, Callable[[AcceleratorParameters], Component]]] = {
     "bias": ("biases", lambda p: BiasAdd(p.lanes)),

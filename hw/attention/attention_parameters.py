@@ -35,6 +35,9 @@ class AttentionParameters:
         Longest head, a multiple of ``chunk``.
     max_context : int
         Most tokens that a query sees.
+    factor_cycles : int
+        Cycles from a word until its factors are multiplied: 1, out of the memory of codes or
+        weights; more, with registers in between.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class AttentionParameters:
     lanes: int
     max_head_dim: int
     max_context: int
+    factor_cycles: int = 1
 
     def __post_init__(self) -> None:
         check_sizes(self, "Attention's")

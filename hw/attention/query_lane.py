@@ -75,8 +75,8 @@ class QueryLane(Component):
         beats = range(p.max_head_dim // p.lanes)
         self._chunk_tree = AdderTree(p.chunk, 2 * _CODE_WIDTH)
         self._token_tree = AdderTree(p.word_tokens, _CODE_WIDTH + _WEIGHT_WIDTH)
-        self.dot_latency = 2 + self._chunk_tree.latency + 2
-        self.sum_latency = 2 + self._token_tree.latency + 1
+        self.dot_latency = p.factor_cycles + 1 + self._chunk_tree.latency + 2
+        self.sum_latency = p.factor_cycles + 1 + self._token_tree.latency + 1
         super().__init__({
             "i_codes": In(data.StructLayout({
                 "valid": 1, "bank": 1, "beat": beats,
@@ -98,7 +98,8 @@ class QueryLane(Component):
 
         # Multiply (x). Keys and values have multipliers of their own: a choice between two factors
         # in front of shared ones would take 16 LUTs for each, and DSP blocks are left over.
-        x_word = delay(m, self.i_word, 1, "x_word")
+        factor_cycles = self.parameters.factor_cycles
+        x_word = delay(m, self.i_word, factor_cycles, "x_word")
         key_products, value_products = [], []
         for place in range(self.parameters.word_bytes):
             token, element = divmod(place, self.parameters.chunk)
@@ -108,12 +109,12 @@ class QueryLane(Component):
                                  reset_less=True)
                 m.d.sync += product.eq(factor * x_word[place].as_signed())
                 products.append(product)
-        self._dots(m, delay(m, self.i_control, 2, "control"), key_products)
+        self._dots(m, delay(m, self.i_control, factor_cycles + 1, "control"), key_products)
         self._sums(m, value_products)
         return m
 
     def _operands(self, m: Module) -> tuple[list, list]:
-        """The codes of the word's chunk and the weights of its tokens, a cycle after the word."""
+        """The codes of the word's chunk and its tokens' weights, ``factor_cycles`` after it."""
         p, control = self.parameters, self.i_control
 
         m.submodules.codes = codes = Memory(
@@ -149,7 +150,10 @@ class QueryLane(Component):
             seen = Signal(name=f"seen_{number}", reset_less=True)
             m.d.sync += seen.eq(control.row * p.word_tokens + number < counts[control.bank])
             masked.append(Mux(seen, read_weights.data[number].as_signed(), 0))
-        return [code.as_signed() for code in read.data], masked
+        return [[delay(m, factor, p.factor_cycles - 1, f"{name}_{number}")
+                 for number, factor in enumerate(factors)]
+                for name, factors in (("code", [code.as_signed() for code in read.data]),
+                                       ("weight", masked))]
 
     def _dots(self, m: Module, control, products: list) -> None:
         p, tokens = self.parameters, self.parameters.word_tokens
@@ -186,7 +190,8 @@ class QueryLane(Component):
         m.submodules.accumulators = accumulators = Accumulators(
             depth=p.max_chunks, columns=p.chunk, addend_width=len(trees[0].o), width=p.sum_width)
         # The control goes one cycle ahead of the addends.
-        a_control = delay(m, self.i_control, 1 + self._token_tree.latency, "a_control")
+        a_latency = p.factor_cycles + self._token_tree.latency
+        a_control = delay(m, self.i_control, a_latency, "a_control")
         for element, tree in enumerate(trees):
             m.submodules[f"token_tree_{element}"] = tree
             m.d.comb += [tree.i[token].eq(products[token * p.chunk + element])

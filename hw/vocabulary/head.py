@@ -52,6 +52,9 @@ class Head(Component):
         Codes of a beat of ``i``, a divisor of ``word_bytes``.
     max_width, max_rows : int
         Largest matrix.
+    factor_cycles : int
+        Cycles from a word until its factors are multiplied: 1, out of the memory of the hidden
+        state; more, with registers in between.
 
     Members
     -------
@@ -69,11 +72,13 @@ class Head(Component):
         The logit of each row, all of them before the choice.
     """
 
-    def __init__(self, *, word_bytes: int, lanes: int, max_width: int, max_rows: int) -> None:
+    def __init__(self, *, word_bytes: int, lanes: int, max_width: int, max_rows: int,
+                 factor_cycles: int = 1) -> None:
         self.word_bytes = word_bytes
         self.lanes = lanes
         self.max_words = -(-max_width // word_bytes)   # of int8; half as many of 4 bits
         self.max_rows = max_rows
+        self.factor_cycles = factor_cycles
         self.sum_width = signed_width(max_width << 14)
         super().__init__({
             "i": In(stream.Signature(row_layout(data.ArrayLayout(signed(8), lanes)))),
@@ -154,32 +159,32 @@ class Head(Component):
 
     def _dot(self, m: Module, codes, word: Signal) -> tuple[Signal, int]:
         """The sum of the row whose last word was taken some cycles ago, and how many."""
+        registers = self.factor_cycles - 1
         x_word = delay(m, self.i_words.p.data, 1, "x_word")
         four = delay(m, self.i_job.p.four_bits, 1, "x_four_bits")
         upper = delay(m, word[0] & ~self.i_job.p.four_bits, 1, "x_upper")
         m.submodules.tree = tree = AdderTree(2 * self.word_bytes, 16)
         lower_codes, upper_codes = (Cat(codes).word_select(half, 8 * self.word_bytes)
                                     for half in (0, 1))
-        met = Mux(upper, upper_codes, lower_codes)
+        met, above = (delay(m, value, registers, name) for name, value in (
+            ("met", Mux(upper, upper_codes, lower_codes)), ("above", upper_codes)))
         for place in range(self.word_bytes):
             byte = x_word[place]
-            low_code, high_code = (Signal(signed(width), name=f"{name}_{place}")
-                                   for name, width in (("low_code", 8), ("high_code", 4)))
-            m.d.comb += [
-                low_code.eq(Mux(four, byte[:4].as_signed(), byte.as_signed())),
-                high_code.eq(Mux(four, byte[4:].as_signed(), 0)),
-            ]
+            low_code, high_code = (delay(m, code, registers, f"{name}_{place}") for name, code in (
+                ("low_code", Mux(four, byte[:4].as_signed(), byte.as_signed())),
+                ("high_code", Mux(four, byte[4:].as_signed(), 0))))
             for half, (activations, code) in enumerate((
-                    (met, low_code), (upper_codes, high_code))):
+                    (met, low_code), (above, high_code))):
                 product = Signal(signed(16), name=f"product_{place}_{half}", reset_less=True)
                 m.d.sync += product.eq(activations.word_select(place, 8).as_signed() * code)
                 m.d.comb += tree.i[2 * place + half].eq(product)
-        took = delay_pulse(m, self.i_words.valid & self.i_words.ready, 2 + tree.latency, "took")
-        first = delay(m, word == 0, 2 + tree.latency, "first_word")
+        took_latency = self.factor_cycles + 1 + tree.latency
+        took = delay_pulse(m, self.i_words.valid & self.i_words.ready, took_latency, "took")
+        first = delay(m, word == 0, took_latency, "first_word")
         total = Signal(signed(self.sum_width), reset_less=True)
         with m.If(took):
             m.d.sync += total.eq(Mux(first, 0, total) + tree.o)
-        return total, 3 + tree.latency
+        return total, took_latency + 1
 
     def _give_logits(self, m: Module, valid: Value, logit: Value, latency: int) -> None:
         """Queue logits that come ``latency`` cycles behind their last word, of at least two."""

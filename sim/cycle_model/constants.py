@@ -107,7 +107,8 @@ def _attention(p: AcceleratorParameters) -> dict[str, int]:
     return {
         "queries": a.queries, "scale_words": a.scale_words, "cache_rows": a.rows,
         "word_tokens": a.word_tokens, "chunk_beats": a.chunk // p.lanes,
-        "dot_latency": 2 + _levels(a.chunk) + 2, "sum_latency": 2 + _levels(a.word_tokens) + 1,
+        "dot_latency": a.factor_cycles + 1 + _levels(a.chunk) + 2,
+        "sum_latency": a.factor_cycles + 1 + _levels(a.word_tokens) + 1,
         "score_latency": QueryLane.read_latency + _TO_FLOAT + 2 * _MULTIPLY,
         "exponential_latency": Exponentials.latency - 1,
         "row_sum_latency": LaneSum.sum_latency,

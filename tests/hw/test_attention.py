@@ -44,6 +44,16 @@ def test_one_query_over_three_tiles():
     check(SMALL, passes, run(passes))
 
 
+def test_factors_may_come_from_registers():
+    """As on the smallest accelerator: a word of four bytes, one lane, one query."""
+    parameters = AttentionParameters(word_bytes=4, queries=1, lanes=1, max_head_dim=8,
+                                     max_context=96, factor_cycles=2)
+    rng = np.random.default_rng(7)
+    passes = [random_pass(rng, parameters, 8, 1, position) for position in (0, 31, 32, 40, 70)]
+    for stall in (0.0, 0.3):
+        check(parameters, passes, run(passes, parameters, stall=stall))
+
+
 def varied_passes(rng, parameters, count):
     """Heads of all lengths, positions about the ends of tiles, prefill and grouped queries."""
     heads = range(parameters.chunk, parameters.max_head_dim + 1, parameters.chunk)
@@ -132,6 +142,7 @@ def test_nothing_above_the_diagonal_is_read():
     {"word_bytes": 64, "queries": 4, "lanes": 4, "max_head_dim": 128},
     {"word_bytes": 128, "queries": 1, "lanes": 8, "max_head_dim": 96},
     {"word_bytes": 32, "queries": 3, "lanes": 1, "max_head_dim": 32},
+    {"word_bytes": 16, "queries": 2, "lanes": 2, "max_head_dim": 64, "factor_cycles": 2},
 ])
 def test_other_shapes(shape):
     parameters = AttentionParameters(max_context=512, **shape)

@@ -19,13 +19,14 @@ STREAMS = (*INPUTS, "o", "o_logits")
 
 
 @cache
-def dut():
-    return Head(word_bytes=WORD_BYTES, lanes=LANES, max_width=MAX_WIDTH, max_rows=MAX_ROWS)
+def dut(factor_cycles=1):
+    return Head(word_bytes=WORD_BYTES, lanes=LANES, max_width=MAX_WIDTH, max_rows=MAX_ROWS,
+                factor_cycles=factor_cycles)
 
 
 @cache
-def head():
-    return build(dut(), "head")
+def head(factor_cycles=1):
+    return build(dut(factor_cycles), "head")
 
 
 class Problem:
@@ -90,6 +91,11 @@ def problems():
 def test_choices_and_logits_are_the_runtimes_with_and_without_stalls(problems):
     stalls = [0.0, 0.3, *({stream: 0.9} for stream in STREAMS)]
     for observed in exchange(head(), [traffic(problems, stall=stall) for stall in stalls]):
+        check(problems, observed)
+
+
+def test_factors_may_come_from_registers(problems):
+    for observed in exchange(head(2), [traffic(problems, stall=stall) for stall in (0.0, 0.3)]):
         check(problems, observed)
 
 
