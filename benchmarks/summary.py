@@ -15,6 +15,9 @@ import re
 import statistics
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+from synthesis_table import clock_table, resource_table
 
 __all__ = ["BLOCKS", "read", "rewritten"]
 
@@ -238,12 +241,18 @@ def machine(results: Results) -> str:
     )
 
 
+def _synthesis() -> dict[str, Any]:
+    return json.loads((RESULTS / "kv260-synthesis.json").read_text())
+
+
 BLOCKS: dict[str, Callable[[Results], str]] = {
     "machine": machine,
     "matmul": matmul,
     "matmul-peers": matmul_peers,
     "few-tokens": few_tokens,
     "end-to-end": end_to_end,
+    "kv260-resources": lambda _: resource_table(_synthesis()),
+    "kv260-clock": lambda _: clock_table(_synthesis()),
 }
 
 

@@ -87,11 +87,11 @@ class Embedding(Component):
         group_offset, row_offset = Signal(32), Signal(32)
         scale = Signal(FLOAT32.layout)
         # How many beats of the row follow this one; registers say that none does, that the row's
-        # beats are being taken, and which is the last token.
+        # beats are being taken, that one is the last of its word, and which is the last token.
         left, last_beat = Signal(range(self.max_beats)), Signal(range(self.max_beats))
         is_last, in_row, is_last_token = Signal(), Signal(), Signal()
         per_word = self.word_bytes // self.lanes   # beats, of int8
-        place = Signal(range(2 * per_word))
+        place, last_place = Signal(range(2 * per_word)), Signal(range(2 * per_word))
         ends, word_ends = Signal(), Signal()
         m.submodules.queue = queue = CreditQueue(self.o.p.shape(), self._latency)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
@@ -99,6 +99,7 @@ class Embedding(Component):
         m.d.sync += [
             last_beat.eq(job.beats - 1), last_token.eq(job.tokens - 1),
             row_at.eq(group_at + row_offset), is_last_token.eq(done == last_token),
+            last_place.eq(Mux(job.four_bits, 2 * per_word, per_word) - 1),
         ]
 
         def ask(state: str, address, more, then: str) -> None:
@@ -132,27 +133,28 @@ class Embedding(Component):
             ask("ask row", row_at, job.row_words - 1, "scale")
             with m.State("scale"):
                 m.d.comb += self.i_words.ready.eq(1)
-                m.d.sync += [left.eq(last_beat), is_last.eq(last_beat == 0), place.eq(0)]
+                m.d.sync += [left.eq(last_beat), is_last.eq(last_beat == 0), place.eq(0),
+                             word_ends.eq(last_place == 0)]
                 with m.If(self.i_words.valid):
                     m.d.sync += [scale.eq(numbers.word_select(token[:group], 32)), in_row.eq(1)]
                     m.next = "row"
-            with m.State("row"):
-                m.d.comb += self.i_words.ready.eq(queue.ready & (word_ends | is_last))
-                with m.If(ends):
-                    m.d.sync += [in_row.eq(0), done.eq(done + 1), number.eq(number + 1)]
-                    m.next = "ask id"
-                    with m.If(is_last_token):
-                        m.d.sync += done.eq(0)
-                        m.d.comb += self.i.ready.eq(1)
-                        m.next = "idle"
+            with m.State("row"), m.If(ends):
+                m.d.sync += [in_row.eq(0), done.eq(done + 1), number.eq(number + 1)]
+                m.next = "ask id"
+                with m.If(is_last_token):
+                    m.d.sync += done.eq(0)
+                    m.d.comb += self.i.ready.eq(1)
+                    m.next = "idle"
+        with m.If(in_row):
+            m.d.comb += self.i_words.ready.eq(queue.ready & (word_ends | is_last))
         m.d.comb += [
             queue.enter.eq(in_row & self.i_words.valid & queue.ready),
             ends.eq(in_row & self.i_words.valid & queue.ready & is_last),
-            word_ends.eq(place == Mux(job.four_bits, 2 * per_word, per_word) - 1),
         ]
         with m.If(queue.enter):
             m.d.sync += [left.eq(left - 1), is_last.eq(left == 1),
-                         place.eq(Mux(word_ends, 0, place + 1))]
+                         place.eq(Mux(word_ends, 0, place + 1)),
+                         word_ends.eq(Mux(word_ends, last_place == 0, place + 1 == last_place))]
 
         low = (per_word - 1).bit_length()
         codes = numbers.word_select(place[:low], 8 * self.lanes)

@@ -147,7 +147,8 @@ def test_the_same_result_twice_is_refused(tmp_path):
         summary.read(paths)
 
 
-@pytest.mark.parametrize("document", ["benchmarks.md", "results.md"])
+@pytest.mark.parametrize(
+    "document", ["benchmarks.md", "results.md", "synthesis.md", "timing.md"])
 def test_tables_in_documents_are_those_of_the_results(document):
     text = (ROOT / "docs" / "explanation" / document).read_text()
     assert "<!-- table:" in text
