@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.lib.wiring import Flow
 
 from ...hw.component import Component
-from ...hw.streams.ports import Flow, component_ports
+from ...hw.streams.ports import component_ports
 from ...hw.unused import never_elaborated
 from ..accelerator import Accelerator
 from ..accelerator_parameters import AcceleratorParameters

@@ -128,11 +128,11 @@ def _main() -> None:
     parser.add_argument("--kv", nargs="+", default=["int8", "int4", "fp8", "float32"])
     parser.add_argument("--prompts", type=int, default=8)
     given = parser.parse_args()
-    sys.setswitchinterval(1e-4)   # seconds: threads take turns between kernels
     tasks = list(
         _generations(given.model, given.kv, given.prompts) if given.model
         else _multiplications(given.formats)
     )
+    sys.setswitchinterval(1e-4)   # seconds: threads take turns between kernels
     print(json.dumps(_run(tasks, given.threads, given.rounds)))
 
 

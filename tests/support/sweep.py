@@ -21,6 +21,7 @@ from cocotb.triggers import RisingEdge, Timer
 from support.float_units import sample_pipeline
 from trilobite.hw.matmul.reference import pack_beats
 from trilobite.sim.verify.bench import build, run_tests
+from trilobite.sim.verify.bench.simulators import Verilator
 
 BLOCK = 4096
 
@@ -134,7 +135,7 @@ def check_sweep(component, name, expected, blocks, folder, first=0):
     file = folder / "checksums.json"
     settings = {"first": first, "blocks": blocks, "outputs": outputs, "file": str(file),
                 "latency": max(latencies.values())}
-    run_tests(build(component, name), __name__, ["sweep"],
+    run_tests(build(component, name, Verilator()), __name__, ["sweep"],
               environment={"SWEEP": json.dumps(settings)})
     got = np.array(json.loads(file.read_text()))
     for block in range(blocks):

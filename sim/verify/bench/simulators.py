@@ -8,10 +8,10 @@ override its own settings, and ends the process when a test fails under pytest.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,13 +19,13 @@ from cocotb_tools import config as cocotb_config
 from typing_extensions import override
 
 from ....errors import ToolError
-from ....tools.cache import cached_folder, content_key
 from ....tools.programs import (
     optional_program,
     program,
     run_program,
 )
 from .design import VerilogModule
+from .verilated_runtime import make_simulator
 from .verilator_program import find_verilator
 
 __all__ = ["SIMULATORS", "Icarus", "Simulator", "Verilator", "get_simulator"]
@@ -70,7 +70,8 @@ class Simulator(ABC):
 class Verilator(Simulator):
     """Verilator: fast, two-state. Needs a C++ compiler, make and perl of the system.
 
-    It is PyPI's, or the system's where PyPI has none, as for Linux on ARM.
+    It is PyPI's, or the system's where PyPI has none, as for Linux on ARM. ``optimize``: for a
+    fast simulation, else for a fast compilation.
     """
 
     name = "verilator"
@@ -80,17 +81,20 @@ class Verilator(Simulator):
     # -Wno-fatal: generated signed additions raise WIDTHEXPAND.
     options: tuple[str, ...] = (
         "-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
-        "-CFLAGS", "-O2", "--timescale", "1ns/1ps",
+        "--timescale", "1ns/1ps",
     )
     # What configure would have written into verilated.mk, and the wheel lacks.
     make_variables = ("CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines "
                       f"PYTHON3={sys.executable}")
 
+    def __init__(self, optimize: bool = True) -> None:
+        self._level = "-O2" if optimize else "-O0"
+
     @override
     def fingerprint(self) -> list[str]:
         for name in ("c++", "make", "perl"):
             program(name)
-        return [find_verilator().version, *self.options]
+        return [find_verilator().version, self._level, *self.options]
 
     @override
     def compile(self, design: VerilogModule, folder: Path, wave_suffix: str | None) -> None:
@@ -100,17 +104,10 @@ class Verilator(Simulator):
         (folder / "design.v").write_text(design.verilog)
         (folder / "ports.vlt").write_text(self._public_ports(design))
         self._verilate(design, folder, wave_suffix)
-        # Verilator's own part of a simulator is the same for every design, and most of the work:
-        # the first design to be compiled leaves its objects to the others.
-        def compile_first(runtime: Path) -> None:
-            self._make(design, folder)
-            for compiled in folder.glob("verilated*.o"):
-                shutil.copy(compiled, runtime)
-
-        key = content_key([*self.fingerprint(), str(wave_suffix)])
-        for compiled in cached_folder("sim", f"verilator-runtime-{key}", compile_first).iterdir():
-            shutil.copy(compiled, folder)   # newer than its source, so make leaves it alone
-        self._make(design, folder)
+        with_vpi = "--vpi" in self._main(design, wave_suffix)
+        make_simulator(
+            folder, [find_verilator().version, *self.options, str(wave_suffix), str(with_vpi)],
+            self._level, partial(self._make, design, folder))
 
     @override
     def products(self, design: VerilogModule) -> Sequence[str]:
@@ -137,12 +134,12 @@ class Verilator(Simulator):
                 "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
                 str(cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp")]
 
-    def _make(self, design: VerilogModule, folder: Path) -> None:
+    def _make(self, design: VerilogModule, folder: Path, *arguments: str) -> None:
         variables = {"MAKEFLAGS": self.make_variables}
         if ccache := optional_program("ccache"):
             variables["OBJCACHE"] = ccache
         jobs = str(os.cpu_count() or 1)
-        run_program([program("make"), "-j", jobs, "-f", "Vtop.mk"], folder,
+        run_program([program("make"), "-j", jobs, "-f", "Vtop.mk", *arguments], folder,
                     f"Compiling {design.name}", variables)
 
     def _public_ports(self, design: VerilogModule) -> str:

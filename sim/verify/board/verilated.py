@@ -17,23 +17,14 @@ _MAIN = Path(__file__).with_name("main.cpp")
 
 
 class VerilatedBoard(Verilator):
-    """A ``BoardBench`` with ``main.cpp``.
-
-    Parameters
-    ----------
-    optimize : bool
-        Compile for a fast simulation; else for a fast compilation.
-    memories : int
-        How many memories it has.
-    """
+    """A ``BoardBench`` with ``main.cpp``; ``memories`` says how many memories it has."""
 
     name = "verilator-board"
     main = _MAIN
 
     def __init__(self, optimize: bool = True, memories: int = 1) -> None:
+        super().__init__(optimize)
         self._memories = memories
-        level = "-O2" if optimize else "-O0"
-        self.options = tuple(level if option == "-O2" else option for option in Verilator.options)
 
     @override
     def fingerprint(self) -> list[str]:

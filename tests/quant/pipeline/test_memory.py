@@ -73,7 +73,8 @@ print(1024 * int(status.partition("VmHWM:")[2].split()[0]))
 
 
 def test_peak_memory_of_calibration(tmp_path):
-    shape = {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8}
+    shape = {"hidden_size": 256, "intermediate_size": 2048, "num_attention_heads": 4,
+             "num_hidden_layers": 1}
     write_llama(tmp_path / "llama", **shape)
     command = [sys.executable, "-c", CALIBRATE, str(tmp_path / "llama"), str(tmp_path / "out")]
     run = subprocess.run(command, check=True, capture_output=True, text=True)

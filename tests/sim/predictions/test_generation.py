@@ -34,8 +34,14 @@ OPERATIONS = {"embed_cycles": ("embedding",), "head_cycles": ("lm_head",),
               "attend_cycles": ("attention",)}
 
 
+@pytest.fixture(scope="module")
+def compiled():
+    """The cycle model, from the cache of all."""
+    trace_step(plan_program(MODELS["bitnet-96"], SMALL, 10), DdrTiming(), 1, 0)
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
+def own_cache(compiled, tmp_path, monkeypatch):
     monkeypatch.setenv("TRILOBITE_CACHE", str(tmp_path))
     whole_step.cache_clear()
 

@@ -1,14 +1,15 @@
+import subprocess
 import threading
 
 import pytest
 
 from support.probes import Register
 from trilobite.errors import ToolError
-from trilobite.sim.verify.bench import build
+from trilobite.sim.verify.bench import build, simulators
 from trilobite.sim.verify.bench.design import VerilogModule
 from trilobite.sim.verify.bench.simulators import SIMULATORS, Verilator
 from trilobite.tools.cache import cache_folder
-from trilobite.tools.programs import package_folder
+from trilobite.tools.programs import package_folder, run_program
 
 
 @pytest.fixture
@@ -55,6 +56,19 @@ def test_a_failed_build_leaves_nothing_and_says_why(cache, monkeypatch):
     with pytest.raises(ToolError, match=r"(?s)Verilating register failed.*no-such-option"):
         build(Register(), "register")
     assert {path.suffix for path in cache.iterdir()} == {".lock"}
+
+
+def test_verilators_headers_are_not_read_again(tmp_path, monkeypatch):
+    compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=True)
+    if "Free Software Foundation" not in compiler.stdout:
+        pytest.skip("headers are compiled with GCC alone")
+    printed = []
+    monkeypatch.setattr(simulators, "run_program",
+                        lambda *arguments: printed.append(run_program(*arguments)))
+    Verilator().compile(VerilogModule.elaborate(Register(), "register"), tmp_path, None)
+    said = printed[-1]
+    assert said.count("-include precompiled.h") == 2   # what drives the model, and the model
+    assert "not used because" not in said   # GCC's warning of headers that do not fit
 
 
 def test_builds_at_the_same_time_share_one_compilation(cache, compilations):
