@@ -50,7 +50,8 @@ class RopeTables:
         """By layer, for the last tokens, at int ``starts`` [B], of B sequences."""
         rows = [self._rows(start, start + 1, start + 1) for start in starts.tolist()]
         joined = {
-            rope: tuple(np.concatenate([row[rope][part] for row in rows]) for part in (0, 1))
+            rope: (np.concatenate([row[rope][0] for row in rows]),
+                   np.concatenate([row[rope][1] for row in rows]))
             for rope in rows[0]
         }
         return self._by_layer(joined, starts)
@@ -65,7 +66,7 @@ class RopeTables:
         )
 
     def _by_layer(
-        self, rows: dict[Rope, tuple[np.ndarray, ...]], positions: np.ndarray
+        self, rows: dict[Rope, tuple[np.ndarray, np.ndarray]], positions: np.ndarray
     ) -> list[Rotations]:
         queries = None
         if self._config.query_growth:
@@ -73,13 +74,15 @@ class RopeTables:
         made = {rope: Rotations(*tables, queries) for rope, tables in rows.items()}
         return [made[rope] for rope in self._of_layers]
 
-    def _rows(self, start: int, stop: int, length: int) -> dict[Rope, tuple[np.ndarray, ...]]:
+    def _rows(
+        self, start: int, stop: int, length: int
+    ) -> dict[Rope, tuple[np.ndarray, np.ndarray]]:
         """Cosine and sine rows of each rotary embedding."""
         return {rope: self._rows_of(rope, start, stop, length) for rope in self._ropes}
 
     def _rows_of(
         self, rope: Rope, start: int, stop: int, length: int
-    ) -> tuple[np.ndarray, ...]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         scaling = rope.scaling
         if (scaling is not None and scaling.kind == "dynamic"
                 and length > scaling.original_max_position_embeddings):

@@ -125,10 +125,10 @@ class _File(Export):
             if form is not None and len(self._checkpoint.tensors[planned.name].shape) == 2:
                 alike.setdefault((str(form), planned.type, planned.placed), []).append(planned.name)
         remarks = []
-        for (form, type, placed), names in alike.items():
+        for (stored, type, placed), names in alike.items():
             weights, before, after = self._bits(names)
             sizes = f"{before / weights:.2f} to {after / weights:.2f} bits per weight"
-            what = f"{len(names)} matrices in {form}"
+            what = f"{len(names)} matrices in {stored}"
             if not placed:
                 remarks.append(f"{what} are rounded again, to {type}, which does not hold their "
                                f"codes: {sizes}")

@@ -141,9 +141,9 @@ class DecoderGraph:
         if rope not in self._tables:
             number = f"_{len(self._tables)}" if self._tables else ""
             rows = rope_rows(rope, self._places, len(self._places))
-            names = (self._graph.array(f"{name}_cache{number}", part)
-                     for name, part in zip(("cos", "sin"), rows, strict=True))
-            self._tables[rope] = RotaryTables(*names, rope.width)
+            cosine, sine = (self._graph.array(f"{name}_cache{number}", part)
+                            for name, part in zip(("cos", "sin"), rows, strict=True))
+            self._tables[rope] = RotaryTables(cosine, sine, rope.width)
         return self._tables[rope]
 
     def _grown(self, x: str, positions: str, path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -56,7 +56,9 @@ class FusedOperators:
 
     def rotary(self, x: str, tables: RotaryTables, positions: str, path: str) -> str:
         """Add the rotation of ``x``; the name of its result."""
-        part = {} if tables.width == self._head_dim else {"rotary_embedding_dim": tables.width}
+        part: dict[str, Any] = {}
+        if tables.width != self._head_dim:
+            part = {"rotary_embedding_dim": tables.width}
         inputs = [x, tables.cosine, tables.sine, positions]
         return self._graph.op("RotaryEmbedding", inputs, path, **part)
 
@@ -66,7 +68,7 @@ class FusedOperators:
     ) -> str:
         """Add attention over past and present; the name of its result."""
         outputs = [f"{path}/Attention/output_0", *present]
-        scale = {} if self._scale is None else {"scale": self._scale}
+        scale: dict[str, Any] = {} if self._scale is None else {"scale": self._scale}
         return self._graph.op("Attention", [q, k, v, mask, *past], path, outputs, **scale)
 
 

@@ -72,10 +72,10 @@ def load_shape(name: str) -> ModelShape:
         raise EstimateError(f"{where}: either [config] or [config_json] must be there")
     for key, kind in (("name", str), ("source", str), ("parameters", int)):
         require(data[key], kind, f"{where}: {key}")
-    kind = "config" if "config" in data else "config_json"
-    table = require(data[kind], dict, f"{where}: {kind}")
-    config = _config(table, f"{where}: {kind}") if kind == "config" else (
-        config_of(table, f"{where}: {kind}"))
+    form = "config" if "config" in data else "config_json"
+    table = require(data[form], dict, f"{where}: {form}")
+    config = _config(table, f"{where}: {form}") if form == "config" else (
+        config_of(table, f"{where}: {form}"))
     shape = ModelShape(data["name"], data["source"], config)
     if shape.parameters != data["parameters"]:
         raise EstimateError(
@@ -120,6 +120,7 @@ def _read_config(fields: Fields, where: str) -> ModelConfig:
     vocabulary = fields.integer("vocab_size", MAX_VOCABULARY)
     positions = fields.integer("max_position_embeddings", MAX_POSITIONS)
     theta, scaling = take_rope(fields, where, positions, 1.0)
+    switches: dict[str, Any] = {name: fields.boolean(name, default=False) for name in _SWITCHES}
     return ModelConfig(
         family=fields.choice("family", get_args(Family)),   # type: ignore[arg-type]
         hidden_size=fields.integer("hidden_size", MAX_WIDTH),
@@ -130,7 +131,7 @@ def _read_config(fields: Fields, where: str) -> ModelConfig:
         rope_theta=theta, rope_scaling=scaling,
         activation=fields.choice(   # type: ignore[arg-type]
             "activation", get_args(Activation), default="silu"),
-        **{name: fields.boolean(name, default=False) for name in _SWITCHES},
+        **switches,
         sliding_windows=_windows(fields, layers),
         bos_token_id=fields.optional_integer("bos_token_id", vocabulary - 1, low=0),
         eos_token_ids=_integers(fields, "eos_token_ids", 0, vocabulary - 1),

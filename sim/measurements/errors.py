@@ -129,7 +129,7 @@ def _predict(row: Measurement) -> Range:
     engine = engine_called(row.engine)
     if row.phase == "power":
         return estimate_processor(model, soc, row.processor, stored, _CACHE, row.context, 2,
-                                  engine and engine.name).power
+                                  engine.name if engine else None).power
     prompt = row.prompt or row.context
     costs = ProcessorRequest(soc, choose_processor(soc, row.processor), model, stored, _CACHE,
                              prompt, 2, engine)

@@ -14,8 +14,9 @@ from ....fpga.accelerator_parameters import AcceleratorParameters
 from ....fpga.boards.ulx3s import MEMORY_BYTES
 from ....host.uart import UartBoard
 from ....tools.programs import PIPE, started
-from ..bench.build import Build, build
+from ..bench.build import Build, build_design
 from ..bench.design import VerilogModule
+from ..bench.known_design import known_design
 from ..bench.sdram import Broken
 from .serial_bench import BIT_CYCLES, SerialBench
 from .verilated import VerilatedBoard
@@ -49,8 +50,9 @@ def build_serial_board(parameters: AcceleratorParameters, nbytes: int,
         A tool is missing or fails.
     """
     words = 1 << (-(-nbytes // 4) - 1).bit_length()
-    return build(SerialBench(parameters, words, bare=bare), "serial_board",
-                 VerilatedSerial(optimize))
+    design = known_design("serial_board", lambda: SerialBench(parameters, words, bare=bare),
+                          parameters, words, bare)
+    return build_design(design, VerilatedSerial(optimize))
 
 
 class SimulatedLine:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from contextlib import ExitStack, suppress
-from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +17,7 @@ from ....tools.programs import PIPE, started
 from ....tools.scratch import scratch_folder
 from ...descriptions.ddr_timing import DdrTiming
 from ..bench.build import Build, build_design
-from ..bench.design import VerilogModule
+from ..bench.known_design import known_design
 from .board_bench import BoardBench
 from .verilated import VerilatedBoard
 
@@ -47,15 +46,9 @@ def build_board(parameters: AcceleratorParameters, nbytes: int, timing: DdrTimin
     part_bytes = parameters.word_bytes // parameters.ports
     region = BASE + -(-nbytes // parameters.ports)
     depth = 1 << (-(-region // part_bytes) - 1).bit_length()
-    return build_design(_elaborated(parameters, depth, timing, skew),
-                        VerilatedBoard(optimize, parameters.ports), wave_suffix)
-
-
-@cache
-def _elaborated(parameters: AcceleratorParameters, depth: int, timing: DdrTiming,
-                skew: int) -> VerilogModule:
-    """It takes some ten seconds, and a process asks for few."""
-    return VerilogModule.elaborate(BoardBench(parameters, depth, timing, skew), "board")
+    design = known_design("board", lambda: BoardBench(parameters, depth, timing, skew),
+                          parameters, depth, timing, skew)
+    return build_design(design, VerilatedBoard(optimize, parameters.ports), wave_suffix)
 
 
 class SimulatedBoard(Transport):
