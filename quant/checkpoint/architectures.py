@@ -52,6 +52,7 @@ class Architecture:
     window: int | None = 4096                # the default of sliding_window
     full_every: int | None = None            # None: no layer
     more: More | None = None
+    sizes: tuple[tuple[str, int], ...] = ()  # defaults of fields that others must state
 
 
 def _optional(fields: Fields, name: str, default: float | None) -> float | None:
@@ -71,7 +72,7 @@ def _gemma(score_cap: float | None, logit_cap: float | None) -> More:
         scalar = fields.number("query_pre_attn_scalar", 1e-3, _LARGEST, default=256)
         fields.fixed("use_bidirectional_attention", False)
         fields.ignore(["cache_implementation", "hidden_act"])   # hidden_activation decides
-        width = fields.raw("hidden_size")
+        width = fields.raw("hidden_size") or 2304
         return {
             "embedding_scale": width**0.5,
             "score_scale": None if scalar == head_dim else scalar**-0.5,
@@ -147,7 +148,10 @@ ARCHITECTURES = {
         "gemma3", ("gemma3_text",), activation="gelu_tanh", activation_field="hidden_activation",
         num_kv_heads=4, head_dim=256, tied=True, qk_norm=True, norms="around", gain_offset=1.0,
         rope=RopeDefaults(1e6, window_theta=1e4), windows="by type", full_every=6,
-        more=_gemma(score_cap=None, logit_cap=None),
+        more=_gemma(score_cap=None, logit_cap=None), sizes=(
+            ("hidden_size", 2304), ("intermediate_size", 9216), ("num_hidden_layers", 26),
+            ("num_attention_heads", 8), ("vocab_size", 262_208),
+            ("max_position_embeddings", 131_072)),
     ),
     "GraniteForCausalLM": Architecture("granite", ("granite",), mlp_bias=None, more=_granite),
     "MinistralForCausalLM": Architecture(

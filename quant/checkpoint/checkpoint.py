@@ -27,6 +27,7 @@ from .gguf.assemble import assemble_gguf
 from .gguf.config import huggingface_config
 from .gguf.tokenizer import tokenizer_files
 from .quantization import parse_quantization
+from .text_part import text_part
 from .vocabularies import made_tokenizer
 
 __all__ = ["Checkpoint", "open_checkpoint"]
@@ -194,7 +195,7 @@ class Checkpoint(HoldsFiles):
 
 def _read_folder(folder: Path, mmap: bool) -> _Content:
     path = folder / "config.json"
-    raw_config = read_json(path, folder)
+    raw_config, left_out = text_part(read_json(path, folder), path)
     config = with_stated_ends(parse_config(raw_config, path), folder)
     quantization = parse_quantization(raw_config, path)
     manifest = folder / "manifest.json"
@@ -202,7 +203,9 @@ def _read_folder(folder: Path, mmap: bool) -> _Content:
     stated = read_json(manifest, folder) if quantized else None
     files = TensorFiles(folder, mmap)
     try:
-        sources = assemble_tensors(folder, config, quantization, files.entries)
+        entries = {name: entry for name, entry in files.entries.items()
+                   if not name.startswith(left_out)}
+        sources = assemble_tensors(folder, config, quantization, entries)
     except BaseException:
         files.close()
         raise

@@ -78,11 +78,16 @@ def parse_config(raw: dict[str, Any], path: Path) -> ModelConfig:
     fields = Fields(raw, str(path))
     architecture = _architecture(fields, path)
     storage = parse_quantization(raw, path).bitnet
-    num_heads = fields.integer("num_attention_heads", MAX_WIDTH)
-    hidden_size = fields.integer("hidden_size", MAX_WIDTH)
-    num_layers = fields.integer("num_hidden_layers", MAX_LAYERS)
-    vocab_size = fields.integer("vocab_size", MAX_VOCABULARY)
-    max_positions = fields.integer("max_position_embeddings", MAX_POSITIONS)
+    sizes = dict(architecture.sizes)
+
+    def size(name: str, most: int) -> int:
+        return fields.integer(name, most, default=sizes.get(name))
+
+    num_heads = size("num_attention_heads", MAX_WIDTH)
+    hidden_size = size("hidden_size", MAX_WIDTH)
+    num_layers = size("num_hidden_layers", MAX_LAYERS)
+    vocab_size = size("vocab_size", MAX_VOCABULARY)
+    max_positions = size("max_position_embeddings", MAX_POSITIONS)
     head_dim = _head_dim(fields, architecture, hidden_size, num_heads)
     ropes = take_ropes(fields, path, max_positions, head_dim, architecture.rope)
     activation = architecture.activation
@@ -90,7 +95,7 @@ def parse_config(raw: dict[str, Any], path: Path) -> ModelConfig:
     config = ModelConfig(
         family=architecture.family,
         hidden_size=hidden_size,
-        intermediate_size=fields.integer("intermediate_size", MAX_WIDTH),
+        intermediate_size=size("intermediate_size", MAX_WIDTH),
         num_layers=num_layers,
         num_heads=num_heads,
         num_kv_heads=_num_kv_heads(fields, architecture, num_heads),

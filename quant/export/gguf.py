@@ -139,7 +139,7 @@ class _File(Export):
     def _bits(self, names: list[str]) -> tuple[int, int, int]:
         """How many weights ``names`` have, and their bits in the checkpoint and in the file."""
         tensors = [self._checkpoint.tensors[name] for name in names]
-        after = sum(self._entries[gguf_name(name)].nbytes for name in names)
+        after = sum(self._entries[self._name(name)].nbytes for name in names)
         weights = sum(tensor.matrix[0] * tensor.matrix[1] for tensor in tensors)
         return weights, 8 * sum(tensor.nbytes for tensor in tensors), 8 * after
 
@@ -155,15 +155,18 @@ class _File(Export):
         entries: dict[str, GgufEntry] = {}
         for planned in self._planned:
             shape = self._checkpoint.tensors[planned.name].shape
-            entries[gguf_name(planned.name)] = GgufEntry(planned.type, shape)
+            entries[self._name(planned.name)] = GgufEntry(planned.type, shape)
             if planned.apart:
                 entries[scale_name(planned.name)] = GgufEntry("F32", (1,))
         if self._rope_factors() is not None:
             entries[ROPE_FACTORS] = GgufEntry("F32", (self._checkpoint.config.head_dim // 2,))
         return entries
 
+    def _name(self, name: str) -> str:
+        return gguf_name(name, self._checkpoint.config.norms)
+
     def _exported(self, planned: _Planned) -> Iterator[ExportedTensor]:
-        names = [gguf_name(planned.name), *([scale_name(planned.name)] if planned.apart else [])]
+        names = [self._name(planned.name), *([scale_name(planned.name)] if planned.apart else [])]
         for name in names:
             entry = self._entries[name]
             yield ExportedTensor(
@@ -190,10 +193,12 @@ class _File(Export):
                 writer.append(ROPE_FACTORS, factors.view(np.uint8))
 
     def _write(self, planned: _Planned, writer: GgufWriter) -> None:
-        name, paired = gguf_name(planned.name), is_paired(planned.name, self._architecture)
+        name, paired = self._name(planned.name), is_paired(planned.name, self._architecture)
         shape = self._checkpoint.tensors[planned.name].shape
         if len(shape) == 1:
             values = self._checkpoint.read(planned.name)
+            if planned.name.endswith("norm.weight"):   # llama.cpp's conversion adds the offset
+                values = values + np.float32(self._checkpoint.config.gain_offset)
             values = values[paired_rows(len(values), self._checkpoint.config)] if paired else values
             writer.append(name, values.astype("<f4").view(np.uint8))
             return

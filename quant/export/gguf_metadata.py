@@ -16,13 +16,14 @@ from ..checkpoint.files.special_tokens import (
 from ..checkpoint.files.tokenizer_file import added_tokens, check_tokenizer, vocabulary
 from ..checkpoint.gguf.tokenizer import split_name
 from ..checkpoint.vocabularies.pieces import CONTROL, NORMAL, UNUSED, USER
+from .gguf_families import GRAPHS, usual_yarn, yarn_settings
 from .gguf_pieces import is_pieces, pieces_metadata
 from .gguf_writer import Unsigned
 
 __all__ = ["architecture", "metadata"]
 
 _QUANTIZATION_VERSION = 2
-_ROPES = ("rope_linear", "rope_llama3")
+_ROPES = ("rope_linear", "rope_llama3", "rope_yarn")
 # By architecture, which peculiarities of a model its graph has. Windows that reach as far as the
 # model are none.
 _KNOWN = {
@@ -40,9 +41,13 @@ def architecture(config: ModelConfig, where: str) -> str:
         There is none: names the setting that llama.cpp's graph does not have.
     """
     name = {"mistral": "llama"}.get(config.family, config.family)
+    if name in GRAPHS:
+        what = GRAPHS[name].refusal(config)
+        _refuse(where, name, what is not None, what or "")
+        return name
     if name not in _KNOWN:
         raise CheckpointError(f"{where} is a {name}, which is not written to GGUF; export it with "
-                              "--to hf, or choose one of " + ", ".join(_KNOWN))
+                              "--to hf, or choose one of " + ", ".join((*_KNOWN, *GRAPHS)))
     if name == "bitnet":
         name = "bitnet" if config.activation == "silu" else "bitnet-b1.58"
         _refuse(where, name, config.qkv_bias or config.o_bias or config.mlp_bias, "biases")
@@ -58,6 +63,7 @@ def architecture(config: ModelConfig, where: str) -> str:
     _refuse(where, name, short, "sliding windows")
     what = config.refusal(_KNOWN["bitnet" if name.startswith("bitnet") else name])
     _refuse(where, name, what is not None, what or "")
+    _refuse(where, name, not usual_yarn(config), "a scaling of YaRN of its own")
     scaled = config.rope_scaling is not None and config.rope_scaling.kind == "llama3"
     _refuse(where, name, scaled and name != "llama", "Llama 3's rotary scaling")
     return name
@@ -92,6 +98,7 @@ def metadata(checkpoint: Checkpoint, file_type: int) -> tuple[dict[str, Any], li
         f"{name}.rope.freq_base": float(config.rope_theta),
         f"{name}.vocab_size": Unsigned(config.vocab_size),
         **_rope(config, name),
+        **_graph(config, name),
         **_special(config),
     }
     files = checkpoint.companions()
@@ -104,11 +111,19 @@ def metadata(checkpoint: Checkpoint, file_type: int) -> tuple[dict[str, Any], li
     return values | _tokenizer(checkpoint, files), []
 
 
+def _graph(config: ModelConfig, name: str) -> dict[str, Any]:
+    """What only the graphs of ``GRAPHS`` are told."""
+    settings = GRAPHS[name].settings if name in GRAPHS else None
+    return {f"{name}.{key}": value for key, value in (settings(config) if settings else {}).items()}
+
+
 def _rope(config: ModelConfig, name: str) -> dict[str, Any]:
     """Linear scaling by its factor; Llama 3's is a tensor, but for what brings it back."""
     scaling = config.rope_scaling
     if scaling is None:
         return {}
+    if scaling.kind == "yarn":
+        return {f"{name}.{key}": value for key, value in yarn_settings(config).items()}
     if scaling.kind == "linear":
         return {f"{name}.rope.scaling.type": "linear",
                 f"{name}.rope.scaling.factor": float(scaling.factor)}

@@ -12,9 +12,9 @@ __all__ = ["DECODED", "PROMPT", "error_in_range", "expected_logits", "random_pro
 PROMPT, DECODED = 48, 16
 
 
-def expected_logits(folder, prompt):
+def expected_logits(folder, prompt, loader=AutoModelForCausalLM):
     """Tokens [64] and logits [64, vocabulary]: the prompt's, then greedy decoding's."""
-    model = AutoModelForCausalLM.from_pretrained(
+    model = loader.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager"
     ).eval()
     tokens, pieces, cache = list(prompt), [], None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....model import ModelConfig
+from ....model import ModelConfig, Norms
 
 __all__ = ["ROPE_FACTORS", "canonical_rows", "gguf_name", "is_paired", "paired_rows", "scale_name"]
 
@@ -21,14 +21,26 @@ _INNER = {
     "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
     "mlp.ffn_sub_norm": "ffn_sub_norm",
 }
+# Of models that norm what attention and feed-forward give.
+_NORMED = {
+    "post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
+_PAIRED = ("llama", "granite", "smollm3")
 
 
-def gguf_name(name: str) -> str:
-    """llama.cpp's name of the tensor that is canonically called ``name``."""
+def gguf_name(name: str, norms: Norms = "before") -> str:
+    """llama.cpp's name of the tensor that is canonically called ``name``.
+
+    ``norms``: where the model's layers have theirs.
+    """
     if name in _OUTER:
         return _OUTER[name]
     _, _, layer, *inner, suffix = name.split(".")
-    return f"blk.{layer}.{_INNER['.'.join(inner)]}.{suffix}"
+    inner_name = ".".join(inner)
+    short = _INNER[inner_name] if norms == "before" else _NORMED.get(inner_name) or (
+        _INNER[inner_name])
+    return f"blk.{layer}.{short}.{suffix}"
 
 
 def scale_name(name: str) -> str:
@@ -40,9 +52,9 @@ def is_paired(name: str, architecture: str) -> bool:
     """Whether a tensor's rows are in the order of llama.cpp's own rotary embedding.
 
     That rotates neighbours; ours, like Hugging Face's, rotates element d with d + head_dim / 2.
-    Of the architectures here only "llama" has it, for the rows (and biases) of q and k.
+    Some architectures have it, for the rows (and biases) of q and k.
     """
-    return architecture == "llama" and (".q_proj." in name or ".k_proj." in name)
+    return architecture in _PAIRED and (".q_proj." in name or ".k_proj." in name)
 
 
 def paired_rows(rows: int, config: ModelConfig) -> np.ndarray:

@@ -9,8 +9,9 @@ import torch
 import transformers
 
 import trilobite
-from support.checkpoints import write_variant
-from support.families import FAMILIES
+from support.checkpoints import Variant, write_variant
+from support.families import FAMILIES, GEMMA, YARN
+from support.gguf_judge import run_llama_cpp
 from support.onnx_models import OnnxDecoder, float_model, relative_difference
 from support.transformers_judge import error_in_range
 from trilobite.errors import CheckpointError
@@ -77,3 +78,41 @@ def test_codes_of_fused_matrices_are_not_joined(family, tmp_path):
     trilobite.quantize(family("phi3"), tmp_path / "int8", format="int8")
     with pytest.raises(CheckpointError, match=re.escape("self_attn.qkv_proj and mlp.gate_up_proj")):
         export(tmp_path / "int8", tmp_path / "out", EXPORTERS["hf"], "compressed")
+
+
+# llama.cpp fixes which layers have a window, or no rotary embedding.
+PLAIN_GEMMA = {**GEMMA, "query_pre_attn_scalar": 16}
+GGUF = {
+    "gemma2": Variant("Gemma2", {
+        **PLAIN_GEMMA, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}),
+    "gemma3": Variant("Gemma3", {**PLAIN_GEMMA, "num_hidden_layers": 7},
+                      config_class="Gemma3TextConfig"),
+    "granite": FAMILIES["granite"],
+    "olmo2": FAMILIES["olmo2"],
+    "smollm3": Variant("SmolLM3", {"num_hidden_layers": 5, "pad_token_id": 2}),
+    "qwen2-yarn": FAMILIES["qwen2-yarn"],
+    "llama-yarn": Variant("Llama", {"rope_parameters": YARN}),
+}
+
+
+@pytest.mark.parametrize("name", GGUF)
+def test_llama_cpp_computes_the_same_logits(tmp_path, name):
+    folder = write_variant(tmp_path / name, GGUF[name])
+    export(folder, tmp_path / "model.gguf", EXPORTERS["gguf"])
+    expected = trilobite.load(folder, kv="float32").logits(TOKENS)[-1]
+    found = np.array(run_llama_cpp(tmp_path / "model.gguf", TOKENS, count=1)["logits"])
+    # Its keys are float16, and so is its table of GELU.
+    bound = 5e-3 if name.startswith("gemma") else 2e-3
+    assert np.abs(found - expected).max() < bound * np.ptp(expected)
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("gemma2", "a scale of attention scores of its own"), ("gemma3", "windows in other layers"),
+    ("olmo3", "is a olmo3, which is not written to GGUF"), ("phi3", "is a phi3, which is not"),
+    ("smollm3", "no rotary embedding in other layers"), ("ministral", "is a ministral, which"),
+    ("llama-dynamic", "rotary scaling dynamic"),
+])
+def test_what_no_graph_of_llama_cpp_has_is_refused(family, tmp_path, name, words):
+    with pytest.raises(CheckpointError, match=words):
+        export(family(name), tmp_path / "model.gguf", EXPORTERS["gguf"])
+    assert not (tmp_path / "model.gguf").exists()
