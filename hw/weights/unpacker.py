@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
@@ -64,8 +62,8 @@ class Unpacker(Component):
         m = Module()
         layout = self.layout
 
-        taken = Signal()
-        m.d.comb += taken.eq(self.i.valid & self.i.ready)
+        free, taken = Signal(), Signal()
+        m.d.comb += [free.eq(~self.o.valid | self.o.ready), taken.eq(self.i.valid & self.i.ready)]
         m.d.sync += self.invalid.eq(taken & Cat(map(self._is_invalid, self.i.p.data)).any())
 
         # Where in its frame the next word stands.
@@ -76,22 +74,32 @@ class Unpacker(Component):
         one_own = layout.whole_words == 1
         is_own = Signal(init=none_shared)   # all shared words of the frame have come
         completes = Signal(init=none_shared and one_own)   # the word is a beat's last one
-        m.d.comb += self.i.ready.eq(~completes | ~self.o.valid | self.o.ready)
+        # What thousands of registers of a beat look at: not ``is_own``, and not ``completes``.
+        shares = Signal(init=not none_shared)
+        collects = Signal(init=not (none_shared and one_own))
+        will_complete = Signal()
+        m.d.comb += self.i.ready.eq(~completes | free)
         with m.If(taken):
+            m.d.sync += [completes.eq(will_complete), collects.eq(~will_complete)]
             with m.If(self.i.p.last):
-                m.d.sync += [shared.eq(0), is_own.eq(none_shared), own.eq(0), beat.eq(0),
-                             completes.eq(none_shared and one_own)]
+                m.d.sync += [shared.eq(0), is_own.eq(none_shared), shares.eq(not none_shared),
+                             own.eq(0), beat.eq(0)]
+                m.d.comb += will_complete.eq(none_shared and one_own)
             with m.Elif(~is_own):
                 last_shared = shared == layout.shared_words - 1
                 m.d.sync += [shared.eq(shared + 1), is_own.eq(last_shared),
-                             completes.eq(last_shared & one_own)]
+                             shares.eq(~last_shared)]
+                m.d.comb += will_complete.eq(last_shared & one_own)
             with m.Elif(~completes):
-                m.d.sync += [own.eq(own + 1), completes.eq(own == layout.whole_words - 2)]
+                m.d.sync += own.eq(own + 1)
+                m.d.comb += will_complete.eq(own == layout.whole_words - 2)
             with m.Else():
-                m.d.sync += [own.eq(0), beat.eq(beat + 1), completes.eq(one_own)]
+                m.d.sync += [own.eq(0), beat.eq(beat + 1)]
+                m.d.comb += will_complete.eq(one_own)
                 with m.If(beat == layout.frame_beats - 1):
-                    m.d.sync += [shared.eq(0), is_own.eq(none_shared), beat.eq(0),
-                                 completes.eq(none_shared and one_own)]
+                    m.d.sync += [shared.eq(0), is_own.eq(none_shared),
+                                 shares.eq(not none_shared), beat.eq(0)]
+                    m.d.comb += will_complete.eq(none_shared and one_own)
 
         # Collect: a beat's own words one by one, its rest from every shared word.
         cells = self._cells(m)
@@ -99,7 +107,7 @@ class Unpacker(Component):
         for number in range(layout.whole_words - 1):
             word = Signal(data.ArrayLayout(self._cell_width, layout.word_cells),
                           name=f"own_{number}", reset_less=True)
-            with m.If(taken & is_own & (own == number)):
+            with m.If(self.i.valid & is_own & (own == number)):   # it is taken: it completes none
                 m.d.sync += word.eq(Cat(cells))
             own_cells += list(word)
         own_cells += cells[:layout.beat_cells - layout.rest_cells - len(own_cells)]
@@ -107,22 +115,28 @@ class Unpacker(Component):
         rests = [Signal(data.ArrayLayout(self._cell_width, layout.rest_cells),
                         name=f"rest_{number}", reset_less=True)
                  for number in range(layout.frame_beats)]
+        # What a rest becomes follows from a register; only its enable waits for ``o.ready``.
         size = layout.piece_cells
         for number in range(layout.shared_words):
             first, end = number * size, min((number + 1) * size, layout.rest_cells)
-            with m.If(taken & (shared == number)):
-                for place, rest in enumerate(rests):
-                    m.d.sync += Cat(rest[first + offset] for offset in range(end - first)).eq(
-                        Cat(cells[place * size:place * size + end - first]))
-        with m.If(taken & completes):
-            m.d.sync += [rest.eq(later) for rest, later in pairwise(rests)]
+            fills = self.i.valid & ~is_own & (shared == number)
+            shifts = self.i.valid & is_own & completes & free
+            for place, rest in enumerate(rests):
+                value: Value = Cat(cells[place * size:place * size + end - first])
+                changes = fills
+                if place + 1 < len(rests):
+                    later = rests[place + 1]
+                    value = Mux(shares, value,
+                                Cat(later[first + offset] for offset in range(end - first)))
+                    changes = fills | shifts
+                with m.If(changes):
+                    m.d.sync += Cat(rest[first + offset] for offset in range(end - first)).eq(value)
 
         # Offer: whole groups as indices.
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(taken & completes):
-            m.d.sync += self.o.valid.eq(1)
-            m.d.sync += self.o.p.eq(self._indices(m, own_cells + list(rests[0])))
+        with m.If(free):
+            m.d.sync += self.o.valid.eq(self.i.valid & ~collects)
+            with m.If(self.i.valid & ~collects):
+                m.d.sync += self.o.p.eq(self._indices(m, own_cells + list(rests[0])))
 
         return m
 
