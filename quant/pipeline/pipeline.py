@@ -89,7 +89,7 @@ def quantize(
     calibration
         That text, from ``trilobite.calibration``; ``rtn`` and ``cas`` need none.
     embedding
-        The embedding and an untied head: ``int8`` per row, or ``keep`` their type.
+        The embedding and an untied head: ``int8`` per row, or ``keep`` their type, or codes.
     tensor_formats
         Rules ``RE=FORMAT`` for single matrices (see ``mixed.parse_rule``); a later one wins. A
         format that ``method`` does not make is rounded to.

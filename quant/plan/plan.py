@@ -136,8 +136,10 @@ def plan_tensors(
     }
     formats: dict[str, Format | None] = dict.fromkeys(shapes)
     formats |= linear
-    if embedding == "int8":
-        formats |= {name: Int8() for name in _EMBEDDINGS if name in formats}
+    formats |= {
+        name: Int8() if embedding == "int8" else _codes_of(checkpoint, name)
+        for name in _EMBEDDINGS if name in formats
+    }
     demanded = set(linear) if given else set()
     notes = []
     for rule in rules:
@@ -161,6 +163,12 @@ def plan_tensors(
         for name, problem in problems.items()
     ]
     return Plan(tensors, (*notes, *kept))
+
+
+def _codes_of(checkpoint: Checkpoint, name: str) -> Format | None:
+    """The format of an embedding that is stored in codes already; None: it is stored as floats."""
+    form = checkpoint.format(name)
+    return form if form == checkpoint.stored_format(name) else None
 
 
 def _refuse(

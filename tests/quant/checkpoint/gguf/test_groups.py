@@ -189,11 +189,19 @@ def test_codes_that_are_not_ternary_are_kept_in_int2(tmp_path):
 
 def test_the_codes_go_into_a_folder_as_they_are(tmp_path):
     write_file(tmp_path / "bonsai.gguf", "PTQ1_0")
-    quantize(tmp_path / "bonsai.gguf", tmp_path / "folder", "ternary-group,group_size=128")
+    quantize(tmp_path / "bonsai.gguf", tmp_path / "folder", "ternary-group,group_size=128",
+             embedding="keep")
     with open_checkpoint(tmp_path / "bonsai.gguf") as before, \
             open_checkpoint(tmp_path / "folder") as after:
-        for each in before.config.linear_weights():
+        for each in [*before.config.linear_weights(), "model.embed_tokens.weight",
+                     "lm_head.weight"]:
+            assert after.format(each) == GroupedTernary(128)
             np.testing.assert_array_equal(after.read(each), before.read(each))
+    ours, theirs = (
+        trilobite.load(tmp_path / name, kv="float32").logits([1, 2, 3])
+        for name in ("folder", "bonsai.gguf")
+    )
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_the_first_files_of_prismml_call_groups_of_128_by_the_number_of_groups_of_64(tmp_path):
