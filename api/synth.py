@@ -90,7 +90,7 @@ def synth(
     target = find_target(device)
     name = hardware or target.configuration
     parameters = load_accelerator(name).whole()
-    selected = select_blocks(blocks)
+    selected = select_blocks(blocks, parameters)
     frequency = target_clock(target, clock) if timing or clock is not None else None
     if frequency and not timing:
         raise ToolError("A clock is what the analysis of timing compares to; ask for it, too")

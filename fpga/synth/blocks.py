@@ -35,7 +35,7 @@ from ..fetchers import DescriptorFetcher, TileFetcher
 from ..matmul_driver import MatmulDriver
 from ..quantize_driver import QuantizeDriver
 from ..sequencer import Sequencer
-from ..units import UNITS
+from ..units import OPTIONS, UNITS
 from ..vocabulary_drivers import EmbedDriver, HeadDriver
 
 __all__ = ["BLOCKS", "SynthBlock", "part_of", "select_blocks"]
@@ -51,13 +51,15 @@ class SynthBlock:
     """Something to synthesize.
 
     ``part`` says whether it is one of the blocks of which the accelerator is made; the others are
-    inside of a part, or are there to be compared. ``engine`` gives a matmul engine's parameters.
+    inside of a part, or are there to be compared. ``option`` is the parameter that an accelerator
+    with this part has. ``engine`` gives a matmul engine's parameters.
     """
 
     name: str
     make: Callable[[AcceleratorParameters], Component]
     part: bool = False
     engine: Callable[[AcceleratorParameters], TlmmParameters] | None = None
+    option: str = ""
 
     def macs_per_cycle(self, parameters: AcceleratorParameters) -> int | None:
         """Ternary multiply-accumulates per cycle; None if it is no matmul engine."""
@@ -112,7 +114,9 @@ def _float(name: str, make: Callable[[], Component]) -> SynthBlock:
 
 # Where the name of a unit in ``Core`` says too little.
 _NAMES = {"reader": "shared-reader", "writer": "shared-writer", "sink": "row-sink",
-          "tiles": "tile-buffer", "logits": "logit-writer", "engine": "tlmm"}
+          "tiles": "tile-buffer", "logits": "logit-writer", "engine": "tlmm",
+          "jobs": "job-repeater", "digits": "digit-sum", "splitter": "scale-splitter",
+          "scales": "scale-buffer"}
 
 
 def part_of(submodule: str) -> str:
@@ -125,8 +129,21 @@ def _unit_block(name: str) -> SynthBlock:
     return SynthBlock(part_of(name), UNITS[name], part=True, engine=engine)
 
 
+def _optional_block(name: str) -> SynthBlock:
+    """Also of an accelerator that lacks it: as it would be there."""
+    option, make = OPTIONS[name]
+
+    def made(p: AcceleratorParameters) -> Component:
+        if p.scale_beats or option != "scale_beats":
+            return make(p)
+        return make(replace(p, scale_lanes=p.lanes, scale_beats=2 * p.weight_beats))
+
+    return SynthBlock(part_of(name), made, part=True, option=option)
+
+
 _PARTS = (
     *(_unit_block(name) for name in UNITS),
+    *(_optional_block(name) for name in OPTIONS),
     *(SynthBlock(name, make, part=True) for name, make in (
         ("sequencer", Sequencer), ("descriptor-fetcher", DescriptorFetcher),
         ("tile-fetcher", TileFetcher), ("embed-driver", EmbedDriver),
@@ -173,8 +190,11 @@ _FLOATS = tuple(_float(name, make) for name, make in (
 BLOCKS: dict[str, SynthBlock] = {block.name: block for block in (*_PARTS, *_OTHERS, *_FLOATS)}
 
 
-def select_blocks(patterns: Sequence[str]) -> list[SynthBlock]:
+def select_blocks(patterns: Sequence[str],
+                  parameters: AcceleratorParameters | None = None) -> list[SynthBlock]:
     """The blocks whose names match a pattern (``float-*``), each once; all parts if there is none.
+
+    Of parts that are options, those are among all that an accelerator with ``parameters`` has.
 
     Raises
     ------
@@ -182,7 +202,8 @@ def select_blocks(patterns: Sequence[str]) -> list[SynthBlock]:
         A pattern matches nothing.
     """
     if not patterns:
-        return [block for block in BLOCKS.values() if block.part]
+        return [block for block in BLOCKS.values() if block.part and (
+            not block.option or (parameters and getattr(parameters, block.option)))]
     chosen: dict[str, SynthBlock] = {}
     for pattern in patterns:
         found = {name: block for name, block in BLOCKS.items() if fnmatchcase(name, pattern)}

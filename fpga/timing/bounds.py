@@ -24,4 +24,5 @@ def level_bounds(configuration: str, kind: str) -> dict[str, int]:
 
 def reduced(parameters: AcceleratorParameters) -> AcceleratorParameters:
     """The parameters with one query lane and a small engine: the same logic, fewer times."""
-    return replace(parameters, queries=1, tlmm=replace(parameters.tlmm, columns=4, tables=4))
+    return replace(parameters, queries=1, scale_lanes=min(parameters.scale_lanes, 4),
+                   tlmm=replace(parameters.tlmm, columns=4, tables=4))

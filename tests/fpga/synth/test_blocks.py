@@ -13,8 +13,13 @@ def test_the_parts_are_what_the_accelerator_is_made_of():
     with never_elaborated():
         core = Fragment.get(Core(parameters), None)
         inside = sorted(type(fragment.origins[0]).__name__ for fragment, *_ in core.subfragments)
-        parts = sorted(type(block.make(parameters)).__name__ for block in select_blocks([]))
+        parts = sorted(type(block.make(parameters)).__name__
+                       for block in select_blocks([], parameters))
     assert parts == inside
+    options = {block.name for block in select_blocks([], parameters)} - {
+        block.name for block in select_blocks([], load_accelerator("kv260").whole())}
+    assert options == {"bias", "job-repeater", "digit-sum", "scale-splitter", "scale-buffer",
+                       "group-dequantizer"}
 
 
 @pytest.mark.parametrize("device", ["kv260", "demo"])

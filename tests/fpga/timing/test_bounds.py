@@ -12,24 +12,29 @@ from trilobite.hw.unused import never_elaborated
 from trilobite.sim.descriptions.accelerator import load_accelerator
 
 ESTIMATED, MAPPED = (level_bounds("kv260", kind) for kind in ("estimated", "mapped"))
+GROUPS = level_bounds("kv260-groups", "estimated")
 
 
-def parameters():
-    return load_accelerator("kv260").whole()
+def parameters(configuration="kv260"):
+    return load_accelerator(configuration).whole()
 
 
-@pytest.mark.parametrize("block", ESTIMATED)
-def test_no_block_is_deeper_than_its_bound(block):
-    found = logic_depth(BLOCKS[block].make(reduced(parameters())))
-    assert found.levels <= ESTIMATED[block], (
+@pytest.mark.parametrize(("configuration", "block", "most"), [
+    *(("kv260", *bound) for bound in ESTIMATED.items()),
+    *(("kv260-groups", *bound) for bound in GROUPS.items())])
+def test_no_block_is_deeper_than_its_bound(configuration, block, most):
+    found = logic_depth(BLOCKS[block].make(reduced(parameters(configuration))))
+    assert found.levels <= most, (
         f"The logic of {block} that ends at {found.end} is {found.levels} levels deep by the "
-        f"estimate; fpga/timing/bounds.toml allows {ESTIMATED[block]}")
+        f"estimate; fpga/timing/bounds.toml allows {most}")
 
 
 def test_every_part_and_float_unit_has_its_bounds():
     names = [block.name for block in (*select_blocks([]), *select_blocks(["float-*"]))]
     assert sorted(ESTIMATED) == sorted(names)
     assert not set(MAPPED) - set(names)
+    options = {block.name for block in select_blocks([], parameters("kv260-groups"))} - set(names)
+    assert options <= set(GROUPS)
 
 
 @pytest.mark.slow

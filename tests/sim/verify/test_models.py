@@ -13,11 +13,16 @@ from trilobite.quant.formats import GroupedTernary, Int2, Int3, Int4, Int8, Tern
 from trilobite.runtime.decoder import Decoder
 from trilobite.runtime.language_model import Session
 from trilobite.runtime.random_weights import random_weights
+from trilobite.sim.cycle_model.predict import predict_step
 from trilobite.sim.descriptions.ddr_timing import DdrTiming
 from trilobite.sim.verify.decoder import verify_decoder
 
 TIMING = DdrTiming(latency=40, refresh_interval=195, refresh_cycles=9)
 PROMPT = [5, 40, 7, 1, 30, 2, 8, 9, 11]   # one more than the accelerator takes at once
+
+# What the cycle model predicts to the last one; cycles depend on when the memory refreshes, too.
+EXACT = ("read_words", "write_words", "weight_beats", "table_passes", "attention_words",
+         "head_words")
 
 # Heads as wide as the model is not, no sub-norms; an untied head, biases of queries and values;
 # biases of all but keys.
@@ -76,3 +81,9 @@ def test_every_residual_stream_and_token_is_the_runtimes(case):
     assert sum(d.bias for d in matmuls) == {"qwen3": 0, "qwen2": 3, "llama": 6}[name]
     assert {d.digits for d in matmuls} == {digits}
     assert all(d.rows for d in matmuls) == (digits > 0)
+    for step in found.steps:
+        predicted = predict_step(program, TIMING, step.tokens, step.position,
+                                 step.token is not None)
+        assert {name: step.counts[name] for name in EXACT} == {
+            name: predicted[name] for name in EXACT}
+        assert predicted["cycles"] == pytest.approx(step.counts["cycles"], rel=0.01)
