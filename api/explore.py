@@ -15,6 +15,7 @@ from ..sim.descriptions.shapes import ModelShape
 from ..sim.explore import (
     BEST,
     FORMATS,
+    ROUTABLE,
     Found,
     Limits,
     Perplexities,
@@ -101,7 +102,7 @@ class Exploration:
 def explore(
     model: Model, devices: str | Sequence[str] = "kv260", hardware: str = "tlmm-kv260",
     formats: Sequence[str] = FORMATS, points: int | None = None, prompt: int = 128,
-    tokens: int = 128, max_power: float = math.inf, max_lut_share: float = 1.0,
+    tokens: int = 128, max_power: float = math.inf, max_lut_share: float = ROUTABLE,
     max_pause: float = math.inf, best: str = "rate", perplexities: str | Path | None = None,
 ) -> Exploration:
     """Compare accelerators for a model.
@@ -140,7 +141,8 @@ def explore(
     found = find_shapes([model])
     shape, = found.shapes
     for board in boards:
-        estimate(shape, board, shared, prompt, tokens)   # refuses what does not fit the device
+        # Refuses what does not fit the device: designs without a weight buffer take no URAM.
+        estimate(shape, board, shared.within(board, 0), prompt, tokens)
     measured = _perplexities(shape, perplexities)
     synthesized = load_synthesized()
     spaces = make_spaces(boards, shared, synthesized.around, prompt, shape.config.num_layers,

@@ -110,6 +110,9 @@ def _described(model: Model) -> ModelShape | None:
 def _find(model: Model, warnings: list[str]) -> ModelShape:
     name = model.name if isinstance(model, ModelShape) else str(model)
     if (shape := _described(model)) is not None:
+        if shape.experts is not None:
+            raise EstimateError(f"{name} is a mixture of experts, which no accelerator that is "
+                                "described here runs; processors of a SoC are estimated with it")
         _refuse_peculiar(shape.config, name)
         if not shape.config.bitlinear:
             warnings.append(f"{name} is not ternary; it is estimated as if it were.")

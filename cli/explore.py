@@ -50,8 +50,8 @@ def explore(
         float, typer.Option(help="Watts, in prefill and decode.")
     ] = float("inf"),
     max_lut_share: Annotated[
-        float, typer.Option(help="Part of the device's LUT, 0.7 for 70 %.")
-    ] = 1.0,
+        float, typer.Option(help="Part of the device's LUT that can be routed.")
+    ] = 0.85,
     max_pause: Annotated[
         float, typer.Option(help="Seconds that a prompt may keep another request waiting.")
     ] = float("inf"),

@@ -39,6 +39,9 @@ class Power:
 
     ``idle`` is drawn always, ``uram_rest`` by each URAM of a loaded design, ``active`` while it
     computes (clock tree, controllers, the processor that polls); the last three are per operation.
+
+    ``active`` is of a design of ``active_lut`` at ``active_clock``, where these are known: all but
+    the part ``active_fixed`` of it grows with the clock and with the LUT of a design.
     """
 
     idle: Annotated[Quantity, MeasuredIn("W")]
@@ -47,6 +50,15 @@ class Power:
     ternary_mac: Annotated[Quantity, MeasuredIn("pJ/MAC")]
     int8_mac: Annotated[Quantity, MeasuredIn("pJ/MAC")]
     operation: Annotated[Quantity, MeasuredIn("pJ/operation")]
+    active_fixed: Annotated[Quantity | None, MeasuredIn("fraction", most=1.0)] = None
+    active_clock: Annotated[Quantity | None, MeasuredIn("MHz", positive=True)] = None
+    active_lut: Annotated[Quantity | None, MeasuredIn("LUT", count=True, positive=True)] = None
+
+    def __post_init__(self) -> None:
+        """Refuse a size or clock of ``active`` without the rest."""
+        known = [self.active_fixed, self.active_clock, self.active_lut]
+        if any(one is None for one in known) and any(one is not None for one in known):
+            raise EstimateError("active_fixed, active_clock and active_lut must be there together")
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class Published:
     """A result that others measured on this board; quoted beside ours, never mixed with it.
 
     ``model`` names a bundled shape; ``first_token`` is for a prompt of 128 tokens; ``traffic`` is
-    what one decoded token reads from DRAM.
+    what one decoded token reads from DRAM, ``uram`` what its design takes.
     """
 
     name: str
@@ -66,6 +78,7 @@ class Published:
     energy: Annotated[Quantity, MeasuredIn("J/token")]
     first_token: Annotated[Quantity | None, MeasuredIn("s")] = None
     traffic: Annotated[Quantity | None, MeasuredIn("MB/token")] = None
+    uram: Annotated[Quantity | None, MeasuredIn("288 Kb block", count=True)] = None
 
 
 @dataclass(frozen=True)

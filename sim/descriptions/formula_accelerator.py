@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, get_type_hints
 
 from ...hw import TlmmParameters
@@ -129,6 +129,16 @@ class FormulaAccelerator:
         """Block RAMs of the activation buffer."""
         return -(-self.storage.activation_buffer.count // _BRAM_BYTES)
 
+    def within(self, device: Device, weight_buffer: int) -> FormulaAccelerator:
+        """The same with a weight buffer of so many bytes, and no more BRAM than ``device`` has.
+
+        An activation buffer larger than all of them is cut to what they hold.
+        """
+        room = min(self.storage.activation_buffer.count, device.fabric.bram.count * _BRAM_BYTES)
+        return replace(self, storage=replace(
+            self.storage, weight_buffer=_exact(self.storage.weight_buffer, weight_buffer),
+            activation_buffer=_exact(self.storage.activation_buffer, room)))
+
     def budget(self, device: Device) -> tuple[Budget, ...]:
         """What the sized parts take of ``device``; the engine's LUT wait for synthesis."""
         fabric = device.fabric
@@ -152,3 +162,8 @@ class FormulaAccelerator:
             query_rows=self.integer.query_rows.count,
             spill=activations > self.storage.activation_buffer.count,
         )
+
+
+def _exact(quantity: Quantity, value: int) -> Quantity:
+    """``quantity``, but of another value."""
+    return replace(quantity, low=value, nominal=value, high=value)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ...errors import CheckpointError, EstimateError
-from ...model import Activation, Family, ModelConfig
+from ...model import LINEAR_NAMES, Activation, Family, ModelConfig
 from ...quant.checkpoint.families import (
     MAX_LAYERS,
     MAX_POSITIONS,
@@ -20,9 +20,9 @@ from ...quant.checkpoint.families import (
 )
 from ...quant.checkpoint.files.fields import Fields
 from ...quant.checkpoint.rope import take_rope
-from .tables import bundled_names, check_keys, read_toml, require
+from .tables import build_description, bundled_names, check_keys, read_toml, require
 
-__all__ = ["ModelShape", "config_of", "load_shape", "shape_names"]
+__all__ = ["ExpertLayers", "ModelShape", "config_of", "load_shape", "shape_names"]
 
 _REQUIRED = {field.name for field in dataclasses.fields(ModelConfig)
              if field.default is dataclasses.MISSING}
@@ -33,21 +33,65 @@ _OPTIONAL = {"rope_scaling", "activation", "sliding_windows", "bos_token_id", "e
 
 
 @dataclass(frozen=True)
+class ExpertLayers:
+    """Feed-forward networks of which every layer has ``count``, and takes ``chosen`` for a token.
+
+    They stand in the place of the config's, and are ``intermediate_size`` wide. ``biases``: their
+    matrices and the router have some; ``others``: parameters of the model that nothing else says.
+    """
+
+    count: int
+    chosen: int
+    intermediate_size: int
+    biases: bool = False
+    others: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse more chosen ones than there are."""
+        if not 1 <= self.chosen <= self.count or self.intermediate_size < 1:
+            raise EstimateError(f"{self.chosen} of {self.count} experts, {self.intermediate_size} "
+                                "wide, are no experts")
+
+    def shape(self, config: ModelConfig, name: str) -> tuple[int, int]:
+        """[M, K] of an expert's matrix, by the name of the dense one."""
+        M, K = config.linear_shape(name)
+        width = self.intermediate_size
+        return (M, width) if name == "mlp.down_proj" else (width, K)
+
+    def parameters(self, config: ModelConfig) -> int:
+        """Of one layer: experts and router."""
+        shapes = [self.shape(config, name) for name in LINEAR_NAMES if name.startswith("mlp.")]
+        one = sum(M * (K + self.biases) for M, K in shapes)
+        return self.count * (one + config.hidden_size + self.biases)
+
+    def used(self, tokens: float) -> float:
+        """How many experts of a layer are expected to be chosen by at least one of ``tokens``."""
+        return self.count * (1 - (1 - self.chosen / self.count) ** tokens)
+
+
+@dataclass(frozen=True)
 class ModelShape:
     """A model to estimate: its name in the report, where its config comes from, and the config.
 
     ``vocabulary_bits``: of the codes of the embedding and of the head, as a checkpoint has them.
+    ``experts``: what the layers have in place of one feed-forward network.
     """
 
     name: str
     source: str
     config: ModelConfig
     vocabulary_bits: tuple[int, int] = (8, 8)
+    experts: ExpertLayers | None = None
 
     @property
     def parameters(self) -> int:
         """How many parameters the model has, a tied head counted once."""
-        return sum(math.prod(shape) for shape in self.config.tensor_shapes().values())
+        tensors = self.config.tensor_shapes()
+        if self.experts is None:
+            return sum(map(math.prod, tensors.values()))
+        dense = sum(math.prod(shape) for name, shape in tensors.items() if ".mlp." not in name)
+        return dense + self.experts.others + (
+            self.config.num_layers * self.experts.parameters(self.config))
 
 
 def shape_names() -> list[str]:
@@ -66,8 +110,8 @@ def load_shape(name: str) -> ModelShape:
         config adds up to.
     """
     data, where = read_toml("shapes", name)
-    known = {"name", "source", "parameters", "config", "config_json"}
-    check_keys(data, known, where, {"config", "config_json"})
+    known = {"name", "source", "parameters", "config", "config_json", "experts"}
+    check_keys(data, known, where, {"config", "config_json", "experts"})
     if ("config" in data) == ("config_json" in data):
         raise EstimateError(f"{where}: either [config] or [config_json] must be there")
     for key, kind in (("name", str), ("source", str), ("parameters", int)):
@@ -76,7 +120,9 @@ def load_shape(name: str) -> ModelShape:
     table = require(data[form], dict, f"{where}: {form}")
     config = _config(table, f"{where}: {form}") if form == "config" else (
         config_of(table, f"{where}: {form}"))
-    shape = ModelShape(data["name"], data["source"], config)
+    experts = build_description(ExpertLayers, require(data["experts"], dict, f"{where}: experts"),
+                                f"{where}: experts") if "experts" in data else None
+    shape = ModelShape(data["name"], data["source"], config, experts=experts)
     if shape.parameters != data["parameters"]:
         raise EstimateError(
             f"{where}: the config adds up to {shape.parameters} parameters, "

@@ -206,10 +206,15 @@ def _read_field(hint: Any, value: Any, where: str) -> Any:
 
 
 def _read_quantity(value: Any, where: str, unit: MeasuredIn) -> Quantity:
-    """A quantity: ``{low, nominal, high, ...}``, or ``{value, ...}`` where there is no range."""
+    """A quantity: ``{low, nominal, high, ...}``, or ``{value, ...}`` where there is no range.
+
+    Or ``{as, ...}``: that of another description, see ``_as_elsewhere``.
+    """
     if isinstance(value, Quantity):
         return value
     data = dict(require(value, dict, where))
+    if "as" in data:
+        data = _as_elsewhere(data, where)
     labels = {"unit", "kind", "source"}
     numbers = {"value"} if "value" in data else {"low", "nominal", "high"}
     check_keys(data, numbers | labels, where)
@@ -236,6 +241,39 @@ def _read_quantity(value: Any, where: str, unit: MeasuredIn) -> Quantity:
     if unit.count and not result.is_count:
         raise EstimateError(f"{where}: must be one whole number, not {result.low} to {result.high}")
     return result
+
+
+def _as_elsewhere(data: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What ``as = "kv260.power.int8_mac"`` stands for: that constant of a bundled device.
+
+    ``shared.NAME`` is one of ``shared.toml``, which no device has for its own. ``times`` multiplies
+    all of it, ``{low, nominal, high}`` each end; then ``source`` says why.
+    """
+    check_keys(data, {"as", "times", "source"}, where, {"times", "source"})
+    path = str(require(data["as"], str, f"{where}: as"))
+    name, _, keys = path.partition(".")
+    file = _HERE / "shared.toml" if name == "shared" else bundled_folder("devices") / f"{name}.toml"
+    found: Any = parse_toml(read_text_bounded(file, _LARGEST_FILE, EstimateError), str(file)) if (
+        file.is_file()) else {}
+    for key in keys.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not {"unit", "source"} <= set(found):
+        raise EstimateError(f"{where}: as must name a constant of a bundled device, such as "
+                            f"'kv260.power.int8_mac', or of shared.toml, not {path!r}")
+    if name == "shared" and "times" not in data:
+        return found
+    ends = dict.fromkeys(("low", "nominal", "high"), found.get("value")) if "value" in found else {
+        end: found[end] for end in ("low", "nominal", "high")}
+    times = data.get("times", 1.0)
+    factors = times if isinstance(times, dict) else dict.fromkeys(ends, times)
+    check_keys(factors, set(ends), f"{where}: times")
+    said = data.get("source")
+    if "times" in data and not said:
+        raise EstimateError(f"{where}: source must say why the constant is multiplied")
+    return {"unit": found["unit"], "kind": "assumption",
+            "source": f"{said + ': ' if said else ''}as that of {name}: {found['source']}",
+            **{end: ends[end] * require(factors[end], (int, float), f"{where}: times")
+               for end in ends}}
 
 
 def require(value: Any, kind: type, where: str) -> Any:

@@ -5,12 +5,13 @@ from .lut_model import load_synthesized
 from .model import Costs, space_costs
 from .pareto import grid_front, pareto_front
 from .perplexity import Perplexities, load_perplexities
-from .search import BEST, Found, Limits, Result, search
+from .search import BEST, ROUTABLE, Found, Limits, Result, search
 from .space import FORMATS, Design, Space, make_spaces
 
 __all__ = [
            "BEST",
            "FORMATS",
+           "ROUTABLE",
            "Costs",
            "Design",
            "Found",

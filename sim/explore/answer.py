@@ -28,7 +28,8 @@ def answer(
             f"No design {asked}: of {result.counts['points']:,} designs "
             f"{result.counts['within_power']:,} keep the power (the least is "
             f"{result.smallest_watts:.2f} W), {result.counts['within_lut']:,} the LUT and DSP (the "
-            f"smallest takes {percent(result.smallest_share)} of the LUT) and "
+            f"smallest takes {percent(result.smallest_share)} of the LUT, the one with the fewest "
+            f"DSP {percent(result.smallest_dsp)} of them) and "
             f"{result.counts['within_pause']:,} the pause."
         )
     design = best.design

@@ -22,7 +22,7 @@ from ..descriptions.formula_accelerator import URAM_BYTES, FormulaAccelerator
 from ..descriptions.quantity import Corner
 from ..descriptions.shapes import ModelShape
 from ..formulas.cycles import CycleModel
-from ..formulas.energy import work_energy
+from ..formulas.energy import active_share, work_energy
 from ..formulas.latency import Machine
 from ..formulas.workload import Operator, step
 from .prompt_policies import PromptPolicy
@@ -71,10 +71,13 @@ _ZEROS = _Part(np.zeros((1,) * 5), np.zeros((1,) * 5))
 
 def space_costs(
     space: Space, model: ModelShape, hardware: FormulaAccelerator, prompt: int, tokens: int,
+    lut: Array | None = None,
 ) -> Costs:
     """Costs of ``tokens`` tokens after a prompt of ``prompt``, for every design of ``space``.
 
-    The model must fit the device (``estimate`` checks that).
+    ``lut`` of each design, which broadcasts to the space: power then depends on it and on the
+    clock, where the device says of which design its active power is. The model must fit the device
+    (``estimate`` checks that).
 
     Raises
     ------
@@ -87,6 +90,10 @@ def space_costs(
     decode = grid.decode(prompt, tokens)
     longest = _joined([piece for _, piece in prompts], axis=3)
     standing = np.array([grid.standing(urams) for urams in space.urams])[:, None, None]
+    if lut is not None:
+        power = space.device.power
+        share = active_share(power, grid.hertz / 1e6, lut)
+        standing = standing + (share - 1) * power.active.nominal
     joules = decode.seconds * standing + decode.working
     watts = np.maximum(standing + first.working / first.seconds,
                        standing + decode.working / decode.seconds)

@@ -21,14 +21,16 @@ from .pareto import grid_front, pareto_front
 from .perplexity import Perplexities
 from .space import Design, Space
 
-__all__ = ["BEST", "Found", "Limits", "Result", "search"]
+__all__ = ["BEST", "ROUTABLE", "Found", "Limits", "Result", "search"]
 
+ROUTABLE = 0.85   # of the LUT; published designs on the KV260 were routed with 84 and 87 % of them
 # What a design can be best in: name, the figure, and whether more is better.
 BEST = {
     "rate": ("tokens_per_second", True), "first-token": ("first_token", False),
     "energy": ("joules_per_token", False), "lut": ("lut", False),
     "perplexity": ("perplexity", False),
 }
+_ALIKE = 0.05   # designs that differ by no more in every objective are shown as one
 _OBJECTIVES = ("perplexity", "first_token", "tokens_per_second", "joules_per_token", "lut")
 
 
@@ -37,7 +39,7 @@ class Limits:
     """What a design must keep: mean watts, part of the device's LUT, seconds of ``Costs.pause``."""
 
     watts: float = math.inf
-    lut_share: float = 1.0
+    lut_share: float = ROUTABLE
     pause: float = math.inf
 
 
@@ -72,6 +74,7 @@ class Result:
     counts: dict[str, int]
     smallest_share: float
     smallest_watts: float
+    smallest_dsp: float   # as a share of the device's
 
     def best(self, what: str) -> Found | None:
         """The best of the front in one of ``BEST``; among equals the faster one."""
@@ -87,8 +90,9 @@ def search(
 ) -> Result:
     """Evaluate every design of ``spaces``; the Pareto front of those within ``limits``.
 
-    A design that takes more DSP than its device has is not counted as within the LUT. Of designs
-    that are equal in all objectives, the one with the shortest pause is taken.
+    A design that takes more DSP than its device has is not counted as within the LUT; an activation
+    buffer larger than the device's BRAM is cut to them. Of designs that are within ``_ALIKE`` of
+    one another in everything, one is taken: the best in an objective first, then the faster ones.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def search(
     """
     counts = dict.fromkeys(("points", "within_power", "within_lut", "within_pause",
                             "within_all"), 0)
-    shares, watts, found = [], [], []
+    shares, watts, multipliers, found = [], [], [], []
     for space in spaces:
         grid = _Evaluated(space, model, hardware, synthesized, perplexities, prompt, tokens)
         keeps = grid.keeps(limits)
@@ -106,8 +110,9 @@ def search(
         counts["points"] += space.size
         shares.append(float(grid.share.min()))
         watts.append(float(grid.costs.watts.min()))
+        multipliers.append(float(grid.dsp.min()) / space.device.fabric.dsp.count)
         found += grid.front(np.broadcast_to(keeps["within_all"], space.shape))
-    return Result(_merged(found), counts, min(shares), min(watts))
+    return Result(_merged(found), counts, min(shares), min(watts), min(multipliers))
 
 
 class _Evaluated:
@@ -118,12 +123,13 @@ class _Evaluated:
         synthesized: Synthesized, perplexities: Perplexities, prompt: int, tokens: int,
     ) -> None:
         self.space = space
-        self.costs: Costs = space_costs(space, model, hardware, prompt, tokens)
+        hardware = hardware.within(space.device, hardware.storage.weight_buffer.count)
         form, engines = space.engines.format, space.engines.one_by_one
         fits = synthesized.fits
         fabric = space.device.fabric
         self.lut = self._engines(fits[form, "lut"].amounts(engines)) + space.around.lut
         self.share = self.lut / fabric.lut.count
+        self.costs: Costs = space_costs(space, model, hardware, prompt, tokens, self.lut)
         dsp = fits.get((form, "dsp"))   # none: table lookup takes no DSP
         self.dsp = self._engines(dsp.amounts(engines) if dsp else np.zeros(len(engines)))
         self.dsp = self.dsp + space.around.dsp
@@ -166,8 +172,24 @@ def _merged(found: Sequence[Found]) -> tuple[Found, ...]:
         shortest.setdefault((one.design.device, *_objectives(one)), one)
     rows = list(shortest.values())
     values = np.array([_objectives(one) for one in rows]).reshape(-1, len(_OBJECTIVES))
-    front = [rows[position] for position in pareto_front(values)]
-    return tuple(sorted(front, key=lambda one: (-one.tokens_per_second, one.first_token)))
+    front = sorted((rows[position] for position in pareto_front(values)),
+                   key=lambda one: (-one.tokens_per_second, one.first_token))
+    return _thinned(front)
+
+
+def _thinned(front: Sequence[Found]) -> tuple[Found, ...]:
+    """One of those that are alike, in the order of ``front``; the best in anything stay."""
+    if not front:
+        return ()
+    values = np.array([_objectives(one) for one in front])
+    kept: list[int] = []
+    for position in [*dict.fromkeys(map(int, values.argmin(axis=0))), *range(len(front))]:
+        device = front[position].design.device
+        others = [index for index in kept if front[index].design.device == device]
+        far = np.abs(values[others] / values[position] - 1).max(axis=1) if others else np.ones(1)
+        if (far > _ALIKE).all():
+            kept.append(position)
+    return tuple(front[position] for position in sorted(kept))
 
 
 def _objectives(found: Found) -> tuple[float, ...]:

@@ -13,12 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..descriptions.device import Device
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..descriptions.device import Device, Power
 from ..descriptions.quantity import Corner
 from .latency import Machine
 from .workload import Workload
 
-__all__ = ["PARTS", "Energy", "Powered", "Supply", "step_energy", "work_energy"]
+__all__ = ["PARTS", "Energy", "Powered", "Supply", "active_share", "step_energy", "work_energy"]
 
 PARTS = ("static", "active", "compute", "dram")
 
@@ -76,6 +79,18 @@ class Supply:
     device: Device
     uram: int
     corner: Corner
+
+
+def active_share(power: Power, megahertz: ArrayLike, lut: ArrayLike) -> NDArray[np.float64]:
+    """``power.active`` of designs of ``lut`` at ``megahertz``, as a fraction of what is described.
+
+    1 where the description does not say of which design it is.
+    """
+    if power.active_fixed is None or power.active_clock is None or power.active_lut is None:
+        return np.ones(())
+    fixed = power.active_fixed.nominal
+    return np.asarray(fixed + (1 - fixed) * np.asarray(megahertz) / power.active_clock.nominal
+                      * np.asarray(lut) / power.active_lut.nominal)
 
 
 def work_energy(

@@ -11,7 +11,7 @@ from ..descriptions.device import Published
 from ..descriptions.dram_layout import DramLayout
 from ..descriptions.quantity import Corner, Range
 from ..descriptions.shapes import ModelShape, load_shape
-from .energy import Energy, Powered, work_energy
+from .energy import Energy, Powered, Supply, work_energy
 from .workload import step
 
 __all__ = ["PublishedComparison", "compare", "replay"]
@@ -51,15 +51,17 @@ def replay(machine: Powered, published: Published) -> Energy:
     """Joules per token of our power model in the published time, with the published traffic.
 
     This checks the power model apart from the latency model. The arithmetic is the model's; the
-    design's cache is taken as empty.
+    design's cache is taken as empty; its URAM are its own, or where they are not known ours.
     """
     if published.traffic is None:
         raise ValueError(f"The traffic of {published.name} is not known")
     workload = step(load_shape(published.model).config, DramLayout(weight_bits=2), tokens=1)
     ternary = sum(op.count * op.macs for op in workload.operators if op.unit == "tlmm")
+    urams = machine.uram if published.uram is None else published.uram.count
     return work_energy(
-        machine, 1 / published.tokens_per_second.nominal, published.traffic.nominal * 1e6,
-        ternary, workload.total("macs") - ternary, workload.total("operations"),
+        Supply(machine.device, urams, machine.corner), 1 / published.tokens_per_second.nominal,
+        published.traffic.nominal * 1e6, ternary, workload.total("macs") - ternary,
+        workload.total("operations"),
     )
 
 

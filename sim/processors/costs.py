@@ -133,7 +133,7 @@ class ProcessorRequest:
     @property
     def weight_bytes(self) -> int:
         """Bytes of all weights."""
-        return self.stored.model_bytes(self.model.config)
+        return self.stored.model_bytes(self.model.config, self.model.experts)
 
     @property
     def kv_bytes_per_position(self) -> int:
@@ -191,7 +191,7 @@ class ProcessorRequest:
     def operators(self, tokens: int, past: int) -> list[Operator]:
         """The operators of a step of ``tokens`` tokens after ``past`` ones."""
         return list(step_operators(
-            self.model.config, self.stored, self.kv, tokens, past,
+            self.model, self.stored, self.kv, tokens, past,
             self.engine.chunk if self.engine else 0, self.batch))
 
     def _doubt(self, phase: str, corner: Corner) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ...errors import EstimateError
 from ...model import LINEAR_NAMES, ModelConfig
+from ..descriptions.shapes import ExpertLayers
 
 __all__ = ["StoredFormat", "format_names", "stored_format"]
 
@@ -62,13 +63,14 @@ class StoredFormat:
             return "k-quants"
         return "int8" if bits >= 8 else "int4"
 
-    def matrix_bytes(self, config: ModelConfig, name: str) -> int:
-        """Bytes of one of ``LINEAR_NAMES``, a mean over the layers."""
+    def matrix_bytes(self, config: ModelConfig, name: str,
+                     shape: tuple[int, int] | None = None) -> int:
+        """Bytes of one of ``LINEAR_NAMES`` (or of another ``shape``), a mean over the layers."""
         layers = config.num_layers
         many = sum(_gets_more(layer, layers) for layer in range(layers)) if (
             self.more and name in _VALUES_AND_DOWN) else 0
         usual = self.others.get(name, self.matrices)
-        shape = config.linear_shape(name)
+        shape = shape or config.linear_shape(name)
         each = (_bytes(shape, self.more or usual), _bytes(shape, usual))
         return round((many * each[0] + (layers - many) * each[1]) / layers)
 
@@ -81,10 +83,14 @@ class StoredFormat:
         kind = self.head if self._is_shared(config) else self.embedding
         return round(_bytes((1, config.hidden_size), kind))
 
-    def model_bytes(self, config: ModelConfig) -> int:
-        """Bytes of all weights, norms in float32 included."""
-        matrices = config.num_layers * sum(self.matrix_bytes(config, name)
-                                           for name in LINEAR_NAMES)
+    def model_bytes(self, config: ModelConfig, experts: ExpertLayers | None = None) -> int:
+        """Bytes of all weights, norms and routers in float32 included."""
+        matrices = config.num_layers * sum(
+            self.matrix_bytes(config, name) if experts is None or not name.startswith("mlp.")
+            else experts.count * self.matrix_bytes(config, name, experts.shape(config, name))
+            for name in LINEAR_NAMES)
+        if experts is not None:
+            matrices += 4 * config.num_layers * experts.count * config.hidden_size
         vectors = sum(shape[0] for shape in config.tensor_shapes().values() if len(shape) == 1)
         embedding = 0 if self._is_shared(config) else (
             config.vocab_size * self.row_bytes(config))

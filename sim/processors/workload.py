@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ...errors import EstimateError
 from ...model import LINEAR_NAMES, ModelConfig
+from ..descriptions.shapes import ExpertLayers, ModelShape
 from ..formulas.workload import DramTraffic, Operator, pairs
 from .stored_format import StoredFormat
 
@@ -32,7 +33,7 @@ def kv_bytes(config: ModelConfig, kv: str) -> int:
 
 
 def step_operators(
-    config: ModelConfig, stored: StoredFormat, kv: str, tokens: int, past: int, chunk: int = 0,
+    model: ModelShape, stored: StoredFormat, kv: str, tokens: int, past: int, chunk: int = 0,
     batch: int = 1,
 ) -> Iterator[Operator]:
     """The operators of a step of ``tokens`` tokens after ``past`` ones, in order.
@@ -40,13 +41,17 @@ def step_operators(
     ``batch`` sequences go through the model together, each with so many tokens. Weights cross the
     pins once in a step, keys and values once in an attention; where a step goes through the layers
     in parts of ``chunk`` tokens (0: whole), once in each part. The head is multiplied for one token
-    of each sequence.
+    of each sequence. Of experts those are read that are expected to be chosen by any token.
     """
+    config = model.config
     parts = math.ceil(tokens / chunk) if chunk else 1
     layers, width = config.num_layers, config.num_heads * config.head_dim
     yield Operator("embedding", "launch", 1, tokens,
                    traffic=DramTraffic(weights=batch * tokens * stored.row_bytes(config)))
     for name in LINEAR_NAMES:
+        if model.experts is not None and name.startswith("mlp."):
+            yield from _experts(config, model.experts, stored, name, tokens, batch, parts)
+            continue
         M, K = config.linear_shape(name)
         yield Operator(name.partition(".")[2], "matrix", layers * parts, tokens,
                        macs=round(M * K * batch * tokens / parts), shape=(M, K),
@@ -69,3 +74,20 @@ def step_operators(
                    macs=batch * config.vocab_size * config.hidden_size,
                    shape=(config.vocab_size, config.hidden_size),
                    traffic=DramTraffic(stored.head_bytes(config)))
+
+
+def _experts(
+    config: ModelConfig, experts: ExpertLayers, stored: StoredFormat, name: str, tokens: int,
+    batch: int, parts: int,
+) -> Iterator[Operator]:
+    """One of the experts' matrices, all experts together; before the first, the router."""
+    runs, together = config.num_layers * parts, batch * tokens / parts
+    if name == "mlp.gate_proj":
+        M, K = experts.count, config.hidden_size
+        yield Operator("router", "matrix", runs, tokens, macs=round(M * K * together), shape=(M, K),
+                       traffic=DramTraffic(4 * M * K))
+    M, K = experts.shape(config, name)
+    weights = experts.used(together) * stored.matrix_bytes(config, name, (M, K))
+    yield Operator(f"experts {name.partition('.')[2]}", "matrix", runs, tokens,
+                   macs=round(M * K * together * experts.chosen), shape=(M, K),
+                   traffic=DramTraffic(round(weights)))
