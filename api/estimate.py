@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +40,7 @@ from ..sim.this_machine.runtime_estimate import (
 )
 from ..tools.progress import SILENT, PartOfWork, Progress
 from .shapes import Model, find_shapes, find_stored
+from .unused import refuse
 
 if TYPE_CHECKING:   # needs the RTL tools
     from .verify import TimedEngine
@@ -195,14 +196,14 @@ def estimate(
     earlier = None if path is None else read_run(path)
     board, asked = read_device(device), [models] if isinstance(models, Model) else models
     if isinstance(board, Soc):
-        _refuse(board.name, {"--hardware": hardware, "--simulate": simulate},
+        refuse(board.name, {"--hardware": hardware, "--simulate": simulate},
                 "which computes with the processors that it has")
         rows = _on_processor(asked, board, processor, format, kv or "f16", prompt, tokens, engine,
                              context or 0, 1 if batch is None else batch, minutes or 0.0)
         said = dict.fromkeys(line for row in rows for line in row.assumptions)
         return Estimates(tuple(rows), tuple(said), None, _compared(path, earlier, rows),
                          error_sentence(device))
-    _refuse(board.name, {
+    refuse(board.name, {
         "--processor": processor, "--format": format, "--kv": kv, "--engine": engine,
         "--context": context, "--batch": batch, "--minutes": minutes},
             "whose accelerator multiplies ternary weights and keeps keys and values in int8")
@@ -236,12 +237,6 @@ def estimate(
     comparison = _compared(path, earlier, results)
     warnings = (*found.warnings, *([instead] if instead else []))
     return Estimates(tuple(results), warnings, simulation, comparison)
-
-
-def _refuse(device: str, options: Mapping[str, object], why: str) -> None:
-    """Refuse options that have no effect on the device."""
-    if given := [option for option, value in options.items() if value not in (None, False)]:
-        raise EstimateError(f"{', '.join(given)}: has no effect on {device}, {why}")
 
 
 def _on_processor(

@@ -10,18 +10,30 @@ from typing import Any
 
 from ..errors import EstimateError
 from ..sim.descriptions.accelerator import load_accelerator
-from ..sim.descriptions.device import Device, load_device
-from ..sim.descriptions.formula_accelerator import FormulaAccelerator
+from ..sim.descriptions.device import Device
+from ..sim.descriptions.presets import read_device
 from ..sim.descriptions.quantity import Corner
 from ..sim.descriptions.shapes import ModelShape
+from ..sim.descriptions.soc import Soc
 from ..sim.formulas.cycles import CycleModel
 from ..sim.formulas.estimate import estimate
 from ..sim.formulas.latency import Machine
-from ..sim.serving import BatchCosts, Request, Serving, generate_requests, read_requests, serve
+from ..sim.processors.estimate import estimate_processor
+from ..sim.serving import (
+    BatchCosts,
+    ProcessorBatchCosts,
+    Request,
+    Serving,
+    generate_requests,
+    read_requests,
+    serve,
+)
 from ..sim.serving.batch import Policy
+from ..sim.serving.costs import ServingCosts
 from ..sim.serving.policies import POLICIES
 from ..tools.progress import SILENT, PartOfWork, Progress
-from .shapes import Model, find_shapes
+from .shapes import Model, find_shapes, find_stored
+from .unused import refuse
 
 __all__ = ["Request", "ServedRequests", "draw_requests", "serve_sim"]
 
@@ -31,8 +43,8 @@ class ServedRequests:
     """What came of ``requests`` under each policy, at most ``slots`` of them at once."""
 
     model: ModelShape
-    device: Device
-    hardware: FormulaAccelerator
+    device: Device | Soc
+    hardware: str
     slots: int
     requests: tuple[Request, ...]
     policies: tuple[Serving, ...]
@@ -41,7 +53,7 @@ class ServedRequests:
     def to_json(self) -> dict[str, Any]:
         """JSON values; docs/reference/json.md has the keys."""
         return {
-            "model": self.model.name, "device": self.device.name, "hardware": self.hardware.name,
+            "model": self.model.name, "device": self.device.name, "hardware": self.hardware,
             "slots": self.slots,
             "requests": [dataclasses.asdict(request) for request in self.requests],
             "policies": [result.as_json() for result in self.policies],
@@ -64,8 +76,9 @@ def draw_requests(
 def serve_sim(
     model: Model, requests: Sequence[Request] | str | Path | None = None,
     policies: Sequence[str] | None = None, chunk: int = 128, groups: int = 4, slack: float = 4.0,
-    slots: int = 8, device: str = "kv260", hardware: str = "tlmm-kv260",
-    progress: Progress = SILENT,
+    slots: int = 8, device: str = "kv260", hardware: str | None = None,
+    progress: Progress = SILENT, processor: str | None = None, format: str | None = None,
+    engine: str | None = None, kv: str | None = None,
 ) -> ServedRequests:
     """Serve requests on a device under each policy.
 
@@ -83,37 +96,76 @@ def serve_sim(
     slots
         At most so many requests at once.
     device, hardware
-        Descriptions by name, or .toml files.
+        Descriptions by name, or .toml files. On a board, None takes ``tlmm-kv260``.
     progress
         Counts requests that are served, under each policy anew.
+    processor, format, engine, kv
+        On a SoC: as ``estimate`` has them.
 
     Raises
     ------
     EstimateError
-        There is no such policy, device or accelerator, the requests are wrong, or the model does
-        not fit the device.
+        There is no such policy, device or accelerator, the requests are wrong, the model does not
+        fit the device, or an option has no effect on it.
     CheckpointError
         There is no such model.
     """
-    options = {"chunk": chunk, "groups": groups, "slack": slack}
-    chosen = [_policy(name, options) for name in policies or POLICIES]
+    of_policies = {"chunk": chunk, "groups": groups, "slack": slack}
+    chosen = [_policy(name, of_policies) for name in policies or POLICIES]
     if requests is None:
         requests = draw_requests()
     elif isinstance(requests, str | Path):
         requests = read_requests(Path(requests))
-    board, accelerator = load_device(device), load_accelerator(hardware).formulas
+    board = read_device(device)
+    options = {"--processor": processor, "--format": format, "--engine": engine, "--kv": kv}
+    served = _on_processor(model, board, hardware, options) if isinstance(board, Soc) else (
+        _on_board(model, board, hardware, options))
+    progress.start(len(requests) * len(chosen))
+    results = tuple(
+        serve(served.costs, requests, policy, slots, PartOfWork(progress, len(requests)))
+        for policy in chosen)
+    return ServedRequests(served.model, board, served.hardware, slots, tuple(requests), results,
+                          served.warnings + _saturated(results, len(requests)))
+
+
+@dataclass(frozen=True)
+class _Served:
+    """What serves: the model as it runs on a device, and what batches of it cost there."""
+
+    model: ModelShape
+    hardware: str
+    costs: ServingCosts
+    warnings: tuple[str, ...]
+
+
+def _on_processor(model: Model, soc: Soc, hardware: str | None,
+                  options: Mapping[str, str | None]) -> _Served:
+    refuse(soc.name, {"--hardware": hardware}, "which computes with the processors that it has")
+    shape, stored = find_stored(model, options["--format"])
+    found = estimate_processor(shape, soc, options["--processor"], stored,
+                               options["--kv"] or "f16", 1, 2, options["--engine"])
+    return _Served(shape, found.hardware_name, ProcessorBatchCosts(found.costs), found.assumptions)
+
+
+def _on_board(model: Model, board: Device, hardware: str | None,
+              options: Mapping[str, str | None]) -> _Served:
+    refuse(board.name, options, "whose accelerator has one way")
+    accelerator = load_accelerator(hardware or "tlmm-kv260").formulas
     found = find_shapes([model])
     shape, = found.shapes
     estimate(shape, board, accelerator, 1, 2)   # refuses what does not fit the device
     machine = Machine(
         board, accelerator, CycleModel(accelerator.tlmm.parameters(), {}), Corner.NOMINAL
     )
-    costs = BatchCosts(machine, shape.config)
-    progress.start(len(requests) * len(chosen))
-    results = tuple(serve(costs, requests, policy, slots, PartOfWork(progress, len(requests)))
-                    for policy in chosen)
-    return ServedRequests(
-        shape, board, accelerator, slots, tuple(requests), results, found.warnings)
+    return _Served(shape, accelerator.name, BatchCosts(machine, shape.config), found.warnings)
+
+
+def _saturated(results: Sequence[Serving], requests: int) -> tuple[str, ...]:
+    """Says under which policies requests come faster than they are served."""
+    return tuple(
+        f"{one.policy}: saturated. {one.backlog} of {requests} requests had no slot when the last "
+        "one had arrived: they come faster than they are served, and times grow with their number."
+        for one in results if one.saturated)
 
 
 def _policy(name: str, options: Mapping[str, Any]) -> Policy:

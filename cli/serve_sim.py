@@ -48,8 +48,18 @@ def serve_sim(
     slots: Annotated[int, typer.Option(help="At most so many requests at once.")] = 8,
     device: Annotated[str, typer.Option(help="Device description, or a .toml file.")] = "kv260",
     hardware: Annotated[
-        str, typer.Option(help="An accelerator, or a .toml file: by formulas.")
-    ] = "tlmm-kv260",
+        str | None,
+        typer.Option(help="On a board: an accelerator, or a .toml file, by formulas. Default: "
+                          "tlmm-kv260."),
+    ] = None,
+    processor: Annotated[
+        str | None, typer.Option(help="On a SoC: cpu, gpu or npu. Default: the CPU.")
+    ] = None,
+    stored: Annotated[
+        str | None, typer.Option("--format", help="On a SoC: how the weights are stored.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="On a SoC: what runs the model.")] = None,
+    kv: Annotated[str | None, typer.Option(help="On a SoC: type of the cache.")] = None,
     json: Json = None,
 ) -> None:
     """Serve a trace of requests: waiting times and joules/token by prefill/decode policy."""
@@ -59,7 +69,8 @@ def serve_sim(
     out = Output(json)
     drawn = trace or draw_requests(requests, rate, prompt, output, seed)
     with out.bar("Serving") as bar:
-        served = simulate(model, drawn, policy, chunk, groups, slack, slots, device, hardware, bar)
+        served = simulate(model, drawn, policy, chunk, groups, slack, slots, device, hardware, bar,
+                          processor, stored, engine, kv)
     for warning in served.warnings:
         out.warn(warning)
     out.show(_table(served))

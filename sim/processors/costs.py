@@ -172,7 +172,7 @@ class ProcessorRequest:
 
     def decode_seconds(self, context: int, corner: Corner) -> float:
         """Seconds of a decode step with ``context`` positions in the cache."""
-        return self._doubt("decode", corner) * sum(map(self._seconds, self.operators(1, context)))
+        return self._doubt("decode", corner) * sum(map(self.seconds, self.operators(1, context)))
 
     def step(self, tokens: int, past: int, phase: str = "decode") -> StepCosts:
         """A step of ``tokens`` tokens of each sequence after ``past`` ones."""
@@ -182,7 +182,7 @@ class ProcessorRequest:
                    for corner in Corner}
         moved = sum(cost.bytes for cost in operators)
         return StepCosts(tokens, past + tokens, operators, seconds, {
-            corner: self._energy(seconds[corner], moved, corner) for corner in Corner})
+            corner: self.energy(seconds[corner], moved, corner) for corner in Corner})
 
     def timelines(self) -> dict[str, Timeline]:
         """What runs when in ``prefill`` and in ``decode``, at nominal constants."""
@@ -210,7 +210,8 @@ class ProcessorRequest:
         return (count * self.shares.start, count * 2 * operator.macs / peak,
                 count * operator.traffic.total / self.bandwidth)
 
-    def _seconds(self, operator: Operator) -> float:
+    def seconds(self, operator: Operator) -> float:
+        """Seconds of all times that an operator runs, nominal and of a cool device."""
         start, compute, memory = self._parts(operator)
         return start + max(compute, memory)
 
@@ -226,7 +227,8 @@ class ProcessorRequest:
             Range.at_corners(lambda corner: time * self._doubt(phase, corner)),
             waits, None, parts[waits][1])
 
-    def _energy(self, seconds: float, moved: int, corner: Corner) -> Energy:
+    def energy(self, seconds: float, moved: int, corner: Corner) -> Energy:
+        """Joules of ``seconds`` in which the processor is busy and so many bytes are moved."""
         return Energy(
             static=seconds * self.soc.power.idle.cost(corner),
             # A hot processor draws less in the same measure as it is slower.

@@ -14,15 +14,24 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
+from typing import Protocol
 
 from ...model import ModelConfig
 from ..descriptions.dram_layout import DramLayout
 from ..formulas.energy import work_energy
 from ..formulas.latency import Machine
-from ..formulas.workload import DramTraffic, Operator, Seen, attention, seen, step
+from ..formulas.workload import (
+    DramTraffic,
+    Operator,
+    Seen,
+    attention,
+    model_bytes,
+    seen,
+    step,
+)
 from .batch import Batch, Piece
 
-__all__ = ["BatchCosts", "Cost"]
+__all__ = ["BatchCosts", "Cost", "Costs", "ServingCosts"]
 
 Cost = tuple[float, float]   # seconds, joules
 Costs = tuple[Cost, ...]
@@ -30,6 +39,49 @@ _Numbers = tuple[int, int, int, int, bool]   # tokens, past, first, last, yields
 _Sizes = tuple[int, ...]     # tokens of each piece, in ascending order
 _KEPT = 1 << 15
 _KEPT_LONG = 1 << 10         # of what has some thousand operators
+
+
+class ServingCosts(Protocol):
+    """What batches of a model cost on a device."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model."""
+        ...
+
+    @property
+    def device_name(self) -> str:
+        """What the device is called."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of memory."""
+        ...
+
+    def needed_bytes(self, positions: int) -> int:
+        """Bytes of the weights, and of caches with so many positions in all."""
+        ...
+
+    def sequence(self, batch: Batch) -> Costs:
+        """Seconds and joules of each operator of ``batch``, in the order in which they run."""
+        ...
+
+    def cost(self, pieces: Sequence[Piece]) -> Cost:
+        """Seconds and joules of a whole batch of ``pieces``."""
+        ...
+
+    def decode(self, pasts: Sequence[int]) -> Cost:
+        """Seconds and joules of a token for each sequence, of ``pasts`` positions in its cache."""
+        ...
+
+    def standing(self, seconds: float) -> float:
+        """Joules of ``seconds`` in which it is busy and nothing is computed."""
+        ...
+
+    def idle(self, seconds: float) -> float:
+        """Joules of ``seconds`` in which there is no request."""
+        ...
 
 
 class BatchCosts:
@@ -46,6 +98,22 @@ class BatchCosts:
         self._step = lru_cache(_KEPT_LONG)(partial(step, config))
         self._alone = lru_cache(_KEPT_LONG)(self._piece_costs)
         self._whole = lru_cache(_KEPT)(self._piece_cost)
+
+    @property
+    def device_name(self) -> str:
+        """What the board is called."""
+        return self.machine.device.name
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of memory."""
+        return self.machine.device.dram.capacity.count
+
+    def needed_bytes(self, positions: int) -> int:
+        """Bytes of the weights, and of caches with so many positions in all."""
+        layout = self._layout(1)
+        cache = 2 * self.config.num_layers * layout.kv_bytes(self.config, positions)
+        return model_bytes(self.config, layout) + cache
 
     def sequence(self, batch: Batch) -> Costs:
         """Seconds and joules of each operator of ``batch``, in the order in which they run.

@@ -26,6 +26,8 @@ class Serving:
         Mean seconds per token after the first (TPOT), float64, of the requests with more than one.
     output_tokens
         Tokens generated for all requests.
+    backlog
+        Requests without a slot when the last one had arrived; of ``slots``.
     longest_pause
         The longest seconds between two tokens of one request; 0 where none has two.
     """
@@ -39,6 +41,16 @@ class Serving:
     busy: float
     joules: float
     batches: int
+    backlog: int = 0
+    slots: int = 1
+
+    @property
+    def saturated(self) -> bool:
+        """Whether more requests wait for a slot in the end than there are slots.
+
+        Requests then arrive faster than they are served, and times grow with the trace's length.
+        """
+        return self.backlog > self.slots
 
     @property
     def joules_per_token(self) -> float:
@@ -54,7 +66,8 @@ class Serving:
             "joules": self.joules, "joules_per_token": self.joules_per_token,
             "first_token": _statistics(self.first_token),
             "per_token": _statistics(self.per_token) if len(self.per_token) else None,
-            "longest_pause": self.longest_pause,
+            "longest_pause": self.longest_pause, "backlog": self.backlog,
+            "saturated": self.saturated,
         }
 
 

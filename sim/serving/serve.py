@@ -14,9 +14,8 @@ import numpy as np
 
 from ...errors import EstimateError
 from ...tools.progress import SILENT, Progress
-from ..formulas.workload import model_bytes
 from .batch import Batch, Piece, Policy, RequestProgress
-from .costs import BatchCosts
+from .costs import ServingCosts
 from .requests import Request
 from .results import Serving
 
@@ -26,7 +25,7 @@ Observer = Callable[[Request, float], None]   # whose token came, and when: seco
 
 
 def serve(
-    costs: BatchCosts, requests: Sequence[Request], policy: Policy, slots: int = 8,
+    costs: ServingCosts, requests: Sequence[Request], policy: Policy, slots: int = 8,
     progress: Progress = SILENT, observe: Observer | None = None,
 ) -> Serving:
     """Run ``requests`` under ``policy``, at most ``slots`` of them at once.
@@ -44,7 +43,7 @@ def serve(
     return _Loop(costs, requests, policy, slots, progress, observe).run()
 
 
-def _check(costs: BatchCosts, requests: Sequence[Request], slots: int) -> None:
+def _check(costs: ServingCosts, requests: Sequence[Request], slots: int) -> None:
     if not requests or slots < 1:
         raise EstimateError(
             f"at least 1 request and 1 slot are needed, not {len(requests)} and {slots}"
@@ -55,14 +54,11 @@ def _check(costs: BatchCosts, requests: Sequence[Request], slots: int) -> None:
         raise EstimateError(
             f"a request has {lengths[0]} tokens, prompt and output; the model holds {longest}"
         )
-    layout = costs.machine.hardware.layout(costs.config, 1)
-    cache = 2 * costs.config.num_layers * layout.kv_bytes(costs.config, sum(lengths[:slots]))
-    needed = model_bytes(costs.config, layout) + cache
-    capacity = costs.machine.device.dram.capacity.count
+    needed, capacity = costs.needed_bytes(sum(lengths[:slots])), costs.capacity
     if needed > capacity:
         raise EstimateError(
             f"weights and the caches of {min(slots, len(lengths))} requests need "
-            f"{needed / 1e9:.2f} GB; the memory of {costs.machine.device.name} holds "
+            f"{needed / 1e9:.2f} GB; the memory of {costs.device_name} holds "
             f"{capacity / 1e9:.2f} GB: use fewer slots"
         )
 
@@ -71,7 +67,7 @@ class _Loop:
     """The state of one run."""
 
     def __init__(
-        self, costs: BatchCosts, requests: Sequence[Request], policy: Policy, slots: int,
+        self, costs: ServingCosts, requests: Sequence[Request], policy: Policy, slots: int,
         watcher: Progress, observe: Observer | None,
     ) -> None:
         self.watcher, self.observe = watcher, observe
@@ -83,6 +79,7 @@ class _Loop:
         self.first_token, self.per_token = array("d"), array("d")
         self.now = self.busy = self.joules = self.longest_pause = 0.0
         self.batches = self.tokens = 0
+        self.backlog: int | None = None   # requests without a slot when the last one has arrived
 
     def run(self) -> Serving:
         while self.coming or self.waiting or self.running:
@@ -99,10 +96,14 @@ class _Loop:
         return Serving(
             self.policy.name, np.array(self.first_token), np.array(self.per_token), self.tokens,
             self.longest_pause, self.now, self.busy, self.joules, self.batches,
+            self.backlog or 0, self.slots,
         )
 
     def _admit(self) -> None:
         """Let in who has arrived, while there are slots."""
+        if self.backlog is None and self.coming and self.coming[0].arrival <= self.now:
+            free = self.slots - len(self.waiting) - len(self.running)
+            self.backlog = max(0, len(self.coming) - free)
         while self._next_arrival() <= self.now:
             request = self.coming.pop()
             progress = RequestProgress(request, alone=0.0)

@@ -28,7 +28,7 @@ def design(engine, mhz=250.0):
 
 def test_the_first_design_of_each_engine_is_predicted_and_simulated(monkeypatch, capsys):
     one, array = design(ENGINE), design(ARRAY)
-    result = Result((one, design(ENGINE, mhz=100.0), array), {}, 0.1, 1.0)
+    result = Result((one, design(ENGINE, mhz=100.0), array), {}, 0.1, 1.0, 0.1)
     assert first_of_each_engine(result, 5) == [one, array]
     assert first_of_each_engine(result, 0) == []
     monkeypatch.setattr("trilobite.sim.explore.check.check_engines", lambda engines, *_: [

@@ -1,5 +1,7 @@
 """Rates of a processor: by hand at the buckets, and by properties between them."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from support.estimates import exact
 from trilobite.sim.descriptions.presets import bundled_devices
 from trilobite.sim.descriptions.quantity import Corner, Quantity
-from trilobite.sim.descriptions.soc import Bucket, Rate, Soc
+from trilobite.sim.descriptions.soc import Bucket, Heat, Rate, Soc, load_soc
 
 RATES = [
     rate for device in bundled_devices().values() if isinstance(device, Soc)
@@ -43,3 +45,25 @@ def test_the_corners_are_in_order(rate, tokens, operations):
     best, nominal, worst = (rate.seconds(operations, tokens, corner) for corner in
                             (Corner.BEST, Corner.NOMINAL, Corner.WORST))
     assert 0 < best <= nominal <= worst
+
+
+def test_a_phone_stays_below_the_power_that_its_source_measured():
+    """PowerInfer-2: 5.1 W for the whole Snapdragon 8 Gen 3 at its peak."""
+    phone = load_soc("snapdragon-8-gen-3")
+    for processor in phone.processors:
+        dram = 8e-3 * processor.bandwidth.nominal * phone.dram.energy.nominal
+        assert phone.power.idle.nominal + processor.power.nominal + dram <= 5.1
+
+
+def test_a_module_stays_within_its_power_mode():
+    module = load_soc("jetson-orin-nano")
+    gpu = module.processor("GPU")
+    dram = 8e-3 * gpu.bandwidth.nominal * module.dram.energy.nominal
+    assert module.power.idle.nominal + gpu.power.nominal + dram == pytest.approx(25.0)
+
+
+def test_rates_fall_towards_what_is_left_when_hot():
+    heat = Heat(exact(0.5, "fraction"), exact(10.0, "min"))
+    assert heat.slowdown(1e-9, Corner.NOMINAL) == pytest.approx(1)
+    assert heat.slowdown(1e6, Corner.NOMINAL) == pytest.approx(2)
+    assert heat.slowdown(10, Corner.NOMINAL) == pytest.approx(1 / (1 - 0.5 * (1 - math.exp(-1))))

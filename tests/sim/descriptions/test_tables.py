@@ -11,6 +11,7 @@ from trilobite.errors import EstimateError
 from trilobite.sim.descriptions.accelerator import load_accelerator
 from trilobite.sim.descriptions.device import load_device
 from trilobite.sim.descriptions.shapes import load_shape, shape_names
+from trilobite.sim.descriptions.soc import load_soc
 from trilobite.sim.descriptions.tables import bundled_folder, own_folder, own_names
 
 FOLDER = Path(trilobite.__file__).parent / "sim" / "descriptions"
@@ -217,3 +218,31 @@ def test_published_parameter_counts():
     assert load_shape("bitnet-0.73b").parameters == 728_842_752
     assert load_shape("bitnet-2b").parameters == 2_412_820_480
     assert load_shape("llama-2-7b").parameters == 6_738_415_616
+
+
+
+def test_a_constant_may_be_that_of_another_description():
+    kv260 = load_device("kv260").power
+    assert load_device("zcu104").power.int8_mac.nominal == kv260.int8_mac.nominal
+    small = load_device("ecp5-85f").power.int8_mac
+    assert (small.low, small.nominal, small.high) == (
+        2 * kv260.int8_mac.low, 3 * kv260.int8_mac.nominal, 4 * kv260.int8_mac.high)
+    assert small.kind == "assumption" and "as that of kv260: no citable" in small.source
+    shared = load_soc("apple-m4").dram.energy
+    assert shared == load_soc("jetson-orin-nano").dram.energy and shared.nominal == 7.0
+
+
+@pytest.mark.parametrize(("value", "message"), [
+    ('{ as = "kv260.power.warmth" }', "as must name a constant of a bundled device"),
+    ('{ as = "nowhere.power.idle" }', "as must name a constant"),
+    ('{ as = "kv260.power.idle", times = 2.0 }', "source must say why"),
+    ('{ as = "kv260.dram.peak" }', "the unit must be 'W', not 'GB/s'"),
+    ('{ as = "kv260.power.idle", value = 1.0 }', "unknown key value"),
+])
+def test_a_constant_that_is_not_there_is_refused(tmp_path, value, message):
+    text = (bundled_folder("devices") / "kv260.toml").read_text()
+    line, = (line for line in text.splitlines() if line.startswith("idle ="))
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text.replace(line, f"idle = {value}"))
+    with pytest.raises(EstimateError, match=message):
+        load_device(str(mine))
