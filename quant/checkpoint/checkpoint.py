@@ -196,7 +196,8 @@ class Checkpoint(HoldsFiles):
 def _read_folder(folder: Path, mmap: bool) -> _Content:
     path = folder / "config.json"
     raw_config, left_out = text_part(read_json(path, folder), path)
-    config = with_stated_ends(parse_config(raw_config, path), folder)
+    config = parse_config(raw_config, path)
+    config = with_stated_ends(config, folder, lambda: made_tokenizer(_reader(folder), str(folder)))
     quantization = parse_quantization(raw_config, path)
     manifest = folder / "manifest.json"
     quantized = quantization.stated is not None and manifest.exists()
@@ -214,15 +215,24 @@ def _read_folder(folder: Path, mmap: bool) -> _Content:
     inputs = tuple(sorted(used, key=lambda file: file.name))
 
     def companions() -> dict[str, bytes]:
-        files = {
-            name: read_bounded(folder / name, _COMPANION_LIMIT, CheckpointError, within=folder)
-            for name in _COMPANIONS if os.path.lexists(folder / name)
-        }
+        read = _reader(folder)
+        found = {name: read(name) for name in _COMPANIONS}
+        files = {name: content for name, content in found.items() if content is not None}
         made = None if "tokenizer.json" in files else made_tokenizer(files.get, str(folder))
         return files if made is None else files | {"tokenizer.json": made}
 
     return _Content(raw_config, config, sources, files.close, inputs, companions,
                     quantization.stated, stated)
+
+
+def _reader(folder: Path) -> Callable[[str], bytes | None]:
+    """What a small file of ``folder`` holds; None where it is not there."""
+    def read(name: str) -> bytes | None:
+        if not os.path.lexists(folder / name):
+            return None
+        return read_bounded(folder / name, _COMPANION_LIMIT, CheckpointError, within=folder)
+
+    return read
 
 
 def _read_gguf(path: Path) -> _Content:

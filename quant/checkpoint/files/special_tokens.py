@@ -9,13 +9,14 @@ converter takes it.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ....errors import CheckpointError
 from ....model import ModelConfig
-from .fields import Fields, read_json, shown
+from .fields import Fields, parse_json_object, read_json, shown
 from .tokenizer_file import added_tokens, template_steps, vocabulary
 
 __all__ = [
@@ -33,11 +34,14 @@ def end_token_ids(fields: Fields, vocab_size: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(ids))
 
 
-def with_stated_ends(config: ModelConfig, folder: Path) -> ModelConfig:
+def with_stated_ends(
+    config: ModelConfig, folder: Path, made: Callable[[], bytes | None] = lambda: None
+) -> ModelConfig:
     """``config`` with the end tokens that the folder states beside config.json.
 
     Those of generation_config.json hold where it has any, config.json's own first among them.
-    Where neither has one, the token is taken that tokenizer_config.json calls ``eos_token``.
+    Where neither has one, the token is taken that tokenizer_config.json calls ``eos_token``;
+    ``made`` gives a tokenizer.json for a folder that has none.
 
     Raises ``CheckpointError`` if one of these files is damaged.
     """
@@ -49,20 +53,28 @@ def with_stated_ends(config: ModelConfig, folder: Path) -> ModelConfig:
             return replace(config, eos_token_ids=tuple(dict.fromkeys([*ids, *stated])))
     if config.eos_token_ids:
         return config
-    return replace(config, eos_token_ids=_named_end(folder, config.vocab_size))
+    return replace(config, eos_token_ids=_named_end(folder, config.vocab_size, made))
 
 
-def _named_end(folder: Path, vocab_size: int) -> tuple[int, ...]:
+def _named_end(
+    folder: Path, vocab_size: int, made: Callable[[], bytes | None]
+) -> tuple[int, ...]:
     """The id of the token that tokenizer_config.json names as the end of a text."""
     settings_file, file = folder / "tokenizer_config.json", folder / "tokenizer.json"
-    if not os.path.lexists(settings_file) or not os.path.lexists(file):
+    if not os.path.lexists(settings_file):
         return ()
     settings = read_json(settings_file, folder)
     name = _token_name(settings, "eos_token", str(settings_file))
     if name is None:
         return ()
-    content = with_stated_tokens(read_json(file, folder), settings, {}, str(file))
-    token = vocabulary(content, str(file)).get(name)
+    if os.path.lexists(file):
+        stated = read_json(file, folder)
+    elif (content := made()) is not None:
+        stated = parse_json_object(content, str(file))
+    else:
+        return ()
+    complete = with_stated_tokens(stated, settings, {}, str(file))
+    token = vocabulary(complete, str(file)).get(name)
     return () if token is None or token >= vocab_size else (token,)
 
 

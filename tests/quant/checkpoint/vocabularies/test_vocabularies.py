@@ -274,6 +274,16 @@ def test_a_real_vocabulary_goes_through_gguf_as_llama_cpp_has_it(tmp_path):
         assert tokenize(tmp_path / "out.gguf", text) == back.encode(text), text
 
 
+def test_an_end_token_that_only_the_settings_name_is_found(tmp_path):
+    folder = tmp_path / "llama"
+    write_llama(folder, vocab_size=3 + 256 + 7, bos_token_id=1, eos_token_id=None)
+    (folder / "tokenizer.json").unlink(missing_ok=True)
+    (folder / "tokenizer.model").write_bytes(by_hand())
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')
+    with open_checkpoint(folder) as checkpoint:
+        assert checkpoint.config.eos_token_ids == (2,)
+
+
 def test_user_defined_pieces_are_taken_whole_in_gguf_too(tmp_path):
     data, judge = trained(**{**MODELS["gemma"], "user_defined_symbols": ["<sep>", "a|b", "c\\"]})
     folder = tmp_path / "llama"
