@@ -26,10 +26,11 @@ class Bench:
             getattr(dut, f"{name}__valid").value = getattr(dut, f"{name}__payload").value = 0
         dut.o_words__ready.value = dut.o_done__ready.value = 1
         dut.abort.value = 0
-        self.words, self.done = [], 0
+        self.words, self.done, self.hold = [], 0, 0.0
 
     async def start(self, stall):
-        dut = self.dut
+        """``stall``: of every channel of memory, and of whoever takes the words."""
+        dut, self.hold = self.dut, stall
         Clock(dut.clk, 10, unit="ns").start()
         slaves = (AxiSlaveRead(AxiReadBus.from_prefix(dut, "read_"), dut.clk, dut.rst,
                                target=self.memory),
@@ -70,9 +71,10 @@ class Bench:
         for name, payloads in self.offers.items():
             if payloads and getattr(dut, f"{name}__ready").value:
                 payloads.pop(0)
-        if dut.o_words__valid.value:
+        if dut.o_words__valid.value and dut.o_words__ready.value:
             self.words.append(int(dut.o_words__payload.value) & (1 << 8 * SIZE) - 1)
         self.done += int(dut.o_done__valid.value)
+        dut.o_words__ready.value = int(self.rng.random() >= self.hold)
         self._offer()
 
     def value(self, word):

@@ -83,6 +83,16 @@ def test_outputs_and_ends_of_rows_are_the_rules_with_and_without_stalls():
         check(jobs, observed)
 
 
+def test_a_job_that_ends_inside_of_a_row_leaves_nothing_to_the_next():
+    rng = np.random.default_rng(4)
+    scales = np.array([0.5, 2.0, 8.0], np.float32)
+    jobs = [(rng.integers(-99, 99, (blocks, PARAMETERS.columns)), 3, *scales) for blocks in (4, 3)]
+    observed, = exchange(dequantizer(), [traffic(jobs)])
+    rows = unpack_rows(observed.outputs["o"], np.float32, LANES)
+    # The end of the first job's second row never comes; the second job's row is whole.
+    assert [len(row) // PARAMETERS.columns for row in rows] == [3, 1 + 3]
+
+
 def test_a_reset_drops_what_is_under_way():
     jobs = random_jobs(1)
     runs = [traffic(jobs, reset_after=cycle, stall=0.3) for cycle in (2, 9, 21, 60)]
