@@ -189,14 +189,22 @@ def test_the_step_without_a_token_leaves_out_the_last_row_and_the_head():
     simulate(testbench)
 
 
-def test_steps_follow_until_the_tokens_are_chosen():
+@pytest.mark.parametrize(("run", "token", "expected"), [
+    ({}, 9, [(4, 10), (1, 14), (1, 15)]),
+    ({"end_token": 9}, 8, [(4, 10), (1, 14), (1, 15)]),
+    ({"end_token": 9}, 9, [(4, 10)]),   # the first token ends the run
+    ({"new_tokens": 0}, 9, [(4, 10)]),
+    ({"new_tokens": 1}, 9, [(4, 10)]),
+])
+def test_steps_follow_until_the_tokens_are_chosen(run, token, expected):
     steps = []
 
     async def testbench(ctx, sequencer):
+        ctx.set(sequencer.i_token, token)
         ctx.set(sequencer.i_descriptor.p.as_value(), int.from_bytes(
             Descriptor(Operation.END).pack(), "little"))
         ctx.set(sequencer.i_descriptor.valid, 1)
-        await start(ctx, sequencer, new_tokens=3)
+        await start(ctx, sequencer, **{"new_tokens": 3} | run)
         while ctx.get(sequencer.o_busy):
             if ctx.get(sequencer.o_begin):
                 assert ctx.get(sequencer.o_program) == RUN["program"]
@@ -205,7 +213,7 @@ def test_steps_follow_until_the_tokens_are_chosen():
             await ctx.tick()
 
     simulate(testbench)
-    assert steps == [(4, 10), (1, 14), (1, 15)]
+    assert steps == expected
 
 
 def test_a_run_in_which_nothing_moves_is_stuck():
