@@ -6,21 +6,26 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
+from .errors import TrilobiteError
+
 __all__ = [
     "LINEAR_NAMES",
     "LINEAR_STAGES",
     "Activation",
+    "Experts",
     "Family",
     "LayerNorms",
     "ModelConfig",
     "Norms",
     "Rope",
     "RopeScaling",
+    "refuse_experts",
 ]
 
 Family = Literal[
     "llama", "mistral", "qwen2", "qwen3", "bitnet", "gemma2", "gemma3", "phi3", "smollm3", "olmo2",
-    "olmo3", "granite", "ministral", "ministral3",
+    "olmo3", "granite", "ministral", "ministral3", "mixtral", "olmoe", "qwen3_moe",
+    "gpt_oss",
 ]
 Activation = Literal["silu", "relu2", "gelu_tanh"]
 
@@ -96,6 +101,43 @@ _NORMS: dict[Norms, LayerNorms] = {
 
 
 @dataclass(frozen=True)
+class Experts:
+    """Feed-forward networks of which a router chooses some for each token.
+
+    ``count`` experts of ``intermediate_size`` each; the ``chosen`` ones with the largest router
+    logits are used, each times its share: a softmax over the chosen ones where ``normalized``, else
+    over all. ``layers`` says which layers have experts (empty: all); the others have one network.
+
+    ``joined``: gate and up are the even and the odd rows of one matrix. ``biases``: every matrix of
+    an expert, and the router, has one. ``limit``: the gate is at most that, up at most that in
+    magnitude, and (up + 1) * gate * sigmoid(1.702 * gate) is the gated activation (gpt-oss).
+    """
+
+    count: int
+    chosen: int
+    intermediate_size: int
+    normalized: bool
+    layers: tuple[bool, ...] = ()
+    joined: bool = False
+    biases: bool = False
+    limit: float | None = None
+
+    def stages(self, expert: int) -> tuple[tuple[str, ...], ...]:
+        """The matrices of an expert, as in ``ModelConfig.stages``."""
+        inputs = ("gate_up_proj",) if self.joined else ("gate_proj", "up_proj")
+        prefix = f"mlp.experts.{expert}."
+        return tuple(f"{prefix}{name}" for name in inputs), (f"{prefix}down_proj",)
+
+
+def refuse_experts(config: ModelConfig, name: str, what: str) -> None:
+    """Raise ``TrilobiteError`` if the model ``name`` has experts: ``what`` does not know them."""
+    if config.experts is not None:
+        raise TrilobiteError(
+            f"{name} is a mixture of experts ({config.family}), which {what} does not know yet"
+        )
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A decoder-only transformer, as far as its arithmetic goes.
 
@@ -125,6 +167,7 @@ class ModelConfig:
     sub_norm: bool = False       # RMSNorm before o_proj and before down_proj (BitNet's SubLN)
     bitlinear: bool = False      # linears were trained ternary with int8 activations
     sliding_windows: tuple[int | None, ...] = ()   # per layer; empty: every layer sees all
+    experts: Experts | None = None
     bos_token_id: int | None = None
     eos_token_ids: tuple[int, ...] = ()
     norms: Norms = "before"      # where a layer has its norms, see ``layer_norms``
@@ -138,6 +181,7 @@ class ModelConfig:
     score_scale: float | None = None   # multiplies q k; None: 1 / sqrt(head_dim)
     score_cap: float | None = None     # c: scores become c * tanh(score / c)
     logit_cap: float | None = None     # the same of logits
+    sinks: bool = False          # every head has a score of its own beside those of the tokens
     embedding_scale: float = 1.0
     residual_scale: float = 1.0  # of what attention and feed-forward add to the residual stream
     logit_scale: float = 1.0
@@ -178,6 +222,7 @@ class ModelConfig:
         """
         scaling = self.rope_scaling
         found = {
+            "experts": (self.experts is not None, "experts that a router chooses"),
             "qk_norm": (self.qk_norm, "norms of queries and keys"),
             "qk_norm_whole": (self.qk_norm_whole, "norms over all heads together"),
             "windows": (any(self.sliding_windows), "sliding windows"),
@@ -192,6 +237,7 @@ class ModelConfig:
             "query_growth": (self.query_growth != 0, "queries that grow with the position"),
             "score_scale": (self.score_scale is not None, "a scale of attention scores of its own"),
             "score_cap": (self.score_cap is not None, "soft-capped attention scores"),
+            "sinks": (self.sinks, "attention sinks"),
             "logit_cap": (self.logit_cap is not None, "soft-capped logits"),
             "embedding_scale": (self.embedding_scale != 1, "scaled embeddings"),
             "residual_scale": (self.residual_scale != 1, "scaled residual updates"),
@@ -201,8 +247,31 @@ class ModelConfig:
             found[f"rope_{scaling.kind}"] = (True, f"rotary scaling {scaling.kind}")
         return {name: words for name, (there, words) in found.items() if there}
 
+    def has_experts(self, layer: int) -> bool:
+        """Whether the feed-forward of ``layer`` is made of experts."""
+        if self.experts is None:
+            return False
+        return self.experts.layers[layer] if self.experts.layers else True
+
+    def stages(self, layer: int) -> tuple[tuple[str, ...], ...]:
+        """``linears`` by shared input, as ``LINEAR_STAGES``: each expert has two of its own."""
+        if self.experts is None or not self.has_experts(layer):
+            return LINEAR_STAGES
+        experts = [stage for expert in range(self.experts.count)
+                   for stage in self.experts.stages(expert)]
+        return (*LINEAR_STAGES[:2], *experts)
+
+    def linears(self, layer: int) -> tuple[str, ...]:
+        """The matrices of ``layer``: ``LINEAR_NAMES``, or those of attention and of all experts."""
+        return tuple(name for stage in self.stages(layer) for name in stage)
+
     def linear_shape(self, name: str) -> tuple[int, int]:
-        """Shape [M, K] of one of ``LINEAR_NAMES``."""
+        """Shape [M, K] of one of ``linears``."""
+        if self.experts is not None and name.startswith("mlp.experts."):
+            width = self.experts.intermediate_size
+            if name.endswith("down_proj"):
+                return self.hidden_size, width
+            return (2 if self.experts.joined else 1) * width, self.hidden_size
         heads, kv = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         return {
             "self_attn.q_proj": (heads, self.hidden_size),
@@ -215,7 +284,9 @@ class ModelConfig:
         }[name]
 
     def has_bias(self, name: str) -> bool:
-        """Whether one of ``LINEAR_NAMES`` adds a bias."""
+        """Whether one of ``linears`` adds a bias."""
+        if self.experts is not None and name.startswith("mlp.experts."):
+            return self.experts.biases
         if name.startswith("mlp."):
             return self.mlp_bias
         return self.o_bias if name.endswith("o_proj") else self.qkv_bias
@@ -233,11 +304,17 @@ class ModelConfig:
                 heads, kv = (self.num_heads, self.num_kv_heads) if self.qk_norm_whole else (1, 1)
                 shapes[f"{prefix}self_attn.q_norm.weight"] = (heads * self.head_dim,)
                 shapes[f"{prefix}self_attn.k_norm.weight"] = (kv * self.head_dim,)
+            if self.sinks:
+                shapes[f"{prefix}self_attn.sinks"] = (self.num_heads,)
             if self.sub_norm:
                 attention_width = self.num_heads * self.head_dim
                 shapes[f"{prefix}self_attn.attn_sub_norm.weight"] = (attention_width,)
                 shapes[f"{prefix}mlp.ffn_sub_norm.weight"] = (self.intermediate_size,)
-            for name in LINEAR_NAMES:
+            if self.experts is not None and self.has_experts(layer):
+                shapes[f"{prefix}mlp.gate.weight"] = (self.experts.count, self.hidden_size)
+                if self.experts.biases:
+                    shapes[f"{prefix}mlp.gate.bias"] = (self.experts.count,)
+            for name in self.linears(layer):
                 shapes[f"{prefix}{name}.weight"] = self.linear_shape(name)
                 if self.has_bias(name):
                     shapes[f"{prefix}{name}.bias"] = self.linear_shape(name)[:1]
@@ -251,5 +328,5 @@ class ModelConfig:
         return [
             f"model.layers.{layer}.{name}.weight"
             for layer in range(self.num_layers)
-            for name in LINEAR_NAMES
+            for name in self.linears(layer)
         ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -100,7 +102,8 @@ def load(
         A file of ``calibrate_kv``: static scales of key channels.
     mmap
         Use weights that kernels read in the stored order where the file is mapped. It must not
-        shrink or change as long as the model is used; False copies them.
+        shrink or change as long as the model is used; False copies them. Of a mixture of experts,
+        an expert is read when a token first goes to it; False reads all of them now.
 
     Raises
     ------
@@ -110,11 +113,16 @@ def load(
     if kv not in ("auto", *get_args(KVKind)):
         known = ", ".join(("auto", *get_args(KVKind)))
         raise TrilobiteError(f"KV cache kind {kv!r} is unknown; known are {known}")
-    with open_checkpoint(path, mmap) as checkpoint:
+    with ExitStack() as stack:
+        checkpoint = stack.enter_context(open_checkpoint(path, mmap))
         if kv == "auto":
             kv = "float32" if checkpoint.quantization is None else "int8"
         factors = None if kv_scales is None else read_factors(Path(kv_scales), checkpoint.config)
         decoder = Decoder(checkpoint.config, checkpoint.weight, progress)
+        if checkpoint.config.experts and mmap:   # they are read when they are first used
+            weakref.finalize(decoder, stack.pop_all().close).atexit = False
+        else:
+            decoder.load_experts()
         return LanguageModel(checkpoint.folder, decoder, kv, _files(checkpoint), factors)
 
 

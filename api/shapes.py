@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import EstimateError
-from ..model import ModelConfig
+from ..model import ModelConfig, refuse_experts
 from ..quant.checkpoint import Checkpoint, open_checkpoint
 from ..quant.checkpoint.files.fields import read_json
 from ..quant.checkpoint.files.locate import is_gguf
@@ -64,6 +64,7 @@ def find_stored(model: Model, name: str | None) -> tuple[ModelShape, StoredForma
         with open_checkpoint(str(model)) as checkpoint:
             kept = (checkpoint.quantization or {}).get("format") or _gguf_format(checkpoint)
             shape = ModelShape(Path(str(model)).name, str(checkpoint.folder), checkpoint.config)
+    refuse_experts(shape.config, shape.name, "an estimate")
     if given is None and kept is None and shape.config.bitlinear:
         kept = "ternary"
     if given is None and kept not in format_names():

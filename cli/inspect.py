@@ -38,7 +38,7 @@ def inspect(
 
 @dataclass(frozen=True)
 class _Row:
-    """Tensors that differ in their layer only."""
+    """Tensors that differ in their layer, or their expert, only."""
 
     name: str
     shape: tuple[int, ...]
@@ -51,7 +51,7 @@ def _rows(described: ModelDescription, merge_layers: bool) -> list[_Row]:
     merged: dict[tuple[str, tuple[int, ...], str], _Row] = {}
     for tensor in described.tensors:
         name = tensor.name
-        shown = re.sub(r"\.layers\.\d+\.", ".layers.*.", name) if merge_layers else name
+        shown = re.sub(r"\.(layers|experts)\.\d+\.", r".\1.*.", name) if merge_layers else name
         key = (shown, tensor.shape, tensor.dtype)
         before = merged.get(key, _Row(*key, count=0, nbytes=0))
         merged[key] = _Row(*key, before.count + 1, before.nbytes + tensor.bytes)
@@ -66,6 +66,9 @@ def _model_table(described: ModelDescription) -> TextTable:
     table.add_row("parameters", f"{described.parameters:,}")
     table.add_row("layers", str(config.num_layers))
     table.add_row("hidden, feed-forward", f"{config.hidden_size}, {config.intermediate_size}")
+    if experts := config.experts:
+        table.add_row("experts", f"{experts.count} of {experts.intermediate_size}, "
+                                 f"{experts.chosen} for each token")
     table.add_row(
         "heads", f"{config.num_heads} of {config.head_dim}, {config.num_kv_heads} key/value heads"
     )

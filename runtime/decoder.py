@@ -67,7 +67,8 @@ class Decoder:
     config
         What the model is.
     weights
-        Gives each tensor of ``config.tensor_shapes()``; asked once per name, in order.
+        Gives each tensor of ``config.tensor_shapes()``; asked once per name, in order, but for
+        those of experts, which it is asked for when they are first used.
     progress
         Is told how many tensors are loaded, and which.
     """
@@ -76,7 +77,7 @@ class Decoder:
         self, config: ModelConfig, weights: Weights, progress: Progress = SILENT
     ) -> None:
         self.config = config
-        progress.start(len(config.tensor_shapes()))
+        progress.start(sum(".experts." not in name for name in config.tensor_shapes()))
 
         def take(name: str) -> np.ndarray | PackedWeight:
             progress.doing(name)
@@ -86,7 +87,9 @@ class Decoder:
 
         embedding = take("model.embed_tokens.weight")
         self.embedding = Embedding(embedding, config.embedding_scale)
-        self.layers = [DecoderLayer(config, index, take) for index in range(config.num_layers)]
+        self.layers = [
+            DecoderLayer(config, index, take, weights) for index in range(config.num_layers)
+        ]
         self._norm = gain(take, "model.norm.weight", config)
         head = embedding if config.tie_word_embeddings else take("lm_head.weight")
         self.head = make_linear(head, None)
@@ -94,7 +97,7 @@ class Decoder:
         self.rope = RopeTables(config)
 
     def linear(self, layer: int, name: str) -> Linear:
-        """One of ``LINEAR_NAMES`` of ``layer``."""
+        """One of ``LINEAR_NAMES`` of ``layer``, which has it: not of experts."""
         return self.layers[layer].linears[name]
 
     def unbiased(self, cache: KVCache, kv: KVKind) -> KVCache:
@@ -103,15 +106,21 @@ class Decoder:
         some = kv != "float32" and any(bias.any() for bias in biases)
         return UnbiasedKeys(cache, biases, self.config) if some else cache
 
+    def load_experts(self) -> None:
+        """Load all experts now, instead of each when it is first used."""
+        for layer in self.layers:
+            if layer.experts:
+                layer.experts.load_all()
+
     @property
     def nbytes(self) -> int:
-        """Memory that the weights take; a tied head shares the embedding's."""
-        linears = sum(
-            linear.nbytes for layer in self.layers for linear in layer.linears.values()
-        )
-        norms = sum(norm.nbytes for layer in self.layers for norm in layer.norms.values())
+        """Memory that the weights take; a tied head shares the embedding's.
+
+        Of experts, those count that have been used.
+        """
+        layers = sum(layer.nbytes for layer in self.layers)
         embedding = 0 if self.config.tie_word_embeddings else self.embedding.nbytes
-        return embedding + linears + norms + self._norm.nbytes + self.head.nbytes
+        return embedding + layers + self._norm.nbytes + self.head.nbytes
 
     @property
     def step_nbytes(self) -> int:

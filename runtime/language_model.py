@@ -378,6 +378,8 @@ class LanguageModel:
                 f"Layer {layer} does not exist: the model has layers 0 to "
                 f"{self.config.num_layers - 1}"
             )
+        if self.config.has_experts(layer):
+            raise TrilobiteError(f"Layer {layer} has experts, which are not traced")
         seen = self.intermediates(token_ids)
         return [
             self._trace_linear(layer, name, seen[f"model.layers.{layer}.{name}.input"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from ..errors import CheckpointError
-from ..model import LINEAR_NAMES, LINEAR_STAGES, ModelConfig
+from ..model import LINEAR_STAGES, ModelConfig
 from ..numerics import flush_array
 from ..quant.formats.base import PackedWeight
+from .experts import ExpertFeedForward, Router, expert_gate
 from .kernels.elementwise import add_and_norm, add_residual, add_scaled, gate_for, rms_norm
 from .kv_cache.cache import Attention
 from .linear import Linear, make_linear
@@ -33,40 +35,76 @@ class DecoderLayer:
     weights
         Gives the layer's tensors by their full names. ``linears`` may be filled later, when
         calibration quantizes them one after the other.
+    later
+        Gives the matrices of experts when they are first used; as ``weights`` if None.
     """
 
-    def __init__(self, config: ModelConfig, index: int, weights: Weights | None = None) -> None:
+    def __init__(
+        self, config: ModelConfig, index: int, weights: Weights | None = None,
+        later: Weights | None = None,
+    ) -> None:
         self.config = config
         self.index = index
         self.prefix = f"model.layers.{index}."
         self.linears: dict[str, Linear] = {}
         self.norms: dict[str, np.ndarray] = {}
         self.key_bias: np.ndarray | None = None   # float32 [kv_heads, head_dim], as keys have it
+        self.sinks: np.ndarray | None = None   # of attention, float32 [heads]
+        self.experts: ExpertFeedForward | None = None   # instead of the linears of ``mlp``
         self._epsilon = np.float32(config.rms_norm_eps)
         self._gate = gate_for(config.activation)
+        if config.experts:
+            self._gate_of_experts = expert_gate(config.experts, self._gate)
         self._places = config.layer_norms
         self._residual_scale = np.float32(config.residual_scale)
         if weights is not None:
             self.load_norms(weights)
-            for name in LINEAR_NAMES:
-                self.load_linear(name, weights)
+            for name in config.linears(index):
+                if not name.startswith("mlp.experts."):
+                    self.load_linear(name, weights)
+            if config.experts and config.has_experts(index):
+                self.experts = ExpertFeedForward(
+                    config.experts, self.load_router(weights), self._gate_of_experts,
+                    partial(self._linear, later or weights, stored=True),
+                )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the layer's weights take; of experts, those that are loaded."""
+        linears = sum(linear.nbytes for linear in self.linears.values())
+        norms = sum(norm.nbytes for norm in self.norms.values())
+        return linears + norms + (self.experts.nbytes if self.experts else 0)
 
     def load_norms(self, weights: Weights) -> None:
-        """Take the layer's norms."""
+        """Take the layer's norms, and attention sinks."""
+        if self.config.sinks:
+            self.sinks = vector(weights, f"{self.prefix}self_attn.sinks")
         for name, shape in self.config.tensor_shapes().items():
             if name.startswith(self.prefix) and len(shape) == 1 and name.endswith(".weight"):
                 short = name.removeprefix(self.prefix).removesuffix(".weight")
                 self.norms[short] = gain(weights, name, self.config)
 
     def load_linear(self, name: str, weights: Weights) -> None:
-        """Take one of ``LINEAR_NAMES``, with its bias."""
+        """Take one of ``ModelConfig.linears``, with its bias."""
+        self.linears[name] = self._linear(weights, name)
+
+    def _linear(self, weights: Weights, name: str, stored: bool = False) -> Linear:
         weight = weights(f"{self.prefix}{name}.weight")
         bias = None
         if self.config.has_bias(name):
             bias = vector(weights, f"{self.prefix}{name}.bias")
         if name == "self_attn.k_proj" and bias is not None and self.config.plain_keys:
             self.key_bias = bias.reshape(self.config.num_kv_heads, self.config.head_dim)
-        self.linears[name] = make_linear(weight, bias)
+        return make_linear(weight, bias, stored)
+
+    def load_router(self, weights: Weights) -> Router:
+        """Take the router of a layer that has experts."""
+        assert self.config.experts is not None, "the layer has experts"
+        weight = vector(weights, f"{self.prefix}mlp.gate.weight")
+        bias = None
+        if self.config.experts.biases:
+            bias = vector(weights, f"{self.prefix}mlp.gate.bias")
+        return Router(self.config.experts, weight, bias)
 
     def attention_input(self, x: np.ndarray) -> np.ndarray:
         """What the query, key and value projections read; ``x`` float32 [N, hidden_size]."""
@@ -92,7 +130,7 @@ class DecoderLayer:
         if rope.queries is not None:
             q = flush_array(q * rope.queries)
         attended = cache.append_and_attend(
-            slot, start, q, k, v, rope.cosine, rope.sine, config.window(self.index)
+            slot, start, q, k, v, rope.cosine, rope.sine, config.window(self.index), self.sinks,
         ).reshape(len(h), -1)
         if config.sub_norm:
             attended = self._norm(attended, "self_attn.attn_sub_norm")
@@ -103,8 +141,14 @@ class DecoderLayer:
         self._add(x, self.linears["self_attn.o_proj"](attended), self._places.attention_out)
 
     def feed_forward_input(self, x: np.ndarray) -> np.ndarray:
-        """What the gate and up projections read."""
+        """What the gate and up projections, or the experts, read."""
         return self._norm(x, self._places.feed_forward_in)
+
+    def gate_of(self, expert: int, h: np.ndarray) -> np.ndarray:
+        """What the down projection of ``expert``, whose linears are set, reads; as ``gate``."""
+        assert self.config.experts is not None, "the layer has experts"
+        inputs, _ = self.config.experts.stages(expert)
+        return self._gate_of_experts(*(self.linears[name](h) for name in inputs))
 
     def gate(self, h: np.ndarray) -> np.ndarray:
         """What the down projection reads, float32 [N, intermediate_size]."""
@@ -115,7 +159,11 @@ class DecoderLayer:
 
     def add_feed_forward(self, x: np.ndarray, gated: np.ndarray) -> None:
         """Add the down projection of ``gated`` to the residual stream ``x`` in place."""
-        self._add(x, self.linears["mlp.down_proj"](gated), self._places.feed_forward_out)
+        self.add_update(x, self.linears["mlp.down_proj"](gated))
+
+    def add_update(self, x: np.ndarray, update: np.ndarray) -> None:
+        """Add what the feed-forward gives to the residual stream ``x`` in place."""
+        self._add(x, update, self._places.feed_forward_out)
 
     def forward(
         self, x: np.ndarray, cache: Attention, start: int, rope: Rotations,
@@ -130,10 +178,15 @@ class DecoderLayer:
         attended = self.attend(h, cache, self.index if slot is None else slot, start, rope)
         self._report(observe, 1, attended)
         h = self._between(x, attended)
-        self._report(observe, 2, h)
-        gated = self.gate(h)
-        self._report(observe, 3, gated)
-        self.add_feed_forward(x, gated)
+        if self.experts:
+            if observe:
+                observe(f"{self.prefix}mlp.experts.input", h.copy())
+            self.add_update(x, self.experts(h))
+        else:
+            self._report(observe, 2, h)
+            gated = self.gate(h)
+            self._report(observe, 3, gated)
+            self.add_feed_forward(x, gated)
         if observe:
             observe(f"{self.prefix}output", x.copy())
 
@@ -170,10 +223,11 @@ class DecoderLayer:
 
 
 def vector(weights: Weights, name: str) -> np.ndarray:
-    """A norm or bias, flushed; raises ``CheckpointError`` if it comes packed."""
+    """A norm, bias or router, flushed; raises ``CheckpointError`` if it comes packed."""
     value = weights(name)
     if isinstance(value, PackedWeight):
-        raise CheckpointError(f"Tensor {name!r} is quantized; norms and biases must be float")
+        raise CheckpointError(
+            f"Tensor {name!r} is quantized; norms, biases and routers must be float")
     return flush_array(value)
 
 

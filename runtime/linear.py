@@ -11,6 +11,8 @@ from ..quant.formats.base import PackedWeight
 from ..tools.registry import Registry
 from .kernels.base import IntegerLinear, Linear
 from .kernels.floating.float32 import Float32Linear
+from .kernels.floating.nibbles import StoredMxfp4Linear
+from .kernels.integer.int4 import StoredInt4Linear
 
 __all__ = ["KERNELS", "IntegerLinear", "Linear", "make_linear"]
 
@@ -40,8 +42,20 @@ KERNELS: Registry[type[IntegerLinear]] = Registry(
 )
 
 
-def make_linear(weight: PackedWeight | np.ndarray, bias: np.ndarray | None) -> Linear:
+# Kernels of formats whose own kernels copy the weight into another order.
+_STORED: dict[str, type[IntegerLinear]] = {
+    "int4": StoredInt4Linear,
+    "mxfp4": StoredMxfp4Linear,
+}
+
+
+def make_linear(
+    weight: PackedWeight | np.ndarray, bias: np.ndarray | None, stored: bool = False
+) -> Linear:
     """Linear of a packed or float32 [M, K] weight and a float32 [M] bias, or none.
+
+    ``stored``: where there is a kernel that can, the weight's memory is used as it is, for weights
+    that stay in a mapped file. The bits are the same.
 
     Raises
     ------
@@ -53,4 +67,5 @@ def make_linear(weight: PackedWeight | np.ndarray, bias: np.ndarray | None) -> L
     form = weight.format
     if not form.kernel:
         raise FormatError(f"Format {form.name!r} names no kernel that multiplies by its codes")
-    return KERNELS.find(form.kernel)(weight, bias)
+    kernel = _STORED.get(form.kernel) if stored else None
+    return (kernel or KERNELS.find(form.kernel))(weight, bias)

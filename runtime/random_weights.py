@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 
 from ..errors import TrilobiteError
-from ..model import LINEAR_NAMES, ModelConfig
+from ..model import ModelConfig
 from ..quant.formats import Int8
 from ..quant.formats.base import Format, PackedWeight
 from .layer import Weights
@@ -22,7 +22,7 @@ _DRAWN_ROWS = 256
 
 def random_weights(config: ModelConfig, form: Format, seed: int = 0,
                    vocabulary: Format | None = None) -> Weights:
-    """The tensors of ``config``: linears in ``form``, norms near 1.
+    """The tensors of ``config``: linears in ``form``, norms near 1, routers float32.
 
     Embedding and head are in ``vocabulary``; None: INT8.
 
@@ -40,22 +40,28 @@ def random_weights(config: ModelConfig, form: Format, seed: int = 0,
         raise TrilobiteError(f"The seed must be 0 or a positive integer, not {seed}")
     vocabulary = vocabulary or Int8()
     shapes = config.tensor_shapes()
-    for name in LINEAR_NAMES:
-        form.check(name, config.linear_shape(name))
     linears = set(config.linear_weights())
-    for name, shape in shapes.items():
-        if len(shape) == 2 and name not in linears:
-            vocabulary.check(name, shape)
+    matrices = {name: form if name in linears else vocabulary
+                for name, shape in shapes.items() if len(shape) == 2 and not _is_router(name)}
+    for name, own in matrices.items():
+        own.check(name.removeprefix("model.layers.0.").removesuffix(".weight"), shapes[name])
 
     def weight(name: str) -> np.ndarray | PackedWeight:
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
         shape = shapes[name]
-        if len(shape) == 2:
-            return packed_matrix(shape, form if name in linears else vocabulary, generator)
+        if name in matrices:
+            return packed_matrix(shape, matrices[name], generator)
+        if _is_router(name):
+            drawn = generator.standard_normal(shape, np.float32)
+            return drawn / np.float32(math.sqrt(shape[-1]))
         spread = 0.1 * generator.standard_normal(shape, np.float32)
         return spread if name.endswith(".bias") else 1 + spread
 
     return weight
+
+
+def _is_router(name: str) -> bool:
+    return name.endswith(".mlp.gate.weight")
 
 
 def packed_matrix(

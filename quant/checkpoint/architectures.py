@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...model import Activation, Family, Norms
+from .experts import ExpertFields
 from .files.fields import Fields
 from .rope import RopeDefaults
 
@@ -51,6 +52,7 @@ class Architecture:
     windows: Literal["none", "all layers", "some layers", "by type"] = "none"
     window: int | None = 4096                # the default of sliding_window
     full_every: int | None = None            # None: no layer
+    experts: ExpertFields | None = None
     more: More | None = None
     sizes: tuple[tuple[str, int], ...] = ()  # defaults of fields that others must state
 
@@ -109,6 +111,20 @@ def _smollm3(fields: Fields, num_layers: int, head_dim: int) -> dict[str, Any]:
     return {"unturned_layers": tuple(layer for layer in range(num_layers) if not turned[layer])}
 
 
+def _olmoe(fields: Fields, num_layers: int, head_dim: int) -> dict[str, Any]:
+    """OLMoE: queries, keys and values are not clipped."""
+    del num_layers, head_dim
+    fields.fixed("clip_qkv", None)
+    return {}
+
+
+def _gpt_oss(fields: Fields, num_layers: int, head_dim: int) -> dict[str, Any]:
+    """gpt-oss: attention sinks; its own code reads the original context elsewhere."""
+    del num_layers, head_dim
+    fields.ignore(["initial_context_length"])
+    return {"sinks": True}
+
+
 def _phi3(fields: Fields, num_layers: int, head_dim: int) -> dict[str, Any]:
     """Phi-3: fields that Phi-4-mini's own code would read."""
     del num_layers, head_dim
@@ -153,6 +169,13 @@ ARCHITECTURES = {
             ("num_attention_heads", 8), ("vocab_size", 262_208),
             ("max_position_embeddings", 131_072)),
     ),
+    "GptOssForCausalLM": Architecture(
+        "gpt_oss", ("gpt_oss",), rms_norm_eps=1e-5, rope=RopeDefaults(1.5e5), num_kv_heads=8,
+        head_dim=64, attention_bias=True, windows="by type", window=128, full_every=2,
+        experts=ExpertFields(("num_local_experts", "num_experts"), 128, 4, "intermediate_size",
+                             True, gpt_oss=True),
+        more=_gpt_oss,
+    ),
     "GraniteForCausalLM": Architecture("granite", ("granite",), mlp_bias=None, more=_granite),
     "MinistralForCausalLM": Architecture(
         "ministral", ("ministral",), num_kv_heads=8, attention_bias=False, windows="by type"
@@ -160,6 +183,17 @@ ARCHITECTURES = {
     "Ministral3ForCausalLM": Architecture(
         "ministral3", ("ministral3",), num_kv_heads=8, head_dim=128, rms_norm_eps=1e-5,
         attention_bias=False, windows="all layers", window=None,
+    ),
+    "MixtralForCausalLM": Architecture(
+        "mixtral", ("mixtral",), rms_norm_eps=1e-5, rope=RopeDefaults(1e6), num_kv_heads=8,
+        attention_bias=False, windows="all layers", window=None,
+        experts=ExpertFields(("num_local_experts", "num_experts"), 8, 2, "intermediate_size", True),
+    ),
+    "OlmoeForCausalLM": Architecture(
+        "olmoe", ("olmoe",), rms_norm_eps=1e-5, qk_norm=True, qk_norm_whole=True,
+        experts=ExpertFields(("num_experts", "num_local_experts"), 64, 8, "intermediate_size",
+                             None),
+        more=_olmoe,
     ),
     "Olmo2ForCausalLM": Architecture(
         "olmo2", ("olmo2",), rms_norm_eps=1e-5, qk_norm=True, qk_norm_whole=True, norms="after"
@@ -172,6 +206,11 @@ ARCHITECTURES = {
         "phi3", ("phi3",), rms_norm_eps=1e-5, attention_bias=False, windows="all layers",
         window=None, more=_phi3,
         rope=RopeDefaults(partial=True, renamed=(("su", "longrope"), ("yarn", "longrope"))),
+    ),
+    "Qwen3MoeForCausalLM": Architecture(
+        "qwen3_moe", ("qwen3_moe",), num_kv_heads=4, qk_norm=True, windows="some layers",
+        experts=ExpertFields(("num_experts", "num_local_experts"), 128, 8,
+                             "moe_intermediate_size", None, some_layers=True),
     ),
     "SmolLM3ForCausalLM": Architecture(
         "smollm3", ("smollm3",), num_kv_heads=4, mlp_bias=None, tied=True, windows="some layers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,13 @@ import numpy as np
 from ...errors import CheckpointError, FormatError
 from ...model import ModelConfig
 from .bitnet import PackedTrits
+from .expert_tensors import (
+    TransposedTensor,
+    expert_entries,
+    expert_name,
+    is_transposed,
+    mxfp4_formats,
+)
 from .files.fields import printable
 from .files.locate import StoredEntry
 from .files.source import PlainTensor, TensorSource
@@ -48,7 +56,9 @@ def assemble_tensors(
     CheckpointError
         A tensor is missing, unexpected, or has another shape or type than it must have.
     """
-    entries = _canonical(stored)
+    entries = expert_entries(config, _canonical(stored))
+    if quantization.mxfp4_experts:
+        quantization = replace(quantization, formats=mxfp4_formats(config))
     shapes = config.tensor_shapes()
     ternary = set(config.linear_weights()) if config.bitlinear else set()
     packed = ternary if quantization.packed_trits else set()
@@ -73,6 +83,8 @@ def assemble_tensors(
         elif name in foreign:
             assert quantization.scheme is not None, "``_foreign`` found it by the scheme"
             sources[name] = quantization.scheme.source(name, shape, held)
+        elif is_transposed(config, quantization, name):
+            sources[name] = TransposedTensor(name, (shape[0], shape[1]), held["weight"])
         elif name in packed:
             divides = quantization.scale_divides
             sources[name] = PackedTrits(name, shape, held["weight"], held["scale"], divides)
@@ -96,6 +108,7 @@ def _canonical(stored: dict[str, StoredEntry]) -> dict[str, StoredEntry]:
         for old, new in _RENAMED.items():
             if canonical.endswith(f".{old}"):
                 canonical = canonical.removesuffix(old) + new
+        canonical = expert_name(canonical)
         if canonical in entries:
             raise CheckpointError(f"{entry} is the same tensor as {entries[canonical]}; drop one")
         entries[canonical] = entry

@@ -13,6 +13,7 @@ from typing import Any
 from ...errors import CheckpointError
 from ...model import Activation, ModelConfig, RopeScaling
 from .architectures import ARCHITECTURES, Architecture
+from .experts import take_experts
 from .files.fields import Fields, shown
 from .files.special_tokens import end_token_ids
 from .quantization import BitnetStorage, parse_quantization
@@ -45,8 +46,9 @@ _BOOKKEEPING = (
 _TRAINING = (
     "attention_dropout", "chunk_size_feed_forward", "classifier_dropout", "finetuning_task",
     "hidden_dropout", "id2label", "initializer_range", "label2id", "max_sequence_length",
-    "neftune_noise_alpha", "num_labels", "pretraining_tp",
-    "problem_type", "resid_pdrop", "task_specific_params",
+    "neftune_noise_alpha", "num_labels", "output_router_logits", "pretraining_tp",
+    "problem_type", "resid_pdrop", "router_aux_loss_coef", "router_jitter_noise",
+    "task_specific_params",
 )
 _GENERATION = (
     "bad_words_ids", "begin_suppress_tokens", "decoder_start_token_id", "diversity_penalty",
@@ -119,6 +121,7 @@ def parse_config(raw: dict[str, Any], path: Path) -> ModelConfig:
         gain_offset=architecture.gain_offset,
         bitlinear=_bitlinear(fields, architecture, storage),
         sliding_windows=_windows(fields, architecture, num_layers),
+        experts=take_experts(fields, architecture.experts, num_layers, MAX_WIDTH),
         bos_token_id=fields.optional_integer("bos_token_id", vocab_size - 1, low=0),
         eos_token_ids=end_token_ids(fields, vocab_size),
         **(architecture.more(fields, num_layers, head_dim) if architecture.more else {}),

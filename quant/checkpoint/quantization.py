@@ -44,12 +44,14 @@ class Quantization:
     quantized it is what ``source_quantization_config`` said of the source. ``formats`` maps the
     canonical name of each weight that Trilobite packed to its format, and ``stated`` is the
     configuration that Trilobite wrote, as it stands. ``scheme`` reads the linears of other tools.
+    ``mxfp4_experts``: all experts are MXFP4, as gpt-oss is published.
     """
 
     bitnet: BitnetStorage | None = None
     formats: Mapping[str, Format] = field(default_factory=dict)
     stated: dict[str, Any] | None = None
     scheme: Scheme | None = None
+    mxfp4_experts: bool = False
 
     @property
     def packed_trits(self) -> bool:
@@ -74,9 +76,14 @@ def parse_quantization(raw: dict[str, Any], path: Path) -> Quantization:
     if stated is None:
         return Quantization()
     fields = Fields(raw, str(path)).fields("quantization_config")
-    method = fields.choice("quant_method", ["bitnet", "trilobite", *_SCHEMES])
+    method = fields.choice("quant_method", ["bitnet", "trilobite", "mxfp4", *_SCHEMES])
     if method == "bitnet":
         return Quantization(_bitnet(fields))
+    if method == "mxfp4":
+        fields.ignore(["modules_to_not_convert"])   # of which matrices, the tensors say
+        fields.fixed("dequantize", False)
+        fields.finish()
+        return Quantization(mxfp4_experts=True)
     if method in _SCHEMES:
         return Quantization(scheme=_SCHEMES[method](fields))
     source = None

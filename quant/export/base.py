@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from ... import __version__
 from ...errors import FormatError
+from ...model import refuse_experts
 from ...tools.json_text import json_text
 from ...tools.progress import SILENT, Progress
 from ..checkpoint import DEMOS, Checkpoint, open_checkpoint
@@ -157,6 +158,7 @@ def export(
         known = ", ".join(exporter.types)
         raise FormatError(f"{exporter.name} has no type {type!r}; it has {known}")
     with open_checkpoint(source) as checkpoint:
+        refuse_experts(checkpoint.config, str(source), "export")
         if (rotated := checkpoint.rotated()) is not None:
             raise FormatError(
                 f"{checkpoint.folder}: {rotated} is stored for rotated inputs, which no file that "

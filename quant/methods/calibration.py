@@ -26,19 +26,24 @@ _DAMPING = 0.01   # of the mean of the Hessian's diagonal
 class LayerwiseRun(Protocol):
     """A model that runs layer by layer, each linear in its quantized form.
 
-    The order of calls is: for each layer ``begin``; for each of ``LINEAR_STAGES`` ``inputs``, used
-    up, then ``set`` for each linear of the stage; ``end``. A linear may be set again, and then
+    The order of calls is: for each layer ``begin``; for each of ``ModelConfig.stages`` ``inputs``,
+    used up, then ``set`` for each linear of the stage; ``end``. A linear may be set again, and then
     ``inputs`` asked for again (only those of the third stage must be asked for once).
+
+    ``tokens_per_expert`` has, of each layer with experts that has ended, how many tokens went to
+    each.
     """
+
+    tokens_per_expert: dict[int, list[int]]
 
     def begin(self, layer: int) -> None:
         """Go on with ``layer``; its linears are not there yet."""
 
     def inputs(self, stage: int) -> Iterable[np.ndarray]:
-        """Float32 [N, K] blocks of what the linears of a stage read."""
+        """Float32 [N, K] blocks of what the linears of a stage read; of an expert, its tokens'."""
 
     def set(self, name: str, weight: PackedWeight | np.ndarray) -> None:
-        """Use ``weight`` from now on for the linear ``name``, one of ``LINEAR_NAMES``."""
+        """Use ``weight`` from now on for the linear ``name``, one of ``ModelConfig.linears``."""
 
     def set_norm(self, name: str, gain: np.ndarray) -> None:
         """Use the float32 ``gain`` from now on for the layer's norm ``name``."""

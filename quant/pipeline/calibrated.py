@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,18 +23,17 @@ from .convert import report_restored, write_codes, write_gain, write_tensor
 from .folding import fold_gain, norm_before, rows_before, share_heads, spread_heads
 from .journal import ResumableWriter
 
-__all__ = ["write_layers"]
+__all__ = ["LayersWritten", "write_layers"]
 
 
 def write_layers(
     checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], method: Method,
     calibration: CalibrationSource, writer: ResumableWriter, progress: Progress,
-) -> dict[str, TensorRecord]:
+) -> LayersWritten:
     """Quantize and write the layers' linear weights, of all tensors ``planned`` by name.
 
-    The records of what was written, by name: also the norms whose gains took up scales, for a
-    method that scales columns. Each weight sees the inputs that the quantized matrices before it
-    give, as in the finished model; a method that corrects inputs also those of the model itself.
+    Each weight sees the inputs that the quantized matrices before it give, as in the finished
+    model; a method that corrects inputs also those of the model itself.
     What ``method`` does not make is rounded; a weight without a format is kept. Only
     one weight and one layer's weights are in memory at a time, besides what the runs keep of the
     text. What ``writer`` has restored is read back instead of quantized again.
@@ -43,17 +44,33 @@ def write_layers(
         exact = calibration.start(checkpoint.config, checkpoint.weight)
     records: dict[str, TensorRecord] = {}
     for index in range(checkpoint.config.num_layers):
-        prefix = f"model.layers.{index}."
-        layer = _Layer(checkpoint, planned, method, run, exact, prefix, writer, progress)
+        layer = _Layer(checkpoint, planned, method, run, exact, index, writer, progress)
         runs = [run] if exact is None else [run, exact]
         for one in runs:
             one.begin(index)
-        for stage in range(len(LINEAR_STAGES)):
+        for stage in range(len(layer.stages)):
             layer.write_stage(stage)
         for one in runs:
             one.end()
         records |= layer.records
-    return records
+    return LayersWritten(records, run.tokens_per_expert)
+
+
+@dataclass(frozen=True)
+class LayersWritten:
+    """The ``records`` of what was written, by name, and how many tokens each expert got, by layer.
+
+    The records are those of linears and, for a method that scales columns, of the norms whose gains
+    took up scales.
+    """
+
+    records: dict[str, TensorRecord]
+    tokens_per_expert: dict[int, list[int]]
+
+
+def _kind(stage: int) -> int:
+    """The stage of ``LINEAR_STAGES`` that a stage, or one of an expert, is like."""
+    return stage if stage < len(LINEAR_STAGES) else 2 + stage % 2
 
 
 class _Layer:
@@ -61,23 +78,24 @@ class _Layer:
 
     def __init__(
         self, checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], method: Method,
-        run: LayerwiseRun, exact: LayerwiseRun | None, prefix: str,
+        run: LayerwiseRun, exact: LayerwiseRun | None, index: int,
         writer: ResumableWriter, progress: Progress,
     ) -> None:
         self.records: dict[str, TensorRecord] = {}
         self._checkpoint, self._planned, self._method = checkpoint, planned, method
-        self._run, self._exact, self._prefix = run, exact, prefix
+        self._run, self._exact, self._prefix = run, exact, f"model.layers.{index}."
+        self.stages = checkpoint.config.stages(index)
         self._writer, self._progress = writer, progress
         self._columns: dict[str, np.ndarray] = {}   # by linear: its weight is multiplied
         self._rows: dict[str, np.ndarray] = {}      # by linear: its weight is divided
 
     def write_stage(self, stage: int) -> None:
-        """Quantize and write the linears of ``LINEAR_STAGES[stage]``."""
-        names = LINEAR_STAGES[stage]
+        """Quantize and write the linears of ``stages[stage]``."""
+        names = self.stages[stage]
         moments, drift = self._moments(stage)
         if self._method.scales_columns:
             moments = self._scale_by_norm(stage, moments)
-            if stage + 1 < len(LINEAR_STAGES):
+            if stage + 1 < len(self.stages):
                 self._scale_next(stage)
         for name in names:
             weight = self._weight(name)
@@ -86,27 +104,34 @@ class _Layer:
             self._write(name, weight, moments, drift)
 
     def _moments(self, stage: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """The moments of a stage's inputs, and how those of the model itself differ from them."""
+        """The moments of a stage's inputs, and how those of the model itself differ from them.
+
+        That is not known of an expert's, as other tokens may go to it in the model itself.
+        """
         found, K = self._run.inputs(stage), self._columns_of(stage)
-        if self._exact is None:
+        if self._exact is None or self._of_expert(stage):
+            deque(self._exact.inputs(stage) if self._exact else (), maxlen=0)
             return hessian(found, K), None
         return moments_and_drift(found, self._exact.inputs(stage), K)
 
+    def _of_expert(self, stage: int) -> bool:
+        return ".experts." in self.stages[stage][0]
+
     def _columns_of(self, stage: int) -> int:
-        return self._checkpoint.config.linear_shape(LINEAR_STAGES[stage][0])[1]
+        return self._checkpoint.config.linear_shape(self.stages[stage][0])[1]
 
     def _scale_by_norm(self, stage: int, moments: np.ndarray) -> np.ndarray:
         """Scale the columns of a stage that reads a norm; the moments of its inputs then."""
-        norm = norm_before(self._checkpoint.config, stage)
-        if norm is None or not self._all_quantized(LINEAR_STAGES[stage]):
-            return moments
+        norm = norm_before(self._checkpoint.config, _kind(stage))
+        if norm is None or self._of_expert(stage) or not self._all_quantized(self.stages[stage]):
+            return moments   # the norm before experts is read by all of them, and by the router
         tensor = self._planned[f"{self._prefix}{norm}.weight"]
         stored = tensor.stored()[tensor.name]
-        scales = self._search(LINEAR_STAGES[stage], moments, np.sqrt(np.diag(moments)))
+        scales = self._search(self.stages[stage], moments, np.sqrt(np.diag(moments)))
         offset = self._checkpoint.config.gain_offset
         weight, scales = fold_gain(self._checkpoint.read(tensor.name), scales, stored, offset)
         self._run.set_norm(norm, weight + np.float32(offset))
-        self._columns |= dict.fromkeys(LINEAR_STAGES[stage], scales)
+        self._columns |= dict.fromkeys(self.stages[stage], scales)
         self.records[tensor.name] = write_gain(tensor, weight, self._writer, self._progress)
         return moments / np.outer(scales, scales)
 
@@ -115,18 +140,21 @@ class _Layer:
 
         They are for what the next stage would read if this one were not quantized.
         """
-        config, (consumer, *_) = self._checkpoint.config, LINEAR_STAGES[stage + 1]
-        producer = rows_before(config, stage + 1)
+        config, (consumer, *_) = self._checkpoint.config, self.stages[stage + 1]
+        producer = rows_before(config, _kind(stage + 1))
+        if producer and self._of_expert(stage + 1):
+            joined = config.experts is None or config.experts.joined
+            producer = None if joined else self.stages[stage][-1]
         if producer is None or not self._all_quantized((producer, consumer)):
             return
-        for name in LINEAR_STAGES[stage]:
+        for name in self.stages[stage]:
             self._run.set(name, self._weight(name))
         moments = hessian(self._run.inputs(stage + 1), self._columns_of(stage + 1))
-        shared = share_heads(config, stage + 1, np.diag(moments))
-        magnitude = spread_heads(config, stage + 1, np.sqrt(shared))
+        shared = share_heads(config, _kind(stage + 1), np.diag(moments))
+        magnitude = spread_heads(config, _kind(stage + 1), np.sqrt(shared))
         scales = self._search((consumer,), moments, magnitude)
         self._columns[consumer] = scales
-        self._rows[producer] = share_heads(config, stage + 1, scales)
+        self._rows[producer] = share_heads(config, _kind(stage + 1), scales)
 
     def _search(
         self, names: tuple[str, ...], moments: np.ndarray, magnitude: np.ndarray

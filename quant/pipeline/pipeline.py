@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +28,9 @@ from ..plan.fitting import GROUP, Fitted, ask_for_format, fit_format
 from ..plan.mixed import allocate, parse_rule
 from ..plan.plan import Leniency, Plan, PlannedTensor, check_source, estimate_memory, plan_tensors
 from ..plan.sensitivity import measure_choices
-from .calibrated import write_layers
+from .calibrated import LayersWritten, write_layers
 from .convert import report_restored, write_tensor
+from .expert_counts import starved_experts
 from .finite import check_numbers, float_bytes
 from .input_files import InputHashes, total_size
 from .journal import JOURNAL, ResumableWriter, continues, journal_key
@@ -282,34 +283,37 @@ class _Job:
                     f"Going on after a killed run: {len(writer.restored)} of {len(self.planned)} "
                     "tensors are finished"
                 )
-            records = self.write_tensors(writer, hashes, progress)
+            written = self.write_tensors(writer, hashes, progress)
             files = hashes.files(progress)
         for name, content in self.companions.items():
             write_synced(folder / name, content)
         write_synced(folder / "config.json", json_text(self.config()) + "\n")
-        manifest = self.manifest(files, records)
+        manifest = self.manifest(files, list(written.records.values()), written.tokens_per_expert)
         write_synced(folder / "manifest.json", manifest.to_json())
         (folder / JOURNAL).unlink()
         return manifest
 
     def write_tensors(
         self, writer: ResumableWriter, hashes: InputHashes, progress: Progress
-    ) -> list[TensorRecord]:
+    ) -> LayersWritten:
         """Write everything; the records in the order of the model."""
         layers: dict[str, TensorRecord] = {}
+        tokens_per_expert: dict[int, list[int]] = {}
         planned = {tensor.name: tensor for tensor in self.planned}
         if self.method is not None and self.method.calibrates:
             assert self.calibration is not None, "a method that calibrates was given a text"
-            layers = write_layers(
+            written = write_layers(
                 self.checkpoint, planned, self.method, self.calibration, writer, progress
             )
+            layers, tokens_per_expert = written.records, written.tokens_per_expert
         elif self.method is not None:
             layers = write_scaled_layers(self.checkpoint, planned, writer, progress)
-        records = []
+        records = {}
         for tensor in self.planned:
-            records.append(layers.get(tensor.name) or self.write_tensor(tensor, writer, progress))
+            record = layers.get(tensor.name) or self.write_tensor(tensor, writer, progress)
+            records[tensor.name] = record
             hashes.let_go(tensor.info)
-        return records
+        return LayersWritten(records, tokens_per_expert)
 
     def write_tensor(
         self, tensor: PlannedTensor, writer: ResumableWriter, progress: Progress
@@ -343,9 +347,12 @@ class _Job:
         """The format of the linear weights, as far as they have one in common."""
         return self.form.spec() if self.target_bpw is None else {"format": "mixed"}
 
-    def manifest(self, files: list[InputFile], records: list[TensorRecord]) -> Manifest:
+    def manifest(
+        self, files: list[InputFile], records: list[TensorRecord],
+        tokens_per_expert: Mapping[int, list[int]] | None = None,
+    ) -> Manifest:
         """The record of it all."""
-        warnings = self.plan.warnings
+        warnings = (*self.plan.warnings, *starved_experts(tokens_per_expert or {}))
         if self.rounds_to_ternary():
             warnings = (NOT_TRAINED_TERNARY, *warnings)
         return Manifest(
@@ -354,7 +361,7 @@ class _Job:
             source=CheckpointSource(self.source_name, tuple(files)),
             format=self.form_spec(),
             method=self.method.name if self.method else ROUNDING,
-            calibration=self.calibration.describe() if self.calibration else None,
+            calibration=self.described_calibration(tokens_per_expert),
             embedding=self.embedding,
             tensor_formats=self.tensor_formats,
             target_bits_per_weight=self.target_bpw,
@@ -362,6 +369,18 @@ class _Job:
             totals=self.totals(records),
             warnings=warnings,
         )
+
+    def described_calibration(
+        self, tokens_per_expert: Mapping[int, list[int]] | None
+    ) -> dict[str, Any] | None:
+        """What the manifest says of the text."""
+        if self.calibration is None:
+            return None
+        described = self.calibration.describe()
+        if tokens_per_expert:
+            counts = {str(layer): counts for layer, counts in tokens_per_expert.items()}
+            described["tokens_per_expert"] = counts
+        return described
 
     def rounds_to_ternary(self) -> bool:
         """Whether plain rounding makes trits of a model that was not trained with them."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...errors import TrilobiteError
-from ...model import LINEAR_NAMES, LINEAR_STAGES
+from ...model import LINEAR_STAGES
 from ...tools.progress import Progress
 from ..checkpoint import Checkpoint
 from ..methods.cas import STAGE, STRENGTHS, chosen, equal_columns
@@ -28,11 +28,11 @@ def write_scaled_layers(
     """Scale (``methods.cas``), round and write the linear weights, of all tensors ``planned``.
 
     The records of what was written, by name: also the norms whose gains took up scales. Blocks of
-    rows pass through. A layer of which gate or up has no format is not scaled.
+    rows pass through. A layer of which gate or up has no format is not scaled, nor are experts.
     """
     records: dict[str, TensorRecord] = {}
     for index in range(checkpoint.config.num_layers):
-        layer = _Layer(checkpoint, planned, f"model.layers.{index}.", writer, progress)
+        layer = _Layer(checkpoint, planned, index, writer, progress)
         layer.scale()
         layer.write()
         records |= layer.records
@@ -43,18 +43,22 @@ class _Layer:
     """One layer's linear weights, with the scales of their columns."""
 
     def __init__(
-        self, checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], prefix: str,
+        self, checkpoint: Checkpoint, planned: Mapping[str, PlannedTensor], index: int,
         writer: ResumableWriter, progress: Progress,
     ) -> None:
         self.records: dict[str, TensorRecord] = {}
-        self._checkpoint, self._planned, self._prefix = checkpoint, planned, prefix
+        self._checkpoint, self._planned = checkpoint, planned
+        self._prefix = f"model.layers.{index}."
+        self._names = checkpoint.config.linears(index)
         self._writer, self._progress = writer, progress
         self._columns: dict[str, np.ndarray] = {}
 
     def scale(self) -> None:
         """Choose the scales of columns, and write the norm that takes them up."""
         names = LINEAR_STAGES[STAGE]
-        if any(self._tensor(name).format is None for name in names):
+        if not set(names) <= set(self._names) or any(
+            self._tensor(name).format is None for name in names
+        ):
             return
         norm = norm_before(self._checkpoint.config, STAGE)
         if norm is None:
@@ -76,7 +80,7 @@ class _Layer:
 
     def write(self) -> None:
         """Round and write the linears, but for those that an earlier run has."""
-        for name in LINEAR_NAMES:
+        for name in self._names:
             tensor = self._tensor(name)
             record = self._writer.restored.get(tensor.name)
             if record is None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import CheckpointError, FormatError
-from ...model import LINEAR_NAMES
 from ..checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..formats import Format, Int8
 from ..output.manifest import TensorRecord
@@ -213,12 +212,15 @@ def estimate_memory(
         if calibration_tokens == 0:
             return rounding
         config = checkpoint.config
-        shapes = [config.linear_shape(name) for name in LINEAR_NAMES]
+        names = {name for layer in range(config.num_layers) for name in config.linears(layer)
+                 if not name.startswith("mlp.experts.") or name.startswith("mlp.experts.0.")}
+        shapes = [config.linear_shape(name) for name in names]   # of experts, one at a time
         weight = _BYTES_PER_WEIGHT * max(M * K for M, K in shapes)
         hessian = _BYTES_PER_HESSIAN_VALUE * max(K * K for _, K in shapes)
         layer = 8 * sum(M * K for M, K in shapes)   # quantized, and float beside it
         embedding = 4 * config.vocab_size * config.hidden_size
-        kept = 8 * (config.hidden_size + config.num_heads * config.head_dim)
+        streams = config.hidden_size * (2 if config.experts else 1)
+        kept = 8 * (streams + config.num_heads * config.head_dim)
         return (rounding + _RUNTIME_BYTES + weight + hessian + layer + embedding
                 + kept * calibration_tokens)
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from ...errors import FormatError
-from ...model import LINEAR_STAGES
 from ..checkpoint import Checkpoint
 from ..formats import Format, Int2, Int3, Int4, Int8
 from ..methods import CalibrationSource
@@ -43,7 +42,7 @@ def measure_choices(
     run = calibration.start(config, checkpoint.weight)
     for layer in range(config.num_layers):
         run.begin(layer)
-        for index, stage in enumerate(LINEAR_STAGES):
+        for index, stage in enumerate(config.stages(layer)):
             moments = hessian(run.inputs(index), config.linear_shape(stage[0])[1])
             for linear in stage:
                 name = f"model.layers.{layer}.{linear}.weight"

@@ -23,11 +23,14 @@ __all__ = [
     "cap_softly",
     "gate_for",
     "gelu_gate",
+    "limited_gate",
     "relu2_gate",
     "rms_norm",
     "silu_gate",
     "silu_gate_avx512",
 ]
+
+GATE_GAIN = np.float32(1.702)   # of ``limited_gate``
 
 
 @njit
@@ -107,6 +110,23 @@ def gelu_gate(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     for n in range(gate.shape[0]):
         for k in range(gate.shape[1]):
             result[n, k] = mul(gelu_tanh(gate[n, k]), up[n, k])
+    return result
+
+
+@njit
+def limited_gate(joined: np.ndarray, limit: np.float32) -> np.ndarray:
+    """``(up + 1) * (gate * sigmoid(1.702 * gate))`` of gate, up = columns 0, 2, ... and 1, 3, ...
+
+    Float32 [N, K] of ``joined`` [N, 2 K]. Before that the gate becomes at most ``limit``, and up at
+    most ``limit`` in magnitude (gpt-oss, ``transformers`` ``modeling_gpt_oss``).
+    """
+    result = np.empty((joined.shape[0], joined.shape[1] // 2), np.float32)
+    for n in range(joined.shape[0]):
+        for k in range(result.shape[1]):
+            gate = min(joined[n, 2 * k], limit)
+            up = max(min(joined[n, 2 * k + 1], limit), -limit)
+            swish = mul(gate, sigmoid(mul(GATE_GAIN, gate)))
+            result[n, k] = mul(add(up, np.float32(1)), swish)
     return result
 
 

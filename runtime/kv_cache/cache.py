@@ -11,7 +11,7 @@ from ...model import ModelConfig
 from ...tools.memory import require_memory
 from ..kernels.attention.key_bias import BiasScores
 from ..kernels.attention.portable import attend_float32, attend_int8, store_int8
-from ..kernels.attention.scoring import scoring_of
+from ..kernels.attention.scoring import scoring_of, with_sinks
 from ..kernels.attention.vnni import append_and_attend_tiled, attend_tiled, store_tiled, tiled_cache
 from ..kernels.choice import chosen_kernel
 from .packed import Fp8Cache, Int4Cache
@@ -31,8 +31,12 @@ class Attention(Protocol):
     def append_and_attend(
         self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
         cosine: np.ndarray, sine: np.ndarray, window: int | None,
+        sinks: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Turn ``queries`` and ``keys`` in place (``apply_rope``), ``store``, ``attend``."""
+        """Turn ``queries`` and ``keys`` in place (``apply_rope``), ``store``, ``attend``.
+
+        ``sinks`` float32 [heads]: see ``scoring.Scoring``.
+        """
 
 
 class KVCache(Attention, Protocol):
@@ -52,7 +56,7 @@ class KVCache(Attention, Protocol):
 
     def attend(
         self, layer: int, start: int, queries: np.ndarray, window: int | None,
-        bias: BiasScores | None = None,
+        sinks: np.ndarray | None = None, bias: BiasScores | None = None,
     ) -> np.ndarray:
         """Causal attention of ``queries`` float32 [N, heads, head_dim] at ``start`` and after.
 
@@ -100,14 +104,14 @@ class Float32Cache(_Cache):
 
     def attend(
         self, layer: int, start: int, queries: np.ndarray, window: int | None,
-        bias: BiasScores | None = None,
+        sinks: np.ndarray | None = None, bias: BiasScores | None = None,
     ) -> np.ndarray:
         """Causal attention, see ``attention.attend_float32``; these keys have their biases."""
         assert bias is None, "float32 keys lack no bias"
         self._check(start, len(queries))
         return attend_float32(
             queries, self._keys[layer], self._values[layer], start, self._limit(window),
-            self._scoring,
+            with_sinks(self._scoring, sinks),
         )
 
 
@@ -132,7 +136,7 @@ class Int8Cache(_Cache):
 
     def attend(
         self, layer: int, start: int, queries: np.ndarray, window: int | None,
-        bias: BiasScores | None = None,
+        sinks: np.ndarray | None = None, bias: BiasScores | None = None,
     ) -> np.ndarray:
         """Causal attention in integers, see ``attention.attend_int8``."""
         self._check(start, len(queries))
@@ -140,7 +144,7 @@ class Int8Cache(_Cache):
             queries,
             self._keys[layer], self._key_scales[layer],
             self._values[layer], self._value_scales[layer],
-            start, self._limit(window), bias, self._scoring,
+            start, self._limit(window), bias, with_sinks(self._scoring, sinks),
         )
 
 
@@ -165,23 +169,25 @@ class TiledInt8Cache(_Bounded):
 
     def attend(
         self, layer: int, start: int, queries: np.ndarray, window: int | None,
-        bias: BiasScores | None = None,
+        sinks: np.ndarray | None = None, bias: BiasScores | None = None,
     ) -> np.ndarray:
         """Causal attention in integers, see ``attention.attend_int8``."""
         self._check(start, len(queries))
         return attend_tiled(
-            queries, self._layers[layer], start, self._limit(window), bias, self._scoring
+            queries, self._layers[layer], start, self._limit(window), bias,
+            with_sinks(self._scoring, sinks),
         )
 
     def append_and_attend(
         self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
         cosine: np.ndarray, sine: np.ndarray, window: int | None,
+        sinks: np.ndarray | None = None,
     ) -> np.ndarray:
         """Turn ``queries`` and ``keys`` in place, ``store``, ``attend``, in one call."""
         self._check(start, len(keys))
         return append_and_attend_tiled(
             queries, keys, values, cosine, sine, self._layers[layer], start, self._limit(window),
-            self._scoring,
+            with_sinks(self._scoring, sinks),
         )
 
 

@@ -58,9 +58,9 @@ class KeyRecorder(CacheSteps):
     @override
     def attend(
         self, layer: int, start: int, queries: np.ndarray, window: int | None,
-        bias: BiasScores | None = None,
+        sinks: np.ndarray | None = None, bias: BiasScores | None = None,
     ) -> np.ndarray:
-        return self._cache.attend(layer, start, queries, window, bias)
+        return self._cache.attend(layer, start, queries, window, sinks, bias)
 
 
 def key_factors(recorder: KeyRecorder) -> np.ndarray:
@@ -102,11 +102,12 @@ class ScaledKeys(CacheSteps):
     @override
     def attend(
         self, layer: int, start: int, queries: np.ndarray, window: int | None,
-        bias: BiasScores | None = None,
+        sinks: np.ndarray | None = None, bias: BiasScores | None = None,
     ) -> np.ndarray:
         share = queries.shape[1] // self._inverses.shape[1]
         inverses = np.repeat(self._inverses[layer], share, axis=0)
-        return self._cache.attend(layer, start, flush_array(queries * inverses), window, bias)
+        scaled = flush_array(queries * inverses)
+        return self._cache.attend(layer, start, scaled, window, sinks, bias)
 
 
 def _name(layer: int) -> str:

@@ -11,7 +11,7 @@ from ...model import ModelConfig
 from ...quant.formats.fp8 import E4M3_VALUES
 from ..kernels.attention.key_bias import BiasScores
 from ..kernels.attention.packed import attend_packed, store_fp8, store_int4
-from ..kernels.attention.scoring import scoring_of
+from ..kernels.attention.scoring import scoring_of, with_sinks
 from .steps import CacheSteps
 
 __all__ = ["Fp8Cache", "Int4Cache"]
@@ -50,7 +50,7 @@ class _PackedCache(CacheSteps):
 
     def attend(
         self, layer: int, start: int, queries: np.ndarray, window: int | None,
-        bias: BiasScores | None = None,
+        sinks: np.ndarray | None = None, bias: BiasScores | None = None,
     ) -> np.ndarray:
         """Causal attention in integers, see ``kernels.attention.packed``."""
         self._check(start, len(queries))
@@ -59,7 +59,7 @@ class _PackedCache(CacheSteps):
             self._values[layer], self._value_scales[layer], self.table,
         )
         limit = self.capacity if window is None else window
-        return attend_packed(queries, cache, start, limit, bias, self._scoring)
+        return attend_packed(queries, cache, start, limit, bias, with_sinks(self._scoring, sinks))
 
     @abstractmethod
     def _store(self, x: np.ndarray, cache: np.ndarray, scales: np.ndarray, start: int) -> None:

@@ -38,16 +38,17 @@ class CacheSteps(ABC):
     @abstractmethod
     def attend(
         self, layer: int, start: int, queries: np.ndarray, window: int | None,
-        bias: BiasScores | None = None,
+        sinks: np.ndarray | None = None, bias: BiasScores | None = None,
     ) -> np.ndarray:
         """Causal attention of ``queries`` float32 [N, heads, head_dim] at ``start`` and after."""
 
     def append_and_attend(
         self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
         cosine: np.ndarray, sine: np.ndarray, window: int | None,
+        sinks: np.ndarray | None = None,
     ) -> np.ndarray:
         """Turn ``queries`` and ``keys`` in place, ``store``, ``attend``."""
         apply_rope(queries, cosine, sine)
         apply_rope(keys, cosine, sine)
         self.store(layer, start, keys, values)
-        return self.attend(layer, start, queries, window)
+        return self.attend(layer, start, queries, window, sinks)

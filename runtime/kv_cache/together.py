@@ -28,6 +28,7 @@ class SequencesTogether:
     def append_and_attend(
         self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
         cosine: np.ndarray, sine: np.ndarray, window: int | None,
+        sinks: np.ndarray | None = None,
     ) -> np.ndarray:
         """Each row against its own sequence; float32 [B, heads, head_dim]. ``start`` is unused."""
         del start
@@ -36,6 +37,6 @@ class SequencesTogether:
             one = slice(row, row + 1)
             attended[one] = cache.append_and_attend(
                 layer, position, queries[one], keys[one], values[one], cosine[one], sine[one],
-                window,
+                window, sinks,
             )
         return attended

@@ -86,18 +86,19 @@ class UnbiasedKeys(CacheSteps):
     @override
     def attend(
         self, layer: int, start: int, queries: np.ndarray, window: int | None,
-        bias: BiasScores | None = None,
+        sinks: np.ndarray | None = None, bias: BiasScores | None = None,
     ) -> np.ndarray:
         """Causal attention over the keys with their biases."""
         assert bias is None, "biases are taken away once"
         table = self._tables[layer]
         scores = bias_scores(queries, self._biases[layer], table.cosine, table.sine, self._scale)
-        return self._cache.attend(layer, start, queries, window, scores)
+        return self._cache.attend(layer, start, queries, window, sinks, scores)
 
     @override
     def append_and_attend(
         self, layer: int, start: int, queries: np.ndarray, keys: np.ndarray, values: np.ndarray,
         cosine: np.ndarray, sine: np.ndarray, window: int | None,
+        sinks: np.ndarray | None = None,
     ) -> np.ndarray:
         """Take the bias from ``keys``, turn, ``store``, ``attend``."""
         self._check(start, len(keys))
@@ -109,4 +110,4 @@ class UnbiasedKeys(CacheSteps):
         apply_rope(plain, cosine, sine)
         apply_rope(queries, cosine, sine)
         self.store(layer, start, plain, values)
-        return self.attend(layer, start, queries, window)
+        return self.attend(layer, start, queries, window, sinks)

@@ -77,6 +77,24 @@ VARIANTS = {
             "layer_types": ["sliding_attention", "full_attention"],
         },
     ),
+    "qwen3-moe": Variant("Qwen3Moe", {
+        "head_dim": 16, "num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32,
+        "norm_topk_prob": True,
+    }),
+    "qwen3-moe-dense-layer": Variant("Qwen3Moe", {
+        "head_dim": 16, "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
+        "mlp_only_layers": [0],
+    }),
+    "olmoe": Variant("Olmoe", {"num_experts": 6, "num_experts_per_tok": 2}),
+    "olmoe-normalized": Variant("Olmoe", {
+        "num_experts": 6, "num_experts_per_tok": 3, "norm_topk_prob": True,
+        "num_key_value_heads": 4,
+    }),
+    "gpt-oss": Variant("GptOss", {
+        "head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 20,
+        "initializer_range": 0.5,
+    }),
+    "mixtral": Variant("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2}),
     "bitnet-float": Variant("BitNet"),
     "bitnet-float-silu": Variant("BitNet", {"hidden_act": "silu", "attention_bias": True}),
 }

@@ -16,7 +16,10 @@ DEMO = Path(trilobite.__file__).parent / "checkpoints" / "demo-bitnet"
 
 
 def write_random_checkpoint(folder: Path, config: ModelConfig, form: Format) -> Path:
-    """Write a BitNet of random weights in ``form`` into ``folder``, with the demo's tokenizer."""
+    """Write a BitNet of random weights in ``form`` into ``folder``, with the demo's tokenizer.
+
+    With experts, a Qwen3-MoE.
+    """
     folder.mkdir(parents=True)
     weights, tensors, formats = random_weights(config, form), {}, {}
     for name in config.tensor_shapes():
@@ -40,8 +43,20 @@ def write_random_checkpoint(folder: Path, config: ModelConfig, form: Format) -> 
             "quant_method": "trilobite", "version": 1, "format": "mixed", "tensors": formats,
         },
     }
+    if config.experts:
+        described |= _mixture(config)
     (folder / "config.json").write_text(json.dumps(described))
     (folder / "manifest.json").write_text('{"format": "mixed"}')
     for file in DEMO.glob("token*.json"):
         shutil.copy(file, folder)
     return folder
+
+
+def _mixture(config: ModelConfig) -> dict:
+    """What config.json says of a Qwen3-MoE instead."""
+    return {
+        "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe",
+        "num_experts": config.experts.count, "num_experts_per_tok": config.experts.chosen,
+        "moe_intermediate_size": config.experts.intermediate_size,
+        "norm_topk_prob": config.experts.normalized, "source_quantization_config": None,
+    }

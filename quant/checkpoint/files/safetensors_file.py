@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,8 @@ class SafetensorsFile(HoldsFiles):
         self.path = path
         self._file = RawFile(path, mapped)
         try:
-            self.tensors: Mapping[str, HeaderEntry] = self._read_header()
+            self._tensors = self._read_header()
+            self.tensors: Mapping[str, HeaderEntry] = MappingProxyType(self._tensors)
         except BaseException:
             self._file.close()
             raise
@@ -104,6 +106,20 @@ class SafetensorsFile(HoldsFiles):
         row_bytes = math.prod(tensor.shape[1:]) * dtype.itemsize
         shape = (stop - start, *tensor.shape[1:])
         return self._file.read(name, tensor.begin + start * row_bytes, shape, dtype)
+
+    def piece(self, name: str, index: int, shape: tuple[int, ...]) -> str:
+        """Make piece ``index`` of tensor ``name``, which is made of pieces of ``shape``, a tensor.
+
+        Gives the name that it gets in ``tensors``.
+        """
+        whole = self.tensors[name]
+        nbytes = math.prod(shape) * np.dtype(_DTYPES[whole.dtype]).itemsize
+        begin = whole.begin + index * nbytes
+        if whole.nbytes % nbytes or not whole.begin <= begin < whole.end:
+            raise ValueError(f"{name} of shape {whole.shape} has no piece {index} of {shape}")
+        piece = f"{name}[{index}]"
+        self._tensors[piece] = HeaderEntry(whole.dtype, shape, begin, begin + nbytes)
+        return piece
 
     def _read_header(self) -> dict[str, HeaderEntry]:
         size = self._file.size

@@ -16,10 +16,10 @@ from ...formats.ternary import absmean_scale
 from .floats import all_finite, check_finite, to_float32
 from .locate import StoredEntry
 
-__all__ = ["PlainTensor", "TensorInfo", "TensorSource", "check_entry"]
+__all__ = ["FLOATS", "PlainTensor", "TensorInfo", "TensorSource", "check_entry"]
 
 _BLOCK_VALUES = 4 << 20   # 16 MiB of float32
-_FLOATS = ("F32", "F16", "BF16")
+FLOATS = ("F32", "F16", "BF16")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TensorInfo:
     @property
     def float_type(self) -> str:
         """The float type that holds its numbers exactly: that in the file, else "F32"."""
-        return self.dtype if self.dtype in _FLOATS else "F32"
+        return self.dtype if self.dtype in FLOATS else "F32"
 
 
 class TensorSource(ABC):
@@ -120,7 +120,7 @@ class PlainTensor(TensorSource):
     def __init__(
         self, name: str, shape: tuple[int, ...], entry: StoredEntry, ternary: bool = False
     ) -> None:
-        check_entry(entry, shape, _FLOATS)
+        check_entry(entry, shape, FLOATS)
         stored = entry.tensor
         info = TensorInfo(shape, stored.dtype, stored.nbytes, entry.file.path, stored.begin)
         super().__init__(name, info)

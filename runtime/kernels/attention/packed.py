@@ -26,7 +26,7 @@ from ....tools.compiled import njit
 from ..threads import chunks_for, over_range
 from .key_bias import BiasScores, add_bias, no_bias
 from .portable import TILE, _softmax_tile, token_of
-from .scoring import Scoring, cap_scores, plain_scoring
+from .scoring import Scoring, begin_softmax, cap_scores, plain_scoring
 
 __all__ = ["attend_packed", "store_fp8", "store_int4"]
 
@@ -149,8 +149,8 @@ def _pairs(
     state = np.empty((share, 2), np.float32)
     for pair in range(begin, end):
         n, kv = token_of(pair, tokens, kv_heads), pair % kv_heads
-        state[:, 0], state[:, 1] = -np.inf, 0.0
         for i in range(share):
+            state[i, 0], state[i, 1] = begin_softmax(scoring, kv * share + i)
             absmax = quantize_activation(queries[n, kv * share + i], codes[i])
             scales[i] = mul(absmax, scoring.scale)
             out[n, kv * share + i] = np.float32(0.0)

@@ -34,7 +34,7 @@ from ....numerics import (
 from ....tools.compiled import njit
 from ..threads import chunks_for, over_range
 from .key_bias import BiasScores, add_bias, no_bias
-from .scoring import Scoring, cap_scores, plain_scoring
+from .scoring import Scoring, begin_softmax, cap_scores, plain_scoring
 
 __all__ = ["TILE", "attend_float32", "attend_int8", "store_int8", "token_of"]
 
@@ -126,7 +126,8 @@ def _attend_one_int8(
     weights = np.empty(TILE, np.int32)
     lanes = np.empty(LANES, np.float32)
     sums = np.empty(width, np.int32)
-    state = np.array([-np.inf, 0.0], np.float32)
+    state = np.empty(2, np.float32)
+    state[0], state[1] = begin_softmax(scoring, head)
     out[:] = np.float32(0.0)
     for tile in range(first // TILE * TILE, last + 1, TILE):
         begin, end = max(tile, first), min(tile + TILE, last + 1)
@@ -171,13 +172,14 @@ def _dot_lanes(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> np.float32:
 @njit
 def _attend_one_float32(
     query: np.ndarray, keys: np.ndarray, values: np.ndarray, first: int, last: int,
-    scoring: Scoring, out: np.ndarray,
+    scoring: Scoring, head: int, out: np.ndarray,
 ) -> None:
     """One head of one token over positions ``first`` to ``last``; writes ``out`` [head_dim]."""
     width = query.shape[0]
     scores = np.zeros(TILE, np.float32)
     lanes = np.empty(LANES, np.float32)
-    state = np.array([-np.inf, 0.0], np.float32)
+    state = np.empty(2, np.float32)
+    state[0], state[1] = begin_softmax(scoring, head)
     out[:] = np.float32(0.0)
     for tile in range(first // TILE * TILE, last + 1, TILE):
         begin, end = max(tile, first), min(tile + TILE, last + 1)
@@ -233,7 +235,7 @@ def _pairs_float32(
         kv = head // (heads // keys.shape[0])
         _attend_one_float32(
             queries[n, head], keys[kv], values[kv],
-            max(0, start + n - window + 1), start + n, scoring, out[n, head],
+            max(0, start + n - window + 1), start + n, scoring, head, out[n, head],
         )
 
 

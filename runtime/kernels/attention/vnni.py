@@ -40,7 +40,7 @@ from ..parallel_region import parallel_region
 from ..threads import chunks_for, in_chunks
 from .key_bias import BiasScores, add_bias, no_bias
 from .portable import token_of
-from .scoring import Scoring, cap_scores, plain_scoring
+from .scoring import Scoring, begin_softmax, cap_scores, plain_scoring
 
 __all__ = [
     "TiledCache",
@@ -199,13 +199,16 @@ def _add_tile(weights: np.ndarray, lanes: np.ndarray) -> np.float32:
 
 
 @_inlined
-def _softmax(tiles: int, values: int, scratch: _Scratch) -> np.float32:
+def _softmax(
+    tiles: int, values: int, before: tuple[np.float32, np.float32], scratch: _Scratch
+) -> np.float32:
     """Turn scores into weights in place; write ``shrinks``; return the sum of all weights.
 
-    ``values`` is the address of the first tile's, which will be needed next.
+    ``values`` is the address of the first tile's, which will be needed next; ``before`` what
+    ``begin_softmax`` gives.
     """
     scores, maxima, shrinks = scratch.scores, scratch.maxima, scratch.shrinks
-    running = _LOWEST
+    running, total = before
     for tile in range(tiles):
         highest = scores[tile * _TILE]
         for t in range(tile * _TILE, tile * _TILE + _TILE):
@@ -218,7 +221,6 @@ def _softmax(tiles: int, values: int, scratch: _Scratch) -> np.float32:
         shrinks[tile] = exp(shrinks[tile])
     units = scratch.codes.shape[0] // HEAD_UNIT
     exp_tiles(scores.ctypes.data, maxima.ctypes.data, tiles, values, units)
-    total = np.float32(0.0)
     for tile in range(tiles):
         partial = _add_tile(scores[tile * _TILE:tile * _TILE + _TILE], scratch.lanes)
         total = add(mul(total, shrinks[tile]), partial)
@@ -273,7 +275,8 @@ def _attend_head(
     begin = first // _TILE
     tiles = last // _TILE + 1 - begin
     _score(query, keys, key_scales, first, last, scoring, scratch, n, head, bias)
-    total = _softmax(tiles, values[begin].ctypes.data, scratch)
+    before = begin_softmax(scoring, head)
+    total = _softmax(tiles, values[begin].ctypes.data, before, scratch)
     _to_bytes(tiles, value_scales, first, scratch)
     sums, weights = scratch.sums, scratch.weights
     out[:] = np.float32(0.0)

@@ -25,9 +25,9 @@ from ..base import IntegerLinear
 from ..choice import chosen_kernel
 from ..integer.int4 import scale_groups
 from ..threads import over_rows
-from .nibbles_vnni import VnniBlocks, VnniScaledBlocks
+from .nibbles_vnni import StoredBlocks, VnniBlocks, VnniScaledBlocks
 
-__all__ = ["Int4Fp8Linear", "Mxfp4Linear", "Nvfp4Linear"]
+__all__ = ["Int4Fp8Linear", "Mxfp4Linear", "Nvfp4Linear", "StoredMxfp4Linear"]
 
 _E4M3_UNITS = np.float32(2.0**9)      # in 1
 _LARGEST_E4M3 = 448 * 512
@@ -60,11 +60,12 @@ class Mxfp4Linear(_NibbleLinear):
 
     largest_weight: ClassVar[int] = 12
     table: ClassVar[np.ndarray] = E2M1_TWICE
+    fused_vnni: ClassVar[type[VnniBlocks] | type[StoredBlocks]] = VnniBlocks
 
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None) -> None:
         super().__init__(weight, bias)
         if chosen_kernel() == "vnni":
-            self._fused = VnniBlocks(self._packed, self.table, self._scale)
+            self._fused = self.fused_vnni(self._packed, self.table, self._scale)
             self.nbytes = self._fused.nbytes + self._scale.nbytes
 
     def _scales(self, stored: np.ndarray) -> np.ndarray:
@@ -77,6 +78,12 @@ class Mxfp4Linear(_NibbleLinear):
 
     def _integer(self, q: np.ndarray) -> np.ndarray:
         return self._block_sums(q)
+
+
+class StoredMxfp4Linear(Mxfp4Linear):
+    """The same of a weight that stays where it is stored, on CPUs that can use it there."""
+
+    fused_vnni = StoredBlocks
 
 
 class _ScaledNibbleLinear(_NibbleLinear):

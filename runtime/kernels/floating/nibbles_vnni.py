@@ -15,6 +15,7 @@ from typing_extensions import override
 from ....numerics import quantize_activation, quantize_activation_fp8
 from ....tools.compiled import njit
 from ..integer.int4_dot import finish_groups, group_totals, reorder, whole_groups
+from ..integer.stored_nibbles import StoredNibbles
 from ..ir.int4_layout import BLOCK, BLOCK_COLUMNS
 from ..ir.x86.groups import add_group_panel
 from ..ir.x86.nibbles import unpack_nibbles
@@ -23,7 +24,7 @@ from ..keep_alive import keep_alive
 from ..panel import Activations, PanelOutputs, RowGroupKernel, aligned, finish
 from ..threads import over_range
 
-__all__ = ["VnniBlocks", "VnniScaledBlocks"]
+__all__ = ["StoredBlocks", "VnniBlocks", "VnniScaledBlocks"]
 
 _BLOCK_STEPS = BLOCK_COLUMNS // 4
 
@@ -76,6 +77,15 @@ class VnniBlocks(_Nibbles):
         totals = group_totals(activations.q, self._columns, len(self._scale))
         operands = (self._weight, totals, activations, outputs)
         over_range(_multiply_groups, operands, self._groups, chunks)
+
+
+class StoredBlocks(StoredNibbles):
+    """``VnniBlocks`` from the stored bytes."""
+
+    def __init__(self, packed: np.ndarray, table: np.ndarray, scale: np.ndarray) -> None:
+        offset = -int(table.min())
+        shifted = (table.astype(np.int16) + offset).astype(np.uint8)
+        super().__init__(packed, shifted, np.full((1, len(packed)), offset, np.uint8), scale)
 
 
 class VnniScaledBlocks(_Nibbles):

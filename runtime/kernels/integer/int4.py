@@ -17,12 +17,15 @@ from ....quant.formats.base import PackedWeight
 from ....quant.formats.grouped_int import GroupedInt
 from ....quant.formats.grouped_ternary import GroupedTernary
 from ....tools.compiled import njit
-from ..base import IntegerLinear
+from ..base import FusedKernel, IntegerLinear
 from ..choice import chosen_kernel
 from ..threads import over_rows
 from .int4_dot import DotInt4
+from .stored_nibbles import StoredInt4
 
-__all__ = ["GroupedIntLinear", "Int4Linear", "grouped_format", "scale_groups"]
+__all__ = [
+    "GroupedIntLinear", "Int4Linear", "StoredInt4Linear", "grouped_format", "scale_groups",
+]
 
 _STEP = 8   # bytes of a column, hence 16 products, to an int16 sum
 
@@ -57,13 +60,17 @@ class Int4Linear(GroupedIntLinear):
         super().__init__(weight, bias)
         packed = weight.tensors["packed"]
         if chosen_kernel() in ("vnni", "dotprod"):
-            self._fused = DotInt4(packed, self._zero_point, self._scale)
+            self._fused = self._dot_kernel(packed)
             self.nbytes = self._fused.nbytes
             del self._scale, self._zero_point   # it has its own
             return
         padding = -packed.shape[1] % _STEP   # only of a row that is one group
         self._packed = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, padding))).T)
         self.nbytes += self._packed.nbytes
+
+    def _dot_kernel(self, packed: np.ndarray) -> FusedKernel:
+        """What CPUs with dot products of bytes multiply with."""
+        return DotInt4(packed, self._zero_point, self._scale)
 
     def _integer(self, q: np.ndarray) -> np.ndarray:
         """Exact int32 sums [N, groups, M] of int8 ``q`` [N, K]."""
@@ -74,6 +81,15 @@ class Int4Linear(GroupedIntLinear):
         operands = (self._packed, self._zero_point, pairs)
         over_rows(_sum_groups, operands, q, self.shape[0], sums)
         return sums
+
+
+class StoredInt4Linear(Int4Linear):
+    """The same of a weight that stays where it is stored, on CPUs that can use it there."""
+
+    def _dot_kernel(self, packed: np.ndarray) -> FusedKernel:
+        if chosen_kernel() != "vnni":
+            return super()._dot_kernel(packed)
+        return StoredInt4(packed, self._zero_point, self._scale)
 
 
 def grouped_format(weight: PackedWeight) -> GroupedInt | GroupedTernary:

@@ -28,16 +28,16 @@ from .vectors import (
     writes_memory,
 )
 
-__all__ = ["unpack_nibbles"]
+__all__ = ["TABLE", "four_times", "unpack_nibbles"]
 
-_TABLE = ir.VectorType(INT8, 16)
+TABLE = ir.VectorType(INT8, 16)
 
 
-def _four_times(builder: ir.IRBuilder, table: ir.Value) -> ir.Value:
+def four_times(builder: ir.IRBuilder, table: ir.Value) -> ir.Value:
     """The 16 bytes of ``table`` in each 128-bit lane."""
     lanes = [index % 16 for index in range(64)]
     mask = ir.Constant(ir.VectorType(INT32, 64), lanes)
-    return builder.shuffle_vector(table, ir.Constant(_TABLE, ir.Undefined), mask)
+    return builder.shuffle_vector(table, ir.Constant(TABLE, ir.Undefined), mask)
 
 
 @intrinsic
@@ -50,7 +50,7 @@ def unpack_nibbles(_: Any, packed: Any, table: Any, panel: Any, blocks: Any) -> 
     def generate(builder: ir.IRBuilder, arguments: list[ir.Value]) -> None:
         packed, table, panel, blocks = arguments
         low = constant(BYTES, 15)
-        values = _four_times(builder, load(builder, table, _TABLE))
+        values = four_times(builder, load(builder, table, TABLE))
         name = "llvm.x86.avx512.pshuf.b.512"
         look_up = declare(builder, name, BYTES, [BYTES, BYTES])
 
