@@ -134,6 +134,7 @@ def _find(model: Model, warnings: list[str]) -> ModelShape:
 
 def _refuse_peculiar(config: ModelConfig, name: str) -> None:
     """Refuse a model of whose layers an accelerator has no description."""
+    refuse_experts(config, name, "an estimate")
     if (what := config.refusal(_ON_ACCELERATORS)) is not None:
         raise EstimateError(f"{name} has {what}, which no accelerator that is described here has; "
                             "processors of a SoC are estimated with it")

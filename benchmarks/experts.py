@@ -1,10 +1,10 @@
 """Times a mixture of experts of OLMoE's shape (64 experts, 8 for a token), random, in INT4.
 
 The model lies in a folder as ``trilobite quantize`` writes it, so that experts are read from the
-mapped file when a token first goes to them. Beside it llama.cpp, by llama-cpp-python, on a GGUF file
-of the same shape in Q4_0, with keys and values in float16. Each contender has a process of its own
-for each number of threads. Random routers spread tokens evenly over the experts, which is the worst
-that can happen to a cache.
+mapped file when a token first goes to them. Beside it llama.cpp, by llama-cpp-python, on a GGUF
+file of the same shape in Q4_0, with keys and values in float16. Each contender has a process of its
+own for each number of threads. Random routers spread tokens evenly over the experts, which is the
+worst that can happen to a cache.
 
     python benchmarks/experts.py --folder scratch --layers 16 --threads 1,2 --json out.json
 

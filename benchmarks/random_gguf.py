@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Shape", "write"]
+__all__ = ["Shape", "olmoe", "write"]
 
 _DRAWN_ROWS = 256    # so many rows are drawn and quantized; a weight is a random choice of them
 _Q6_K_BLOCK, _Q6_K_BYTES = 256, 210
@@ -19,7 +19,10 @@ _CONTEXT = 4096
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a Llama decoder; ``tied`` says that the embedding is the head too."""
+    """The sizes of a Llama decoder; ``tied`` says that the embedding is the head too.
+
+    With ``experts``, of which a token goes to ``chosen``, it is an OLMoE.
+    """
 
     layers: int
     hidden: int
@@ -30,18 +33,21 @@ class Shape:
     vocabulary: int
     rope_theta: float
     tied: bool
+    experts: int = 0
+    chosen: int = 0
 
     def linears(self, layer: int) -> Iterator[tuple[str, int, int]]:
-        """Name, M and K of every linear of a layer."""
+        """Name, M and K of every linear of a layer; M of all experts together."""
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        suffix, count = ("_exps", self.experts) if self.experts else ("", 1)
         for name, M, K in (
             ("attn_q", queries, self.hidden),
             ("attn_k", keys, self.hidden),
             ("attn_v", keys, self.hidden),
             ("attn_output", self.hidden, queries),
-            ("ffn_gate", self.intermediate, self.hidden),
-            ("ffn_up", self.intermediate, self.hidden),
-            ("ffn_down", self.hidden, self.intermediate),
+            (f"ffn_gate{suffix}", count * self.intermediate, self.hidden),
+            (f"ffn_up{suffix}", count * self.intermediate, self.hidden),
+            (f"ffn_down{suffix}", count * self.hidden, self.intermediate),
         ):
             yield f"blk.{layer}.{name}.weight", M, K
 
@@ -51,6 +57,14 @@ class Shape:
         for layer in range(self.layers):
             yield f"blk.{layer}.attn_norm.weight"
             yield f"blk.{layer}.ffn_norm.weight"
+            if self.experts:
+                yield f"blk.{layer}.attn_q_norm.weight"
+                yield f"blk.{layer}.attn_k_norm.weight"
+
+
+def olmoe(layers: int) -> Shape:
+    """OLMoE-1B-7B, with as many ``layers`` as are asked for; it has 16."""
+    return Shape(layers, 2048, 1024, 16, 16, 128, 50304, 1e4, tied=False, experts=64, chosen=8)
 
 
 def write(path: Path, shape: Shape, kind: str) -> None:
@@ -66,11 +80,14 @@ def write(path: Path, shape: Shape, kind: str) -> None:
     tables = ["token_embd.weight"] + ([] if shape.tied else ["output.weight"])
     tensors = [(name, (shape.hidden,), float32) for name in shape.norms()]
     tensors += [(name, (shape.vocabulary, shape.hidden), q6_k) for name in tables]
+    if shape.experts:
+        tensors += [(f"blk.{layer}.ffn_gate_inp.weight", (shape.experts, shape.hidden), float32)
+                    for layer in range(shape.layers)]
     tensors += [
-        (name, (M, K), linear)
+        (name, (shape.experts, M // shape.experts, K) if "_exps" in name else (M, K), linear)
         for layer in range(shape.layers) for name, M, K in shape.linears(layer)
     ]
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, "olmoe" if shape.experts else "llama")
     _describe(writer, shape)
     for name, size, dtype in tensors:
         stored = size if dtype == float32 else gguf.quant_shape_to_byte_shape(size, dtype)
@@ -83,13 +100,15 @@ def write(path: Path, shape: Shape, kind: str) -> None:
     writer.write_ti_data_to_file()
     rng = np.random.default_rng(0)
     for _, size, dtype in tensors:
-        if dtype == float32:
+        if dtype == float32 and len(size) == 2:
+            data = rng.standard_normal(size, np.float32) * np.float32(0.02)
+        elif dtype == float32:
             data = np.ones(size, np.float32)
         elif dtype == q6_k:
             data = _chosen(_random_q6_k(size[1], rng), size[0], rng)
         else:
-            rows = _drawn(size[1], kind.startswith("TQ"), rng)
-            data = _chosen(gguf.quants.quantize(rows, dtype), size[0], rng)
+            rows = _drawn(size[-1], kind.startswith("TQ"), rng)
+            data = _chosen(gguf.quants.quantize(rows, dtype), math.prod(size[:-1]), rng)
         writer.write_tensor_data(data)
     writer.close()
 
@@ -108,6 +127,9 @@ def _describe(writer: object, shape: Shape) -> None:
     writer.add_rope_freq_base(shape.rope_theta)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(shape.vocabulary)
+    if shape.experts:
+        writer.add_expert_count(shape.experts)
+        writer.add_expert_used_count(shape.chosen)
     writer.add_tokenizer_model("no_vocab")
 
 
