@@ -15,7 +15,6 @@ from ....tools.compiled import njit
 from ..ir.x86.groups import add_group_panel
 from ..ir.x86.nibble_rows import unpack_nibble_rows
 from ..ir.x86.panel import ROWS, STEP, dot_panel
-from ..keep_alive import keep_alive
 from ..panel import Activations, PanelOutputs, aligned
 from ..threads import over_range
 from .int4_dot import finish_groups, group_totals, whole_groups
@@ -96,6 +95,46 @@ def _by_nibbles(q: np.ndarray) -> None:
 
 
 @njit
+def _unpack(
+    rows: np.ndarray, column: int, weight: _Weight, panel: np.ndarray, vectors: int
+) -> None:
+    """Write ``panel`` from byte ``column`` on of 64 ``rows``, flat; the next 64 are prefetched."""
+    stride = weight.packed.shape[1]
+    here = rows.ctypes.data + column
+    ahead = rows.ctypes.data + ROWS * (stride + column)
+    unpack_nibble_rows(here, stride, weight.table.ctypes.data, panel.ctypes.data, vectors, ahead)
+
+
+@njit
+def _sum_group(
+    panel: np.ndarray, q: np.ndarray, stride: int, steps: int, q_totals: np.ndarray,
+    zero: np.ndarray, sums: np.ndarray, out: np.ndarray,
+) -> None:
+    """Write the exact sums ``out`` int32 [N, rows] of a group; ``sums`` [N, ROWS] is scratch.
+
+    ``q`` is flat from the group on, its rows ``stride`` bytes apart.
+    """
+    sums[:] = 0
+    N = sums.shape[0]
+    dot_panel(panel.ctypes.data, q.ctypes.data, stride, N, sums.ctypes.data, steps)
+    for n in range(N):
+        for r in range(out.shape[1]):
+            out[n, r] = sums[n, r] - np.int32(q_totals[n] * np.int32(zero[r]))
+
+
+@njit
+def _add_group(
+    panel: np.ndarray, q: np.ndarray, stride: int, steps: int, q_totals: np.ndarray, groups: int,
+    zero: np.ndarray, scale: np.ndarray, y: np.ndarray,
+) -> None:
+    """Add a group, scaled, to ``y`` float32 [N, ROWS]; ``q`` and ``q_totals`` are flat from it."""
+    add_group_panel(
+        panel.ctypes.data, q.ctypes.data, stride, steps, y.shape[0], q_totals.ctypes.data, groups,
+        zero.ctypes.data, scale.ctypes.data, y.ctypes.data,
+    )
+
+
+@njit
 def _multiply_groups(
     weight: _Weight, q_totals: np.ndarray, activations: Activations, outputs: PanelOutputs,
     start: int, stop: int,
@@ -103,43 +142,30 @@ def _multiply_groups(
     """Write the ``outputs`` of row groups [start, stop)."""
     q = activations.q
     N, groups = q_totals.shape
-    stride = weight.packed.shape[1]
-    steps = (stride // groups + 3) // 4 * 2   # of a group
+    steps = (weight.packed.shape[1] // groups + 3) // 4 * 2   # of a group
     in_span = max(1, 2 * VECTOR // (4 * steps))   # groups that are unpacked together
     vectors = (4 * steps * in_span + 2 * VECTOR - 1) // (2 * VECTOR)
     panel = aligned(32 * vectors * STEP)
     sums = aligned(4 * ROWS * N).view(np.int32).reshape((N, ROWS))
     y = aligned(4 * ROWS * N).view(np.float32).reshape((N, ROWS))
     for row_group in range(start, stop):
-        first = row_group * ROWS
-        rows = rows_of(row_group, weight.packed, weight.last)
+        rows = slice(row_group * ROWS, row_group * ROWS + ROWS)
         y[:] = 0
         for group in range(groups):
-            zero = weight.zero[min(group, weight.zero.shape[0] - 1), first:first + ROWS]
             inside = group % in_span
             if inside == 0:
                 column = group // in_span * vectors * VECTOR
-                unpack_nibble_rows(
-                    rows.ctypes.data + column, stride, weight.table.ctypes.data,
-                    panel.ctypes.data, vectors, rows.ctypes.data + ROWS * (stride + column),
-                )
-            here = panel.ctypes.data + inside * steps * STEP
-            codes = q.ctypes.data + 4 * group * steps
+                stored = rows_of(row_group, weight.packed, weight.last)
+                _unpack(stored, column, weight, panel, vectors)
+            zero = weight.zero[min(group, weight.zero.shape[0] - 1), rows]
+            here = panel[inside * steps * STEP:]
+            flat = q.reshape(-1)[4 * group * steps:]
             if outputs.sums.shape[0]:
-                sums[:] = 0
-                dot_panel(here, codes, q.shape[1], N, sums.ctypes.data, steps)
-                out = outputs.sums[:, group, first:first + ROWS]
-                for n in range(N):
-                    for r in range(out.shape[1]):
-                        out[n, r] = sums[n, r] - np.int32(q_totals[n, group] * np.int32(zero[r]))
-                continue
-            add_group_panel(
-                here, codes, q.shape[1], steps, N, q_totals[:, group:].ctypes.data, groups,
-                zero.ctypes.data, outputs.scale[group, first:first + ROWS].ctypes.data,
-                y.ctypes.data,
-            )
+                out = outputs.sums[:, group, rows]
+                _sum_group(here, flat, q.shape[1], steps, q_totals[:, group], zero, sums, out)
+            else:
+                totals = q_totals.reshape(-1)[group:]
+                _add_group(here, flat, q.shape[1], steps, totals, groups, zero,
+                           outputs.scale[group, rows], y)
         if outputs.y.shape[0]:
-            finish_groups(first, y, activations.scale, outputs.bias, outputs.y)
-    keep_alive(panel)
-    keep_alive(sums)
-    keep_alive(y)
+            finish_groups(row_group * ROWS, y, activations.scale, outputs.bias, outputs.y)
