@@ -17,6 +17,7 @@ __all__ = ["timelines"]
 _WIDTH, _LEFT, _RIGHT = 940, 112, 932
 _ROW, _BAR = 22, 15
 _UNITS = {"tlmm": "matrices", "integer": "attention", "vector": "vector", "host": "host"}
+_HEADS = ("head", "lm_head")   # labels of its operator
 _LAYER = re.compile(r"layer (\d+) ")
 _NARROWEST = 0.4   # units of the drawing
 _MOST = 4_000      # bars of a row; of more, those that would lie on each other are one
@@ -45,23 +46,34 @@ def _layer_of(span: Span) -> int | None:
 def _chart(timeline: Timeline, begin: float, end: float, description: str, title: str) -> Markup:
     """What runs from ``begin`` to ``end``: a row per unit, and the DRAM's load."""
     x = Scale(begin, end, _LEFT, _RIGHT)
-    found = timeline.system.units
-    units = {unit: name for unit, name in _UNITS.items() if unit in found} | {
-        unit: unit for unit in found if unit not in _UNITS}
+    units = list(_rows_of(timeline))
     bottom = 24 + _ROW * (len(units) + 1)
-    rows = [_row(timeline, unit, name, index, x, begin, end)
-            for index, (unit, name) in enumerate(units.items())]
+    rows = [_row(spans, name, index, x, begin, end) for index, (name, spans) in enumerate(units)]
     return chart(
         _WIDTH, bottom + 22, description,
         text(0, 14, f"{title}: {si(end - begin, 's')}", "value"), rows,
         _load(timeline, 24 + _ROW * len(units), x, begin, end), _axis(x, begin, end, bottom))
 
 
+def _rows_of(timeline: Timeline) -> Iterator[tuple[str, list[Span]]]:
+    """Names and spans of the rows: one for each unit, and one for the LM head, whatever runs it."""
+    found = timeline.system.units
+    names = {unit: name for unit, name in _UNITS.items() if unit in found} | {
+        unit: unit for unit in found if unit not in _UNITS}
+    heads: list[Span] = []
+    for unit, name in names.items():
+        spans = list(timeline.on(unit))
+        heads += [span for span in spans if span.task.label in _HEADS]
+        yield name, [span for span in spans if span.task.label not in _HEADS]
+    if heads:
+        yield "LM head", heads
+
+
 def _row(
-    timeline: Timeline, unit: str, name: str, index: int, x: Scale, begin: float, end: float
+    spans: Sequence[Span], name: str, index: int, x: Scale, begin: float, end: float
 ) -> Markup:
     top = 24 + _ROW * index
-    spans = [span for span in timeline.on(unit) if span.end > begin and span.start < end]
+    spans = [span for span in spans if span.end > begin and span.start < end]
     busy = sum(min(span.end, end) - max(span.start, begin) for span in spans) / (end - begin)
     return join(
         text(0, top + 12, name, "note"),
