@@ -188,9 +188,9 @@ class Core(Component):
         A cycle late is in time: a driver gives nothing in its first cycle, and an operation has
         ended when nothing is under way.
         """
-        late = Signal(name="enabled")
-        m.d.sync += late.eq(enabled)
-        route(m, source, sink, late, payload)
+        late, disabled = Signal(name="enabled"), Signal(init=1, name="disabled")
+        m.d.sync += [late.eq(enabled), disabled.eq(~enabled)]
+        route(m, source, sink, late, payload, ~disabled)
 
     def _connect_memory(self, m: Module) -> None:
         reader, writer, master = self._reader, self._writer, self._write_master

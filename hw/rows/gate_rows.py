@@ -86,8 +86,9 @@ class GateRows(Component):
         last = Signal()
         m.d.comb += [
             queue.enter.eq(gates.o.valid & ups.o.valid & queue.ready),
-            last.eq(queue.enter & (element == self.lanes - 1)),
-            gates.o.ready.eq(last), ups.o.ready.eq(last),
+            last.eq(element == self.lanes - 1),
+            gates.o.ready.eq(ups.o.valid & queue.ready & last),
+            ups.o.ready.eq(gates.o.valid & queue.ready & last),
             gate.i_gate.eq(gates.o.p[element]),
             gate.i_up.eq(ups.o.p[element]),
             queue.i.eq(gate.o),
