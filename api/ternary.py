@@ -26,8 +26,9 @@ def ternary_copy(model: str, folder: Path, done: str) -> tuple[str | Path, tuple
             return model, ()
         if not checkpoint.config.bitlinear:
             raise TrilobiteError(
-                f"{model} is not quantized, and the accelerator multiplies ternary weights; "
-                "quantize the model with --format ternary first")
+                f"{model} is not quantized, and the accelerator multiplies ternary weights, or "
+                "those of a few bits; quantize the model with --format ternary first, or with "
+                "--format int4 for an accelerator that has scales of groups (scale_lanes)")
     quantize(model, folder, format="ternary")
     return folder, (
         f"{model} holds master weights; its ternary copy with int8 embedding is {done}.",)

@@ -201,8 +201,8 @@ def verify_decoder(
     Parameters
     ----------
     model
-        A ternary model's folder, or master weights that were trained ternary, of which a ternary
-        copy is taken.
+        The folder of a model in a format that the accelerator multiplies by, or master weights that
+        were trained ternary, of which a ternary copy is taken.
     prompt, tokens
         The first ``tokens`` tokens of ``prompt``; None takes all.
     new_tokens

@@ -18,6 +18,7 @@ from ...hw.floats.reciprocal import FloatReciprocal, FloatRsqrt
 from ...hw.floats.to_integer import FloatToInteger
 from ...hw.matmul.engine_parameters import TlmmParameters
 from ...hw.matmul.lookup_tables import READERS
+from ...hw.matmul.packed_dots import PackedDots
 from ...hw.matmul.sign_select import SignSelect
 from ...hw.matmul.tlmm import Tlmm
 from ...hw.memory.axi import COUNT_WIDTH
@@ -165,6 +166,9 @@ _OTHERS = (
     *_compared("sign-select", SignSelect),
     *(_sized(name, kind, *size) for name, kind in (("tlmm", Tlmm), ("sign-select", SignSelect))
       for size in ENGINE_SIZES),
+    # 96 products of INT4 and int8 in a cycle: by digits, of which three rows make one, and by DSPs.
+    _sized("tlmm", Tlmm, 12, 8, 3),
+    SynthBlock("int4-dots", lambda _: PackedDots(rows=4, length=24)),
     SynthBlock("read-master", _read_master),
     SynthBlock("striped-port", _striped_port),
     SynthBlock("silu-gate", lambda p: Elementwise(SiluGate, p.lanes)),
