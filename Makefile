@@ -36,7 +36,7 @@ durations: $(VENV)/dev.stamp     ## record how long each test takes, for the sha
 	$(BIN)/python -m pytest $(WORKERS) --store-durations
 
 coverage: $(VENV)/dev.stamp      ## which lines the default tests run; compiled functions do not count
-	$(BIN)/python -m pytest $(WORKERS) --cov=trilobite --cov-report=term --cov-report=html
+	COVERAGE_CORE=sysmon $(BIN)/python -m pytest $(WORKERS) --cov=trilobite --cov-report=term --cov-report=html
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -1,9 +1,12 @@
 """Configuration of the documentation's site; `make docs` builds it."""
 
+import gc
 import sys
 from pathlib import Path
 
 import trilobite
+
+gc.disable()   # hundreds of pages of nodes stay to the end; looking through them takes seconds
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 

@@ -281,7 +281,7 @@ class _Compiler:
         read = self.matrices(prefix, "mlp.gate_proj", "mlp.up_proj")
         norm = f"{prefix}post_attention_layernorm.weight"
         emit(self.quantize(middle, hidden, norm, read), "post_norm")
-        emit(self.gated(prefix, *read, gated), "gate_up_proj")
+        emit(self.gated(prefix, read[0], read[1], gated), "gate_up_proj")
         norm = f"{prefix}mlp.ffn_sub_norm.weight" if config.sub_norm else None
         read = self.matrices(prefix, "mlp.down_proj")
         emit(self.quantize(gated, config.intermediate_size, norm, read), f"ffn_{normed}")

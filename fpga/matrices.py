@@ -81,7 +81,7 @@ def take_matrix(name: str, weight: np.ndarray | PackedWeight, p: AcceleratorPara
                              "none; quantize the model with --format int4")
     codes = packed.codes()
     if grouping.columns is None:
-        return Matrix(codes.values, np.float32(codes.scale[:1, :1]), grouping)
+        return Matrix(codes.values, np.asarray(codes.scale[:1, :1], np.float32), grouping)
     if grouping.columns % p.lanes:
         raise TrilobiteError(f"{name}: a group of {grouping.columns} columns is no multiple of the "
                              f"accelerator's {p.lanes} lanes")

@@ -125,10 +125,10 @@ class Driver:
         if version >> 16 != VERSION >> 16:
             raise HostError(f"{self._board.name} has registers of version {_version(version)}, and "
                             f"this program knows {_version(VERSION)}; build the bitstream anew")
+        word_bytes, tokens, context, vocabulary, ports = map(self._get, (
+            "word_bytes", "max_tokens", "max_context", "max_vocabulary", "ports"))
         return Identity(version, self._get("configuration") | self._get("configuration_high") << 32,
-                        *map(self._get, ("word_bytes", "max_tokens", "max_context",
-                                         "max_vocabulary")),
-                        self._get("ports"))
+                        word_bytes, tokens, context, vocabulary, ports)
 
     def load(self, image: Image, told: Callable[[float], None] = lambda count: None) -> None:
         """Write an image into memory. ``told`` is told of bytes that are written.

@@ -150,10 +150,12 @@ class QueryLane(Component):
             seen = Signal(name=f"seen_{number}", reset_less=True)
             m.d.sync += seen.eq(control.row * p.word_tokens + number < counts[control.bank])
             masked.append(Mux(seen, read_weights.data[number].as_signed(), 0))
-        return [[delay(m, factor, p.factor_cycles - 1, f"{name}_{number}")
-                 for number, factor in enumerate(factors)]
-                for name, factors in (("code", [code.as_signed() for code in read.data]),
-                                       ("weight", masked))]
+        code_factors, weight_factors = (
+            [delay(m, factor, p.factor_cycles - 1, f"{name}_{number}")
+             for number, factor in enumerate(factors)]
+            for name, factors in (("code", [code.as_signed() for code in read.data]),
+                                  ("weight", masked)))
+        return code_factors, weight_factors
 
     def _dots(self, m: Module, control, products: list) -> None:
         p, tokens = self.parameters, self.parameters.word_tokens

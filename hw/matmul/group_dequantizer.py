@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -178,7 +178,7 @@ class GroupDequantizer(Component):
             outputs.append(by_x.o.as_value())
         return Cat(outputs)
 
-    def _scale(self, m: Module, lane: int) -> data.View:
+    def _scale(self, m: Module, lane: int) -> Value:
         """The float32 number of a lane's code, when its sum is one."""
         code = self.i_codes.p[lane]
         scale = Signal(FLOAT32.layout, name=f"scale_{lane}", reset_less=True)

@@ -67,7 +67,8 @@ def test_a_queue_before_an_output_passes_everything(tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "depth"), [
-    (StreamQueue, 1), (StreamQueue, 3), (StreamQueue, 4), (LutRamQueue, 3), (BlockRamQueue, 4)])
+    (StreamQueue, 1), (StreamQueue, 2), (StreamQueue, 3), (LutRamQueue, 3), (BlockRamQueue, 4),
+    pytest.param(StreamQueue, 4, marks=pytest.mark.slow)])
 def test_a_queue_passes_everything(kind, depth, tmp_path):
     prove(Passes(kind(8, depth)), tmp_path, depth=14)
 

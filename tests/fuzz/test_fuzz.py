@@ -12,7 +12,7 @@ def test_a_mutated_file_is_read_or_refused(target, tmp_path_factory, tmp_path):
     if target != "index":
         for data in seeds:
             TARGETS[target](data, tmp_path)
-    run_plain(target, seeds, 2.0, tmp_path, seed=0)   # raises what a reader must not raise
+    run_plain(target, seeds, 0.5, tmp_path, seed=0)   # raises what a reader must not raise
 
 
 @pytest.mark.slow

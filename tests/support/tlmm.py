@@ -1,6 +1,7 @@
 """Matrices for the table-lookup engine, and the comparison of a whole simulation with numpy."""
 
 import itertools
+from functools import cache
 
 import numpy as np
 
@@ -41,6 +42,7 @@ def edges(parameters):
             if 1 <= M <= parameters.max_m and 1 <= K <= parameters.max_k]
 
 
+@cache
 def engine(parameters, simulator="verilator", kind=Tlmm):
     """A simulation of the engine."""
     return build(kind(parameters), kind.__name__.lower(), simulator)

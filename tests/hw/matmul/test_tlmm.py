@@ -39,10 +39,11 @@ def test_sums_are_exact_with_stalls_on_all_streams(parameters):
 
 
 @every_engine
-@pytest.mark.parametrize("stream", STREAMS)
-def test_sums_are_exact_with_stalls_on_one_stream(parameters, stream):
-    multiply(parameters, random_problems(parameters, edges(parameters)[::4], 3,
-                                         stall={stream: 0.7}))
+def test_sums_are_exact_with_stalls_on_one_stream(parameters):
+    multiply(parameters, [
+        problem for stream in STREAMS
+        for problem in random_problems(parameters, edges(parameters)[::4], 3,
+                                       stall={stream: 0.7})])
 
 
 @every_engine
@@ -57,11 +58,12 @@ def test_sums_of_the_largest_magnitude_fit(parameters):
 
 
 @every_engine
-@pytest.mark.parametrize("stall", [0.0, {"i_weights": 0.9}, {"i_weights": 0.98}])
-def test_jobs_of_one_block_reuse_their_accumulator_in_consecutive_passes(parameters, stall):
+def test_jobs_of_one_block_reuse_their_accumulator_in_consecutive_passes(parameters):
     """When weights are late, two passes are ready, and may be looked up in consecutive cycles."""
     shapes = [(1, parameters.max_k, 30), (parameters.columns, parameters.max_k, 30)]
-    multiply(parameters, random_problems(parameters, shapes, 4, stall=stall))
+    multiply(parameters, [
+        problem for stall in (0.0, {"i_weights": 0.9}, {"i_weights": 0.98})
+        for problem in random_problems(parameters, shapes, 4, stall=stall)])
 
 
 @every_engine
@@ -149,7 +151,8 @@ def test_icarus_agrees_with_verilator(parameters):
 
 
 @pytest.mark.icarus
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow)
+                                          for seed in range(2, 6))])
 def test_engines_of_any_shape_are_exact(seed):
     rng = np.random.default_rng(seed)
     group_size, tables, columns = (int(rng.integers(*span)) for span in ((2, 6), (1, 10), (1, 6)))

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from trilobite.sim.verify.bench import Traffic, build, exchange
 DEPTH, WIDTH = 12, 16
 
 
+@cache
 def buffer(simulator="verilator"):
     return build(TileBuffer(width=WIDTH, depth=DEPTH, beats_width=8, repeats_width=4),
                  "tile_buffer", simulator)

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,7 @@ every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 thorough = pytest.mark.parametrize("layout", [LAYOUTS[name] for name in THOROUGH], ids=THOROUGH)
 
 
+@cache
 def unpacker(layout, simulator="verilator"):
     return build(Unpacker(layout), "unpacker", simulator)
 
