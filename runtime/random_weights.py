@@ -50,7 +50,7 @@ def random_weights(config: ModelConfig, form: Format, seed: int = 0,
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
         shape = shapes[name]
         if name in matrices:
-            return packed_matrix(shape, matrices[name], generator)
+            return packed_matrix((shape[0], shape[1]), matrices[name], generator)
         if _is_router(name):
             drawn = generator.standard_normal(shape, np.float32)
             return drawn / np.float32(math.sqrt(shape[-1]))

@@ -267,13 +267,14 @@ def _as_elsewhere(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     times = data.get("times", 1.0)
     factors = times if isinstance(times, dict) else dict.fromkeys(ends, times)
     check_keys(factors, set(ends), f"{where}: times")
+    factors = {end: require(float(factor) if type(factor) is int else factor, float,
+                            f"{where}: times") for end, factor in factors.items()}
     said = data.get("source")
     if "times" in data and not said:
         raise EstimateError(f"{where}: source must say why the constant is multiplied")
     return {"unit": found["unit"], "kind": "assumption",
             "source": f"{said + ': ' if said else ''}as that of {name}: {found['source']}",
-            **{end: ends[end] * require(factors[end], (int, float), f"{where}: times")
-               for end in ends}}
+            **{end: ends[end] * factors[end] for end in ends}}
 
 
 def require(value: Any, kind: type, where: str) -> Any:

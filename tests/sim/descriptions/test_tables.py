@@ -236,6 +236,8 @@ def test_a_constant_may_be_that_of_another_description():
     ('{ as = "kv260.power.warmth" }', "as must name a constant of a bundled device"),
     ('{ as = "nowhere.power.idle" }', "as must name a constant"),
     ('{ as = "kv260.power.idle", times = 2.0 }', "source must say why"),
+    ('{ as = "kv260.power.idle", times = "twice", source = "x" }',
+     "times: must be a number, not 'twice'"),
     ('{ as = "kv260.dram.peak" }', "the unit must be 'W', not 'GB/s'"),
     ('{ as = "kv260.power.idle", value = 1.0 }', "unknown key value"),
 ])
