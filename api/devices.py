@@ -15,7 +15,7 @@ from ..sim.descriptions.presets import (
     read_device,
 )
 from ..sim.descriptions.soc import Soc
-from ..sim.measurements.errors import error_sentence
+from .known_error import known_error
 
 __all__ = ["DescribedDevice", "devices"]
 
@@ -57,13 +57,5 @@ def devices(name: str | None = None) -> tuple[DescribedDevice, ...]:
     found = ({**bundled_devices(), **own_devices(), **plugin_devices()} if name is None
              else {name: read_device(name)})
     return tuple(DescribedDevice(key, description, tuple(constants(description)),
-                                 _error(key, description))
+                                 known_error(key, description))
                  for key, description in found.items())
-
-
-def _error(key: str, description: Device | Soc) -> str:
-    """What is known of the error of estimates on the device."""
-    if isinstance(description, Soc) or not description.published:
-        return error_sentence(key)
-    return (f"Published designs on this board: {len(description.published)}; a report compares "
-            "estimates of their models with them.")

@@ -23,7 +23,6 @@ from ..sim.events import write_trace
 from ..sim.formulas.cost_model import RequestRates
 from ..sim.formulas.estimate import estimate as estimate_by_formulas
 from ..sim.formulas.results import Estimate, RequestEstimate
-from ..sim.measurements.errors import error_sentence
 from ..sim.processors.estimate import ProcessorEstimate, estimate_processor
 from ..sim.report import (
     compare_runs,
@@ -39,6 +38,7 @@ from ..sim.this_machine.runtime_estimate import (
     estimate_runtime,
 )
 from ..tools.progress import SILENT, PartOfWork, Progress
+from .known_error import known_error
 from .shapes import Model, find_shapes, find_stored
 from .unused import refuse
 
@@ -85,7 +85,7 @@ class Estimates:
     warnings: tuple[str, ...]
     simulation: TimedEngine | None = None
     comparison: RunComparison | None = None
-    known: str = ""   # of a SoC: the error on published measurements, in a sentence
+    known: str = ""   # of the error on published measurements, a sentence
 
     @property
     def tools(self) -> dict[str, str]:
@@ -202,7 +202,7 @@ def estimate(
                              context or 0, 1 if batch is None else batch, minutes or 0.0)
         said = dict.fromkeys(line for row in rows for line in row.assumptions)
         return Estimates(tuple(rows), tuple(said), None, _compared(path, earlier, rows),
-                         error_sentence(device))
+                         known_error(device, board))
     refuse(board.name, {
         "--processor": processor, "--format": format, "--kv": kv, "--engine": engine,
         "--context": context, "--batch": batch, "--minutes": minutes},
@@ -236,7 +236,7 @@ def estimate(
             raise EstimateError(f"{instead}. {error}" if instead else str(error)) from None
     comparison = _compared(path, earlier, results)
     warnings = (*found.warnings, *([instead] if instead else []))
-    return Estimates(tuple(results), warnings, simulation, comparison)
+    return Estimates(tuple(results), warnings, simulation, comparison, known_error(device, board))
 
 
 def _on_processor(

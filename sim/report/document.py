@@ -42,7 +42,7 @@ def write_report(
     """Write the HTML report of one or more estimates to ``path``; an older file is replaced.
 
     ``tools`` are versions to print beside Trilobite's own, by name; ``compared`` is what
-    ``compare_runs`` gives; ``known`` says how far estimates of a SoC are from measurements. The
+    ``compare_runs`` gives; ``known`` says how far estimates are from measurements. The
     page is one file that needs nothing else.
 
     Raises
@@ -53,7 +53,7 @@ def write_report(
     versions = tool_versions(tools)
     processors = [each for each in estimates if isinstance(each, ProcessorEstimate)]
     boards = [each for each in estimates if isinstance(each, Estimate)]
-    write_output(Path(path), page(boards, versions, compared) if boards
+    write_output(Path(path), page(boards, versions, compared, known) if boards
                  else processor_page(processors, versions, compared, known))
 
 

@@ -27,23 +27,31 @@ from .timeline_chart import timelines
 
 __all__ = ["page"]
 
+# How a clock was obtained, and what that says of the design.
+_PLACED = {"assumption": "assumed: not placed and routed",
+           "analysed": "by timing analysis of the netlist: not placed and routed",
+           "derived": "calculated: not placed and routed", "source": "cited"}
+
+
 def page(
     estimates: Sequence[Estimate], tools: Mapping[str, str],
-    compared: Sequence[Mapping[str, Any]] = (),
+    compared: Sequence[Mapping[str, Any]] = (), known: str = "",
 ) -> str:
     """The whole document, for estimates on one device and one accelerator.
 
-    ``compared``: of ``compare_runs``.
+    ``compared``: of ``compare_runs``; ``known``: of the error on this device.
     """
     first = estimates[0]
+    clock = first.hardware.clock.frequency
     return document_page(
         f"{', '.join(e.model.name for e in estimates)} on {first.device.name}",
         "Trilobite estimate",
         f"{first.hardware.name} on {first.device.name}"
         if first.device.name not in first.hardware.name else first.hardware.name,
+        f"Ternary weights, {clock.nominal:g} MHz ({_PLACED.get(clock.kind, clock.kind)}). "
         f"A prompt of {first.prompt} tokens, {first.tokens} tokens generated, one request at a "
-        "time. Nominal values; the lines below them run from all constants at their best to all "
-        "at their worst.",
+        f"time. {known} Nominal values; the lines below them run from all constants at their best "
+        "to all at their worst.",
         [cards(estimates), comparison(compared), _how_to_read(), published(estimates),
          [_model(estimate) for estimate in estimates], _appendix(estimates)],
         tools)
