@@ -44,7 +44,13 @@ def stepped(decoder):
     return np.concatenate(rows)
 
 
-@pytest.mark.parametrize("opset", [None, 21])
+def some(names, always):
+    """``names`` as parameters, those that are not among ``always`` marked slow."""
+    return [name if name in always else pytest.param(name, marks=pytest.mark.slow)
+            for name in names]
+
+
+@pytest.mark.parametrize("opset", [None, pytest.param(21, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in LENGTH_DEPENDENT])
 def test_onnxruntime_computes_what_the_runtime_does(family, tmp_path, name, opset):
     exporter = EXPORTERS["onnx"].with_opset(opset) if opset else EXPORTERS["onnx"]
@@ -66,7 +72,7 @@ def transformers_logits(folder):
         return model.eval()(torch.tensor([TOKENS])).logits[0].numpy()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", some(FAMILIES, ["gemma3", "granite", "olmo3", "phi4-mini"]))
 def test_transformers_reads_the_floats_of_codes(family, tmp_path, name):
     trilobite.quantize(family(name), tmp_path / "int8", format="int8")
     export(tmp_path / "int8", tmp_path / "out", EXPORTERS["hf"], "float32")
@@ -95,7 +101,7 @@ GGUF = {
 }
 
 
-@pytest.mark.parametrize("name", GGUF)
+@pytest.mark.parametrize("name", some(GGUF, ["gemma2", "gemma3", "granite", "olmo2", "smollm3"]))
 def test_llama_cpp_computes_the_same_logits(tmp_path, name):
     folder = write_variant(tmp_path / name, GGUF[name])
     export(folder, tmp_path / "model.gguf", EXPORTERS["gguf"])
