@@ -131,7 +131,7 @@ def _described(
         rtl, _ = read_toml(_FOLDER, _RTL)
         known = _rtl_constants(parameters, source)
         _refuse_known(stated, known, where)
-        layers += [{"clock": rtl["clock"]}, known]
+        layers.append(known)
         merged = _merged([rtl, stated], "port", where)
         port = build_description(MemoryPort, merged, f"{where}: port")
     layers.append(stated)
