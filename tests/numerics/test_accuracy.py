@@ -13,8 +13,8 @@ from trilobite.numerics.tables import EXP_TABLE, RECIPROCAL_TABLE, RSQRT_TABLE
 F = np.float32
 # What the docstring of ``numerics`` and docs/reference/numerics.md state, in ulp.
 LARGEST_ERROR = {
-    "exp": 1.01, "reciprocal": 1.05, "rsqrt": 1.00, "sigmoid": 3.33, "tanh": 2.95,
-    "gelu_tanh": 2.83,
+    "exp": 1.01, "reciprocal": 1.05, "rsqrt": 1.00, "sigmoid": 3.33, "tanh": 3.15,
+    "gelu_tanh": 3.17,
 }
 NAMES = list(LARGEST_ERROR)
 BELOW_MINUS_1 = 5.05e-8   # of gelu_tanh, absolute
