@@ -47,9 +47,10 @@ def quantities_table(named: Iterable[tuple[str, Quantity]]) -> Markup:
 
 
 def _quantities(group: Any) -> Iterator[tuple[str, Quantity]]:
-    """Name and value of a group's constants."""
+    """Name and value of a group's constants, without those that a description leaves out."""
     for field in dataclasses.fields(group):
-        yield field.name, getattr(group, field.name)
+        if (value := getattr(group, field.name)) is not None:
+            yield field.name, value
 
 
 def _row(name: str, quantity: Quantity) -> Markup:
