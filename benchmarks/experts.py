@@ -23,7 +23,6 @@ import sys
 import time
 from pathlib import Path
 
-import llama_decoder
 import numpy as np
 import random_gguf
 from machine import machine
@@ -32,6 +31,7 @@ from remote import without_waiting_policy
 from trilobite.model import Experts, ModelConfig
 from trilobite.quant.formats import Format, Int4, Int8
 from trilobite.quant.output.safetensors_writer import SafetensorsWriter, TensorEntry
+from trilobite.runtime.peers import llama_decoder
 
 _FORM = Int4(32)
 _DRAWN_ROWS = 256   # a weight is a random choice of them

@@ -124,9 +124,14 @@ class Decoder:
 
     @property
     def step_nbytes(self) -> int:
-        """Bytes of the weights that a decode step reads: all but an embedding that is no head."""
+        """Bytes of the weights that a decode step reads: all but an embedding that is no head.
+
+        Of experts, as many as a token goes to.
+        """
         tied = self.config.tie_word_embeddings
-        return self.nbytes - (0 if tied else self.embedding.nbytes)
+        idle = sum(layer.experts.nbytes - layer.experts.step_nbytes
+                   for layer in self.layers if layer.experts)
+        return self.nbytes - idle - (0 if tied else self.embedding.nbytes)
 
     def hidden(
         self, token_ids: np.ndarray, cache: KVCache, start: int, observe: Observer | None = None,

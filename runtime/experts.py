@@ -37,7 +37,7 @@ class Router:
     """
 
     def __init__(self, experts: Experts, weight: np.ndarray, bias: np.ndarray | None) -> None:
-        self.count, self._chosen = experts.count, experts.chosen
+        self.count, self.chosen = experts.count, experts.chosen
         self._over_all = not experts.normalized
         self._weight = np.ascontiguousarray(weight)
         self._bias = np.empty(0, np.float32) if bias is None else bias
@@ -49,7 +49,7 @@ class Router:
 
     def __call__(self, h: np.ndarray) -> Route:
         """The routes of tokens that give the experts ``h`` float32 [N, hidden_size]."""
-        shape = len(h), self._chosen
+        shape = len(h), self.chosen
         chosen, shares = np.empty(shape, np.int32), np.empty(shape, np.float32)
         route(h, self._weight, self._bias, self._over_all, chosen, shares)
         return Route(chosen, shares)
@@ -85,6 +85,16 @@ class ExpertFeedForward:
         loaded = sum(linear.nbytes for expert in self._loaded.values()
                      for linear in (*expert.inputs, expert.down_proj))
         return self.router.nbytes + loaded
+
+    @property
+    def step_nbytes(self) -> int:
+        """Bytes that a token reads: the router and as many experts as it goes to.
+
+        Of experts that are loaded; none is as long as none is.
+        """
+        used = self.nbytes - self.router.nbytes
+        share = min(1.0, self.router.chosen / max(1, len(self._loaded)))
+        return self.router.nbytes + round(used * share)
 
     @property
     def loaded(self) -> list[int]:

@@ -116,6 +116,19 @@ def test_experts_are_read_when_they_are_chosen_and_not_copied(tmp_path, form):
     np.testing.assert_array_equal(model.logits(TOKENS), read.logits(TOKENS))
 
 
+def test_a_step_reads_as_many_experts_as_a_token_goes_to(tmp_path):
+    model = trilobite.load(write_random_checkpoint(tmp_path / "model", CONFIG, Int8()))
+    decoder = model.decoder
+    before = decoder.step_nbytes
+    model.logits(TOKENS)
+    sizes = [layer.experts.nbytes - layer.experts.router.nbytes for layer in decoder.layers]
+    counts = [len(layer.experts.loaded) for layer in decoder.layers]
+    assert min(counts) > 3
+    read = sum(3 * size // count for size, count in zip(sizes, counts, strict=True))
+    assert decoder.step_nbytes - before == read
+    assert decoder.nbytes - decoder.embedding.nbytes - before == sum(sizes)
+
+
 def test_the_file_is_closed_with_the_model(tmp_path):
     model = trilobite.load(write_random_checkpoint(tmp_path / "model", CONFIG, Int8()))
     gone = weakref.ref(model.decoder)
