@@ -1,6 +1,7 @@
 """The drivers: what they give each unit, beside loops over tiles, heads and tokens in Python."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,11 +19,11 @@ BLOCK_BEATS = TINY.tlmm.columns // TINY.lanes
 READY_BEFORE = 3   # cycles that the sequencer shows a descriptor before it is to be done
 
 
-def walk(kind, descriptor, tokens, position, outputs, seed):
+def walk(kind, descriptor, tokens, position, outputs, seed, parameters=TINY):
     """What a driver gives on ``outputs``, each a list of its payloads' fields, and what it says
     that will be completed.
     """
-    driver = kind(TINY)
+    driver = kind(parameters)
     given, issued = {name: [] for name in outputs}, [0]
 
     async def testbench(ctx):
@@ -126,6 +127,23 @@ def test_attend_walks_through_heads_and_tokens(tokens, position, heads, group):
     assert fields(given["o_a"], "word", "beats") == sources
     assert fields(given["o_row"], "word", "beats") == results
     assert issued == len(results)
+
+
+@pytest.mark.parametrize(("tokens", "group", "expected"), [
+    (1, 6, [(9, 9, 4, 4), (9, 9, 2, 2)]),                          # a token's query heads
+    (6, 1, [(9, 12, 4, 1), (13, 14, 2, 1)]),                       # a head's tokens
+    (5, 2, [(9, 12, 4, 1), (13, 13, 1, 1)] * 2),
+])
+def test_attend_takes_as_many_queries_at_once_as_there_are(tokens, group, expected):
+    d = Descriptor(Operation.ATTEND, a=100, c=500, d=900, a_stride=16, d_stride=24, region=70,
+                   chunks=1, heads=1, group=group, head_words=4, x=0.25)
+    given, issued = walk(AttendDriver, d, tokens, 9, ["o_pass", "o_a", "o_row"], seed=group,
+                         parameters=replace(TINY, queries=4))
+    assert fields(given["o_pass"], "position", "last_position", "queries", "group") == expected
+    places = [(head * 4, token) for head in range(group) for token in range(tokens)]
+    assert fields(given["o_a"], "word") == [(100 + at + 16 * token,) for at, token in places]
+    assert fields(given["o_row"], "word") == [(900 + at + 24 * token,) for at, token in places]
+    assert issued == tokens * group
 
 
 @pytest.mark.parametrize(("norm", "last_row"), [(0, 0), (1, 0), (1, 1), (0, 1)])
