@@ -24,7 +24,8 @@ def build(
     board: Annotated[str, typer.Option(metavar="BOARD", help="The board.")] = "ulx3s-85f",
     clock: Annotated[
         int | None,
-        typer.Option(metavar="MHZ", help="The clock of the logic; default 50, of the kv260 250."),
+        typer.Option(metavar="MHZ", help="The clock of the logic; default 40, of the bare board "
+                     "50, of the kv260 250."),
     ] = None,
     capacity: Annotated[
         int | None,

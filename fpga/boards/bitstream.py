@@ -74,10 +74,15 @@ def _text(content: str | bytes) -> str:
     return content if isinstance(content, str) else content.decode()
 
 
+# The wires of the whole accelerator are a quarter shorter than by the usual placer, and the router
+# ends.
+_WHOLE = ("--placer", "static")
+
 # The bare board has all but the accelerator: for the first steps with a board.
 BOARDS: dict[str, Board] = {name: Board(
-    name, "ulx3s", range(25, 55, 5), 50, partial(_ulx3s, bare=bare),
-    ("--85k", "--package", "CABGA381", "--speed", "6", "--router", "router2"),
+    name, "ulx3s", range(25, 55, 5), 50 if bare else 40, partial(_ulx3s, bare=bare),
+    ("--85k", "--package", "CABGA381", "--speed", "6", "--router", "router2",
+     *(() if bare else _WHOLE)),
 ) for name, bare in (("ulx3s-85f", False), ("ulx3s-85f-bare", True))}
 
 
