@@ -68,11 +68,12 @@ def _blocks(weight: np.ndarray, bits: int, block: int) -> tuple[bytes, int]:
 
 
 @cache
-def _share_threads(threads: int) -> None:
+def _share_threads(threads: int) -> bool:
     """Make one pool for all sessions: a pool each would leave as many threads waiting actively."""
     import onnxruntime
 
     onnxruntime.set_global_thread_pool_sizes(threads, 1)
+    return True
 
 
 class OnnxWeight:
@@ -88,9 +89,8 @@ class OnnxWeight:
         import onnxruntime
 
         model, self.nbytes = _blocks(weight, bits, block) if block else _dynamic(weight)
-        _share_threads(threads)
         options = onnxruntime.SessionOptions()
-        options.use_per_session_threads = False
+        options.use_per_session_threads = not _share_threads(threads)
         options.log_severity_level = 3
         self._M = len(weight)
         self._sessions = [

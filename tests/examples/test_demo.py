@@ -55,7 +55,8 @@ def test_estimates_are_the_commands_table(demo):
     found = trilobite.estimate(["bitnet-0.73b", "bitnet-2b"], hardware="tlmm-kv260")
     output = Output()
     expected = printed(output, lambda: print_estimates(output, found))
-    assert printed(demo, lambda: demo.print_estimates(found.results)) == expected
+    shown = printed(demo, lambda: demo.print_estimates(found.results))
+    assert expected.startswith(shown.rstrip("\n"))   # the command adds what is known of its error
     assert "BitNet 0.73B" in expected and " ms" in expected
 
 

@@ -94,7 +94,7 @@ def test_extreme_values_at_every_position_do_not_overflow():
 
 def test_rotary_tables_are_right_at_the_end_of_the_context():
     decoder = decoder_of("llama")
-    rope = decoder._rope_of(POSITIONS - 5, POSITIONS)
+    rope = decoder.rope.rotations(POSITIONS - 5, POSITIONS)[0]
     angles = np.multiply.outer(
         np.arange(POSITIONS - 5, POSITIONS), 5e5 ** -(np.arange(0, 32, 2) / 32))
     np.testing.assert_allclose(rope.cosine, np.cos(angles), atol=1e-7)

@@ -98,6 +98,7 @@ VARIANTS = {
     "bitnet-float": Variant("BitNet"),
     "bitnet-float-silu": Variant("BitNet", {"hidden_act": "silu", "attention_bias": True}),
 }
+MIXTURES = ["qwen3-moe", "qwen3-moe-dense-layer", "olmoe", "olmoe-normalized", "gpt-oss", "mixtral"]
 
 # Master weights, the two packings, and master weights as the first reproduction stored them;
 # "online-silu" is the same model as "older" in the terms of transformers.

@@ -25,7 +25,11 @@ def refusal(folder, message):
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+# Experts of these two have other names, and one tensor each: see test_experts.py.
+RENAMED = {"gpt-oss", "mixtral"}
+
+
+@pytest.mark.parametrize("name", sorted({*VARIANTS} - RENAMED))
 def test_every_tensor_reads_as_written(library, name):
     folder = library(name)
     written = {

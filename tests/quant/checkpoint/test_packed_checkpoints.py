@@ -239,7 +239,7 @@ def test_a_damaged_compressed_checkpoint_is_named(copy_of, edit, message):
     ({"rotation": "hadamard"}, '"rotation" is "hadamard"'),
     ({"adapter": {"name": "lora"}}, '"adapter" is {"name": "lora"}'),
     ({"purpose": 3}, 'the field "purpose"'),
-    ({"quant_method": "exl2"}, 'one of "bitnet", "trilobite", "gptq", "awq", "compressed-tens'),
+    ({"quant_method": "exl2"}, 'one of "bitnet", "trilobite", "mxfp4", "gptq", "awq", "compre'),
 ])
 def test_a_setting_that_is_not_understood_is_refused(copy_of, change, message):
     folder = copy_of("llama")

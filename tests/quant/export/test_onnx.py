@@ -9,9 +9,9 @@ import onnx
 import pytest
 
 import trilobite
-from support.checkpoints import VARIANTS, write_quantized
+from support.checkpoints import MIXTURES, VARIANTS, write_quantized
 from support.onnx_models import OnnxDecoder, float_model, relative_difference
-from trilobite.errors import FormatError, ToolError
+from trilobite.errors import FormatError, ToolError, TrilobiteError
 from trilobite.quant.checkpoint import open_checkpoint
 from trilobite.quant.export import EXPORTERS, export
 from trilobite.quant.export import onnx as onnx_target
@@ -54,8 +54,18 @@ def in_steps(decoder, tokens):
     return np.concatenate(rows)
 
 
+DENSE = [name for name in VARIANTS if name not in MIXTURES]
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_a_mixture_of_experts_is_refused(library, tmp_path, name):
+    with pytest.raises(TrilobiteError, match="is a mixture of experts .*, which export does not"):
+        export(library(name), tmp_path / "out", ONNX)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("opset", [None, 21])
-@pytest.mark.parametrize("name", [*VARIANTS, "online", "bitlinear", "older"])
+@pytest.mark.parametrize("name", [*DENSE, "online", "bitlinear", "older"])
 def test_every_family_computes_what_the_runtime_does(library, tmp_path, name, opset):
     exporter = ONNX.with_opset(opset) if opset else ONNX
     export(library(name), tmp_path / "out", exporter)
