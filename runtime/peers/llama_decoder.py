@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def available() -> bool:
     return importlib.util.find_spec("llama_cpp") is not None
 
 
+@cache
+def _silent() -> Any:
+    """What llama.cpp calls instead of printing: it must live as long as the process does."""
+    import llama_cpp  # noqa: PLC0415   # an extra
+
+    return llama_cpp.llama_log_callback(lambda level, text, data: None)
+
+
 class _Model:
     """A model and one sequence."""
 
@@ -42,8 +51,7 @@ class _Model:
         import llama_cpp  # noqa: PLC0415   # an extra
 
         self._llama = llama_cpp
-        self._silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
-        llama_cpp.llama_log_set(self._silent, ctypes.c_void_p(0))
+        llama_cpp.llama_log_set(_silent(), ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         settings = llama_cpp.llama_model_default_params()
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), settings)
